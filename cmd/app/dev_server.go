@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"slipway/internal/devstack"
+)
+
+// devServer builds the program of this checkout and keeps its roles running.
+type devServer struct {
+	output    *devstack.Output
+	stack     *devstack.Stack
+	variables map[string]string // the environment, with .env
+
+	templates bool                 // some have changed and wait to be generated
+	seeded    bool                 // the sample data is in
+	roles     *devstack.Supervisor // nil until a first build has worked
+	group     sync.WaitGroup
+}
+
+// run builds and serves, again after every change, until stopping ends. When
+// killing ends too, the roles get no more time to stop.
+func (d *devServer) run(stopping, killing context.Context) error {
+	watcher, err := devstack.Watch(".")
+	if err != nil {
+		return fmt.Errorf("look at the source files: %w", err)
+	}
+	defer d.group.Wait()
+	defer d.stopRoles(killing)
+
+	var changed []string
+	for {
+		if err := d.update(stopping, changed); err != nil && stopping.Err() == nil {
+			d.say("Cannot %v. Waiting for the next change", err)
+		}
+		changed, err = watcher.Next(stopping)
+		if stopping.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look for changes: %w", err)
+		}
+		d.say("Changed: %s", strings.Join(changed, " "))
+	}
+}
+
+// Private
+
+// update brings what runs in line with the source files.
+func (d *devServer) update(ctx context.Context, changed []string) error {
+	if err := d.generate(ctx, changed); err != nil {
+		return fmt.Errorf("generate the templates: %w", err)
+	}
+	if err := d.build(ctx); err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	if err := d.runCommand(ctx, "migrate", devProgram(), "migrate"); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if err := d.seed(ctx); err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	if d.roles != nil {
+		d.roles.Restart()
+		return nil
+	}
+	return d.startRoles(ctx)
+}
+
+func (d *devServer) generate(ctx context.Context, changed []string) error {
+	if slices.ContainsFunc(changed, func(path string) bool { return filepath.Ext(path) == ".templ" }) {
+		d.templates = true
+	}
+	if !d.templates {
+		return nil
+	}
+	if err := d.runCommand(ctx, "templ", "go", "tool", "templ", "generate"); err != nil {
+		return err
+	}
+	d.templates = false
+	return nil
+}
+
+func (d *devServer) build(ctx context.Context) error {
+	started := time.Now()
+	next := devProgram() + ".next"
+	if err := d.runCommand(ctx, "build", "go", "build", "-buildvcs=false", "-o", next, "./cmd/app"); err != nil {
+		return err
+	}
+	if err := os.Rename(next, devProgram()); err != nil {
+		return err
+	}
+	d.say("Built in %.1f s", time.Since(started).Seconds())
+	return nil
+}
+
+// seed runs once for every `app dev`: the sample data is the same each time.
+func (d *devServer) seed(ctx context.Context) error {
+	if d.seeded {
+		return nil
+	}
+	if err := d.runCommand(ctx, "seed", devProgram(), "seed"); err != nil {
+		return err
+	}
+	d.seeded = true
+	return nil
+}
+
+func (d *devServer) runCommand(ctx context.Context, name, program string, args ...string) error {
+	lines := d.output.Lines(name)
+	defer lines.Close()
+	command := exec.Command(program, args...)
+	command.Env = d.environment()
+	command.Stdout, command.Stderr = lines, lines
+	return devstack.Run(ctx, command)
+}
+
+func (d *devServer) startRoles(ctx context.Context) error {
+	port, err := d.port()
+	if err != nil {
+		return err
+	}
+	address := fmt.Sprintf("http://localhost:%d", port)
+	if given := d.variables["BASE_URL"]; given != "" {
+		address = given
+	}
+
+	var roles []devstack.Role
+	ops := 9089
+	for _, name := range []string{"web", "worker-pg", "worker-redis"} {
+		if ops, err = devstack.FreePort(ops+1, port); err != nil {
+			return err
+		}
+		env := d.environment("BASE_URL="+address, "OPS_PORT="+strconv.Itoa(ops))
+		if name == "web" {
+			env = append(env, "PORT="+strconv.Itoa(port))
+		}
+		roles = append(roles, devstack.Role{Name: name, Program: devProgram(), Args: []string{name}, Env: env})
+	}
+	d.roles = devstack.Supervise(d.output, roles)
+	d.group.Go(func() { d.announce(ctx, port, address) })
+	return nil
+}
+
+// announce says where the store is as soon as it answers.
+func (d *devServer) announce(ctx context.Context, port int, address string) {
+	client := http.Client{Timeout: time.Second}
+	up := fmt.Sprintf("http://127.0.0.1:%d/up", port)
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+		response, err := client.Get(up)
+		if err != nil {
+			continue
+		}
+		response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			d.output.Announce("Leeward is open at %s  (mail: %s/dev/mail)", address, address)
+			return
+		}
+	}
+}
+
+func (d *devServer) stopRoles(killing context.Context) {
+	if d.roles == nil {
+		return
+	}
+	d.say("Stopping the roles")
+	budget, cancel := context.WithTimeout(killing, devstack.RoleStopBudget)
+	defer cancel()
+	d.roles.Stop(budget)
+}
+
+func (d *devServer) port() (int, error) {
+	wanted := 3000
+	if given := d.variables["PORT"]; given != "" {
+		var err error
+		if wanted, err = strconv.Atoi(given); err != nil {
+			return 0, fmt.Errorf("read PORT: %w", err)
+		}
+	}
+	return devstack.FreePort(wanted)
+}
+
+// environment is what every command gets: ours, and these on top.
+func (d *devServer) environment(more ...string) []string {
+	return append(append(os.Environ(),
+		"APP_ENV=development",
+		"DATABASE_URL="+d.stack.DatabaseURL(),
+		"REDIS_URL="+d.stack.RedisURL(),
+	), more...)
+}
+
+func (d *devServer) say(format string, args ...any) {
+	d.output.Printf("dev", format, args...)
+}
+
+func devProgram() string { return filepath.Join(devDir, "app") }

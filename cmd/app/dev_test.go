@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDevExec_RunsACommandBesideItsServers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	seen := filepath.Join(dir, "seen")
+
+	code := run(t.Context(), []string{"dev", "exec", "--dir", dir, "--", "sh", "-c",
+		`echo "$TEST_DATABASE_URL $TEST_REDIS_URL" > "$0"; [ "$DATABASE_URL $REDIS_URL" = "$TEST_DATABASE_URL $TEST_REDIS_URL" ] && exit 7`, seen}, io.Discard, io.Discard)
+
+	require.Equal(t, 7, code)
+	text, err := os.ReadFile(seen)
+	require.NoError(t, err)
+	require.Regexp(t, `^postgres://slipway:\w+@127\.0\.0\.1:\d+/slipway_development\S* redis://default:\w+@127\.0\.0\.1:\d+/0\n$`, string(text))
+}
+
+func TestDevExec_NeedsACommand(t *testing.T) {
+	t.Parallel()
+
+	require.Equal(t, exitUsage, run(t.Context(), []string{"dev", "exec"}, io.Discard, io.Discard))
+}
+
+// A small program stands in for the store, because this test builds it anew
+// several times.
+func TestDev_ServesRebuildsAndStops(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds the program")
+	}
+	project := newProject(t)
+	writeProject(t, project, "one")
+	dev := startDev(t, project)
+
+	address, _, _ := strings.Cut(dev.expect("Leeward is open at ")[len("Leeward is open at "):], " ")
+	require.Equal(t, "one", download(t, address))
+
+	writeProject(t, project, "two")
+	dev.expect("web          | started two")
+	writeProject(t, project, `three" "`)
+	dev.expect("Cannot build")
+	require.Equal(t, "two", download(t, address))
+
+	env, err := os.ReadFile(filepath.Join(project, "tmp/dev/env"))
+	require.NoError(t, err)
+	database := strings.Split(string(env), "'")[1]
+	conn, err := pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+
+	require.NoError(t, dev.command.Process.Signal(syscall.SIGINT))
+	dev.expect("web          | stopped two")
+	require.NoError(t, dev.command.Wait())
+	_, err = pgx.Connect(t.Context(), database)
+	require.ErrorContains(t, err, "connection refused")
+	_, err = http.Get(address)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+}
+
+// Private
+
+// devRun is a running `app dev`.
+type devRun struct {
+	t       *testing.T
+	command *exec.Cmd
+	lines   *bufio.Scanner
+}
+
+func startDev(t *testing.T, project string) devRun {
+	t.Helper()
+	app := filepath.Join(t.TempDir(), "app")
+	output, err := exec.Command("go", "build", "-buildvcs=false", "-o", app, ".").CombinedOutput()
+	require.NoError(t, err, string(output))
+
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	command := exec.CommandContext(ctx, app, "dev")
+	command.Dir = project
+	command.Env = append(os.Environ(), "GOFLAGS=", "DATABASE_URL=", "REDIS_URL=", "BASE_URL=", "PORT=")
+	stdout, err := command.StdoutPipe()
+	require.NoError(t, err)
+	command.Stderr = os.Stderr
+	require.NoError(t, command.Start())
+	return devRun{t: t, command: command, lines: bufio.NewScanner(stdout)}
+}
+
+// expect reads on to the next line that holds a text, and returns it.
+func (d devRun) expect(text string) string {
+	d.t.Helper()
+	var before []string
+	for d.lines.Scan() {
+		if strings.Contains(d.lines.Text(), text) {
+			return d.lines.Text()
+		}
+		before = append(before, d.lines.Text())
+	}
+	require.Fail(d.t, fmt.Sprintf("never printed %q", text), strings.Join(before, "\n"))
+	return ""
+}
+
+func download(t *testing.T, address string) string {
+	t.Helper()
+	response, err := http.Get(address)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// newProject is a directory that the user postgres may enter too, unlike that
+// of t.TempDir.
+func newProject(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "project-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	return dir
+}
+
+func writeProject(t *testing.T, dir, version string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "cmd/app"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module project\n\ngo 1.26.0\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cmd/app/main.go"), []byte(strings.ReplaceAll(projectSource, "VERSION", version)), 0o644))
+}
+
+const projectSource = `package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const version = "VERSION"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if os.Args[1] == "migrate" || os.Args[1] == "seed" {
+		return
+	}
+	if os.Args[1] == "web" {
+		http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, version) })
+		listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+		if err != nil {
+			panic(err)
+		}
+		go http.Serve(listener, nil)
+	}
+	fmt.Println("started", version)
+	<-ctx.Done()
+	fmt.Println("stopped", version)
+}
+`

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"slipway/internal/config"
+)
+
+func newHealthCommand() *cobra.Command {
+	var deep bool
+	command := &cobra.Command{
+		Use:   "health",
+		Short: "Ask the role on this machine whether it is up",
+		Long: "Ask /up of the role on OPS_PORT; exit code 0 when it is up, else 1. With --deep ask\n" +
+			"/health and print what it says. For container health checks: the image has no curl.\n\n" + config.Help(config.Health),
+		Example: "  app health\n  OPS_PORT=9091 app health --deep",
+		RunE: func(c *cobra.Command, _ []string) error {
+			settings, err := loadConfig(config.Health)
+			if err != nil {
+				return err
+			}
+			path := "/up"
+			if deep {
+				path = "/health"
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
+			defer cancel()
+			status, body, err := fetch(ctx, "http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(settings.OpsPort))+path)
+			if err != nil {
+				return fmt.Errorf("nothing answers on OPS_PORT %d: %w", settings.OpsPort, err)
+			}
+			fmt.Fprintln(c.OutOrStdout(), strings.TrimSpace(body))
+			if status != http.StatusOK {
+				return &exitError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+	command.Flags().BoolVar(&deep, "deep", false, "ask /health instead of /up")
+	return command
+}
+
+// Private
+
+func fetch(ctx context.Context, address string) (status int, body string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	return response.StatusCode, string(content), err
+}

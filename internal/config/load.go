@@ -1,0 +1,241 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/mail"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Load reads the settings of a role from variables (see Environ). The error
+// is Problems: all that is wrong, not only the first.
+func Load(role Role, variables map[string]string) (Config, error) {
+	given := map[string]string{}
+	for name, value := range variables {
+		if strings.TrimSpace(value) != "" {
+			given[name] = value
+		}
+	}
+
+	var config Config
+	problems := parse(&config, given, role)
+	config.fillDefaults()
+	problems = append(problems, config.check(role)...)
+	if len(problems) > 0 {
+		return config, problems.sorted()
+	}
+	return config, nil
+}
+
+// Private
+
+// parse fills config and reports the values that are not of their type.
+// Variables that role does not read are left at their default.
+func parse(config *Config, given map[string]string, role Role) Problems {
+	relevant := map[string]string{}
+	fields := map[string]Variable{}
+	for _, variable := range Variables() {
+		fields[variable.Field] = variable
+		if value, ok := given[variable.Name]; ok && variable.ReadBy(role) {
+			relevant[variable.Name] = value
+		}
+	}
+
+	err := env.ParseWithOptions(config, env.Options{Environment: relevant})
+
+	var problems Problems
+	var all env.AggregateError
+	if errors.As(err, &all) {
+		for _, one := range all.Errors {
+			var parseError env.ParseError
+			if !errors.As(one, &parseError) {
+				problems = append(problems, Problem{Name: "environment", Text: one.Error()})
+				continue
+			}
+			variable := fields[parseError.Name]
+			problems = append(problems, variable.problem(notOfType(variable, relevant[variable.Name])))
+		}
+	}
+	return problems
+}
+
+// fillDefaults sets what depends on other settings.
+func (c *Config) fillDefaults() {
+	development := c.Environment != Production
+	if c.LogFormat == "" {
+		c.LogFormat = LogJSON
+		if development {
+			c.LogFormat = LogText
+		}
+	}
+	if c.BindAddress == "" {
+		c.BindAddress = "0.0.0.0"
+		if development {
+			c.BindAddress = "127.0.0.1"
+		}
+	}
+	if c.QueueRedisURL == "" {
+		c.QueueRedisURL = c.RedisURL
+	}
+	if !development {
+		return
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = "http://localhost:" + strconv.Itoa(c.Port)
+	}
+	if c.SecretKeyBase == "" {
+		c.SecretKeyBase = "development only: anybody who reads the source knows this key"
+	}
+	if c.MailDir == "" && c.SMTPURL == "" {
+		c.MailDir = filepath.Join("tmp", "mail")
+	}
+}
+
+// check reports every value that has the right type and is still wrong.
+func (c *Config) check(role Role) Problems {
+	checks := checker{role: role}
+
+	checks.oneOf("APP_ENV", string(c.Environment), string(Development), string(Test), string(Production))
+	checks.oneOf("LOG_FORMAT", string(c.LogFormat), string(LogText), string(LogJSON))
+	checks.between("PORT", c.Port, 1, 65535)
+	checks.between("OPS_PORT", c.OpsPort, 1, 65535)
+	checks.that("OPS_PORT", role != Web || c.OpsPort != c.Port, "is the same as PORT; /metrics must not be public")
+	checks.between("MAX_REQUEST_BODY", int(c.MaxRequestBody), 1024, 1<<30)
+	checks.between("DATABASE_POOL_SIZE", c.DatabasePoolSize, 4, 1000)
+	checks.between("REDIS_POOL_SIZE", c.RedisPoolSize, 1, 10000)
+	checks.between("LIVE_STREAM_LIMIT", c.LiveStreamLimit, 1, 1_000_000)
+	checks.between("JOBS_CONCURRENCY", c.JobsConcurrency, 1, 10000)
+	checks.between("TASKS_CONCURRENCY", c.TasksConcurrency, 1, 10000)
+
+	for _, duration := range []struct {
+		name      string
+		value     time.Duration
+		low, high time.Duration
+	}{
+		{"REQUEST_TIMEOUT", c.RequestTimeout, 100 * time.Millisecond, 10 * time.Minute},
+		{"SHUTDOWN_TIMEOUT", c.ShutdownTimeout, 100 * time.Millisecond, 10 * time.Minute},
+		{"LIVE_STREAM_LIFETIME", c.LiveStreamLifetime, time.Second, 25 * time.Second},
+		{"DATABASE_CONNECT_TIMEOUT", c.DatabaseConnectTimeout, time.Second, time.Minute},
+		{"DATABASE_STATEMENT_TIMEOUT", c.DatabaseStatementTimeout, 10 * time.Millisecond, time.Hour},
+		{"WORKER_STATEMENT_TIMEOUT", c.WorkerStatementTimeout, 10 * time.Millisecond, 24 * time.Hour},
+		{"DATABASE_LOCK_TIMEOUT", c.DatabaseLockTimeout, 10 * time.Millisecond, time.Hour},
+		{"DATABASE_PING_TIMEOUT", c.DatabasePingTimeout, 10 * time.Millisecond, time.Minute},
+		{"REDIS_TIMEOUT", c.RedisTimeout, time.Millisecond, 10 * time.Second},
+		{"REDIS_BUDGET", c.RedisBudget, time.Millisecond, 10 * time.Second},
+		{"TASKS_CHECK_INTERVAL", c.TasksCheckInterval, time.Millisecond, time.Minute},
+		{"JOBS_SHUTDOWN_TIMEOUT", c.JobsShutdownTimeout, 100 * time.Millisecond, time.Hour},
+		{"PAYMENT_TIMEOUT", c.PaymentTimeout, 100 * time.Millisecond, time.Minute},
+	} {
+		checks.that(duration.name, duration.low <= duration.value && duration.value <= duration.high,
+			fmt.Sprintf("is %s; it must be between %s and %s", duration.value, duration.low, duration.high))
+	}
+
+	checks.required("DATABASE_URL", c.DatabaseURL)
+	if c.DatabaseURL != "" {
+		_, err := pgconn.ParseConfig(c.DatabaseURL)
+		checks.that("DATABASE_URL", err == nil, "is not a PostgreSQL address")
+	}
+	checks.redisURL("REDIS_URL", c.RedisURL)
+	checks.redisURL("QUEUE_REDIS_URL", c.QueueRedisURL)
+	if role == WorkerRedis {
+		checks.required("REDIS_URL", c.RedisURL)
+	}
+	checks.required("BASE_URL", c.BaseURL)
+	checks.url("BASE_URL", c.BaseURL, "http", "https")
+	checks.required("SECRET_KEY_BASE", c.SecretKeyBase)
+	checks.that("SECRET_KEY_BASE", c.SecretKeyBase == "" || len(c.SecretKeyBase) >= 32,
+		fmt.Sprintf("has %d characters; it must have at least 32", len(c.SecretKeyBase)))
+	checks.url("SMTP_URL", c.SMTPURL, "smtp", "smtps")
+	if role == WorkerPG {
+		checks.that("SMTP_URL", c.SMTPURL != "" || c.MailDir != "", "is missing (or set MAIL_DIR to write mails to a directory)")
+	}
+	_, err := mail.ParseAddress(c.MailFrom)
+	checks.that("MAIL_FROM", err == nil, fmt.Sprintf("%q is not a mail address", c.MailFrom))
+	return checks.problems
+}
+
+// checker collects problems of the variables that a role reads.
+type checker struct {
+	role     Role
+	problems Problems
+}
+
+func (c *checker) that(name string, good bool, text string) {
+	variable := variableNamed(name)
+	if good || !variable.ReadBy(c.role) {
+		return
+	}
+	c.problems = append(c.problems, variable.problem(text))
+}
+
+func (c *checker) required(name, value string) {
+	c.that(name, value != "", "is missing")
+}
+
+func (c *checker) oneOf(name, value string, allowed ...string) {
+	for _, one := range allowed {
+		if value == one {
+			return
+		}
+	}
+	c.that(name, false, fmt.Sprintf("is %q; it must be one of: %s", value, strings.Join(allowed, ", ")))
+}
+
+func (c *checker) between(name string, value, low, high int) {
+	c.that(name, low <= value && value <= high, fmt.Sprintf("is %d; it must be between %d and %d", value, low, high))
+}
+
+// url checks an address without ever repeating it: it may hold a password.
+func (c *checker) url(name, value string, schemes ...string) {
+	if value == "" {
+		return
+	}
+	address, err := url.Parse(value)
+	good := err == nil && address.Host != ""
+	if good {
+		good = false
+		for _, scheme := range schemes {
+			good = good || address.Scheme == scheme
+		}
+	}
+	c.that(name, good, fmt.Sprintf("is not an address that begins with %s://", strings.Join(schemes, ":// or ")))
+}
+
+func (c *checker) redisURL(name, value string) {
+	if strings.HasPrefix(value, "unix://") {
+		return
+	}
+	c.url(name, value, "redis", "rediss")
+	address, err := url.Parse(value)
+	if err != nil || value == "" {
+		return
+	}
+	database := strings.Trim(address.Path, "/")
+	_, err = strconv.ParseUint(database, 10, 16)
+	c.that(name, database == "" || err == nil, "does not end with the number of a database")
+}
+
+func notOfType(variable Variable, value string) string {
+	shown := strconv.Quote(value)
+	if variable.Secret != "" {
+		shown = "its value"
+	}
+	switch variable.zero.(type) {
+	case time.Duration:
+		return fmt.Sprintf("%s is not a duration such as 250ms, 5s or 2m", shown)
+	case int, int64:
+		return fmt.Sprintf("%s is not a whole number", shown)
+	case slog.Level:
+		return fmt.Sprintf("%s is not one of: debug, info, warn, error", shown)
+	default:
+		return fmt.Sprintf("%s cannot be read", shown)
+	}
+}

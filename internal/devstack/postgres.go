@@ -1,0 +1,249 @@
+package devstack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	postgresRole    = "slipway"
+	defaultDatabase = "slipway_development"
+)
+
+// PostgresOptions says where a PostgreSQL lives and what it must survive. The
+// fields that Options has too mean the same.
+type PostgresOptions struct {
+	Dir      string
+	Durable  bool
+	Fresh    bool
+	Database string
+	Log      io.Writer
+
+	// Binaries is the directory of postgres and initdb. Default: where PATH
+	// finds them, else the newest that Debian has installed.
+	Binaries string
+}
+
+// Postgres is a private PostgreSQL on a port of 127.0.0.1, with one superuser
+// and one database.
+type Postgres struct {
+	server
+	options  PostgresOptions
+	account  *account
+	binaries string
+	home     string // of the account: data, password, socket
+}
+
+// StartPostgres makes a database cluster when there is none, starts a server
+// over it and returns when it accepts connections.
+func StartPostgres(ctx context.Context, options PostgresOptions) (*Postgres, error) {
+	dir, err := filepath.Abs(options.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the directory of PostgreSQL: %w", err)
+	}
+	binaries, err := postgresBinaries(options.Binaries)
+	if err != nil {
+		return nil, err
+	}
+	account, err := postgresAccount()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if options.Database == "" {
+		options.Database = defaultDatabase
+	}
+
+	p := &Postgres{options: options, account: account, binaries: binaries}
+	p.server = server{name: "PostgreSQL", dir: dir, lock: lock, stopSignal: syscall.SIGINT, command: p.run, ready: p.ping}
+	if !options.Durable {
+		p.clean = p.deleteHome
+	}
+	if err := p.open(ctx); err != nil {
+		return nil, errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
+	}
+	return p, nil
+}
+
+// URL is the address of the database, with the password in it.
+func (p *Postgres) URL() string { return p.url(p.options.Database) }
+
+// Private
+
+func (p *Postgres) open(ctx context.Context) (err error) {
+	p.home, err = p.account.home(ctx, filepath.Join(p.dir, "cluster"), p.options.Log, filepath.Join(p.binaries, "postgres"), "--version")
+	if err != nil {
+		return err
+	}
+	if err := p.clearLeftovers(); err != nil {
+		return err
+	}
+	if p.options.Fresh || !p.options.Durable {
+		if err := p.deleteData(); err != nil {
+			return err
+		}
+	}
+	if err := p.makeCluster(ctx); err != nil {
+		return err
+	}
+	if err := p.startAnywhere(ctx); err != nil {
+		return err
+	}
+	return p.createDatabase(ctx)
+}
+
+// clearLeftovers ends the server of a run that was killed, and removes the
+// lock file of a server that is gone: its pid may be another program's by now,
+// which PostgreSQL would mistake for a running server.
+func (p *Postgres) clearLeftovers() error {
+	pid, err := p.pidFile().endLeftover(syscall.SIGINT)
+	if err != nil {
+		return fmt.Errorf("end the PostgreSQL of an earlier run: %w", err)
+	}
+	file := filepath.Join(p.dataDir(), "postmaster.pid")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the lock file of PostgreSQL: %w", err)
+	}
+	if first, _, _ := strings.Cut(string(text), "\n"); pid == 0 || first != strconv.Itoa(pid) {
+		return nil
+	}
+	return os.Remove(file)
+}
+
+// makeCluster runs initdb, unless that was done before. The new cluster gets
+// its name last, so that one that was cut short does not count.
+func (p *Postgres) makeCluster(ctx context.Context) (err error) {
+	password := filepath.Join(p.home, "password")
+	if _, err := os.Stat(filepath.Join(p.dataDir(), "PG_VERSION")); err == nil {
+		p.password, err = readSecret(password)
+		return err
+	}
+
+	unfinished := p.dataDir() + ".new"
+	if err := os.RemoveAll(unfinished); err != nil {
+		return fmt.Errorf("remove an unfinished database cluster: %w", err)
+	}
+	if p.password, err = newSecret(password); err != nil {
+		return err
+	}
+	if p.account != nil {
+		if err := os.Lchown(password, p.account.uid, p.account.gid); err != nil {
+			return fmt.Errorf("hand over the password: %w", err)
+		}
+	}
+	args := []string{"-D", unfinished, "-U", postgresRole, "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8"}
+	if !p.options.Durable {
+		args = append(args, "--no-sync")
+	}
+	var output bytes.Buffer
+	initdb := p.account.run(p.home, filepath.Join(p.binaries, "initdb"), args...)
+	initdb.Stdout, initdb.Stderr = &output, &output
+	if err := Run(ctx, initdb); err != nil {
+		return fmt.Errorf("make a database cluster: %w\n%s", err, bytes.TrimSpace(output.Bytes()))
+	}
+	return os.Rename(unfinished, p.dataDir())
+}
+
+// run is the server in the foreground, as our child.
+func (p *Postgres) run() (*exec.Cmd, error) {
+	socket := p.home
+	if len(socket) >= 100 {
+		socket = "" // a longer path does not fit into the address of a socket
+	}
+	settings := []string{
+		"listen_addresses=127.0.0.1",
+		"port=" + strconv.Itoa(p.port),
+		"unix_socket_directories=" + socket,
+		"max_connections=300",
+		"timezone=UTC",
+		"logging_collector=off",
+	}
+	if !p.options.Durable {
+		// Commits still wait for the kernel to have them, so Kill loses none.
+		settings = append(settings, "fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
+	}
+	args := []string{"-D", p.dataDir()}
+	for _, setting := range settings {
+		args = append(args, "-c", setting)
+	}
+	return p.account.run(p.home, filepath.Join(p.binaries, "postgres"), args...), nil
+}
+
+func (p *Postgres) ping(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, p.url("postgres"))
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
+}
+
+func (p *Postgres) createDatabase(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, p.url("postgres"))
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer conn.Close(ctx)
+
+	exists := false
+	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, p.options.Database).Scan(&exists)
+	if err == nil && !exists {
+		_, err = conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{p.options.Database}.Sanitize())
+	}
+	if err != nil {
+		return fmt.Errorf("create database %s: %w", p.options.Database, err)
+	}
+	return nil
+}
+
+func (p *Postgres) deleteData() error {
+	for _, name := range []string{p.dataDir(), p.dataDir() + ".new"} {
+		if err := os.RemoveAll(name); err != nil {
+			return fmt.Errorf("delete the data of PostgreSQL: %w", err)
+		}
+	}
+	return nil
+}
+
+func (p *Postgres) deleteHome() error {
+	if p.home == "" {
+		return nil
+	}
+	if err := os.RemoveAll(p.home); err != nil {
+		return fmt.Errorf("delete the data of PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+func (p *Postgres) dataDir() string { return filepath.Join(p.home, "data") }
+
+func (p *Postgres) url(database string) string {
+	address := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(postgresRole, p.password),
+		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)),
+		Path:     "/" + database,
+		RawQuery: "sslmode=disable",
+	}
+	return address.String()
+}

@@ -1,0 +1,34 @@
+package devstack
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// newSecret makes a password and keeps it in a file of its own, readable by
+// its owner alone.
+func newSecret(file string) (string, error) {
+	if err := os.RemoveAll(file); err != nil {
+		return "", fmt.Errorf("remove the old password: %w", err)
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("keep the password: %w", err)
+	}
+	defer f.Close()
+	secret := rand.Text()
+	if _, err := f.WriteString(secret + "\n"); err != nil {
+		return "", fmt.Errorf("keep the password: %w", err)
+	}
+	return secret, nil
+}
+
+func readSecret(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}

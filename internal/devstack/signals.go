@@ -1,0 +1,42 @@
+package devstack
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Signals returns a context that ends with the first signal to stop, and one
+// that ends with the second. Call release when neither is needed any more.
+//
+// A closed terminal or pipe counts as a first signal, however often it comes.
+func Signals(ctx context.Context) (stopping, killing context.Context, release func()) {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	killing, kill := context.WithCancel(ctx)
+	stopping, stop := context.WithCancel(killing)
+	ended := make(chan struct{})
+
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case received := <-signals:
+				deliberate := received == syscall.SIGINT || received == syscall.SIGTERM
+				if deliberate && stopping.Err() != nil {
+					kill()
+				}
+				stop()
+			case <-killing.Done():
+				return
+			}
+		}
+	}()
+
+	return stopping, killing, func() {
+		signal.Stop(signals)
+		kill()
+		<-ended
+	}
+}

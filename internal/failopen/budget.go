@@ -1,0 +1,42 @@
+package failopen
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// WithBudget bounds the time that Redis may take from everything done with the
+// returned context: one request that makes ten calls waits no longer than one
+// that makes two.
+func WithBudget(ctx context.Context, budget time.Duration) context.Context {
+	remaining := &requestBudget{}
+	remaining.nanoseconds.Store(int64(budget))
+	return context.WithValue(ctx, budgetKey{}, remaining)
+}
+
+// Private
+
+type budgetKey struct{}
+
+// requestBudget is nil where there is no limit: in workers.
+type requestBudget struct{ nanoseconds atomic.Int64 }
+
+func budgetOf(ctx context.Context) *requestBudget {
+	budget, _ := ctx.Value(budgetKey{}).(*requestBudget)
+	return budget
+}
+
+func (b *requestBudget) left() time.Duration {
+	if b == nil {
+		return math.MaxInt64
+	}
+	return time.Duration(b.nanoseconds.Load())
+}
+
+func (b *requestBudget) spend(d time.Duration) {
+	if b != nil {
+		b.nanoseconds.Add(-int64(d))
+	}
+}

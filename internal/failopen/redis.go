@@ -1,0 +1,90 @@
+package failopen
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis is what the program uses Redis for, besides tasks. Every method
+// returns a value and whether there is one; none returns an error.
+type Redis struct {
+	guard  *Guard
+	client *redis.Client // nil when disabled
+}
+
+// Open prepares to use the guarded Redis. It does not connect.
+func Open(guard *Guard, poolSize int) (*Redis, error) {
+	if guard.Disabled() {
+		return &Redis{guard: guard}, nil
+	}
+	options, err := QuickOptions(guard.url, poolSize, guard.timeout)
+	if err != nil {
+		return nil, err
+	}
+	return &Redis{guard: guard, client: redis.NewClient(options)}, nil
+}
+
+// Close ends the connections.
+func (r *Redis) Close() error {
+	if r.client == nil {
+		return nil
+	}
+	if err := r.client.Close(); err != nil {
+		return fmt.Errorf("close Redis: %w", err)
+	}
+	return nil
+}
+
+// Publish sends payload to all who listen on channel, preceded by a number and
+// a space. Numbers of a channel only grow, also through a Redis that lost its
+// data, so that a listener can tell what it has missed.
+func (r *Redis) Publish(ctx context.Context, source, channel string, payload []byte) (number int64, ok bool) {
+	ok = r.guard.Do(ctx, source, func(ctx context.Context) error {
+		result, err := publishNumbered.Run(ctx, r.client, []string{sequenceKey(channel)}, channel, payload).Int64()
+		number = result
+		return err
+	})
+	return number, ok
+}
+
+// LastNumber is the number of the newest message of channel, 0 when there was
+// none yet.
+func (r *Redis) LastNumber(ctx context.Context, source, channel string) (number int64, ok bool) {
+	ok = r.guard.Do(ctx, source, func(ctx context.Context) error {
+		result, err := r.client.Get(ctx, sequenceKey(channel)).Int64()
+		if err == redis.Nil {
+			return nil
+		}
+		number = result
+		return err
+	})
+	return number, ok
+}
+
+// Ping tells whether Redis answers, through the guard: while the guard refuses
+// calls it returns false at once.
+func (r *Redis) Ping(ctx context.Context, source string) bool {
+	return r.guard.Do(ctx, source, func(ctx context.Context) error {
+		return r.client.Set(ctx, "slipway:probe", 1, time.Second).Err()
+	})
+}
+
+// Private
+
+func sequenceKey(channel string) string { return "slipway:sequence:" + channel }
+
+// publishNumbered numbers messages within Redis, so that all publishers share
+// one order. A sequence that is new, or that was lost, begins with the time in
+// microseconds: more than any earlier number.
+var publishNumbered = redis.NewScript(`
+	if redis.call('INCR', KEYS[1]) == 1 then
+		local now = redis.call('TIME')
+		redis.call('SET', KEYS[1], now[1] .. string.format('%06d', now[2]))
+	end
+	local number = redis.call('GET', KEYS[1])
+	redis.call('PUBLISH', ARGV[1], number .. ' ' .. ARGV[2])
+	return number
+`)

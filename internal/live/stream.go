@@ -1,0 +1,132 @@
+package live
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// heartbeat keeps proxies from taking a quiet stream for a dead one.
+const heartbeat = 10 * time.Second
+
+// writeTimeout ends the stream of a browser that takes nothing any more.
+const writeTimeout = 5 * time.Second
+
+// StreamOptions say how streams behave.
+type StreamOptions struct {
+	Lifetime time.Duration // after which a stream ends and the browser opens the next
+	Limit    int           // most streams open at once
+}
+
+// Serve streams the events of topics to one page until the page leaves, the
+// stream has lived its time, or the hub closes. A page that comes back names
+// the last event it saw (Last-Event-ID, or since=NUMBER in the query) and gets
+// what it missed, or the event "resync" where that cannot be told: then it
+// must fetch itself anew. See WHATWG HTML, server-sent events.
+func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
+	s := &stream{topics: topics, events: make(chan event, 64), resync: make(chan struct{}, 1), gone: make(chan struct{})}
+	since := lastSeen(r)
+	missed, complete, ok := h.join(s, since)
+	if !ok {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "no more live updates from this process, try again later", http.StatusServiceUnavailable)
+		return
+	}
+	defer h.leave(s)
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no")
+	out := sender{w: w, controller: http.NewResponseController(w)}
+	// After an accident browsers come back spread over three seconds.
+	out.retry(1000 + rand.IntN(2000))
+	if !complete && since > 0 {
+		out.resync()
+	}
+	for _, e := range missed {
+		out.fragment(e)
+	}
+	out.mark(h.seenBy(s))
+
+	life := time.NewTimer(h.options.Lifetime*8/10 + rand.N(h.options.Lifetime*2/10))
+	defer life.Stop()
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for out.err == nil {
+		select {
+		case e := <-s.events:
+			out.fragment(e)
+		case <-s.resync:
+			out.resync()
+			out.mark(h.seenBy(s))
+		case <-beat.C:
+			out.mark(h.seenBy(s))
+		case <-life.C:
+			// Planned: the browser comes back at once and misses next to nothing.
+			out.retry(20 + rand.IntN(80))
+			return
+		case <-s.gone:
+			out.retry(100 + rand.IntN(900))
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// Private
+
+func lastSeen(r *http.Request) int64 {
+	seen := r.Header.Get("Last-Event-ID")
+	if seen == "" {
+		seen = r.URL.Query().Get("since")
+	}
+	number, err := strconv.ParseInt(seen, 10, 64)
+	if err != nil || number < 0 {
+		return 0
+	}
+	return number
+}
+
+// sender writes the lines of an event stream and remembers the first failure.
+type sender struct {
+	w          http.ResponseWriter
+	controller *http.ResponseController
+	err        error
+}
+
+func (s *sender) fragment(e event) {
+	// A line break within the data would end the line, so each gets its own.
+	data := strings.ReplaceAll(strings.ReplaceAll(e.HTML, "\r", ""), "\n", "\ndata: ")
+	s.send("id: %d\nevent: fragment\ndata: %s\n\n", e.number, data)
+}
+
+func (s *sender) resync() { s.send("event: resync\ndata: resync\n\n") }
+
+// mark tells the browser how far it has seen, without an event. Where that is
+// not known it only keeps the stream alive.
+func (s *sender) mark(seen int64) {
+	if seen == 0 {
+		s.send(":\n\n")
+		return
+	}
+	s.send("id: %d\n\n", seen)
+}
+
+func (s *sender) retry(milliseconds int) { s.send("retry: %d\n\n", milliseconds) }
+
+func (s *sender) send(format string, values ...any) {
+	if s.err != nil {
+		return
+	}
+	if s.err = s.controller.SetWriteDeadline(time.Now().Add(writeTimeout)); s.err != nil {
+		return
+	}
+	if _, s.err = fmt.Fprintf(s.w, format, values...); s.err != nil {
+		return
+	}
+	s.err = s.controller.Flush()
+}

@@ -1,0 +1,64 @@
+// Package postgres opens the database and keeps its schema up to date.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options say how a process uses the database. Every field is required: a
+// missing limit is how a slow database takes a whole site down.
+type Options struct {
+	URL              string
+	Name             string // shown in pg_stat_activity
+	PoolSize         int
+	ConnectTimeout   time.Duration
+	StatementTimeout time.Duration
+	LockTimeout      time.Duration
+	PingTimeout      time.Duration // of an idle connection before it is used again
+}
+
+// Connections are replaced now and then, so that a process finds its way after
+// a failover that moved the address.
+const (
+	connectionLifetime       = 10 * time.Minute
+	connectionLifetimeJitter = 2 * time.Minute
+	idleInTransactionTimeout = 10 * time.Second
+)
+
+// Open prepares a pool of connections. It does not connect: a database that is
+// not there yet makes the queries fail, and the same pool works once it is.
+func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(options.URL)
+	if err != nil {
+		return nil, fmt.Errorf("read database address: %w", err)
+	}
+	config.MaxConns = int32(options.PoolSize)
+	config.MaxConnLifetime = connectionLifetime
+	config.MaxConnLifetimeJitter = connectionLifetimeJitter
+	config.PingTimeout = options.PingTimeout
+	config.ConnConfig.ConnectTimeout = options.ConnectTimeout
+
+	parameters := config.ConnConfig.RuntimeParams
+	parameters["application_name"] = options.Name
+	parameters["timezone"] = "UTC"
+	parameters["statement_timeout"] = milliseconds(options.StatementTimeout)
+	parameters["lock_timeout"] = milliseconds(options.LockTimeout)
+	parameters["idle_in_transaction_session_timeout"] = milliseconds(idleInTransactionTimeout)
+
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return pool, nil
+}
+
+// Private
+
+func milliseconds(d time.Duration) string {
+	return strconv.FormatInt(d.Milliseconds(), 10)
+}

@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// ErrSchemaOld tells that the database lacks migrations that this program
+// needs. A newer schema is no error: migrations only ever add.
+var ErrSchemaOld = errors.New("the database schema is older than this program needs: run app migrate")
+
+// Schema is the version of the schema that this program needs.
+type Schema struct {
+	store int64
+	river int
+}
+
+// NeededSchema reads the version that is needed from the numbers of migrations.
+func NeededSchema(migrations fs.FS) (Schema, error) {
+	files, err := fs.Glob(migrations, "*.sql")
+	if err != nil {
+		return Schema{}, fmt.Errorf("list migrations: %w", err)
+	}
+	var needed Schema
+	for _, file := range files {
+		number, _, _ := strings.Cut(file, "_")
+		version, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return Schema{}, fmt.Errorf("migration %s does not begin with a number", file)
+		}
+		needed.store = max(needed.store, version)
+	}
+	river, err := rivermigrate.New(riverpgxv5.New(nil), nil)
+	if err != nil {
+		return Schema{}, fmt.Errorf("read River's migrations: %w", err)
+	}
+	for _, version := range river.AllVersions() {
+		needed.river = max(needed.river, version.Version)
+	}
+	return needed, nil
+}
+
+// Querier is a connection or a pool.
+type Querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Check returns ErrSchemaOld when the database has not reached the schema yet.
+func (s Schema) Check(ctx context.Context, db Querier) error {
+	var store int64
+	var river int
+	err := db.QueryRow(ctx, `
+		SELECT coalesce((SELECT max(version_id) FROM goose_db_version WHERE is_applied), 0),
+		       coalesce((SELECT max(version) FROM river_migration WHERE line = 'main'), 0)`,
+	).Scan(&store, &river)
+
+	var problem *pgconn.PgError
+	if errors.As(err, &problem) && problem.Code == "42P01" { // undefined_table: never migrated
+		return ErrSchemaOld
+	}
+	if err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	if store < s.store || river < s.river {
+		return ErrSchemaOld
+	}
+	return nil
+}

@@ -1,0 +1,328 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Category is a shelf of the store.
+type Category struct {
+	ID      int64
+	Slug    string
+	Name    string
+	Tagline string
+}
+
+// Product is one product with all that its page shows.
+type Product struct {
+	ID          int64
+	Slug        string
+	Name        string
+	Tagline     string
+	Description string
+	Details     []string
+	Picture     string // key of its picture, see Picture
+	Category    Category
+	Variants    []Variant
+}
+
+// Stock is the number of units left over all variants.
+func (p Product) Stock() int {
+	units := 0
+	for _, variant := range p.Variants {
+		units += variant.Stock
+	}
+	return units
+}
+
+// Variant is what a shopper buys: a product in one colour or size.
+type Variant struct {
+	ID        int64
+	ProductID int64
+	SKU       string
+	Name      string // empty where the product has only one
+	Price     Money
+	Stock     int
+}
+
+// Card is a product as lists show it.
+type Card struct {
+	ID      int64
+	Slug    string
+	Name    string
+	Tagline string
+	Picture string
+	From    Money // the cheapest variant's price
+	Varies  bool  // whether variants differ in price
+	Stock   int   // units left over all variants
+}
+
+// Sort is an order in which lists show products.
+type Sort string
+
+// The orders that a shopper can choose from. SortFeatured is the default.
+const (
+	SortFeatured  Sort = "featured"
+	SortPriceLow  Sort = "price-low"
+	SortPriceHigh Sort = "price-high"
+	SortName      Sort = "name"
+	SortNewest    Sort = "newest"
+)
+
+// PageSize is how many products a page of a list shows.
+const PageSize = 12
+
+// Listing is one page of a list of products.
+type Listing struct {
+	Cards []Card
+	Sort  Sort
+	Page  int // from 1
+	Pages int // at least 1
+	Total int // products over all pages
+}
+
+// Categories lists all categories in their order.
+func (s *Shop) Categories(ctx context.Context) ([]Category, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT id, slug, name, tagline
+		FROM categories
+		ORDER BY position`)
+	if err != nil {
+		return nil, fmt.Errorf("list categories: %w", err)
+	}
+	categories, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Category])
+	if err != nil {
+		return nil, fmt.Errorf("list categories: %w", err)
+	}
+	return categories, nil
+}
+
+// Featured lists the products of the front page.
+func (s *Shop) Featured(ctx context.Context, limit int) ([]Card, error) {
+	return s.cards(ctx, "featured products", `ORDER BY p.featured, p.id LIMIT $1`, limit)
+}
+
+// Newest lists the newest products, leaving out those that Featured shows.
+func (s *Shop) Newest(ctx context.Context, limit, featured int) ([]Card, error) {
+	return s.cards(ctx, "newest products", `
+		WHERE p.id NOT IN (SELECT id FROM products ORDER BY featured, id LIMIT $2)
+		ORDER BY p.created_at DESC, p.id DESC LIMIT $1`, limit, featured)
+}
+
+// Category returns one page of a category. It is ErrNotFound when there is no
+// such category or no such page.
+func (s *Shop) Category(ctx context.Context, slug string, sort Sort, page int) (Category, Listing, error) {
+	if !validSlug(slug) {
+		return Category{}, Listing{}, ErrNotFound
+	}
+	var category Category
+	var total int
+	err := s.db.QueryRow(ctx, `
+		SELECT c.id, c.slug, c.name, c.tagline, (SELECT count(*) FROM products p WHERE p.category_id = c.id)
+		FROM categories c
+		WHERE c.slug = $1`, slug,
+	).Scan(&category.ID, &category.Slug, &category.Name, &category.Tagline, &total)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Category{}, Listing{}, ErrNotFound
+	}
+	if err != nil {
+		return Category{}, Listing{}, fmt.Errorf("find category %s: %w", slug, err)
+	}
+
+	listing, err := newListing(sort, page, total)
+	if err != nil {
+		return Category{}, Listing{}, err
+	}
+	listing.Cards, err = s.cards(ctx, "category "+slug,
+		`WHERE p.category_id = $1 ORDER BY `+listing.Sort.orderBy("p.position")+` LIMIT $2 OFFSET $3`,
+		category.ID, PageSize, (listing.Page-1)*PageSize)
+	return category, listing, err
+}
+
+// Search returns one page of the products that match query, the best match
+// first. A typing error or two does no harm. An empty query matches nothing.
+func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (Listing, error) {
+	query = searchable(query)
+	if query == "" {
+		return newListing(sort, 1, 0)
+	}
+	// A match of the words counts before a likeness of the letters.
+	const matches = `
+		JOIN LATERAL (
+			SELECT ts_rank(p.search, websearch_to_tsquery('english', $1)) AS words,
+			       word_similarity($1, p.words) AS letters
+		) AS match ON p.search @@ websearch_to_tsquery('english', $1) OR match.letters >= 0.5`
+	var total int
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM products p`+matches, query).Scan(&total)
+	if err != nil {
+		return Listing{}, fmt.Errorf("count search results: %w", err)
+	}
+	listing, err := newListing(sort, page, total)
+	if err != nil {
+		return Listing{}, err
+	}
+	listing.Cards, err = s.cards(ctx, "search results",
+		matches+` ORDER BY `+listing.Sort.orderBy("(match.words > 0) DESC, match.words + match.letters DESC")+` LIMIT $2 OFFSET $3`,
+		query, PageSize, (listing.Page-1)*PageSize)
+	return listing, err
+}
+
+// Product returns one product. It is ErrNotFound when there is none.
+func (s *Shop) Product(ctx context.Context, slug string) (Product, error) {
+	if !validSlug(slug) {
+		return Product{}, ErrNotFound
+	}
+	return s.product(ctx, `p.slug = $1`, slug)
+}
+
+// ProductOfVariant returns the product that a variant belongs to. It is
+// ErrNotFound when there is none.
+func (s *Shop) ProductOfVariant(ctx context.Context, variantID int64) (Product, error) {
+	return s.product(ctx, `p.id = (SELECT product_id FROM variants WHERE id = $1)`, variantID)
+}
+
+// Related lists other products of a product's category.
+func (s *Shop) Related(ctx context.Context, product Product, limit int) ([]Card, error) {
+	return s.cards(ctx, "products beside "+product.Slug, `
+		WHERE p.category_id = $1 AND p.id <> $2
+		ORDER BY (p.position - (SELECT position FROM products WHERE id = $2) + 1000) % 1000 LIMIT $3`,
+		product.Category.ID, product.ID, limit)
+}
+
+// Picture returns the SVG document of a key. It is ErrNotFound when there is
+// none.
+func (s *Shop) Picture(ctx context.Context, key string) (string, error) {
+	if !validSlug(key) {
+		return "", ErrNotFound
+	}
+	var svg string
+	err := s.db.QueryRow(ctx, `SELECT svg FROM pictures WHERE key = $1`, key).Scan(&svg)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", ErrNotFound
+	}
+	if err != nil {
+		return "", fmt.Errorf("find picture %s: %w", key, err)
+	}
+	return svg, nil
+}
+
+// ParseSort reads an order as addresses name it; what it does not know is
+// SortFeatured.
+func ParseSort(name string) Sort {
+	switch sort := Sort(name); sort {
+	case SortPriceLow, SortPriceHigh, SortName, SortNewest:
+		return sort
+	}
+	return SortFeatured
+}
+
+// Private
+
+// maxQuery is how many characters of a search are looked at.
+const maxQuery = 100
+
+var slugPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+func validSlug(slug string) bool {
+	return len(slug) <= 100 && slugPattern.MatchString(slug)
+}
+
+// searchable makes of what was typed something that PostgreSQL can look for.
+func searchable(query string) string {
+	query = strings.ReplaceAll(strings.ToValidUTF8(query, ""), "\x00", "")
+	query = strings.Join(strings.Fields(query), " ")
+	for utf8.RuneCountInString(query) > maxQuery {
+		query = strings.TrimSpace(string([]rune(query)[:maxQuery]))
+	}
+	return query
+}
+
+func newListing(sort Sort, page, total int) (Listing, error) {
+	pages := max(1, (total+PageSize-1)/PageSize)
+	if page < 1 || page > pages {
+		return Listing{}, ErrNotFound
+	}
+	return Listing{Sort: sort, Page: page, Pages: pages, Total: total}, nil
+}
+
+// orderBy is the SQL of an order; usual is that of SortFeatured.
+func (s Sort) orderBy(usual string) string {
+	switch s {
+	case SortPriceLow:
+		return "price.low, p.id"
+	case SortPriceHigh:
+		return "price.low DESC, p.id"
+	case SortName:
+		return "p.name, p.id"
+	case SortNewest:
+		return "p.created_at DESC, p.id DESC"
+	default:
+		return usual + ", p.id"
+	}
+}
+
+// cards reads products as lists show them. Rest is the end of the statement:
+// what is joined, chosen and in which order.
+func (s *Shop) cards(ctx context.Context, what, rest string, arguments ...any) ([]Card, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT p.id, p.slug, p.name, p.tagline, p.picture, price.low, price.currency, price.varies, price.stock
+		FROM products p
+		JOIN LATERAL (
+			SELECT min(v.price_cents) AS low, min(v.currency) AS currency,
+			       min(v.price_cents) < max(v.price_cents) AS varies, sum(v.stock)::bigint AS stock
+			FROM variants v
+			WHERE v.product_id = p.id
+		) AS price ON price.low IS NOT NULL
+		`+rest, arguments...)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", what, err)
+	}
+	cards, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Card, error) {
+		var card Card
+		err := row.Scan(&card.ID, &card.Slug, &card.Name, &card.Tagline, &card.Picture,
+			&card.From.Cents, &card.From.Currency, &card.Varies, &card.Stock)
+		return card, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", what, err)
+	}
+	return cards, nil
+}
+
+// product reads a product with its variants in one round trip.
+func (s *Shop) product(ctx context.Context, where string, argument any) (Product, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT p.id, p.slug, p.name, p.tagline, p.description, p.details, p.picture,
+		       c.id, c.slug, c.name, c.tagline,
+		       v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock
+		FROM products p
+		JOIN categories c ON c.id = p.category_id
+		JOIN variants v ON v.product_id = p.id
+		WHERE `+where+`
+		ORDER BY v.position`, argument)
+	if err != nil {
+		return Product{}, fmt.Errorf("find product: %w", err)
+	}
+	var product Product
+	variants, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Variant, error) {
+		var variant Variant
+		err := row.Scan(&product.ID, &product.Slug, &product.Name, &product.Tagline, &product.Description, &product.Details, &product.Picture,
+			&product.Category.ID, &product.Category.Slug, &product.Category.Name, &product.Category.Tagline,
+			&variant.ID, &variant.ProductID, &variant.SKU, &variant.Name, &variant.Price.Cents, &variant.Price.Currency, &variant.Stock)
+		return variant, err
+	})
+	if err != nil {
+		return Product{}, fmt.Errorf("find product: %w", err)
+	}
+	if len(variants) == 0 {
+		return Product{}, ErrNotFound
+	}
+	product.Variants = variants
+	return product, nil
+}

@@ -1,0 +1,180 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Contact is who buys and where the parcel goes.
+type Contact struct {
+	Email      string
+	Name       string
+	Street     string
+	PostalCode string
+	City       string
+	Country    string // ISO 3166-1 alpha-2, one of Countries
+	Note       string // optional, for the courier
+}
+
+// Country is a place that the store ships to.
+type Country struct {
+	Code string
+	Name string
+}
+
+// Countries are the places that the store ships to, in the order in which the
+// form shows them.
+var Countries = []Country{
+	{"AT", "Austria"}, {"BE", "Belgium"}, {"DK", "Denmark"}, {"EE", "Estonia"}, {"FI", "Finland"},
+	{"FR", "France"}, {"DE", "Germany"}, {"GR", "Greece"}, {"IE", "Ireland"}, {"IT", "Italy"},
+	{"LV", "Latvia"}, {"LT", "Lithuania"}, {"LU", "Luxembourg"}, {"NL", "Netherlands"}, {"NO", "Norway"},
+	{"PL", "Poland"}, {"PT", "Portugal"}, {"ES", "Spain"}, {"SE", "Sweden"}, {"CH", "Switzerland"},
+	{"GB", "United Kingdom"},
+}
+
+// ContactProblems tells by field (email, name, street, postal_code, city,
+// country, note) what is wrong with a Contact.
+type ContactProblems map[string]string
+
+func (p ContactProblems) Error() string {
+	return fmt.Sprintf("%d fields of the contact need another look", len(p))
+}
+
+// Cleaned is the contact without what nobody means to type: spaces at the ends
+// and doubled ones.
+func (c Contact) Cleaned() Contact {
+	line := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	return Contact{
+		Email:      strings.TrimSpace(c.Email),
+		Name:       line(c.Name),
+		Street:     line(c.Street),
+		PostalCode: line(c.PostalCode),
+		City:       line(c.City),
+		Country:    strings.ToUpper(strings.TrimSpace(c.Country)),
+		Note:       strings.TrimSpace(strings.ReplaceAll(c.Note, "\r\n", "\n")),
+	}
+}
+
+// Problems checks a cleaned contact; nil means that there are none.
+func (c Contact) Problems() ContactProblems {
+	problems := ContactProblems{}
+	for _, field := range []struct {
+		name, value, empty string
+		longest            int
+	}{
+		{"email", c.Email, "Please give an email address, so that we can send you the order.", 254},
+		{"name", c.Name, "Please give the name on the parcel.", 120},
+		{"street", c.Street, "Please give street and house number.", 160},
+		{"postal_code", c.PostalCode, "Please give the postal code.", 16},
+		{"city", c.City, "Please give the city.", 100},
+		{"country", c.Country, "Please choose a country.", 2},
+		{"note", c.Note, "", 500},
+	} {
+		switch length := utf8.RuneCountInString(field.value); {
+		case length == 0 && field.empty != "":
+			problems[field.name] = field.empty
+		case length > field.longest:
+			problems[field.name] = fmt.Sprintf("This has %d characters; at most %d fit.", length, field.longest)
+		case !printable(field.value):
+			problems[field.name] = "This holds a character that cannot be printed. Please type it again."
+		}
+	}
+	if problems["email"] == "" && !deliverable(c.Email) {
+		problems["email"] = "This is not a complete email address, such as ada@example.com."
+	}
+	if problems["country"] == "" && !slices.ContainsFunc(Countries, func(country Country) bool { return country.Code == c.Country }) {
+		problems["country"] = "We do not ship there yet. Please choose a country from the list."
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
+}
+
+// CountryName is the name of the contact's country.
+func (c Contact) CountryName() string {
+	for _, country := range Countries {
+		if country.Code == c.Country {
+			return country.Name
+		}
+	}
+	return c.Country
+}
+
+// Contact returns what a cart's shopper has filled in so far.
+func (s *Shop) Contact(ctx context.Context, cartID string) (Contact, error) {
+	if cartID == "" {
+		return Contact{}, nil
+	}
+	return readContact(ctx, s.db, cartID)
+}
+
+// SaveContact keeps a contact with its cart. It is ContactProblems when the
+// contact cannot be used, and ErrNotFound when there is no such cart.
+func (s *Shop) SaveContact(ctx context.Context, cartID string, contact Contact) error {
+	contact = contact.Cleaned()
+	if problems := contact.Problems(); problems != nil {
+		return problems
+	}
+	if cartID == "" {
+		return ErrNotFound
+	}
+	saved, err := s.db.Exec(ctx, `
+		UPDATE carts
+		SET email = $2, name = $3, street = $4, postal_code = $5, city = $6, country = $7, note = $8, updated_at = now()
+		WHERE id = $1`,
+		cartID, contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note)
+	if err != nil {
+		return fmt.Errorf("save contact: %w", err)
+	}
+	if saved.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Private
+
+func readContact(ctx context.Context, db querier, cartID string) (Contact, error) {
+	rows, err := db.Query(ctx, `
+		SELECT email, name, street, postal_code, city, country, note
+		FROM carts
+		WHERE id = $1`, cartID)
+	if err != nil {
+		return Contact{}, fmt.Errorf("read contact: %w", err)
+	}
+	contact, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Contact])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Contact{}, nil
+	}
+	if err != nil {
+		return Contact{}, fmt.Errorf("read contact: %w", err)
+	}
+	return contact, nil
+}
+
+// printable tells whether PostgreSQL can store a text and a courier's label
+// can show it: every script and emoji, no control characters.
+func printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n'
+	})
+}
+
+// deliverable tells whether an address is a plain one with a full domain.
+func deliverable(email string) bool {
+	address, err := mail.ParseAddress(email)
+	if err != nil || address.Address != email || strings.ContainsAny(email, " \t\n\"") {
+		return false
+	}
+	_, domain, _ := strings.Cut(email, "@")
+	return strings.Contains(strings.Trim(domain, "."), ".") && !strings.HasSuffix(domain, ".")
+}

@@ -1,0 +1,251 @@
+package shop
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"slipway/internal/payment"
+)
+
+// Purchase is a shopper's decision to buy a cart as reviewed.
+type Purchase struct {
+	CartID      string
+	CheckoutKey string // UUID, one for each review: the same key never makes two orders
+	CartVersion string // of the cart that was reviewed; empty: whatever it holds now
+	Card        string
+}
+
+// Why an order is not placed, besides ShortError, ContactProblems and the
+// errors of package payment.
+var (
+	ErrCartEmpty   = errors.New("the cart is empty")
+	ErrCartChanged = errors.New("the cart is not what was reviewed any more")
+	ErrCheckoutKey = errors.New("the checkout key is not a UUID")
+)
+
+// PlaceOrder authorizes the payment and then, in one transaction, takes the
+// stock, stores the order and enqueues its jobs: all of it happens or nothing
+// does. Calling it again with a key that has an order returns that order.
+func (s *Shop) PlaceOrder(ctx context.Context, purchase Purchase) (Order, error) {
+	order, err := s.placeOrder(ctx, purchase)
+	if err != nil {
+		s.metrics.refused.WithLabelValues(refusal(err)).Inc()
+		return Order{}, fmt.Errorf("place order: %w", err)
+	}
+	return order, nil
+}
+
+// Private
+
+func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error) {
+	if uuid.Validate(purchase.CheckoutKey) != nil || len(purchase.CheckoutKey) != 36 {
+		return Order{}, ErrCheckoutKey
+	}
+	cart, err := s.Cart(ctx, purchase.CartID)
+	if err != nil {
+		return Order{}, err
+	}
+	// Asked after the cart was read: a form that is sent twice finds either its
+	// order or the full cart, never neither.
+	if order, found, err := s.orderOf(ctx, s.db, purchase.CheckoutKey); found || err != nil {
+		return order, err
+	}
+	if len(cart.Lines) == 0 {
+		return Order{}, ErrCartEmpty
+	}
+	if purchase.CartVersion != "" && purchase.CartVersion != cart.Version() {
+		return Order{}, ErrCartChanged
+	}
+	contact, err := s.Contact(ctx, purchase.CartID)
+	if err != nil {
+		return Order{}, err
+	}
+	if problems := contact.Problems(); problems != nil {
+		return Order{}, problems
+	}
+
+	authorization, err := s.gateway.Authorize(ctx, payment.Request{
+		Key:      purchase.CheckoutKey + ":" + cart.Version(),
+		Cents:    cart.Total.Cents,
+		Currency: string(cart.Total.Currency),
+		Card:     purchase.Card,
+	})
+	if err != nil {
+		return Order{}, err
+	}
+	order, fresh, err := s.commitOrder(ctx, purchase, cart, contact, authorization)
+	if err != nil {
+		s.giveBack(ctx, purchase, authorization)
+		return Order{}, err
+	}
+	if fresh {
+		s.metrics.orders.Inc()
+		s.log.InfoContext(ctx, "Order placed", "order", order.Number, "units", cart.Units(), "total", order.Total.String())
+		s.announce(ctx, cart)
+	}
+	return order, nil
+}
+
+// commitOrder is the transaction. Fresh is false when another request with the
+// same key was quicker.
+func (s *Shop) commitOrder(ctx context.Context, purchase Purchase, authorized Cart, contact Contact, authorization payment.Authorization) (order Order, fresh bool, err error) {
+	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		if err := lockCart(ctx, tx, purchase.CartID); err != nil {
+			return err
+		}
+		var found bool
+		if order, found, err = s.orderOf(ctx, tx, purchase.CheckoutKey); found || err != nil {
+			return err
+		}
+		cart, err := readCart(ctx, tx, purchase.CartID)
+		if err != nil {
+			return err
+		}
+		if cart.Version() != authorized.Version() {
+			return ErrCartChanged
+		}
+		if err := takeStock(ctx, tx, cart); err != nil {
+			return err
+		}
+		orderID, err := insertOrder(ctx, tx, purchase, cart, contact, authorization)
+		if err != nil {
+			return err
+		}
+		if err := emptyCart(ctx, tx, purchase.CartID); err != nil {
+			return err
+		}
+		if err := s.jobs.Enqueue(ctx, tx, SendOrderConfirmation{OrderID: orderID}); err != nil {
+			return err
+		}
+		if err := s.jobs.Enqueue(ctx, tx, CapturePayment{OrderID: orderID}); err != nil {
+			return err
+		}
+		fresh = true
+		order, err = readOrder(ctx, tx, `o.id = $1`, orderID)
+		return err
+	})
+	return order, fresh, err
+}
+
+func lockCart(ctx context.Context, tx pgx.Tx, id string) error {
+	if _, err := tx.Exec(ctx, `SELECT FROM carts WHERE id = $1 FOR UPDATE`, id); err != nil {
+		return fmt.Errorf("lock cart: %w", err)
+	}
+	return nil
+}
+
+// takeStock takes every line's units or none at all. Variants are taken in the
+// order of their ids, so that two orders never wait for each other in a circle.
+func takeStock(ctx context.Context, tx pgx.Tx, cart Cart) error {
+	lines := slices.SortedFunc(slices.Values(cart.Lines), func(a, b CartLine) int { return int(a.Variant.ID - b.Variant.ID) })
+	for _, line := range lines {
+		taken, err := tx.Exec(ctx, `
+			UPDATE variants
+			SET stock = stock - $2
+			WHERE id = $1 AND stock >= $2`, line.Variant.ID, line.Quantity)
+		if err != nil {
+			return fmt.Errorf("take stock of %s: %w", line.Variant.SKU, err)
+		}
+		if taken.RowsAffected() == 1 {
+			continue
+		}
+		short := &ShortError{VariantID: line.Variant.ID, Name: line.Name()}
+		if err := tx.QueryRow(ctx, `SELECT stock FROM variants WHERE id = $1`, line.Variant.ID).Scan(&short.Left); err != nil {
+			return fmt.Errorf("count stock of %s: %w", line.Variant.SKU, err)
+		}
+		return short
+	}
+	return nil
+}
+
+func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, contact Contact, authorization payment.Authorization) (int64, error) {
+	var orderID int64
+	err := tx.QueryRow(ctx, `
+		INSERT INTO orders (token, checkout_key, email, name, street, postal_code, city, country, note,
+		                    subtotal_cents, shipping_cents, total_cents, currency, payment_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+		RETURNING id`,
+		rand.Text(), purchase.CheckoutKey, contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note,
+		cart.Subtotal.Cents, cart.Shipping.Cents, cart.Total.Cents, cart.Total.Currency, authorization.ID,
+	).Scan(&orderID)
+	if err != nil {
+		return 0, fmt.Errorf("insert order: %w", err)
+	}
+	batch := &pgx.Batch{}
+	for i, line := range cart.Lines {
+		batch.Queue(`
+			INSERT INTO order_lines (order_id, position, variant_id, product_slug, product_name, variant_name, sku, picture, quantity, price_cents)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			orderID, i, line.Variant.ID, line.Product.Slug, line.Product.Name, line.Variant.Name, line.Variant.SKU, line.Product.Picture, line.Quantity, line.Variant.Price.Cents)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return 0, fmt.Errorf("insert order lines: %w", err)
+	}
+	return orderID, nil
+}
+
+func emptyCart(ctx context.Context, tx pgx.Tx, id string) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM cart_lines WHERE cart_id = $1`, id); err != nil {
+		return fmt.Errorf("empty cart: %w", err)
+	}
+	return nil
+}
+
+// giveBack voids an authorization that has become no order. It holds the
+// cart's lock meanwhile: a second request with the same key may be about to
+// use the same authorization. Where that cannot be ruled out nothing is done,
+// and the money goes back when the authorization lapses.
+func (s *Shop) giveBack(ctx context.Context, purchase Purchase, authorization payment.Authorization) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		if err := lockCart(ctx, tx, purchase.CartID); err != nil {
+			return err
+		}
+		if _, found, err := s.orderOf(ctx, tx, purchase.CheckoutKey); found || err != nil {
+			return err
+		}
+		return s.gateway.Void(ctx, authorization.ID)
+	})
+	if err != nil {
+		s.log.WarnContext(ctx, "Payment authorization was not given back and will lapse", "error", err)
+	}
+}
+
+// announce tells open pages what the sale changed.
+func (s *Shop) announce(ctx context.Context, sold Cart) {
+	products := make([]int64, 0, len(sold.Lines))
+	for _, line := range sold.Lines {
+		if !slices.Contains(products, line.Product.ID) {
+			products = append(products, line.Product.ID)
+		}
+	}
+	s.tasks.Enqueue(ctx, BroadcastStock{ProductIDs: products})
+	s.tasks.Enqueue(ctx, BroadcastCart{CartID: sold.ID})
+}
+
+// refusal is the label of an error in the metrics.
+func refusal(err error) string {
+	var problems ContactProblems
+	switch {
+	case errors.Is(err, ErrSoldOut):
+		return "sold_out"
+	case errors.Is(err, ErrCartEmpty), errors.Is(err, ErrCartChanged):
+		return "cart"
+	case errors.Is(err, payment.ErrDeclined), errors.Is(err, payment.ErrCard):
+		return "declined"
+	case errors.Is(err, payment.ErrUnconfirmed):
+		return "gateway"
+	case errors.As(err, &problems), errors.Is(err, ErrCheckoutKey):
+		return "form"
+	default:
+		return "error"
+	}
+}

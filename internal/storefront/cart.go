@@ -1,0 +1,160 @@
+package storefront
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"slipway/internal/shop"
+	"slipway/internal/storefront/templates"
+	"slipway/internal/web"
+)
+
+// Private
+
+func (s *Storefront) showCart(c echo.Context) error {
+	cart, err := s.shop.Cart(c.Request().Context(), s.cartID(c))
+	if err != nil {
+		return err
+	}
+	return s.renderCart(c, http.StatusOK, cart, nil, nil, s.cartNotice(c, cart))
+}
+
+func (s *Storefront) addToCart(c echo.Context) error {
+	ctx := c.Request().Context()
+	if err := c.Request().ParseForm(); err != nil {
+		return unreadableForm(err)
+	}
+	variantID, err := strconv.ParseInt(c.FormValue("variant_id"), 10, 64)
+	if err != nil {
+		return shop.ErrNotFound
+	}
+	quantity, problem := parseQuantity(c.FormValue("quantity"))
+	if problem == nil {
+		var id string
+		id, problem = s.shop.AddToCart(ctx, s.cartID(c), variantID, quantity)
+		if problem == nil {
+			s.cart.Set(c, id)
+			return c.Redirect(http.StatusSeeOther, "/cart?added="+strconv.FormatInt(variantID, 10))
+		}
+	}
+
+	sentence, isProblem := cartProblem(problem)
+	if !isProblem {
+		return problem
+	}
+	product, err := s.shop.ProductOfVariant(ctx, variantID)
+	if err != nil {
+		return err
+	}
+	form := templates.AddToCartForm{VariantID: variantID, Quantity: c.FormValue("quantity"), Problem: sentence}
+	return s.renderProduct(c, http.StatusUnprocessableEntity, product, form)
+}
+
+func (s *Storefront) changeCartLine(c echo.Context) error {
+	ctx := c.Request().Context()
+	if err := c.Request().ParseForm(); err != nil {
+		return unreadableForm(err)
+	}
+	variantID, err := strconv.ParseInt(c.Param("variant"), 10, 64)
+	if err != nil {
+		return shop.ErrNotFound
+	}
+	typed := c.FormValue("quantity")
+	if c.FormValue("remove") != "" || strings.TrimSpace(typed) == "0" {
+		err = s.shop.SetQuantity(ctx, s.cartID(c), variantID, 0)
+	} else {
+		var quantity int
+		if quantity, err = parseQuantity(typed); err == nil {
+			err = s.shop.SetQuantity(ctx, s.cartID(c), variantID, quantity)
+		}
+	}
+	if err == nil {
+		return c.Redirect(http.StatusSeeOther, "/cart")
+	}
+
+	sentence, isProblem := cartProblem(err)
+	if !isProblem {
+		return err
+	}
+	cart, err := s.shop.Cart(ctx, s.cartID(c))
+	if err != nil {
+		return err
+	}
+	return s.renderCart(c, http.StatusUnprocessableEntity, cart, map[int64]string{variantID: sentence}, map[int64]string{variantID: typed}, "")
+}
+
+// renderCart shows the cart. Problems and what was typed are by variant; lines
+// that ask for more than is left get a problem of their own.
+func (s *Storefront) renderCart(c echo.Context, status int, cart shop.Cart, problems, typed map[int64]string, notice string) error {
+	if problems == nil {
+		problems = map[int64]string{}
+	}
+	var products []int64
+	for _, line := range cart.Lines {
+		products = append(products, line.Product.ID)
+		if _, told := problems[line.Variant.ID]; !told && line.Short() {
+			problems[line.Variant.ID], _ = cartProblem(&shop.ShortError{Name: line.Name(), Left: line.Variant.Stock})
+		}
+	}
+	layout, err := s.layout(c, "Your cart", "", products...)
+	if err != nil {
+		return err
+	}
+	layout.Notice = notice
+	return web.Render(c, status, templates.Cart(templates.CartPage{
+		Layout: layout, Cart: cart, Problems: problems, Typed: typed, Free: cart.MissingForFreeShipping(),
+	}))
+}
+
+// cartNotice says what just happened to the cart.
+func (s *Storefront) cartNotice(c echo.Context, cart shop.Cart) string {
+	if _, err := c.Cookie("cart"); err == nil && s.cartID(c) == "" {
+		return "Your earlier cart has expired, so this one starts empty."
+	}
+	added := c.QueryParam("added")
+	for _, line := range cart.Lines {
+		if strconv.FormatInt(line.Variant.ID, 10) == added {
+			return line.Name() + " is in your cart."
+		}
+	}
+	return ""
+}
+
+// parseQuantity reads a number of units as people type it.
+func parseQuantity(typed string) (int, error) {
+	quantity, err := strconv.Atoi(strings.TrimSpace(typed))
+	if err != nil || quantity < 1 || quantity > shop.MaxQuantity {
+		return 0, shop.ErrQuantity
+	}
+	return quantity, nil
+}
+
+// cartProblem says an error in words for the shopper. It is false for errors
+// that are not the shopper's.
+func cartProblem(err error) (string, bool) {
+	var short *shop.ShortError
+	switch {
+	case errors.As(err, &short) && short.Left == 0:
+		return short.Name + " has just sold out.", true
+	case errors.As(err, &short):
+		return fmt.Sprintf("Only %d of %s left.", short.Left, short.Name), true
+	case errors.Is(err, shop.ErrQuantity):
+		return fmt.Sprintf("Please give a whole number from 1 to %d. A cart holds at most %d of one thing.", shop.MaxQuantity, shop.MaxQuantity), true
+	}
+	return "", false
+}
+
+// unreadableForm is a form whose encoding is broken. One that is too large
+// keeps its own error.
+func unreadableForm(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return err
+	}
+	return echo.NewHTTPError(http.StatusBadRequest).SetInternal(err)
+}

@@ -1,0 +1,40 @@
+package storefront
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"slipway/internal/shop"
+	"slipway/internal/storefront/templates"
+	"slipway/internal/web"
+)
+
+// Private
+
+func (s *Storefront) showCategory(c echo.Context) error {
+	category, listing, err := s.shop.Category(c.Request().Context(), c.Param("slug"), shop.ParseSort(c.QueryParam("sort")), pageNumber(c))
+	if err != nil {
+		return err
+	}
+	layout, err := s.layout(c, category.Name, category.Tagline, productIDs(listing.Cards)...)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, http.StatusOK, templates.Category(templates.CategoryPage{Layout: layout, Category: category, Listing: listing}))
+}
+
+// pageNumber is the page that was asked for: 1 when none was, and 0, which no
+// list has, when it is no number.
+func pageNumber(c echo.Context) int {
+	given := c.QueryParam("page")
+	if given == "" {
+		return 1
+	}
+	page, err := strconv.Atoi(given)
+	if err != nil {
+		return 0
+	}
+	return page
+}

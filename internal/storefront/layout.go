@@ -1,0 +1,78 @@
+package storefront
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"slipway/internal/shop"
+	"slipway/internal/storefront/templates"
+)
+
+// Private
+
+// layout is what a page needs around its own content. Watched are the products
+// whose stock the page shows.
+func (s *Storefront) layout(c echo.Context, title, description string, watched ...int64) (templates.Layout, error) {
+	// Asked first: what happens while the page is made comes with its stream.
+	since := s.hub.Last()
+
+	ctx := c.Request().Context()
+	categories, err := s.shop.Categories(ctx)
+	if err != nil {
+		return templates.Layout{}, err
+	}
+	units, err := s.shop.CartUnits(ctx, s.cartID(c))
+	if err != nil {
+		return templates.Layout{}, err
+	}
+	layout := s.bareLayout(c, title)
+	layout.Description = description
+	layout.Categories = categories
+	layout.CartUnits = units
+	layout.Live = liveAddress(since, watched)
+	return layout, nil
+}
+
+// bareLayout is a layout that needs no backend.
+func (s *Storefront) bareLayout(c echo.Context, title string) templates.Layout {
+	return templates.Layout{
+		Title:       title,
+		Path:        c.Request().URL.Path,
+		Stylesheet:  s.assets.Path("store.css"),
+		Script:      s.assets.Path("live.js"),
+		Icon:        s.assets.Path("icon.svg"),
+		Development: s.development,
+	}
+}
+
+// cartID is the cart of this browser, empty when it has none.
+func (s *Storefront) cartID(c echo.Context) string {
+	id, _ := s.cart.Value(c)
+	return id
+}
+
+// liveAddress is the event stream of a page that shows the stock of products,
+// from the event after since.
+func liveAddress(since int64, products []int64) string {
+	ids := make([]string, len(products))
+	for i, id := range products {
+		ids[i] = strconv.FormatInt(id, 10)
+	}
+	address := "/live?products=" + strings.Join(ids, ",")
+	if since > 0 {
+		address += "&since=" + strconv.FormatInt(since, 10)
+	}
+	return address
+}
+
+func productIDs(lists ...[]shop.Card) []int64 {
+	var ids []int64
+	for _, list := range lists {
+		for _, card := range list {
+			ids = append(ids, card.ID)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,87 @@
+package storefront
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"slipway/internal/payment"
+	"slipway/internal/shop"
+	"slipway/internal/storefront/templates"
+	"slipway/internal/web"
+)
+
+// freshFor is how long an order's page says thank you.
+const freshFor = 3 * time.Minute
+
+// Private
+
+func (s *Storefront) createOrder(c echo.Context) error {
+	if err := c.Request().ParseForm(); err != nil {
+		return unreadableForm(err)
+	}
+	purchase := shop.Purchase{
+		CartID:      s.cartID(c),
+		CheckoutKey: c.FormValue("checkout_key"),
+		CartVersion: c.FormValue("cart_version"),
+		Card:        c.FormValue("card"),
+	}
+	order, err := s.shop.PlaceOrder(c.Request().Context(), purchase)
+	if err != nil {
+		return s.refuseOrder(c, purchase, err)
+	}
+	return c.Redirect(http.StatusSeeOther, "/orders/"+order.Token)
+}
+
+// refuseOrder shows why there is no order, and the page on which the shopper
+// can do something about it.
+func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err error) error {
+	again := review{Key: uuid.NewString(), Card: purchase.Card}
+	var problems shop.ContactProblems
+	switch {
+	case errors.Is(err, payment.ErrDeclined):
+		again.Problem = "The card was declined. Nothing was charged and your cart is as it was. Please try another card."
+		return s.renderReview(c, http.StatusUnprocessableEntity, again)
+	case errors.Is(err, payment.ErrCard):
+		again.Card = ""
+		again.Problem = "This is not a card that we can charge. Please choose one of the cards below."
+		return s.renderReview(c, http.StatusUnprocessableEntity, again)
+	case errors.Is(err, payment.ErrUnconfirmed):
+		// The same key: if the gateway did set the money aside, it is used.
+		again.Key = purchase.CheckoutKey
+		again.Problem = "The payment provider did not answer in time. There is no order yet. You can safely try again: you will not be charged twice."
+		return s.renderReview(c, http.StatusGatewayTimeout, again)
+	case errors.Is(err, shop.ErrCheckoutKey):
+		again.Problem = "This form was not complete, so we made a new one. Please check it and pay again."
+		return s.renderReview(c, http.StatusUnprocessableEntity, again)
+	case errors.Is(err, shop.ErrCartChanged):
+		again.Problem = "Your cart has changed since you saw this page. Nothing was charged. Please check it and pay again."
+		return s.renderReview(c, http.StatusConflict, again)
+	case errors.Is(err, shop.ErrSoldOut):
+		return s.renderReview(c, http.StatusConflict, again) // shows the cart with what is short
+	case errors.Is(err, shop.ErrCartEmpty):
+		return c.Redirect(http.StatusSeeOther, "/cart")
+	case errors.As(err, &problems):
+		return c.Redirect(http.StatusSeeOther, "/checkout")
+	default:
+		return err
+	}
+}
+
+func (s *Storefront) showOrder(c echo.Context) error {
+	order, err := s.shop.Order(c.Request().Context(), c.Param("token"))
+	if err != nil {
+		return err
+	}
+	layout, err := s.layout(c, "Order "+order.Number, "")
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("X-Robots-Tag", "noindex")
+	return web.Render(c, http.StatusOK, templates.Order(templates.OrderPage{
+		Layout: layout, Order: order, Fresh: time.Since(order.PlacedAt) < freshFor,
+	}))
+}

@@ -1,0 +1,64 @@
+package storefront
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"slipway/internal/shop"
+	"slipway/internal/storefront/templates"
+	"slipway/internal/web"
+)
+
+// relatedProducts is how many others a product's page shows.
+const relatedProducts = 4
+
+// Private
+
+func (s *Storefront) showProduct(c echo.Context) error {
+	product, err := s.shop.Product(c.Request().Context(), c.Param("slug"))
+	if err != nil {
+		return err
+	}
+	form := templates.AddToCartForm{VariantID: firstInStock(product), Quantity: "1"}
+	return s.renderProduct(c, http.StatusOK, product, form)
+}
+
+func (s *Storefront) renderProduct(c echo.Context, status int, product shop.Product, form templates.AddToCartForm) error {
+	related, err := s.shop.Related(c.Request().Context(), product, relatedProducts)
+	if err != nil {
+		return err
+	}
+	layout, err := s.layout(c, product.Name, product.Tagline, append(productIDs(related), product.ID)...)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, status, templates.Product(templates.ProductPage{Layout: layout, Product: product, Related: related, Form: form}))
+}
+
+// showPicture serves pictures under names that never change their content.
+func (s *Storefront) showPicture(c echo.Context) error {
+	key, isSVG := strings.CutSuffix(c.Param("file"), ".svg")
+	if !isSVG {
+		return shop.ErrNotFound
+	}
+	svg, err := s.shop.Picture(c.Request().Context(), key)
+	if err != nil {
+		return err
+	}
+	header := c.Response().Header()
+	header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	// A picture is shown and never runs anything, also when opened by itself.
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	return c.Blob(http.StatusOK, "image/svg+xml", []byte(svg))
+}
+
+func firstInStock(product shop.Product) int64 {
+	for _, variant := range product.Variants {
+		if variant.Stock > 0 {
+			return variant.ID
+		}
+	}
+	return product.Variants[0].ID
+}

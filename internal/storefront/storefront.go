@@ -1,0 +1,68 @@
+// Package storefront is what people see: the pages of the store and the forms
+// on them. It holds no SQL and starts no transaction.
+package storefront
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"slipway/internal/assets"
+	"slipway/internal/live"
+	"slipway/internal/mail"
+	"slipway/internal/payment"
+	"slipway/internal/shop"
+	"slipway/internal/web"
+)
+
+// cartLifetime is how long a browser keeps its cart.
+const cartLifetime = 30 * 24 * time.Hour
+
+// Storefront draws the store's pages.
+type Storefront struct {
+	shop        *shop.Shop
+	hub         *live.Hub
+	assets      *assets.Assets
+	cart        *web.SignedCookie
+	cards       []payment.TestCard
+	development bool
+	mails       *mail.Directory
+}
+
+// Options are what the pages are made of.
+type Options struct {
+	Shop        *shop.Shop
+	Hub         *live.Hub
+	Secret      string             // signs cookies
+	Secure      bool               // cookies over HTTPS only
+	Cards       []payment.TestCard // that the payment gateway offers
+	Development bool               // shows the mails that were sent
+	Mails       *mail.Directory    // where they are; nil outside development
+}
+
+// New makes the storefront.
+func New(options Options) (*Storefront, error) {
+	files, err := fs.Sub(assetFiles, "assets")
+	if err != nil {
+		return nil, fmt.Errorf("open assets: %w", err)
+	}
+	loaded, err := assets.Load(files)
+	if err != nil {
+		return nil, err
+	}
+	return &Storefront{
+		shop:        options.Shop,
+		hub:         options.Hub,
+		assets:      loaded,
+		cart:        web.NewSignedCookie(options.Secret, "cart", cartLifetime, options.Secure),
+		cards:       options.Cards,
+		development: options.Development,
+		mails:       options.Mails,
+	}, nil
+}
+
+// Private
+
+//go:embed assets
+var assetFiles embed.FS

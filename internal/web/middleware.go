@@ -1,0 +1,200 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"slipway/internal/failopen"
+)
+
+// Deadline bounds the work for one page. The work does not end with the
+// client's connection: PostgreSQL would lose a connection for every shopper
+// who is quicker than a page.
+func Deadline(timeout time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), timeout)
+			defer cancel()
+			c.SetRequest(c.Request().WithContext(ctx))
+			// A client that reads nothing must not hold the connection either.
+			_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(timeout + 30*time.Second))
+			return next(c)
+		}
+	}
+}
+
+// Private
+
+// bodyTimeout is how long a client may take to send a body.
+const bodyTimeout = 30 * time.Second
+
+// requestIDPattern is what is taken over from a proxy; anything else could
+// forge lines in a log.
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// headAsGet routes HEAD as GET; the server itself leaves out the body, because
+// it looks at the request that it read and not at this copy.
+func headAsGet(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Request().Method == http.MethodHead {
+			get := c.Request().WithContext(c.Request().Context())
+			get.Method = http.MethodGet
+			c.SetRequest(get)
+		}
+		return next(c)
+	}
+}
+
+// identify gives every request an id, for the log and the error pages.
+func identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := c.Request().Header.Get(echo.HeaderXRequestID)
+		if !requestIDPattern.MatchString(id) {
+			id = strings.ToLower(rand.Text())
+		}
+		c.Response().Header().Set(echo.HeaderXRequestID, id)
+		return next(c)
+	}
+}
+
+func requestID(c echo.Context) string {
+	return c.Response().Header().Get(echo.HeaderXRequestID)
+}
+
+// observe logs and counts every request once it is answered.
+func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFunc {
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "app_http_request_duration_seconds",
+		Help:    "How long requests took, by route.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+	}, []string{"method", "route", "status"})
+	registry.MustRegister(duration)
+
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			started := time.Now()
+			failure := next(c)
+			if failure != nil {
+				// Answered here, so that the status is known to the log.
+				c.Error(failure)
+			}
+			took := time.Since(started)
+			status := c.Response().Status
+			route := c.Path()
+			if route == "" {
+				route = "none"
+			}
+			duration.WithLabelValues(method(c.Request().Method), route, strconv.Itoa(status)).Observe(took.Seconds())
+
+			level := slog.LevelInfo
+			if route == "/up" || route == "/health" {
+				level = slog.LevelDebug
+			}
+			attributes := []slog.Attr{
+				slog.String("method", c.Request().Method),
+				slog.String("route", route),
+				slog.Int("status", status),
+				slog.String("took", took.Round(time.Microsecond).String()),
+				slog.Int64("bytes", c.Response().Size),
+				slog.String("request_id", requestID(c)),
+			}
+			if status >= 500 {
+				level = slog.LevelError
+				if failure != nil {
+					attributes = append(attributes, slog.String("error", failure.Error()))
+				}
+			}
+			log.LogAttrs(c.Request().Context(), level, "Request", attributes...)
+			return nil
+		}
+	}
+}
+
+// method keeps the label's values few whatever clients send.
+func method(name string) string {
+	switch name {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return name
+	}
+	return "other"
+}
+
+func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if cause == http.ErrAbortHandler {
+				panic(cause)
+			}
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}()
+		return next(c)
+	}
+}
+
+// secureHeaders allows a page nothing but what the store itself serves.
+func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		header := c.Response().Header()
+		header.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "same-origin")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		return next(c)
+	}
+}
+
+// refuseCrossOrigin is the store's protection against cross-site request
+// forgery. It needs no tokens, so pages are the same for everybody.
+func refuseCrossOrigin(protection *http.CrossOriginProtection) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := protection.Check(c.Request()); err != nil {
+				return echo.NewHTTPError(http.StatusForbidden).SetInternal(err)
+			}
+			return next(c)
+		}
+	}
+}
+
+// limitBody bounds what a client may send, in size and in time.
+func limitBody(limit int64) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+				return next(c)
+			}
+			if r.ContentLength > limit {
+				return echo.NewHTTPError(http.StatusRequestEntityTooLarge)
+			}
+			_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(bodyTimeout))
+			r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
+			return next(c)
+		}
+	}
+}
+
+// limitRedis bounds how long Redis may hold up a request in all.
+func limitRedis(budget time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.SetRequest(c.Request().WithContext(failopen.WithBudget(c.Request().Context(), budget)))
+			return next(c)
+		}
+	}
+}

@@ -1,0 +1,56 @@
+// Package web is the HTTP server around the store's pages: the order of
+// middleware, error pages, rendering, signed cookies, and a shutdown that
+// loses no request.
+package web
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"slipway/internal/health"
+)
+
+// Options are what the server needs to know.
+type Options struct {
+	Log            *slog.Logger
+	Registry       prometheus.Registerer
+	Health         *health.Health // for /up and /health, which are open to all
+	RequestTimeout time.Duration  // for one page; event streams are exempt
+	RedisBudget    time.Duration  // of one request
+	MaxRequestBody int64          // in bytes
+
+	// Status gives errors of the store their HTTP status, 0 for those it does
+	// not know.
+	Status func(err error) int
+	// ErrorPage draws the page of a status. It must not need a backend.
+	ErrorPage func(c echo.Context, status int, requestID string) templ.Component
+}
+
+// New makes an Echo with everything in place but the routes.
+func New(options Options) *echo.Echo {
+	e := echo.New()
+	e.HideBanner = true
+	e.HidePort = true
+	// Nobody in front of this process is trusted to name the client.
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.HTTPErrorHandler = handleError(options)
+
+	e.Pre(headAsGet)
+	e.Use(
+		identify,
+		observe(options.Log, options.Registry),
+		recoverPanics,
+		secureHeaders,
+		refuseCrossOrigin(http.NewCrossOriginProtection()),
+		limitBody(options.MaxRequestBody),
+		limitRedis(options.RedisBudget),
+	)
+	e.GET("/up", echo.WrapHandler(http.HandlerFunc(options.Health.ServeUp)))
+	e.GET("/health", echo.WrapHandler(http.HandlerFunc(options.Health.ServeHealth)))
+	return e
+}
