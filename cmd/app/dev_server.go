@@ -16,6 +16,12 @@ import (
 	"slipway/internal/devstack"
 )
 
+// The first ports to try.
+const (
+	firstPort    = 3000
+	firstOpsPort = 9090
+)
+
 // devServer builds the program of this checkout and keeps its roles running.
 type devServer struct {
 	output    *devstack.Output
@@ -136,7 +142,7 @@ func (d *devServer) startRoles(ctx context.Context) error {
 	}
 
 	var roles []devstack.Role
-	ops := 9089
+	ops := firstOpsPort - 1
 	for _, name := range []string{"web", "worker-pg", "worker-redis"} {
 		if ops, err = devstack.FreePort(ops+1, port); err != nil {
 			return err
@@ -168,7 +174,7 @@ func (d *devServer) announce(ctx context.Context, port int, address string) {
 		if err != nil {
 			continue
 		}
-		response.Body.Close()
+		_ = response.Body.Close()
 		if response.StatusCode == http.StatusOK {
 			d.output.Announce("Leeward is open at %s  (mail: %s/dev/mail)", address, address)
 			return
@@ -187,7 +193,7 @@ func (d *devServer) stopRoles(killing context.Context) {
 }
 
 func (d *devServer) port() (int, error) {
-	wanted := 3000
+	wanted := firstPort
 	if given := d.variables["PORT"]; given != "" {
 		var err error
 		if wanted, err = strconv.Atoi(given); err != nil {

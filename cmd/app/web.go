@@ -68,7 +68,7 @@ func runWeb(ctx context.Context, p *process) error {
 	pages, err := storefront.New(storefront.Options{
 		Shop: store, Hub: hub, Secret: p.config.SecretKeyBase, Secure: strings.HasPrefix(p.config.BaseURL, "https://"),
 		Cards: payment.TestCards, Development: p.config.Environment == config.Development,
-		Mails: mail.NewDirectory(p.config.MailDir, p.config.MailFrom),
+		Mails: mail.NewDirectory(p.config.MailDir, p.config.MailFrom), PageTimeout: p.config.RequestTimeout,
 	})
 	if err != nil {
 		return err
@@ -82,10 +82,9 @@ func runWeb(ctx context.Context, p *process) error {
 
 	server := web.New(web.Options{
 		Log: p.log, Registry: p.registry, Health: checks,
-		RequestTimeout: p.config.RequestTimeout, RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody,
+		RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody,
 		Status: storefront.ErrorStatus, ErrorPage: pages.ErrorPage,
-	})
-	pages.Routes(server, p.config.RequestTimeout)
+	}, pages.Routes)
 	checks.Booted()
 
 	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, guards.run, hub.Run)

@@ -24,7 +24,7 @@ type Config struct {
 	// address in development and every address elsewhere: a container must be
 	// reached from outside, a laptop must not.
 	BindAddress string `env:"BIND_ADDRESS" roles:"web,worker-pg,worker-redis" example:"0.0.0.0" help:"address to listen on; unset: 127.0.0.1 in development, else 0.0.0.0"`
-	Port        int    `env:"PORT" envDefault:"3000" roles:"web" example:"3000" help:"port of the store"`
+	Port        int    `env:"PORT" envDefault:"3000" roles:"web,worker-pg" example:"3000" help:"port of the store"`
 	OpsPort     int    `env:"OPS_PORT" envDefault:"9090" roles:"web,worker-pg,worker-redis,health" example:"9090" help:"port of /up, /health and /metrics"`
 
 	// BaseURL is the store's public address, for links in mails.

@@ -7,12 +7,13 @@ import (
 	"net/mail"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Load reads the settings of a role from variables (see Environ). The error
@@ -57,8 +58,7 @@ func parse(config *Config, given map[string]string, role Role) Problems {
 		for _, one := range all.Errors {
 			var parseError env.ParseError
 			if !errors.As(one, &parseError) {
-				problems = append(problems, Problem{Name: "environment", Text: one.Error()})
-				continue
+				panic("config: " + one.Error()) // a field's tags are wrong
 			}
 			variable := fields[parseError.Name]
 			problems = append(problems, variable.problem(notOfType(variable, relevant[variable.Name])))
@@ -139,12 +139,11 @@ func (c *Config) check(role Role) Problems {
 	}
 
 	checks.required("DATABASE_URL", c.DatabaseURL)
-	if c.DatabaseURL != "" {
-		_, err := pgconn.ParseConfig(c.DatabaseURL)
-		checks.that("DATABASE_URL", err == nil, "is not a PostgreSQL address")
-	}
+	checks.postgresURL("DATABASE_URL", c.DatabaseURL)
 	checks.redisURL("REDIS_URL", c.RedisURL)
-	checks.redisURL("QUEUE_REDIS_URL", c.QueueRedisURL)
+	if c.QueueRedisURL != c.RedisURL {
+		checks.redisURL("QUEUE_REDIS_URL", c.QueueRedisURL)
+	}
 	if role == WorkerRedis {
 		checks.required("REDIS_URL", c.RedisURL)
 	}
@@ -199,28 +198,43 @@ func (c *checker) url(name, value string, schemes ...string) {
 		return
 	}
 	address, err := url.Parse(value)
-	good := err == nil && address.Host != ""
-	if good {
-		good = false
-		for _, scheme := range schemes {
-			good = good || address.Scheme == scheme
-		}
-	}
+	good := err == nil && address.Hostname() != "" && slices.Contains(schemes, address.Scheme)
 	c.that(name, good, fmt.Sprintf("is not an address that begins with %s://", strings.Join(schemes, ":// or ")))
 }
 
+// postgresURL takes what the driver takes: postgres://… or "host=… dbname=…".
+func (c *checker) postgresURL(name, value string) {
+	if value == "" {
+		return
+	}
+	_, err := pgxpool.ParseConfig(value)
+	scheme, _, isURL := strings.Cut(value, "://")
+	foreign := isURL && !strings.Contains(scheme, "=") && scheme != "postgres" && scheme != "postgresql"
+	c.that(name, err == nil && !foreign, "is not a PostgreSQL address")
+}
+
+// redisURL takes what failopen takes: see redis.ParseURL.
 func (c *checker) redisURL(name, value string) {
-	if strings.HasPrefix(value, "unix://") {
+	if value == "" {
 		return
 	}
-	c.url(name, value, "redis", "rediss")
 	address, err := url.Parse(value)
-	if err != nil || value == "" {
+	if err != nil || address.Scheme != "unix" {
+		c.url(name, value, "redis", "rediss")
+	}
+	if err != nil {
 		return
 	}
-	database := strings.Trim(address.Path, "/")
-	_, err = strconv.ParseUint(database, 10, 16)
-	c.that(name, database == "" || err == nil, "does not end with the number of a database")
+	if address.Scheme != "unix" {
+		database := strings.Trim(address.Path, "/")
+		_, err = strconv.ParseUint(database, 10, 16)
+		c.that(name, database == "" || err == nil, "does not end with the number of a database")
+	}
+	for option, values := range address.Query() {
+		_, err := strconv.ParseUint(values[0], 10, 16)
+		known := option == "db" && err == nil || option == "skip_verify" && values[0] == "true" && address.Scheme == "rediss"
+		c.that(name, known, "has an option after ? that is neither db=NUMBER nor, for rediss://, skip_verify=true")
+	}
 }
 
 func notOfType(variable Variable, value string) string {

@@ -50,7 +50,7 @@ func (v Variable) Shown(config Config) string {
 	case value == "":
 		return ""
 	case v.Secret == "true":
-		return "********"
+		return hidden
 	case v.Secret == "url":
 		return maskURL(value)
 	default:
@@ -77,6 +77,9 @@ func Help(role Role) string {
 
 // Private
 
+// hidden stands for what must not be shown.
+const hidden = "********"
+
 func variableNamed(name string) Variable {
 	for _, variable := range Variables() {
 		if variable.Name == name {
@@ -90,16 +93,23 @@ func (v Variable) problem(text string) Problem {
 	return Problem{Name: v.Name, Text: text, Example: v.Example}
 }
 
-// maskURL hides the password and every query parameter of an address. What is
-// no address (a PostgreSQL keyword string, say) is hidden whole.
+// maskURL hides the password and every query parameter of an address. What
+// cannot be told apart with certainty (a PostgreSQL keyword string, a password
+// with an unescaped @ or /) is hidden whole.
 func maskURL(value string) string {
 	address, err := url.Parse(value)
-	if err != nil || address.Scheme == "" {
-		return "********"
+	if err != nil || !strings.Contains(value, "://") || address.Opaque != "" || address.Fragment != "" ||
+		strings.Count(value, "@") > 1 || strings.Contains(value, "@") && address.User == nil {
+		return hidden
 	}
+	if _, has := address.User.Password(); address.User != nil && !has {
+		address.User = url.User("xxxxx") // a lone user may be a token
+	}
+	query := address.RawQuery
+	address.RawQuery = ""
 	masked := address.Redacted()
-	if query := address.RawQuery; query != "" {
-		masked = strings.TrimSuffix(masked, "?"+query) + "?********"
+	if query != "" {
+		masked += "?" + hidden
 	}
 	return masked
 }

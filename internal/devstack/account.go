@@ -60,7 +60,8 @@ func (a *account) run(dir, program string, args ...string) *exec.Cmd {
 
 // home makes the directory where this account keeps the database: dir, or one
 // below the system's temporary directory when the account may not enter dir,
-// as with a checkout in /root. The program is tried there; it must end at once.
+// as with a checkout in root's home. The program is tried there; it must end
+// at once.
 func (a *account) home(ctx context.Context, dir string, log io.Writer, program string, args ...string) (string, error) {
 	if err := a.own(dir); err != nil {
 		return "", err

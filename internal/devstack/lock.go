@@ -1,12 +1,12 @@
 package devstack
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 )
 
@@ -26,32 +26,35 @@ func lockDir(dir string) (*dirLock, error) {
 		return nil, fmt.Errorf("open the lock: %w", err)
 	}
 
+	lock := &dirLock{file: file}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder, _ := io.ReadAll(file)
-		file.Close()
-		return nil, fmt.Errorf("%s is in use by process %s: stop that one first, or work in another checkout", dir, strings.TrimSpace(string(holder)))
+		lock.release()
+		return nil, fmt.Errorf("%s is in use by process %s: stop that one first, or work in another checkout", dir, bytes.TrimSpace(holder))
+	}
+	if err == nil {
+		err = lock.sign()
 	}
 	if err != nil {
-		file.Close()
+		lock.release()
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-
-	if err := errors.Join(file.Truncate(0), writeAtStart(file, fmt.Sprintln(os.Getpid()))); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("write the lock: %w", err)
-	}
-	return &dirLock{file: file}, nil
+	return lock, nil
 }
 
 // release gives the directory back. It may be called more than once.
 func (l *dirLock) release() {
-	l.file.Close()
+	_ = l.file.Close()
 }
 
 // Private
 
-func writeAtStart(file *os.File, text string) error {
-	_, err := file.WriteAt([]byte(text), 0)
+// sign says who holds the lock, for the message to those who do not.
+func (l *dirLock) sign() error {
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := l.file.WriteAt(fmt.Appendln(nil, os.Getpid()), 0)
 	return err
 }

@@ -57,6 +57,5 @@ func portIsFree(host string, port int) bool {
 	if err != nil {
 		return false
 	}
-	listener.Close()
-	return true
+	return listener.Close() == nil
 }

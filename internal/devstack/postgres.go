@@ -1,19 +1,15 @@
 package devstack
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
@@ -109,62 +105,6 @@ func (p *Postgres) open(ctx context.Context) (err error) {
 	return p.createDatabase(ctx)
 }
 
-// clearLeftovers ends the server of a run that was killed, and removes the
-// lock file of a server that is gone: its pid may be another program's by now,
-// which PostgreSQL would mistake for a running server.
-func (p *Postgres) clearLeftovers() error {
-	pid, err := p.pidFile().endLeftover(syscall.SIGINT)
-	if err != nil {
-		return fmt.Errorf("end the PostgreSQL of an earlier run: %w", err)
-	}
-	file := filepath.Join(p.dataDir(), "postmaster.pid")
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the lock file of PostgreSQL: %w", err)
-	}
-	if first, _, _ := strings.Cut(string(text), "\n"); pid == 0 || first != strconv.Itoa(pid) {
-		return nil
-	}
-	return os.Remove(file)
-}
-
-// makeCluster runs initdb, unless that was done before. The new cluster gets
-// its name last, so that one that was cut short does not count.
-func (p *Postgres) makeCluster(ctx context.Context) (err error) {
-	password := filepath.Join(p.home, "password")
-	if _, err := os.Stat(filepath.Join(p.dataDir(), "PG_VERSION")); err == nil {
-		p.password, err = readSecret(password)
-		return err
-	}
-
-	unfinished := p.dataDir() + ".new"
-	if err := os.RemoveAll(unfinished); err != nil {
-		return fmt.Errorf("remove an unfinished database cluster: %w", err)
-	}
-	if p.password, err = newSecret(password); err != nil {
-		return err
-	}
-	if p.account != nil {
-		if err := os.Lchown(password, p.account.uid, p.account.gid); err != nil {
-			return fmt.Errorf("hand over the password: %w", err)
-		}
-	}
-	args := []string{"-D", unfinished, "-U", postgresRole, "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8"}
-	if !p.options.Durable {
-		args = append(args, "--no-sync")
-	}
-	var output bytes.Buffer
-	initdb := p.account.run(p.home, filepath.Join(p.binaries, "initdb"), args...)
-	initdb.Stdout, initdb.Stderr = &output, &output
-	if err := Run(ctx, initdb); err != nil {
-		return fmt.Errorf("make a database cluster: %w\n%s", err, bytes.TrimSpace(output.Bytes()))
-	}
-	return os.Rename(unfinished, p.dataDir())
-}
-
 // run is the server in the foreground, as our child.
 func (p *Postgres) run() (*exec.Cmd, error) {
 	socket := p.home
@@ -215,27 +155,6 @@ func (p *Postgres) createDatabase(ctx context.Context) error {
 	}
 	return nil
 }
-
-func (p *Postgres) deleteData() error {
-	for _, name := range []string{p.dataDir(), p.dataDir() + ".new"} {
-		if err := os.RemoveAll(name); err != nil {
-			return fmt.Errorf("delete the data of PostgreSQL: %w", err)
-		}
-	}
-	return nil
-}
-
-func (p *Postgres) deleteHome() error {
-	if p.home == "" {
-		return nil
-	}
-	if err := os.RemoveAll(p.home); err != nil {
-		return fmt.Errorf("delete the data of PostgreSQL: %w", err)
-	}
-	return nil
-}
-
-func (p *Postgres) dataDir() string { return filepath.Join(p.home, "data") }
 
 func (p *Postgres) url(database string) string {
 	address := url.URL{

@@ -48,7 +48,7 @@ func (o *Output) Lines(name string) io.WriteCloser {
 // Longer lines are printed in parts.
 const longestLine = 64 << 10
 
-var colours = []int{36, 33, 32, 35, 34, 31}
+var colours = []int{36, 33, 32, 35, 34, 96}
 
 func (o *Output) print(name string, line []byte) {
 	o.mutex.Lock()

@@ -59,7 +59,7 @@ func TestStart_SparesAnotherProcessWithTheSamePid(t *testing.T) {
 	first := startStack(t, Options{Dir: dir, Durable: true})
 	require.NoError(t, first.Postgres.Kill())
 	require.NoError(t, first.Stop(t.Context()))
-	bystander := exec.Command("sleep", "60")
+	bystander := first.Postgres.account.run("/", "sleep", "60") // PostgreSQL looks at its own user's processes only
 	require.NoError(t, bystander.Start())
 	defer func() { _, _ = bystander.Process.Kill(), bystander.Wait() }()
 	pid := strconv.Itoa(bystander.Process.Pid)

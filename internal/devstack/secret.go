@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -17,9 +18,9 @@ func newSecret(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("keep the password: %w", err)
 	}
-	defer f.Close()
 	secret := rand.Text()
-	if _, err := f.WriteString(secret + "\n"); err != nil {
+	_, err = f.WriteString(secret + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
 		return "", fmt.Errorf("keep the password: %w", err)
 	}
 	return secret, nil

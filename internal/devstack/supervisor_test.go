@@ -113,7 +113,7 @@ func newOutput(t *testing.T) (*Output, printed) {
 		}
 	}()
 	t.Cleanup(func() {
-		writer.Close()
+		_ = writer.Close()
 		for range p.lines {
 		}
 	})

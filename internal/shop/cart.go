@@ -112,17 +112,7 @@ func (s *Shop) CartUnits(ctx context.Context, id string) (int, error) {
 	if id == "" {
 		return 0, nil
 	}
-	var units int
-	err := s.db.QueryRow(ctx, `
-		SELECT coalesce(sum(l.quantity), 0)
-		FROM cart_lines l
-		JOIN carts c ON c.id = l.cart_id
-		WHERE c.id = $1 AND c.updated_at > now() - interval '30 days'`, id,
-	).Scan(&units)
-	if err != nil {
-		return 0, fmt.Errorf("count units of cart: %w", err)
-	}
-	return units, nil
+	return countUnits(ctx, s.db, id)
 }
 
 // AddToCart adds units of a variant to a cart and returns the cart's id: a new
@@ -189,6 +179,20 @@ func (s *Shop) changeCart(ctx context.Context, id string, change func(tx pgx.Tx)
 	}
 	s.tasks.Enqueue(ctx, BroadcastCart{CartID: id})
 	return nil
+}
+
+func countUnits(ctx context.Context, db querier, id string) (int, error) {
+	var units int
+	err := db.QueryRow(ctx, `
+		SELECT coalesce(sum(l.quantity), 0)
+		FROM cart_lines l
+		JOIN carts c ON c.id = l.cart_id
+		WHERE c.id = $1 AND c.updated_at > now() - interval '30 days'`, id,
+	).Scan(&units)
+	if err != nil {
+		return 0, fmt.Errorf("count units of cart: %w", err)
+	}
+	return units, nil
 }
 
 func unitsInCart(ctx context.Context, tx pgx.Tx, id string, variantID int64) (int, error) {

@@ -178,13 +178,13 @@ func (s *Shop) Product(ctx context.Context, slug string) (Product, error) {
 	if !validSlug(slug) {
 		return Product{}, ErrNotFound
 	}
-	return s.product(ctx, `p.slug = $1`, slug)
+	return readProduct(ctx, s.db, `p.slug = $1`, slug)
 }
 
 // ProductOfVariant returns the product that a variant belongs to. It is
 // ErrNotFound when there is none.
 func (s *Shop) ProductOfVariant(ctx context.Context, variantID int64) (Product, error) {
-	return s.product(ctx, `p.id = (SELECT product_id FROM variants WHERE id = $1)`, variantID)
+	return readProduct(ctx, s.db, `p.id = (SELECT product_id FROM variants WHERE id = $1)`, variantID)
 }
 
 // Related lists other products of a product's category.
@@ -295,9 +295,9 @@ func (s *Shop) cards(ctx context.Context, what, rest string, arguments ...any) (
 	return cards, nil
 }
 
-// product reads a product with its variants in one round trip.
-func (s *Shop) product(ctx context.Context, where string, argument any) (Product, error) {
-	rows, err := s.db.Query(ctx, `
+// readProduct reads a product with its variants in one round trip.
+func readProduct(ctx context.Context, db querier, where string, argument any) (Product, error) {
+	rows, err := db.Query(ctx, `
 		SELECT p.id, p.slug, p.name, p.tagline, p.description, p.details, p.picture,
 		       c.id, c.slug, c.name, c.tagline,
 		       v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/hibiken/asynq"
+	"github.com/jackc/pgx/v5"
 
 	"slipway/internal/jobs"
 	"slipway/internal/live"
@@ -59,15 +60,14 @@ type broadcaster struct {
 
 func (b broadcaster) stock(ctx context.Context, productIDs []int64) error {
 	for _, id := range productIDs {
-		product, err := b.shop.product(ctx, `p.id = $1`, id)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		html, err := b.fragments.Stock(ctx, product)
-		if err := b.publish(ctx, StockTopic(id), html, err); err != nil {
+		err := b.inTurn(ctx, StockTopic(id), func(tx pgx.Tx) (string, error) {
+			product, err := readProduct(ctx, tx, `p.id = $1`, id)
+			if err != nil {
+				return "", err
+			}
+			return b.fragments.Stock(ctx, product)
+		})
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}
@@ -75,20 +75,29 @@ func (b broadcaster) stock(ctx context.Context, productIDs []int64) error {
 }
 
 func (b broadcaster) cart(ctx context.Context, cartID string) error {
-	units, err := b.shop.CartUnits(ctx, cartID)
-	if err != nil {
-		return err
-	}
-	html, err := b.fragments.Cart(ctx, units)
-	return b.publish(ctx, CartTopic(cartID), html, err)
+	return b.inTurn(ctx, CartTopic(cartID), func(tx pgx.Tx) (string, error) {
+		units, err := countUnits(ctx, tx, cartID)
+		if err != nil {
+			return "", err
+		}
+		return b.fragments.Cart(ctx, units)
+	})
 }
 
-func (b broadcaster) publish(ctx context.Context, topic, html string, renderError error) error {
-	if renderError != nil {
-		return fmt.Errorf("render fragment of %s: %w", topic, renderError)
-	}
-	if !b.publisher.Publish(ctx, live.Fragment{Topics: []string{topic}, HTML: html}) {
-		return fmt.Errorf("publish fragment of %s: Redis did not take it", topic)
-	}
-	return nil
+// inTurn draws and publishes one topic at a time, over all workers: of two
+// broadcasts at once, the one that saw the older state must not come last.
+func (b broadcaster) inTurn(ctx context.Context, topic string, draw func(tx pgx.Tx) (string, error)) error {
+	return pgx.BeginFunc(ctx, b.shop.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, topic); err != nil {
+			return fmt.Errorf("wait for other broadcasts of %s: %w", topic, err)
+		}
+		html, err := draw(tx)
+		if err != nil {
+			return fmt.Errorf("draw fragment of %s: %w", topic, err)
+		}
+		if !b.publisher.Publish(ctx, live.Fragment{Topics: []string{topic}, HTML: html}) {
+			return fmt.Errorf("publish fragment of %s: Redis did not take it", topic)
+		}
+		return nil
+	})
 }

@@ -1,21 +1,19 @@
 package storefront
 
 import (
-	"time"
-
 	"github.com/labstack/echo/v4"
 
 	"slipway/internal/assets"
 	"slipway/internal/web"
 )
 
-// Routes puts every address of the store in place. Work for one page ends
-// after timeout; event streams live their own time.
-func (s *Storefront) Routes(e *echo.Echo, timeout time.Duration) {
+// Routes puts every address of the store in place.
+func (s *Storefront) Routes(e *echo.Echo) {
 	e.GET("/live", s.streamEvents)
 	e.GET(assets.Prefix+"*", echo.WrapHandler(s.assets))
 
-	pages := e.Group("", web.Deadline(timeout))
+	// Event streams live their own time; a page has to be quick.
+	pages := e.Group("", web.Deadline(s.pageTimeout))
 	pages.GET("/", s.showHome)
 	pages.GET("/categories/:slug", s.showCategory)
 	pages.GET("/products/:slug", s.showProduct)

@@ -28,6 +28,7 @@ type Storefront struct {
 	cards       []payment.TestCard
 	development bool
 	mails       *mail.Directory
+	pageTimeout time.Duration
 }
 
 // Options are what the pages are made of.
@@ -39,6 +40,7 @@ type Options struct {
 	Cards       []payment.TestCard // that the payment gateway offers
 	Development bool               // shows the mails that were sent
 	Mails       *mail.Directory    // where they are; nil outside development
+	PageTimeout time.Duration      // the longest that one page may take
 }
 
 // New makes the storefront.
@@ -59,6 +61,7 @@ func New(options Options) (*Storefront, error) {
 		cards:       options.Cards,
 		development: options.Development,
 		mails:       options.Mails,
+		pageTimeout: options.PageTimeout,
 	}, nil
 }
 

@@ -13,8 +13,9 @@ import (
 )
 
 // Class sorts an error of a backend into one of few kinds, for logs and
-// metrics: timeout, dns, refused, reset, auth, loading, readonly, oom, the
-// SQLSTATE of a PostgreSQL error, or other.
+// metrics: timeout, dns, refused, reset, what Redis says of itself (auth,
+// loading, readonly, oom and so on), the SQLSTATE of a PostgreSQL error, or
+// other.
 func Class(err error) string {
 	var dns *net.DNSError
 	var network net.Error
@@ -33,8 +34,9 @@ func Class(err error) string {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return "reset"
 	}
+	message := " " + err.Error()
 	for _, reply := range redisReplies {
-		if strings.Contains(err.Error(), reply.text) {
+		if strings.Contains(message, " "+reply.text) {
 			return reply.class
 		}
 	}
@@ -48,5 +50,5 @@ var redisReplies = []struct{ text, class string }{
 	{"NOAUTH", "auth"}, {"WRONGPASS", "auth"}, {"NOPERM", "auth"},
 	{"LOADING", "loading"}, {"READONLY", "readonly"}, {"OOM ", "oom"}, {"MISCONF", "misconf"},
 	{"MASTERDOWN", "masterdown"}, {"CLUSTERDOWN", "cluster"}, {"MOVED", "cluster"}, {"WRONGTYPE", "wrongtype"},
-	{"pool timeout", "pool"},
+	{"pool timeout", "pool"}, {"ERR max number of clients", "clients"},
 }

@@ -49,13 +49,13 @@ func (r *Reporter) Report(backend, source string, err error) {
 	class := Class(err)
 	r.failures.WithLabelValues(backend, source, class).Inc()
 
-	suppressed, loud := r.count(failureKind{backend, source, class})
+	suppressed, within, loud := r.count(failureKind{backend, source, class})
 	if !loud {
 		return
 	}
 	line := fmt.Sprintf("[%s] %s error: %s: %s", source, backend, class, Scrub(err.Error()))
 	if suppressed > 0 {
-		r.log.Warn(line, "suppressed", suppressed, "within", summaryEvery.String())
+		r.log.Warn(line, "suppressed", suppressed, "within", within.Round(time.Second).String())
 		return
 	}
 	r.log.Warn(line)
@@ -70,14 +70,14 @@ func (r *Reporter) Returned(backend string, since time.Time) {
 // addresses and password fields.
 func Scrub(message string) string {
 	message = userinfo.ReplaceAllString(message, "://***@")
-	return password.ReplaceAllString(message, "${1}=***")
+	return password.ReplaceAllString(message, "${1}${2}***")
 }
 
 // Private
 
 var (
-	userinfo = regexp.MustCompile(`://[^/\s@]*@`)
-	password = regexp.MustCompile(`(?i)(password|passwd|secret|token)=\S+`)
+	userinfo = regexp.MustCompile(`://[^\s"'` + "`" + `]*@`) // to the last @: a password may hold one
+	password = regexp.MustCompile(`(?i)(password|passwd|secret|token)("?\s*[=:]\s*)('[^']*'|"[^"]*"|[^\s&]+)`)
 )
 
 type failureKind struct{ backend, source, class string }
@@ -88,8 +88,8 @@ type failureRun struct {
 }
 
 // count says whether this failure is to be logged, and how many of its kind
-// were not since the last line.
-func (r *Reporter) count(kind failureKind) (suppressed int, loud bool) {
+// were not since the last line, which was within ago.
+func (r *Reporter) count(kind failureKind) (suppressed int, within time.Duration, loud bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 
@@ -99,12 +99,13 @@ func (r *Reporter) count(kind failureKind) (suppressed int, loud bool) {
 			clear(r.kinds)
 		}
 		r.kinds[kind] = &failureRun{loggedAt: r.now()}
-		return 0, true
+		return 0, 0, true
 	}
-	if r.now().Sub(run.loggedAt) < summaryEvery {
+	within = r.now().Sub(run.loggedAt)
+	if within < summaryEvery {
 		run.suppressed++
-		return 0, false
+		return 0, within, false
 	}
 	suppressed, run.suppressed, run.loggedAt = run.suppressed, 0, r.now()
-	return suppressed, true
+	return suppressed, within, true
 }

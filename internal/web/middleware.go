@@ -43,17 +43,16 @@ const bodyTimeout = 30 * time.Second
 // forge lines in a log.
 var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// headAsGet routes HEAD as GET; the server itself leaves out the body, because
+// headAsGet routes HEAD as GET. The server itself leaves out the body, because
 // it looks at the request that it read and not at this copy.
-func headAsGet(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if c.Request().Method == http.MethodHead {
-			get := c.Request().WithContext(c.Request().Context())
-			get.Method = http.MethodGet
-			c.SetRequest(get)
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			r = r.WithContext(r.Context())
+			r.Method = http.MethodGet
 		}
-		return next(c)
-	}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // identify gives every request an id, for the log and the error pages.
@@ -79,10 +78,16 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 		Help:    "How long requests took, by route.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 	}, []string{"method", "route", "status"})
-	registry.MustRegister(duration)
+	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "app_http_requests_in_flight",
+		Help: "Requests that are being answered, event streams among them.",
+	})
+	registry.MustRegister(duration, inFlight)
 
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			inFlight.Inc()
+			defer inFlight.Dec()
 			started := time.Now()
 			failure := next(c)
 			if failure != nil {

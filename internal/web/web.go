@@ -20,7 +20,6 @@ type Options struct {
 	Log            *slog.Logger
 	Registry       prometheus.Registerer
 	Health         *health.Health // for /up and /health, which are open to all
-	RequestTimeout time.Duration  // for one page; event streams are exempt
 	RedisBudget    time.Duration  // of one request
 	MaxRequestBody int64          // in bytes
 
@@ -31,8 +30,9 @@ type Options struct {
 	ErrorPage func(c echo.Context, status int, requestID string) templ.Component
 }
 
-// New makes an Echo with everything in place but the routes.
-func New(options Options) *echo.Echo {
+// New makes the handler of the public port: everything around the pages, and
+// the pages that routes puts in place.
+func New(options Options, routes func(*echo.Echo)) http.Handler {
 	e := echo.New()
 	e.HideBanner = true
 	e.HidePort = true
@@ -40,7 +40,6 @@ func New(options Options) *echo.Echo {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = handleError(options)
 
-	e.Pre(headAsGet)
 	e.Use(
 		identify,
 		observe(options.Log, options.Registry),
@@ -52,5 +51,6 @@ func New(options Options) *echo.Echo {
 	)
 	e.GET("/up", echo.WrapHandler(http.HandlerFunc(options.Health.ServeUp)))
 	e.GET("/health", echo.WrapHandler(http.HandlerFunc(options.Health.ServeHealth)))
-	return e
+	routes(e)
+	return headAsGet(e)
 }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// levels are the packages of the runtime. Each imports only packages of a
+// lower level.
+var levels = [][]string{
+	{"config", "telemetry", "devstack"},
+	{"postgres", "failopen", "assets", "mail", "payment", "health"},
+	{"postgres/pgtest", "throttle", "live", "jobs", "edge"},
+	{"web"},
+}
+
+// store are the packages that an adopter replaces.
+var store = []string{"shop", "storefront"}
+
+// doors are packages that hide a library from the rest of the program.
+var doors = map[string][]string{
+	"github.com/redis/go-redis/v9":             {"failopen", "jobs", "live"},
+	"github.com/labstack/echo/v4":              {"web", "storefront"},
+	"github.com/a-h/templ":                     {"web", "storefront", "storefront/templates"},
+	"github.com/jackc/pgx/v5":                  {"config", "telemetry", "devstack", "postgres", "postgres/pgtest", "jobs", "shop"},
+	"github.com/jackc/pgx/v5/pgxpool":          {"config", "postgres", "postgres/pgtest", "jobs", "shop"},
+	"github.com/caarlos0/env/v11":              {"config"},
+	"github.com/sony/gobreaker/v2":             {"failopen"},
+	"github.com/wneessen/go-mail":              {"mail"},
+	"github.com/pressly/goose/v3":              {"postgres"},
+	"github.com/joho/godotenv":                 {"config"},
+	"github.com/google/uuid":                   {"shop", "storefront"},
+	"github.com/riverqueue/river":              {"jobs", "shop"},
+	"github.com/hibiken/asynq":                 {"jobs", "shop"},
+	"github.com/stretchr/testify":              {"postgres/pgtest"},
+	"github.com/riverqueue/river/rivermigrate": {"postgres"},
+}
+
+func TestLayers_TheRuntimeDoesNotKnowTheStore(t *testing.T) {
+	t.Parallel()
+
+	for name, imports := range imports(t) {
+		if isStore(name) {
+			continue
+		}
+		for _, imported := range imports {
+			require.False(t, isStore(imported), "%s imports %s", name, imported)
+		}
+	}
+}
+
+func TestLayers_ArrowsWithinTheRuntimePointDown(t *testing.T) {
+	t.Parallel()
+
+	for name, imports := range imports(t) {
+		if isStore(name) {
+			continue
+		}
+		require.GreaterOrEqual(t, level(name), 0, "give package %s a level", name)
+		for _, imported := range imports {
+			if level(imported) >= 0 {
+				require.Less(t, level(imported), level(name), "%s imports %s", name, imported)
+			}
+		}
+	}
+}
+
+func TestLayers_TheShopKnowsNoPagesAndThePagesNoSQL(t *testing.T) {
+	t.Parallel()
+
+	for name, imports := range imports(t) {
+		switch {
+		case name == "shop" || strings.HasPrefix(name, "shop/"):
+			require.NotContains(t, imports, "net/http", name)
+			require.False(t, slices.ContainsFunc(imports, func(i string) bool { return strings.HasPrefix(i, "storefront") || i == "web" }), name)
+		case name == "storefront" || strings.HasPrefix(name, "storefront/"):
+			require.NotContains(t, imports, "postgres", name)
+			require.NotContains(t, imports, "database/sql", name)
+		}
+	}
+}
+
+func TestLayers_LibrariesStayBehindTheirDoors(t *testing.T) {
+	t.Parallel()
+
+	for name, imports := range imports(t) {
+		for _, imported := range imports {
+			if allowed, guarded := doors[imported]; guarded {
+				require.Contains(t, allowed, name, "%s imports %s", name, imported)
+			}
+		}
+	}
+}
+
+// Private
+
+// imports are the direct imports of every package below internal, without
+// tests. Names of our own are relative to internal.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	output, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "slipway/internal/...").Output()
+	require.NoError(t, err)
+
+	packages := map[string][]string{}
+	for line := range strings.Lines(string(output)) {
+		fields := strings.Fields(strings.ReplaceAll(line, "slipway/internal/", ""))
+		packages[fields[0]] = fields[1:]
+	}
+	require.NotEmpty(t, packages["shop"])
+	return packages
+}
+
+func level(name string) int {
+	return slices.IndexFunc(levels, func(level []string) bool { return slices.Contains(level, name) })
+}
+
+func isStore(name string) bool {
+	return slices.ContainsFunc(store, func(one string) bool { return name == one || strings.HasPrefix(name, one+"/") })
+}

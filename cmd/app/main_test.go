@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/config"
+)
+
+// TestMain lets this binary be the program itself: tests start roles as real
+// processes, with the race detector in them.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_BINARY_IS_APP") != "" {
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+func TestCommands_HelpSaysWhatTheyDoAndRead(t *testing.T) {
+	t.Parallel()
+
+	for command, mentions := range map[string]string{
+		"web": "SECRET_KEY_BASE", "worker-pg": "JOBS_SHUTDOWN_TIMEOUT", "worker-redis": "TASKS_CHECK_INTERVAL",
+		"migrate": "DATABASE_URL", "migrate status": "DATABASE_URL", "seed": "DATABASE_URL", "health": "OPS_PORT",
+		"config": "environment", "config check": "secrets masked", "version": "KAMAL_VERSION", "dev": "DATABASE_URL", "dev exec": "DATABASE_URL",
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append(strings.Fields(command), "--help"), &stdout, &stderr)
+
+		require.Equal(t, exitOK, code, command)
+		require.Empty(t, stderr.String(), command)
+		require.Contains(t, stdout.String(), mentions, command)
+		require.Contains(t, stdout.String(), "Examples:\n  ", command)
+		require.Contains(t, stdout.String(), "app "+command, command)
+	}
+}
+
+func TestCommands_HelpNamesEveryVariableOfARole(t *testing.T) {
+	t.Parallel()
+
+	for _, role := range config.Roles {
+		var stdout bytes.Buffer
+		run(t.Context(), []string{string(role), "--help"}, &stdout, io.Discard)
+		for _, variable := range config.Variables() {
+			require.Equal(t, variable.ReadBy(role), strings.Contains(stdout.String(), "\n  "+variable.Name+" "), "%s %s", role, variable.Name)
+		}
+	}
+}
+
+func TestCommands_RefuseWhatTheyDoNotKnow(t *testing.T) {
+	t.Parallel()
+
+	for _, line := range []string{"", "nonsense", "--nonsense", "web --nonsense", "web surplus", "worker-pg -x", "migrate nonsense", "config", "config nonsense", "config check nonsense", "health --deep=maybe"} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), strings.Fields(line), &stdout, &stderr)
+
+		require.Equal(t, exitUsage, code, line)
+		require.Contains(t, stderr.String(), "Usage:", line)
+		require.Empty(t, stdout.String(), line)
+	}
+}
+
+func TestVersion_SaysWhatRuns(t *testing.T) {
+	t.Setenv("KAMAL_VERSION", "9f8e7d6c")
+	var stdout bytes.Buffer
+
+	require.Equal(t, exitOK, run(t.Context(), []string{"version"}, &stdout, io.Discard))
+
+	for _, word := range []string{"version", "commit", "built", "go1.", "9f8e7d6c"} {
+		require.Contains(t, stdout.String(), word)
+	}
+}
+
+func TestConfigCheck_MasksSecretsAndConnectsToNothing(t *testing.T) {
+	for name, value := range map[string]string{
+		"APP_ENV": "production", "DATABASE_URL": "postgres://shop:hunter2@192.0.2.1/shop?sslpassword=hunter3", "REDIS_URL": "redis://:hunter4@192.0.2.1",
+		"SECRET_KEY_BASE": strings.Repeat("hunter5", 10), "BASE_URL": "https://leeward.example", "SMTP_URL": "smtp://u:hunter6@192.0.2.1:25",
+	} {
+		t.Setenv(name, value)
+	}
+	var stdout, stderr bytes.Buffer
+
+	code := run(t.Context(), []string{"config", "check"}, &stdout, &stderr)
+
+	require.Equal(t, exitOK, code, stderr.String())
+	require.NotContains(t, stdout.String()+stderr.String(), "hunter")
+	for _, role := range config.Roles {
+		require.Contains(t, stdout.String(), string(role)+"\n")
+	}
+	require.Contains(t, stdout.String(), "postgres://shop:xxxxx@192.0.2.1/shop")
+}
+
+func TestRoles_NameEveryMissingVariableBeforeTheyConnect(t *testing.T) {
+	t.Setenv("APP_ENV", "production")
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "QUEUE_REDIS_URL", "SECRET_KEY_BASE", "BASE_URL", "SMTP_URL", "MAIL_DIR"} {
+		t.Setenv(name, "")
+	}
+
+	for role, missing := range map[string][]string{
+		"web":          {"DATABASE_URL", "SECRET_KEY_BASE", "BASE_URL"},
+		"worker-pg":    {"DATABASE_URL", "BASE_URL", "SMTP_URL"},
+		"worker-redis": {"DATABASE_URL", "REDIS_URL"},
+		"migrate":      {"DATABASE_URL"},
+		"seed":         {"DATABASE_URL"},
+	} {
+		var stderr bytes.Buffer
+		code := run(t.Context(), []string{role}, io.Discard, &stderr)
+
+		require.Equal(t, exitUsage, code, role)
+		for _, name := range missing {
+			require.Contains(t, stderr.String(), name+" is missing", role)
+			require.Contains(t, stderr.String(), "example: "+name+"=", role)
+		}
+	}
+}

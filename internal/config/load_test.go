@@ -1,0 +1,256 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestLoad_SaysWhatIsWrongWithEveryKindOfValue(t *testing.T) {
+	t.Parallel()
+	for _, wrong := range []struct {
+		role        Role
+		name, value string
+		text        string
+	}{
+		{Web, "APP_ENV", "prod", `is "prod"; it must be one of: development, test, production`},
+		{Web, "LOG_LEVEL", "loud", `"loud" is not one of: debug, info, warn, error`},
+		{Web, "LOG_FORMAT", "xml", `is "xml"; it must be one of: text, json`},
+		{Web, "PORT", "http", `"http" is not a whole number`},
+		{Web, "PORT", "0", "is 0; it must be between 1 and 65535"},
+		{Web, "PORT", "65536", "is 65536; it must be between 1 and 65535"},
+		{Web, "OPS_PORT", "3000", "is the same as PORT; /metrics must not be public"},
+		{Web, "MAX_REQUEST_BODY", "1MB", `"1MB" is not a whole number`},
+		{Web, "MAX_REQUEST_BODY", "99999999999999999999", `"99999999999999999999" is not a whole number`},
+		{Web, "REQUEST_TIMEOUT", "10", `"10" is not a duration such as 250ms, 5s or 2m`},
+		{Web, "REQUEST_TIMEOUT", "0s", "is 0s; it must be between 100ms and 10m0s"},
+		{Web, "LIVE_STREAM_LIFETIME", "1h", "is 1h0m0s; it must be between 1s and 25s"},
+		{Web, "DATABASE_POOL_SIZE", "1", "is 1; it must be between 4 and 1000"},
+		{Web, "DATABASE_URL", " ", "is missing"},
+		{Web, "DATABASE_URL", "shop.example.com", "is not a PostgreSQL address"},
+		{Web, "DATABASE_URL", "mysql://shop@host/shop?a=b", "is not a PostgreSQL address"},
+		{Web, "DATABASE_URL", "postgres://shop@host/shop?pool_max_conns=many", "is not a PostgreSQL address"},
+		{Web, "REDIS_URL", "localhost:6379", "is not an address that begins with redis:// or rediss://"},
+		{Web, "REDIS_URL", "redis://:6379", "is not an address that begins with redis:// or rediss://"},
+		{Web, "REDIS_URL", "redis://localhost/cache", "does not end with the number of a database"},
+		{Web, "REDIS_URL", "redis://localhost?timeout=1", "has an option after ? that is neither db=NUMBER nor, for rediss://, skip_verify=true"},
+		{Web, "QUEUE_REDIS_URL", "http://localhost", "is not an address that begins with redis:// or rediss://"},
+		{Web, "BASE_URL", "shop.example.com", "is not an address that begins with http:// or https://"},
+		{Web, "BASE_URL", "ftp://shop.example.com", "is not an address that begins with http:// or https://"},
+		{Web, "SECRET_KEY_BASE", "too short", "has 9 characters; it must have at least 32"},
+		{WorkerRedis, "REDIS_URL", "", "is missing"},
+		{WorkerPG, "SMTP_URL", "mail.example.com:587", "is not an address that begins with smtp:// or smtps://"},
+		{WorkerPG, "MAIL_FROM", "Leeward", `"Leeward" is not a mail address`},
+	} {
+		variables := development()
+		variables[wrong.name] = wrong.value
+
+		_, err := Load(wrong.role, variables)
+
+		var problems Problems
+		require.ErrorAs(t, err, &problems, "%s=%s", wrong.name, wrong.value)
+		require.Equal(t, Problems{{Name: wrong.name, Text: wrong.text, Example: variableNamed(wrong.name).Example}}, problems)
+		require.Contains(t, err.Error(), "1 problem in the environment:\n  "+wrong.name+" "+wrong.text+"\n    example: "+wrong.name+"=")
+	}
+}
+
+func TestLoad_TakesEveryFormOfAddress(t *testing.T) {
+	t.Parallel()
+	for name, values := range map[string][]string{
+		"DATABASE_URL": {
+			"postgres://shop@localhost/shop", "postgresql://shop:a%40b@[::1]:5432/shop?sslmode=disable&pool_max_conns=5",
+			"host=/var/run/postgresql dbname=shop", "user=shop password='a://b' host=db",
+		},
+		"REDIS_URL": {
+			"redis://localhost", "redis://:secret@localhost:6379/0", "redis://localhost:6379/", "rediss://u:p@host:6380/15?skip_verify=true",
+			"redis://[::1]:6379?db=3", "unix:///run/redis.sock?db=1",
+		},
+		"BASE_URL": {"http://localhost:3000", "https://shop.example.com/"},
+		"SMTP_URL": {"smtp://localhost:1025", "smtps://user:secret@mail.example.com"},
+	} {
+		for _, value := range values {
+			variables := development()
+			variables[name] = value
+
+			_, err := Load(roleThatReads(name), variables)
+
+			require.NoError(t, err, "%s=%s", name, value)
+		}
+	}
+}
+
+func TestLoad_ReportsAllProblemsAtOnceInOrder(t *testing.T) {
+	t.Parallel()
+	variables := map[string]string{"PORT": "x", "REDIS_URL": "x", "REQUEST_TIMEOUT": "x", "APP_ENV": "x"}
+
+	_, err := Load(Web, variables)
+
+	// QUEUE_REDIS_URL is not among them: it was not set.
+	require.Equal(t, []string{"APP_ENV", "DATABASE_URL", "PORT", "REDIS_URL", "REQUEST_TIMEOUT"}, names(t, err))
+	require.Contains(t, err.Error(), "5 problems in the environment:")
+}
+
+func TestLoad_ReadsOnlyWhatTheRoleNeeds(t *testing.T) {
+	t.Parallel()
+	variables := production()
+	delete(variables, "SECRET_KEY_BASE")
+	delete(variables, "REDIS_URL")
+	variables["PAYMENT_TIMEOUT"] = "soon"
+	variables["TASKS_CONCURRENCY"] = "some"
+
+	_, err := Load(Web, variables)
+	require.Equal(t, []string{"PAYMENT_TIMEOUT", "SECRET_KEY_BASE"}, names(t, err))
+
+	_, err = Load(WorkerPG, variables)
+	require.Equal(t, []string{"PAYMENT_TIMEOUT"}, names(t, err))
+
+	_, err = Load(WorkerRedis, variables)
+	require.Equal(t, []string{"REDIS_URL", "TASKS_CONCURRENCY"}, names(t, err))
+
+	_, err = Load(Migrate, variables)
+	require.NoError(t, err)
+
+	_, err = Load(Health, map[string]string{"PORT": "3000", "OPS_PORT": "3000"})
+	require.NoError(t, err)
+}
+
+func TestLoad_ProductionRequiresWhatItMust(t *testing.T) {
+	t.Parallel()
+	nothing := map[string]string{"APP_ENV": "production", "DATABASE_URL": "  "}
+
+	_, err := Load(Web, nothing)
+	require.Equal(t, []string{"BASE_URL", "DATABASE_URL", "SECRET_KEY_BASE"}, names(t, err))
+
+	_, err = Load(WorkerPG, nothing)
+	require.Equal(t, []string{"BASE_URL", "DATABASE_URL", "SMTP_URL"}, names(t, err))
+
+	_, err = Load(WorkerRedis, nothing)
+	require.Equal(t, []string{"DATABASE_URL", "REDIS_URL"}, names(t, err))
+
+	for _, role := range []Role{Migrate, Seed} {
+		_, err = Load(role, nothing)
+		require.Equal(t, []string{"DATABASE_URL"}, names(t, err))
+	}
+}
+
+func TestLoad_ProductionTakesAMailDirectoryInsteadOfAServer(t *testing.T) {
+	t.Parallel()
+	variables := production()
+	delete(variables, "SMTP_URL")
+	variables["MAIL_DIR"] = "/var/mail/shop"
+
+	config, err := Load(WorkerPG, variables)
+
+	require.NoError(t, err)
+	require.Equal(t, "/var/mail/shop", config.MailDir)
+}
+
+func TestLoad_DevelopmentNeedsOnlyADatabase(t *testing.T) {
+	t.Parallel()
+
+	config, err := Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "PORT": "4000", "REDIS_URL": "", "LOG_LEVEL": "\t"})
+
+	require.NoError(t, err)
+	require.Equal(t, Development, config.Environment)
+	require.Equal(t, LogText, config.LogFormat)
+	require.Equal(t, "127.0.0.1", config.BindAddress)
+	require.Equal(t, "http://localhost:4000", config.BaseURL)
+	require.Equal(t, "tmp/mail", config.MailDir)
+	require.GreaterOrEqual(t, len(config.SecretKeyBase), 32)
+	require.Empty(t, config.RedisURL)
+	require.Empty(t, config.QueueRedisURL)
+	require.Equal(t, 10*time.Second, config.RequestTimeout)
+}
+
+func TestLoad_WorkersLinkToTheStoreOfTheSameMachine(t *testing.T) {
+	t.Parallel()
+
+	config, err := Load(WorkerPG, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "PORT": "4000"})
+
+	require.NoError(t, err)
+	require.Equal(t, "http://localhost:4000", config.BaseURL)
+}
+
+func TestLoad_ProductionDefaults(t *testing.T) {
+	t.Parallel()
+
+	config, err := Load(Web, production())
+
+	require.NoError(t, err)
+	require.Equal(t, LogJSON, config.LogFormat)
+	require.Equal(t, "0.0.0.0", config.BindAddress)
+	require.Equal(t, config.RedisURL, config.QueueRedisURL)
+	require.Empty(t, config.MailDir)
+}
+
+func TestLoad_NeverRepeatsASecret(t *testing.T) {
+	t.Parallel()
+	for _, variable := range Variables() {
+		if variable.Secret == "" {
+			continue
+		}
+		for _, value := range []string{
+			"hunter2", "hunter2:", ":hunter2@", "scheme://u:hunter2@host/x y", "postgres://u:hunter2@host:port/db", "redis://:hunter2@host/db",
+			"redis:hunter2@host:6379", "smtp://u:%zzhunter2@host", "host=db password=hunter2 port=x", "redis://host?password=hunter2",
+			"postgres://u@host/db?password=hunter2&sslmode=maybe", "postgres://u:hunter2@ho st/db", "\x7fhunter2://", "redis://u:hunter2@",
+		} {
+			variables := development()
+			variables[variable.Name] = value
+
+			config, err := Load(roleThatReads(variable.Name), variables)
+
+			if err != nil {
+				require.NotContains(t, err.Error(), "hunter2", "%s=%s", variable.Name, value)
+			}
+			require.NotContains(t, variable.Shown(config), "hunter2", "%s=%s", variable.Name, value)
+		}
+	}
+}
+
+func TestHelp_ListsWhatTheRoleReads(t *testing.T) {
+	t.Parallel()
+
+	help := Help(WorkerPG)
+
+	require.Contains(t, help, "  DATABASE_POOL_SIZE           most connections to PostgreSQL of one process (10)\n")
+	require.NotContains(t, help, "SECRET_KEY_BASE")
+}
+
+// Private
+
+func development() map[string]string {
+	return map[string]string{"DATABASE_URL": "postgres://localhost/shop", "REDIS_URL": "redis://localhost"}
+}
+
+func production() map[string]string {
+	return map[string]string{
+		"APP_ENV":         "production",
+		"DATABASE_URL":    "postgres://shop:secret@db/shop",
+		"REDIS_URL":       "redis://:secret@redis",
+		"BASE_URL":        "https://shop.example.com",
+		"SECRET_KEY_BASE": strings.Repeat("k", 32),
+		"SMTP_URL":        "smtp://user:secret@mail",
+	}
+}
+
+func names(t *testing.T, err error) []string {
+	t.Helper()
+	var problems Problems
+	require.ErrorAs(t, err, &problems)
+	var names []string
+	for _, problem := range problems {
+		names = append(names, problem.Name)
+	}
+	return names
+}
+
+func roleThatReads(name string) Role {
+	for _, role := range Roles {
+		if variableNamed(name).ReadBy(role) {
+			return role
+		}
+	}
+	panic("no role reads " + name)
+}

@@ -1,0 +1,124 @@
+package shop_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/shop"
+)
+
+func TestSeed_MayRunAgainAndKeepsStock(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	mug := s.variant(t, "harbour-enamel-mug", 7)
+	before := s.count(t, `SELECT count(*) FROM variants`)
+
+	products, err := s.Seed(t.Context())
+
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, products, 48)
+	require.Equal(t, before, s.count(t, `SELECT count(*) FROM variants`))
+	require.Equal(t, 7, s.stockOf(t, mug))
+}
+
+func TestCategory_PagesShowEveryProductOnce(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	// A shelf with more than a page of products.
+	_, err := s.db.Exec(t.Context(), `UPDATE products SET category_id = (SELECT id FROM categories WHERE slug = 'galley'), position = id`)
+	require.NoError(t, err)
+	total := s.count(t, `SELECT count(*) FROM products`)
+
+	for _, sort := range []shop.Sort{shop.SortFeatured, shop.SortPriceLow, shop.SortPriceHigh, shop.SortName, shop.SortNewest} {
+		seen := map[string]bool{}
+		pages := (total + shop.PageSize - 1) / shop.PageSize
+		for page := 1; page <= pages; page++ {
+			_, listing, err := s.Category(t.Context(), "galley", sort, page)
+			require.NoError(t, err)
+			require.Equal(t, pages, listing.Pages)
+			for _, card := range listing.Cards {
+				require.False(t, seen[card.Slug], card.Slug)
+				seen[card.Slug] = true
+			}
+		}
+		require.Len(t, seen, total, string(sort))
+	}
+	for _, page := range []int{0, -1, 1000, 1 << 40} {
+		_, _, err := s.Category(t.Context(), "galley", shop.SortFeatured, page)
+		require.ErrorIs(t, err, shop.ErrNotFound)
+	}
+}
+
+func TestCategory_SortsByPrice(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+
+	_, cheapFirst, err := s.Category(t.Context(), "deck", shop.SortPriceLow, 1)
+	require.NoError(t, err)
+	_, dearFirst, err := s.Category(t.Context(), "deck", shop.SortPriceHigh, 1)
+	require.NoError(t, err)
+
+	for i := 1; i < len(cheapFirst.Cards); i++ {
+		require.LessOrEqual(t, cheapFirst.Cards[i-1].From.Cents, cheapFirst.Cards[i].From.Cents)
+		require.GreaterOrEqual(t, dearFirst.Cards[i-1].From.Cents, dearFirst.Cards[i].From.Cents)
+	}
+}
+
+func TestProduct_IsNotFoundUnderNamesThatNoProductHas(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+
+	for _, slug := range []string{"", "nope", "\x00", "a\x00b", "../etc", "Harbour-Enamel-Mug", "' OR 1=1 --", strings.Repeat("a", 10000), "\xff\xfe"} {
+		_, err := s.Product(t.Context(), slug)
+		require.ErrorIs(t, err, shop.ErrNotFound)
+		_, err = s.Picture(t.Context(), slug)
+		require.ErrorIs(t, err, shop.ErrNotFound)
+		_, _, err = s.Category(t.Context(), slug, shop.SortFeatured, 1)
+		require.ErrorIs(t, err, shop.ErrNotFound)
+	}
+}
+
+func TestSearch_FindsInSpiteOfTypingErrors(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+
+	for query, slug := range map[string]string{
+		"lantern":        "hurricane-lantern",
+		"lantrn":         "hurricane-lantern",
+		"huricane":       "hurricane-lantern",
+		"LANTERNS":       "hurricane-lantern",
+		"enamel mug":     "harbour-enamel-mug",
+		"harbor enamel":  "harbour-enamel-mug",
+		"barometr":       "hall-barometer",
+		"fishermn jumpr": "fisherman-jumper",
+	} {
+		listing, err := s.Search(t.Context(), query, shop.SortFeatured, 1)
+		require.NoError(t, err)
+		require.NotEmpty(t, listing.Cards, query)
+		require.Equal(t, slug, listing.Cards[0].Slug, query)
+	}
+}
+
+func TestSearch_TakesAnyText(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+
+	for _, query := range []string{"", "   ", "\x00", "\xff", "'; DROP TABLE products; --", `"unclosed`, "a & | ! ( ) :*", "%_\\", strings.Repeat("mug ", 5000), "🌊", "<script>"} {
+		_, err := s.Search(t.Context(), query, shop.SortFeatured, 1)
+		require.NoError(t, err, query)
+	}
+
+	nothing, err := s.Search(t.Context(), "zzzzqqqq", shop.SortFeatured, 1)
+	require.NoError(t, err)
+	require.Zero(t, nothing.Total)
+}
+
+func TestMoney_ReadsAsShoppersWriteIt(t *testing.T) {
+	t.Parallel()
+
+	for cents, text := range map[int64]string{0: "€0.00", 5: "€0.05", 490: "€4.90", 123450: "€1,234.50", 123456789: "€1,234,567.89", -490: "-€4.90"} {
+		require.Equal(t, text, shop.Euros(cents).String())
+	}
+}

@@ -1,0 +1,171 @@
+package storefront_test
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/failopen"
+	"slipway/internal/health"
+	"slipway/internal/jobs"
+	"slipway/internal/live"
+	"slipway/internal/mail"
+	"slipway/internal/payment"
+	"slipway/internal/postgres/pgtest"
+	"slipway/internal/shop"
+	"slipway/internal/storefront"
+	"slipway/internal/telemetry"
+	"slipway/internal/web"
+)
+
+// site is a seeded store behind a real listener, without Redis.
+type site struct {
+	url string
+	db  *pgxpool.Pool
+}
+
+func newSite(t *testing.T) site {
+	t.Helper()
+	db := pgtest.New(t, shop.Migrations())
+	registry := prometheus.NewRegistry()
+	log := slog.New(slog.DiscardHandler)
+	reporter := telemetry.NewReporter(log, registry)
+	guard := failopen.NewGuard("", time.Second, reporter)
+	redis, err := failopen.Open(guard, 1)
+	require.NoError(t, err)
+	metrics := jobs.NewMetrics(registry)
+	queue, err := jobs.NewJobs(db, metrics)
+	require.NoError(t, err)
+	tasks, err := jobs.NewTasks(guard, "", 1, time.Second, metrics)
+	require.NoError(t, err)
+
+	store := shop.New(shop.Options{
+		DB: db, Jobs: queue, Tasks: tasks, Gateway: payment.NewSandbox(20 * time.Millisecond),
+		BaseURL: "http://leeward.example", Log: log, Registry: registry,
+	})
+	_, err = store.Seed(t.Context())
+	require.NoError(t, err)
+	pages, err := storefront.New(storefront.Options{
+		Shop: store, Hub: live.NewHub("", redis, live.StreamOptions{Lifetime: time.Second, Limit: 10}, reporter, registry),
+		Secret: strings.Repeat("s", 32), Cards: payment.TestCards, Development: true,
+		Mails: mail.NewDirectory(t.TempDir(), "a@leeward.example"), PageTimeout: 10 * time.Second,
+	})
+	require.NoError(t, err)
+	server := web.New(web.Options{
+		Log: log, Registry: registry, Health: health.New(registry),
+		RedisBudget: time.Second, MaxRequestBody: 1 << 20, Status: storefront.ErrorStatus, ErrorPage: pages.ErrorPage,
+	}, pages.Routes)
+	listener := httptest.NewServer(server)
+	t.Cleanup(listener.Close)
+	return site{url: listener.URL, db: db}
+}
+
+// shopper is one browser: it keeps cookies and follows redirects.
+type shopper struct {
+	t    *testing.T
+	site site
+	http *http.Client
+}
+
+func (s site) shopper(t *testing.T) *shopper {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	return &shopper{t: t, site: s, http: &http.Client{Jar: jar}}
+}
+
+// answer is a page with the address at which it was shown.
+type answer struct {
+	status int
+	path   string
+	body   string
+	header http.Header
+}
+
+func (s *shopper) get(path string) answer {
+	s.t.Helper()
+	response, err := s.http.Get(s.site.url + path)
+	require.NoError(s.t, err)
+	return s.read(response)
+}
+
+func (s *shopper) post(path string, fields url.Values) answer {
+	s.t.Helper()
+	response, err := s.http.PostForm(s.site.url+path, fields)
+	require.NoError(s.t, err)
+	return s.read(response)
+}
+
+func (s *shopper) read(response *http.Response) answer {
+	s.t.Helper()
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	return answer{status: response.StatusCode, path: response.Request.URL.Path, body: string(body), header: response.Header}
+}
+
+// add puts units of a product's first variant into the cart.
+func (s *shopper) add(slug string, units int) int64 {
+	s.t.Helper()
+	variant := s.site.variant(s.t, slug)
+	added := s.post("/cart/lines", url.Values{"variant_id": {strconv.FormatInt(variant, 10)}, "quantity": {strconv.Itoa(units)}})
+	require.Equal(s.t, http.StatusOK, added.status, added.body)
+	require.Equal(s.t, "/cart", added.path)
+	return variant
+}
+
+// review fills in the checkout and returns the fields of the paying form.
+func (s *shopper) review() url.Values {
+	s.t.Helper()
+	page := s.post("/checkout", contact())
+	require.Equal(s.t, "/checkout/review", page.path, page.body)
+	return url.Values{
+		"checkout_key": {hidden(s.t, page.body, "checkout_key")},
+		"cart_version": {hidden(s.t, page.body, "cart_version")},
+		"card":         {"4242 4242 4242 4242"},
+	}
+}
+
+func contact() url.Values {
+	return url.Values{
+		"email": {"ada@example.com"}, "name": {"Ada Lovelace"}, "street": {"Quay 1"},
+		"postal_code": {"1010"}, "city": {"Vienna"}, "country": {"AT"}, "note": {""},
+	}
+}
+
+func hidden(t *testing.T, body, name string) string {
+	t.Helper()
+	found := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(body)
+	require.Len(t, found, 2, "no field %s", name)
+	return found[1]
+}
+
+func (s site) variant(t *testing.T, slug string) int64 {
+	t.Helper()
+	return int64(s.count(t, `SELECT v.id FROM variants v JOIN products p ON p.id = v.product_id WHERE p.slug = $1 ORDER BY v.position LIMIT 1`, slug))
+}
+
+func (s site) setStock(t *testing.T, variant int64, stock int) {
+	t.Helper()
+	_, err := s.db.Exec(t.Context(), `UPDATE variants SET stock = $2 WHERE id = $1`, variant, stock)
+	require.NoError(t, err)
+}
+
+func (s site) count(t *testing.T, query string, arguments ...any) int {
+	t.Helper()
+	var count int
+	require.NoError(t, s.db.QueryRow(t.Context(), query, arguments...).Scan(&count))
+	return count
+}

@@ -1,0 +1,108 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+)
+
+func TestClass_NamesWhatTheNetworkDoes(t *testing.T) {
+	t.Parallel()
+
+	require.Equal(t, "refused", Class(fmt.Errorf("call: %w", dial(t, closedAddress(t)))))
+	require.Equal(t, "dns", Class(dial(t, "no-such-host.invalid:80")))
+	require.Equal(t, "timeout", Class(readAfter(t, func(server net.Conn) {})))
+	require.Equal(t, "reset", Class(readAfter(t, func(server net.Conn) { require.NoError(t, server.Close()) })))
+	require.Equal(t, "reset", Class(readAfter(t, func(server net.Conn) {
+		require.NoError(t, server.(*net.TCPConn).SetLinger(0))
+		require.NoError(t, server.Close())
+	})))
+	require.Equal(t, "reset", Class(io.ErrUnexpectedEOF))
+
+	expired, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	require.Equal(t, "timeout", Class(fmt.Errorf("query: %w", expired.Err())))
+}
+
+func TestClass_NamesWhatPostgreSQLSays(t *testing.T) {
+	t.Parallel()
+	answer := &pgconn.PgError{Code: "53300", Message: "too many clients already"}
+
+	require.Equal(t, "sqlstate_53300", Class(fmt.Errorf("place order: %w", answer)))
+
+	_, err := pgconn.Connect(t.Context(), "postgres://shop:hunter2@"+closedAddress(t)+"/shop?sslmode=disable")
+	require.Equal(t, "refused", Class(err))
+}
+
+func TestClass_NamesWhatRedisSays(t *testing.T) {
+	t.Parallel()
+	for text, class := range map[string]string{
+		"NOAUTH Authentication required.":                                  "auth",
+		"WRONGPASS invalid username-password pair or user is disabled.":    "auth",
+		"NOPERM this user has no permissions to run the 'set' command":     "auth",
+		"LOADING Redis is loading the dataset in memory":                   "loading",
+		"READONLY You can't write against a read only replica.":            "readonly",
+		"OOM command not allowed when used memory > 'maxmemory'.":          "oom",
+		"MISCONF Redis is configured to save RDB snapshots, but it cannot": "misconf",
+		"MASTERDOWN Link with MASTER is down":                              "masterdown",
+		"CLUSTERDOWN Hash slot not served":                                 "cluster",
+		"MOVED 3999 127.0.0.1:6381":                                        "cluster",
+		"WRONGTYPE Operation against a key holding the wrong kind":         "wrongtype",
+		"ERR max number of clients reached":                                "clients",
+		"redis: connection pool timeout":                                   "pool",
+		"UNKNOWN: redis eval error: OOM command not allowed":               "oom", // as asynq wraps it
+		"ERR unknown command 'FOO'":                                        "other",
+		"the file was REMOVED from the ROOM ":                              "other",
+	} {
+		require.Equal(t, class, Class(errors.New(text)), text)
+	}
+}
+
+// Private
+
+func dial(t *testing.T, address string) error {
+	t.Helper()
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	connection, err := dialer.DialContext(t.Context(), "tcp", address)
+	if err == nil {
+		require.NoError(t, connection.Close())
+	}
+	return err
+}
+
+// closedAddress is one where nobody listens.
+func closedAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+// readAfter is what a client gets that reads after the server has done
+// something to the connection.
+func readAfter(t *testing.T, do func(server net.Conn)) error {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	server, err := listener.Accept()
+	require.NoError(t, err)
+	defer server.Close()
+
+	do(server)
+	require.NoError(t, client.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+	_, err = client.Read(make([]byte, 1))
+	require.Error(t, err)
+	return err
+}
