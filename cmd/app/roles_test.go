@@ -225,7 +225,7 @@ func (s *shopper) post(path string, fields url.Values) (status int, at, body str
 
 func (s *shopper) add(variant int64) (status int) {
 	s.t.Helper()
-	status, _, _ = s.post("/cart/lines", url.Values{"variant_id": {strconv.FormatInt(variant, 10)}, "quantity": {"1"}})
+	status, _, _ = s.post("/cart/lines", url.Values{"variant_id": {itoa(variant)}, "quantity": {"1"}})
 	return status
 }
 
@@ -318,6 +318,16 @@ func (e *events) await(t *testing.T, text string) string {
 		}
 	}
 }
+
+// drain returns the lines that have come so far.
+func drain(e *events) (lines []string) {
+	for len(e.lines) > 0 {
+		lines = append(lines, <-e.lines)
+	}
+	return lines
+}
+
+func itoa(number int64) string { return strconv.FormatInt(number, 10) }
 
 // lockedBuffer collects the output of a process.
 type lockedBuffer struct {

@@ -11,7 +11,7 @@ import (
 // returned context: one request that makes ten calls waits no longer than one
 // that makes two.
 func WithBudget(ctx context.Context, budget time.Duration) context.Context {
-	remaining := &requestBudget{}
+	remaining := &requestBudget{total: budget}
 	remaining.nanoseconds.Store(int64(budget))
 	return context.WithValue(ctx, budgetKey{}, remaining)
 }
@@ -21,11 +21,21 @@ func WithBudget(ctx context.Context, budget time.Duration) context.Context {
 type budgetKey struct{}
 
 // requestBudget is nil where there is no limit: in workers.
-type requestBudget struct{ nanoseconds atomic.Int64 }
+type requestBudget struct {
+	total       time.Duration
+	nanoseconds atomic.Int64 // that are left
+}
 
 func budgetOf(ctx context.Context) *requestBudget {
 	budget, _ := ctx.Value(budgetKey{}).(*requestBudget)
 	return budget
+}
+
+func (b *requestBudget) whole() time.Duration {
+	if b == nil {
+		return math.MaxInt64
+	}
+	return b.total
 }
 
 func (b *requestBudget) left() time.Duration {

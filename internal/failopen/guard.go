@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -59,20 +60,27 @@ func (g *Guard) Do(ctx context.Context, source string, call func(context.Context
 	budget := budgetOf(ctx)
 	allowed := min(g.timeout, budget.left())
 	if allowed <= 0 {
+		g.reporter.Report("Redis", source, errBudget)
 		return false
 	}
 	select {
 	case g.inFlight <- struct{}{}:
 		defer func() { <-g.inFlight }()
 	default:
+		g.reporter.Report("Redis", source, errInFlight)
 		return false
 	}
 
 	started := time.Now()
 	_, err := g.breaker.Load().Execute(func() (struct{}, error) {
-		bounded, cancel := context.WithTimeout(ctx, allowed)
+		bounded, cancel := context.WithDeadline(ctx, started.Add(allowed))
 		defer cancel()
-		return struct{}{}, g.recovering(bounded, call)
+		err := g.recovering(bounded, call)
+		deadline, _ := bounded.Deadline()
+		if timedOut(err) && deadline.Before(started.Add(min(g.timeout, budget.whole()))) {
+			err = fmt.Errorf("%w: %w", errHurried, err)
+		}
+		return struct{}{}, err
 	})
 	budget.spend(time.Since(started))
 
@@ -91,6 +99,14 @@ func (g *Guard) Open() (bool, time.Time) {
 }
 
 // Private
+
+// Why a call was not made, or was not given the time that it needed. None says
+// anything about Redis.
+var (
+	errBudget   = errors.New("the time that Redis may take from this request is used up")
+	errInFlight = fmt.Errorf("%d calls are under way already", maxInFlight)
+	errHurried  = errors.New("little time was left")
+)
 
 // close lets calls through again. The breaker is made anew, because only the
 // prober may close it and the library's own way back is through its users.
@@ -133,13 +149,21 @@ func infrastructure(err error) bool {
 	if err == nil {
 		return true
 	}
-	if errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errHurried) {
 		return false
 	}
-	for _, answer := range []string{"WRONGTYPE", "NOSCRIPT", "OOM ", "READONLY", "MISCONF", "NOPERM", "ERR "} {
-		if strings.HasPrefix(err.Error(), answer) {
+	var reply redis.Error
+	if !errors.As(err, &reply) || strings.HasPrefix(reply.Error(), "ERR max number of clients") {
+		return true
+	}
+	for _, harmless := range []string{"WRONGTYPE", "NOSCRIPT", "OOM ", "READONLY", "MISCONF", "NOPERM", "ERR "} {
+		if strings.HasPrefix(reply.Error(), harmless) {
 			return false
 		}
 	}
-	return true
+	return reply != redis.Nil
+}
+
+func timedOut(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -77,14 +77,17 @@ func (r *Redis) Ping(ctx context.Context, source string) bool {
 func sequenceKey(channel string) string { return "slipway:sequence:" + channel }
 
 // publishNumbered numbers messages within Redis, so that all publishers share
-// one order. A sequence that is new, or that was lost, begins with the time in
-// microseconds: more than any earlier number.
+// one order. A number is the time in microseconds, or one more than the last:
+// so it grows even when Redis lost its data or took up an old copy of it.
 var publishNumbered = redis.NewScript(`
-	if redis.call('INCR', KEYS[1]) == 1 then
-		local now = redis.call('TIME')
-		redis.call('SET', KEYS[1], now[1] .. string.format('%06d', now[2]))
+	local now = redis.call('TIME')
+	local number = now[1] * 1000000 + now[2]
+	local last = tonumber(redis.call('GET', KEYS[1])) or 0
+	if number <= last then
+		number = last + 1
 	end
-	local number = redis.call('GET', KEYS[1])
+	number = string.format('%.0f', number)
+	redis.call('SET', KEYS[1], number)
 	redis.call('PUBLISH', ARGV[1], number .. ' ' .. ARGV[2])
 	return number
 `)

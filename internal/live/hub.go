@@ -84,7 +84,9 @@ func (s *stream) follows(e event) bool {
 }
 
 // join adds a stream that has seen everything up to number since, and returns
-// what it has missed. Complete is false when that cannot be told.
+// what it has missed. Complete is false when that cannot be told. A hub that
+// knows nothing yet tells its streams as soon as it does, so one that has seen
+// nothing misses nothing.
 func (h *Hub) join(s *stream, since int64) (missed []event, complete, ok bool) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -94,7 +96,7 @@ func (h *Hub) join(s *stream, since int64) (missed []event, complete, ok bool) {
 	h.streams[s] = struct{}{}
 	h.open.Inc()
 
-	if h.known == 0 || since < h.known {
+	if since < h.known || h.known == 0 && since > 0 {
 		return nil, false, true
 	}
 	for _, e := range h.recent {
@@ -113,11 +115,11 @@ func (h *Hub) leave(s *stream) {
 }
 
 // seenBy is the number up to which a stream has taken everything, 0 while
-// events still wait for it.
+// anything still waits for it.
 func (h *Hub) seenBy(s *stream) int64 {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if len(s.events) > 0 {
+	if len(s.events) > 0 || len(s.resync) > 0 {
 		return 0
 	}
 	return h.last
@@ -157,13 +159,11 @@ func (h *Hub) connected(number int64) {
 	if number == h.last {
 		return
 	}
-	h.known = number
-	if number < h.last {
-		// Redis lost its data: what a page saw before cannot be compared.
-		h.known = h.last + 1
-	}
+	// Also where Redis lost its data and knows of less: whatever a page saw
+	// before, it may have missed something since.
+	h.last = max(number, h.last+1)
+	h.known = h.last
 	h.recent = nil
-	h.last = number
 	for s := range h.streams {
 		select {
 		case s.resync <- struct{}{}:

@@ -28,7 +28,7 @@ type StreamOptions struct {
 // must fetch itself anew. See WHATWG HTML, server-sent events.
 func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 	s := &stream{topics: topics, events: make(chan event, 64), resync: make(chan struct{}, 1), gone: make(chan struct{})}
-	since := lastSeen(r)
+	since, told := lastSeen(r)
 	missed, complete, ok := h.join(s, since)
 	if !ok {
 		w.Header().Set("Retry-After", "5")
@@ -43,7 +43,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 	out := sender{w: w, controller: http.NewResponseController(w)}
 	// After an accident browsers come back spread over three seconds.
 	out.retry(1000 + rand.IntN(2000))
-	if !complete && since > 0 {
+	if told && !complete {
 		out.resync()
 	}
 	for _, e := range missed {
@@ -56,6 +56,14 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for out.err == nil {
+		// Looked at first: a stream that could not keep up lacks an event, and
+		// must not go on to those after it.
+		select {
+		case <-s.gone:
+			out.retry(100 + rand.IntN(900))
+			return
+		default:
+		}
 		select {
 		case e := <-s.events:
 			out.fragment(e)
@@ -69,8 +77,6 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 			out.retry(20 + rand.IntN(80))
 			return
 		case <-s.gone:
-			out.retry(100 + rand.IntN(900))
-			return
 		case <-r.Context().Done():
 			return
 		}
@@ -79,16 +85,17 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 
 // Private
 
-func lastSeen(r *http.Request) int64 {
+// lastSeen is the number that the page names, and whether it names one.
+func lastSeen(r *http.Request) (number int64, told bool) {
 	seen := r.Header.Get("Last-Event-ID")
 	if seen == "" {
 		seen = r.URL.Query().Get("since")
 	}
 	number, err := strconv.ParseInt(seen, 10, 64)
 	if err != nil || number < 0 {
-		return 0
+		return 0, false
 	}
-	return number
+	return number, true
 }
 
 // sender writes the lines of an event stream and remembers the first failure.

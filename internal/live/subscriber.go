@@ -18,6 +18,9 @@ import (
 // that vanished without a word closes nothing.
 const silence = 2 * time.Second
 
+// longestPause lies between two tries to reach a Redis that is away.
+const longestPause = 500 * time.Millisecond
+
 // Run listens to Redis until ctx ends, and comes back after every outage.
 func (h *Hub) Run(ctx context.Context) error {
 	if h.url == "" {
@@ -32,7 +35,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	client := redis.NewClient(options)
 	defer client.Close()
 
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, longestPause) {
 		heard, err := h.listen(ctx, client)
 		if ctx.Err() != nil {
 			return nil

@@ -19,6 +19,10 @@ type Category struct {
 	Tagline string
 }
 
+// Everything is the whole catalogue as one category. It has no row in the
+// database.
+var Everything = Category{Slug: "everything", Name: "Everything", Tagline: "All that we stock, from the first mug to the last kite."}
+
 // Product is one product with all that its page shows.
 type Product struct {
 	ID          int64
@@ -115,32 +119,23 @@ func (s *Shop) Newest(ctx context.Context, limit, featured int) ([]Card, error) 
 		ORDER BY p.created_at DESC, p.id DESC LIMIT $1`, limit, featured)
 }
 
-// Category returns one page of a category. It is ErrNotFound when there is no
-// such category or no such page.
+// Category returns one page of a category, or of Everything. It is ErrNotFound
+// when there is no such category or no such page.
 func (s *Shop) Category(ctx context.Context, slug string, sort Sort, page int) (Category, Listing, error) {
-	if !validSlug(slug) {
-		return Category{}, Listing{}, ErrNotFound
-	}
-	var category Category
-	var total int
-	err := s.db.QueryRow(ctx, `
-		SELECT c.id, c.slug, c.name, c.tagline, (SELECT count(*) FROM products p WHERE p.category_id = c.id)
-		FROM categories c
-		WHERE c.slug = $1`, slug,
-	).Scan(&category.ID, &category.Slug, &category.Name, &category.Tagline, &total)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Category{}, Listing{}, ErrNotFound
-	}
+	category, total, err := s.findCategory(ctx, slug)
 	if err != nil {
-		return Category{}, Listing{}, fmt.Errorf("find category %s: %w", slug, err)
+		return Category{}, Listing{}, err
 	}
-
 	listing, err := newListing(sort, page, total)
 	if err != nil {
 		return Category{}, Listing{}, err
 	}
+	usual := "p.position"
+	if category.ID == Everything.ID {
+		usual = "p.featured"
+	}
 	listing.Cards, err = s.cards(ctx, "category "+slug,
-		`WHERE p.category_id = $1 ORDER BY `+listing.Sort.orderBy("p.position")+` LIMIT $2 OFFSET $3`,
+		`WHERE ($1::bigint = 0 OR p.category_id = $1) ORDER BY `+listing.Sort.orderBy(usual)+` LIMIT $2 OFFSET $3`,
 		category.ID, PageSize, (listing.Page-1)*PageSize)
 	return category, listing, err
 }
@@ -231,6 +226,30 @@ var slugPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
 func validSlug(slug string) bool {
 	return len(slug) <= 100 && slugPattern.MatchString(slug)
+}
+
+// findCategory returns a category with the number of its products.
+func (s *Shop) findCategory(ctx context.Context, slug string) (category Category, products int, err error) {
+	switch {
+	case !validSlug(slug):
+		return Category{}, 0, ErrNotFound
+	case slug == Everything.Slug:
+		category = Everything
+		err = s.db.QueryRow(ctx, `SELECT count(*) FROM products`).Scan(&products)
+	default:
+		err = s.db.QueryRow(ctx, `
+			SELECT c.id, c.slug, c.name, c.tagline, (SELECT count(*) FROM products p WHERE p.category_id = c.id)
+			FROM categories c
+			WHERE c.slug = $1`, slug,
+		).Scan(&category.ID, &category.Slug, &category.Name, &category.Tagline, &products)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Category{}, 0, ErrNotFound
+	}
+	if err != nil {
+		return Category{}, 0, fmt.Errorf("find category %s: %w", slug, err)
+	}
+	return category, products, nil
 }
 
 // searchable makes of what was typed something that PostgreSQL can look for.

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+)
+
+// browser starts Chromium with a profile of its own.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	program := chromium(t)
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-background-networking", true), chromedp.WindowSize(1280, 900))
+	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	tab, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	do(t, tab)
+	tab, cancel = context.WithTimeout(tab, 2*time.Minute)
+	t.Cleanup(cancel)
+	return tab
+}
+
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if program, err := exec.LookPath(name); err == nil {
+			return program
+		}
+	}
+	if os.Getenv("CI") == "true" {
+		require.Fail(t, "there is no Chromium: run bin/setup")
+	}
+	t.Skip("there is no Chromium: run bin/setup")
+	return ""
+}
+
+func do(t *testing.T, tab context.Context, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	require.NoError(t, chromedp.Do(tab, actions...))
+}
+
+func ask[T any](t *testing.T, tab context.Context, question chromedp.Action[T]) T {
+	t.Helper()
+	answer, err := chromedp.Run(tab, question)
+	require.NoError(t, err)
+	return answer
+}
+
+func text(t *testing.T, tab context.Context, selector string) string {
+	t.Helper()
+	return ask(t, tab, chromedp.TextContent(selector))
+}
+
+// picture keeps a picture of what the browser shows in the directory that
+// SCREENSHOTS names.
+func picture(t *testing.T, tab context.Context, name string) {
+	t.Helper()
+	directory := os.Getenv("SCREENSHOTS")
+	if directory == "" {
+		return
+	}
+	png := ask(t, tab, chromedp.CaptureScreenshot())
+	require.NoError(t, os.MkdirAll(directory, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(directory, name+".png"), png, 0o644))
+}
+
+func TestBrowser_AShopperBuys(t *testing.T) {
+	t.Parallel()
+	tab := browser(t)
+	d := deploy(t)
+	d.environment["APP_ENV"] = "development" // shows the mail
+	web, workerPG, _ := d.startAll()
+
+	do(t, tab, chromedp.Navigate(web.url+"/"), chromedp.WaitVisible(`h1`))
+	picture(t, tab, "store")
+	do(t, tab, chromedp.Click(`nav.shelves a[href="/categories/galley"]`), chromedp.WaitVisible(`a[href="/products/harbour-enamel-mug"]`))
+	picture(t, tab, "category")
+	do(t, tab, chromedp.Click(`a[href="/products/harbour-enamel-mug"]`), chromedp.WaitVisible(`form[action="/cart/lines"]`))
+	picture(t, tab, "product")
+
+	// From here on with the keyboard alone.
+	do(t, tab, chromedp.Focus(`input[name="quantity"]`), chromedp.KeyEvent(kb.End+kb.Backspace+"2"+kb.Enter), chromedp.WaitVisible(`form[action^="/cart/lines/"]`))
+	require.Contains(t, text(t, tab, `#cart-badge`), "2")
+	require.Contains(t, text(t, tab, `.notice`), "is in your cart")
+	picture(t, tab, "cart")
+	do(t, tab, chromedp.Focus(`a[href="/checkout"]`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`input[name="email"]`))
+
+	do(t, tab, chromedp.SendKeys(`input[name="email"]`, "ada@example"+kb.Enter), chromedp.WaitVisible(`[role="alert"]`))
+	require.Contains(t, text(t, tab, `main`), "not a complete email address")
+	picture(t, tab, "checkout-problems")
+	for name, typed := range map[string]string{"name": "Ada Lovelace", "street": "Quay 1", "postal_code": "1010", "city": "Wien"} {
+		do(t, tab, chromedp.SendKeys(fmt.Sprintf(`input[name="%s"]`, name), typed))
+	}
+	do(t, tab, chromedp.SendKeys(`select[name="country"]`, "Austria"),
+		chromedp.SendKeys(`input[name="email"]`, kb.End+".com"+kb.Enter), chromedp.WaitVisible(`form[action="/orders"]`))
+	picture(t, tab, "review")
+
+	do(t, tab, chromedp.Focus(`form[action="/orders"] button`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`[id^="order-state-"]`))
+	require.Contains(t, text(t, tab, `main`), "LW-100001")
+	picture(t, tab, "order")
+
+	workerPG.eventually(func() bool { return len(d.mails()) == 1 }, "sends the mail")
+	do(t, tab, chromedp.Navigate(web.url+"/dev/mail"), chromedp.Click(`main a[href^="/dev/mail/"]`), chromedp.WaitVisible(`iframe`))
+	require.Contains(t, text(t, tab, `main`), "Your Leeward order LW-100001")
+	picture(t, tab, "mail")
+}
+
+func TestBrowser_TwoBrowsersShowTheSameStock(t *testing.T) {
+	t.Parallel()
+	watching := browser(t)
+	d := deploy(t)
+	web, _, _ := d.startAll()
+	variant, _ := d.variantWith("harbour-enamel-mug", 5)
+	ada := newShopper(t, web.url)
+	require.Equal(t, http.StatusOK, ada.add(variant))
+	form := ada.fillIn(workingCard)
+	badge := fmt.Sprintf(`#variant-stock-%d`, variant)
+	do(t, watching, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), chromedp.WaitVisible(badge))
+	web.eventually(func() bool { return openStreams(t, web) == 1 }, "has the page's stream")
+
+	// What the shopper is about to do must not be lost with the change.
+	do(t, watching, chromedp.SetValue(`input[name="quantity"]`, "3"))
+	sold := time.Now()
+	code, _, _ := ada.post("/orders", form)
+
+	require.Equal(t, http.StatusOK, code)
+	do(t, watching, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "4")]`, variant)))
+	t.Logf("the other browser showed it %s after the click on pay", time.Since(sold).Round(time.Millisecond))
+	require.Equal(t, "3", ask(t, watching, chromedp.Value(`input[name="quantity"]`)))
+}
+
+// openStreams is how many pages of a web process follow their events.
+func openStreams(t *testing.T, web *appProcess) int {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^app_live_streams (\d+)$`).FindStringSubmatch(metricsOf(t, web))
+	require.Len(t, found, 2)
+	count, err := strconv.Atoi(found[1])
+	require.NoError(t, err)
+	return count
+}
+
+func TestBrowser_PagesFitAPhoneAndANight(t *testing.T) {
+	t.Parallel()
+	tab := browser(t)
+	d := deploy(t)
+	web := d.start("web")
+	do(t, tab, chromedp.EmulateViewport(360, 740, chromedp.EmulateScale(2), chromedp.EmulateMobile))
+
+	for _, scheme := range []string{"light", "dark"} {
+		do(t, tab, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+			_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			})
+			return err
+		}))
+		for name, path := range map[string]string{
+			"home": "/", "category": "/categories/locker", "product": "/products/fisherman-jumper",
+			"search": "/search?q=lantrn", "cart": "/cart", "missing": "/nope",
+		} {
+			do(t, tab, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`h1`))
+			overflow := ask(t, tab, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
+			require.Zero(t, overflow, "%s is wider than a phone", path)
+			picture(t, tab, "phone-"+name+"-"+scheme)
+		}
+	}
+}
+
+func TestBrowser_NothingIsRefusedByThePagesOwnPolicy(t *testing.T) {
+	t.Parallel()
+	tab := browser(t)
+	d := deploy(t)
+	web := d.start("web")
+
+	for _, path := range []string{"/", "/categories/galley", "/products/harbour-enamel-mug", "/cart", "/nope"} {
+		do(t, tab, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`h1`))
+		broken := ask(t, tab, chromedp.Evaluate[int](`
+			[...document.images].forEach(i => i.loading = "eager");
+			Promise.all([...document.images].map(i => i.decode().then(() => 0, () => 1))).then(all => all.reduce((a, b) => a + b, 0))`,
+			chromedp.EvalAwaitPromise))
+		require.Zero(t, broken, "%s has pictures that do not show", path)
+		styled := ask(t, tab, chromedp.Evaluate[bool](`document.styleSheets.length > 0 && document.styleSheets[0].cssRules.length > 50`))
+		require.True(t, styled, path)
+	}
+}

@@ -1,0 +1,339 @@
+package failopen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/telemetry"
+)
+
+func TestGuard_OpensAfterThreeFailuresAndRecoversByItself(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	r := open(t, server.URL())
+	require.True(t, r.Ping(t.Context(), "test"))
+
+	for range 3 {
+		require.NoError(t, server.Kill())
+		breakOpen(t, r)
+		require.NoError(t, server.Restart(t.Context()))
+		requireRecovery(t, r)
+
+		require.NoError(t, server.Freeze())
+		breakOpen(t, r)
+		require.NoError(t, server.Thaw())
+		requireRecovery(t, r)
+	}
+}
+
+func TestGuard_RefusesCallsWithoutMakingThemWhileOpen(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	log := &journal{}
+	r := openWithoutProber(t, server.URL(), log)
+	require.NoError(t, server.Kill())
+	breakOpen(t, r)
+	_, since := r.guard.Open()
+	before := log.String()
+
+	made := 0
+	for range 1000 {
+		require.False(t, r.guard.Do(t.Context(), "test", func(context.Context) error { made++; return nil }))
+	}
+
+	require.Zero(t, made)
+	require.WithinDuration(t, time.Now(), since, 10*time.Second)
+	require.Equal(t, before, log.String())
+	require.Equal(t, 1, strings.Count(before, "[test] Redis error: refused: "))
+}
+
+func TestGuard_SaysThatRedisIsBack(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	log := &journal{}
+	r := openWithoutProber(t, server.URL(), log)
+	ctx, cancel := context.WithCancel(t.Context())
+	var prober sync.WaitGroup
+	prober.Go(func() { require.NoError(t, r.guard.Run(ctx)) })
+	defer prober.Wait()
+	defer cancel()
+
+	require.NoError(t, server.Kill())
+	breakOpen(t, r)
+	require.NoError(t, server.Restart(t.Context()))
+	requireRecovery(t, r)
+
+	require.Contains(t, log.String(), `msg="Redis is back" away=`)
+}
+
+func TestGuard_StaysOpenWhileRedisTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	r := open(t, server.URL())
+	require.NoError(t, server.Freeze())
+	breakOpen(t, r)
+	require.NoError(t, server.Thaw())
+	command(t, server, "REPLICAOF", "127.0.0.1", "1")
+	requireRecoveryNot(t, r)
+
+	command(t, server, "REPLICAOF", "NO", "ONE")
+
+	requireRecovery(t, r)
+}
+
+func TestGuard_AnswersOfAWorkingRedisDoNotOpenIt(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	r := open(t, server.URL())
+
+	command(t, server, "LPUSH", sequenceKey("news"), "not a number")
+	for range 30 {
+		_, ok := r.LastNumber(t.Context(), "test", "news") // WRONGTYPE
+		require.False(t, ok)
+		require.False(t, isOpen(r))
+	}
+
+	command(t, server, "REPLICAOF", "127.0.0.1", "1")
+	for range 30 {
+		require.False(t, r.Ping(t.Context(), "test")) // READONLY
+		require.False(t, isOpen(r))
+	}
+	require.Error(t, r.guard.Probe(t.Context()))
+	command(t, server, "REPLICAOF", "NO", "ONE")
+
+	command(t, server, "CONFIG", "SET", "maxmemory", "1")
+	for range 30 {
+		ok := r.guard.Do(t.Context(), "test", func(ctx context.Context) error {
+			// Wrapped, as the task queue does it.
+			return fmt.Errorf("enqueue: %w", r.client.Set(ctx, "key", 1, 0).Err()) // OOM
+		})
+		require.False(t, ok)
+		require.False(t, isOpen(r))
+	}
+	_, ok := r.LastNumber(t.Context(), "test", "other")
+	require.True(t, ok)
+}
+
+func TestGuard_OpensWhenRedisHasTooManyClients(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	admin := newClient(t, server).Conn()
+	defer admin.Close()
+	require.NoError(t, admin.Do(t.Context(), "CONFIG", "SET", "maxclients", "1").Err())
+	r := open(t, server.URL())
+
+	breakOpen(t, r)
+
+	require.NoError(t, admin.Do(t.Context(), "CONFIG", "SET", "maxclients", "100").Err())
+	requireRecovery(t, r)
+
+	// Seen by a client as a broken connection, as above, or in words.
+	for range 3 {
+		require.False(t, isOpen(r))
+		r.guard.Do(t.Context(), "test", func(ctx context.Context) error {
+			return r.client.Eval(ctx, `return redis.error_reply('ERR max number of clients reached')`, nil).Err()
+		})
+	}
+	require.True(t, isOpen(r))
+}
+
+func TestGuard_ACallerWhoLeavesIsNoFailure(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	log := &journal{}
+	r := openWithoutProber(t, server.URL(), log)
+
+	for range 5 {
+		ctx, leave := context.WithCancel(t.Context())
+		require.False(t, r.guard.Do(ctx, "test", func(ctx context.Context) error {
+			leave()
+			<-ctx.Done()
+			return fmt.Errorf("wait for a connection: %w", ctx.Err())
+		}))
+		require.False(t, r.Ping(ctx, "test"))
+	}
+
+	require.False(t, isOpen(r))
+	require.Empty(t, log.String())
+}
+
+func TestGuard_ACallerInAHurryIsNoFailure(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	r := open(t, server.URL())
+	slow := func(ctx context.Context) error {
+		return r.client.Do(ctx, "BLPOP", "nothing", "0.1").Err()
+	}
+
+	// A Redis that takes 100 ms: the third call of each request has no time left.
+	for range 5 {
+		request := WithBudget(t.Context(), 250*time.Millisecond)
+		for range 3 {
+			r.guard.Do(request, "test", slow)
+		}
+		page, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		require.False(t, r.guard.Do(page, "test", slow))
+		cancel()
+	}
+
+	require.False(t, isOpen(r))
+}
+
+func TestGuard_ABudgetBelowTheTimeoutStillOpensIt(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	r := openWithoutProber(t, server.URL(), io.Discard)
+	require.NoError(t, server.Freeze())
+
+	for range 3 {
+		require.False(t, r.Ping(WithBudget(t.Context(), 50*time.Millisecond), "test"))
+	}
+
+	require.True(t, isOpen(r))
+}
+
+func TestWithBudget_BoundsAllCallsOfARequestTogether(t *testing.T) {
+	t.Parallel()
+	guard := newGuard()
+	request := WithBudget(t.Context(), 300*time.Millisecond)
+	started := time.Now()
+
+	made := 0
+	for range 50 {
+		guard.Do(request, "test", func(ctx context.Context) error {
+			made++
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+			return nil
+		})
+	}
+
+	require.LessOrEqual(t, made, 4)
+	require.Less(t, time.Since(started), 2*time.Second)
+	require.True(t, guard.Do(t.Context(), "test", func(context.Context) error { return nil }))
+}
+
+func TestGuard_RefusesCallsBeyondTheBulkhead(t *testing.T) {
+	t.Parallel()
+	guard := newGuard()
+	release := make(chan struct{})
+	var entered, done sync.WaitGroup
+	entered.Add(maxInFlight)
+	for range maxInFlight {
+		done.Go(func() {
+			guard.Do(t.Context(), "test", func(context.Context) error {
+				entered.Done()
+				<-release
+				return nil
+			})
+		})
+	}
+	entered.Wait()
+
+	refused := !guard.Do(t.Context(), "test", func(context.Context) error { return nil })
+	close(release)
+	done.Wait()
+
+	require.True(t, refused)
+	require.True(t, guard.Do(t.Context(), "test", func(context.Context) error { return nil }))
+}
+
+func TestGuard_APanicIsAFailureOfTheCallOnly(t *testing.T) {
+	t.Parallel()
+	guard := newGuard()
+
+	require.False(t, guard.Do(t.Context(), "test", func(context.Context) error { panic("oops") }))
+
+	require.True(t, guard.Do(t.Context(), "test", func(context.Context) error { return nil }))
+}
+
+func TestGuard_RunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	require.NoError(t, server.Kill())
+	for _, probing := range []bool{false, true} {
+		r := openWithoutProber(t, server.URL(), io.Discard)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.guard.Run(ctx) }()
+		if probing {
+			breakOpen(t, r)
+		}
+
+		cancel()
+
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "the prober does not end")
+		}
+	}
+}
+
+func TestLibraryLog_GoesToTheReporter(t *testing.T) {
+	t.Parallel()
+	var source string
+	var reported error
+	log := libraryLog{func(s string, err error) { source, reported = s, err }}
+
+	log.Printf(t.Context(), "pool of %d: %w", 20, io.EOF)
+
+	require.Equal(t, "redis.Client", source)
+	require.ErrorIs(t, reported, io.EOF)
+}
+
+func BenchmarkGuard_Do(b *testing.B) {
+	guard := newGuard()
+	for name, ctx := range map[string]context.Context{"worker": b.Context(), "request": WithBudget(b.Context(), time.Hour)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				guard.Do(ctx, "benchmark", func(context.Context) error { return nil })
+			}
+		})
+	}
+	b.Run("open", func(b *testing.B) {
+		open := newGuard()
+		for range 3 {
+			open.Do(b.Context(), "benchmark", func(context.Context) error { return errors.New("broken") })
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			open.Do(b.Context(), "benchmark", func(context.Context) error { return nil })
+		}
+	})
+}
+
+// Private
+
+// newGuard makes a guard for calls that need no Redis.
+func newGuard() *Guard {
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return NewGuard("redis://127.0.0.1:1", timeout, reporter)
+}
+
+func requireRecovery(t *testing.T, r *Redis) {
+	t.Helper()
+	// Promised is one second. The tests share their machine.
+	require.Eventually(t, func() bool { return r.Ping(t.Context(), "test") }, 5*time.Second, 10*time.Millisecond)
+	require.False(t, isOpen(r))
+}
+
+// requireRecoveryNot watches some probes go by.
+func requireRecoveryNot(t *testing.T, r *Redis) {
+	t.Helper()
+	require.Never(t, func() bool { return !isOpen(r) }, time.Second, 50*time.Millisecond)
+}

@@ -1,0 +1,125 @@
+package failopen
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack"
+	"slipway/internal/telemetry"
+)
+
+// timeout is what the tests allow one call. It is longer than in production,
+// because the tests share their machine.
+const timeout = 500 * time.Millisecond
+
+func TestMain(m *testing.M) {
+	LogThrough(func(string, error) {})
+	m.Run()
+}
+
+// startRedis starts a Redis that only this test knows.
+func startRedis(t testing.TB) *devstack.Redis {
+	t.Helper()
+	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = server.Thaw() // a frozen one would not stop
+		require.NoError(t, server.Stop(ctx))
+	})
+	return server
+}
+
+// open opens the guarded Redis at address, with the prober running.
+func open(t testing.TB, address string) *Redis {
+	t.Helper()
+	r := openWithoutProber(t, address, io.Discard)
+	ctx, cancel := context.WithCancel(context.Background())
+	var prober sync.WaitGroup
+	prober.Go(func() { _ = r.guard.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		prober.Wait()
+	})
+	return r
+}
+
+func openWithoutProber(t testing.TB, address string, log io.Writer) *Redis {
+	t.Helper()
+	reporter := telemetry.NewReporter(slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+	r, err := Open(NewGuard(address, timeout, reporter), 20)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	return r
+}
+
+// command runs a command of Redis behind the guard's back.
+func command(t testing.TB, server *devstack.Redis, args ...any) any {
+	t.Helper()
+	client := newClient(t, server)
+	result, err := client.Do(t.Context(), args...).Result()
+	require.NoError(t, err)
+	return result
+}
+
+func newClient(t testing.TB, server *devstack.Redis) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return client
+}
+
+func withPassword(t testing.TB, address, password string) string {
+	t.Helper()
+	parsed, err := url.Parse(address)
+	require.NoError(t, err)
+	parsed.User = url.UserPassword("default", password)
+	return parsed.String()
+}
+
+// isOpen tells whether calls are refused.
+func isOpen(r *Redis) bool {
+	open, _ := r.guard.Open()
+	return open
+}
+
+// breakOpen makes calls until the guard refuses them.
+func breakOpen(t testing.TB, r *Redis) {
+	t.Helper()
+	for range 3 {
+		require.False(t, isOpen(r))
+		require.False(t, r.Ping(t.Context(), "test"))
+	}
+	require.True(t, isOpen(r))
+}
+
+// journal is a log that several goroutines may write.
+type journal struct {
+	mutex  sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.buffer.Write(line)
+}
+
+func (j *journal) String() string {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.buffer.String()
+}
