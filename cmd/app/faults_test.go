@@ -112,7 +112,7 @@ func TestWeb_SaysSoWhenTheDatabaseIsAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, postgres := deployAlone(t)
-			web := d.start("web", "REQUEST_TIMEOUT=1s")
+			web := d.start("web", "REQUEST_TIMEOUT=1s", "PAYMENT_TIMEOUT=500ms")
 			web.eventually(func() bool { return web.health().Status == "ok" }, "is healthy")
 			require.Equal(t, http.StatusOK, status(web.url+"/"))
 

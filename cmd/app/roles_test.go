@@ -362,6 +362,7 @@ func TestRoles_AnOrderGoesFromTheBrowserToTheMailAndIsPaid(t *testing.T) {
 	workerPG.eventually(func() bool { return len(d.mails()) == 1 }, "sends the mail")
 	require.Contains(t, d.mails()[0].Text, "http://leeward.example"+at)
 	workerPG.eventually(func() bool { return d.query(`SELECT count(*) FROM orders WHERE state = 'paid'`) == 1 }, "captures the payment")
+	workerRedis.eventually(func() bool { return strings.Contains(workerRedis.output.String(), "broadcast_order") }, "shows the payment")
 	for _, p := range []*appProcess{web, workerPG, workerRedis} {
 		require.Less(t, p.stop(), 8*time.Second)
 		require.Contains(t, p.output.String(), "Stopped")

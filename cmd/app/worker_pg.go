@@ -37,17 +37,24 @@ func runWorkerPG(ctx context.Context, p *process) error {
 		return err
 	}
 	defer db.Close()
+	guards := p.guardRedis()
+	metrics := jobs.NewMetrics(p.registry)
+	tasks, err := jobs.NewTasks(guards.queue, p.config.QueueRedisURL, p.config.RedisPoolSize, p.config.RedisTimeout, metrics)
+	if err != nil {
+		return err
+	}
+	defer tasks.Close()
 	sender, err := p.mailSender()
 	if err != nil {
 		return err
 	}
 	store := shop.New(shop.Options{
-		DB: db, Gateway: payment.NewSandbox(p.config.PaymentTimeout), Mail: sender,
+		DB: db, Tasks: tasks, Gateway: payment.NewSandbox(p.config.PaymentTimeout), Mail: sender,
 		BaseURL: strings.TrimSuffix(p.config.BaseURL, "/"), Log: p.log, Registry: p.registry,
 	})
 	worker, err := jobs.NewPGWorker(db, store.Jobs(), jobs.PGWorkerOptions{
 		Concurrency: p.config.JobsConcurrency, ShutdownTimeout: p.config.JobsShutdownTimeout,
-		Log: p.log, Metrics: jobs.NewMetrics(p.registry),
+		Log: p.log, Metrics: metrics,
 	})
 	if err != nil {
 		return err
@@ -57,7 +64,7 @@ func runWorkerPG(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	checks := health.New(p.registry, database, workingCheck("jobs", worker.Started))
+	checks := health.New(p.registry, append(guards.redisChecks(false), database, workingCheck("jobs", worker.Started))...)
 	checks.Booted()
-	return p.run(ctx, worker.Run, p.ops(checks), checks.Run)
+	return p.run(ctx, worker.Run, p.ops(checks), checks.Run, guards.run)
 }

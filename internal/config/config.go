@@ -33,8 +33,10 @@ type Config struct {
 	// SecretKeyBase signs cookies. Changing it empties every open cart.
 	SecretKeyBase string `env:"SECRET_KEY_BASE" roles:"web" secret:"true" example:"the output of: openssl rand -hex 64" help:"signs cookies; at least 32 characters, required in production"`
 
-	// RequestTimeout ends the work for one page. Event streams are exempt.
-	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" roles:"web" example:"10s" help:"the longest that one page may take"`
+	// RequestTimeout ends the work for one page. Event streams are exempt. It
+	// is less than ShutdownTimeout, so that a shutdown cuts nobody off, and more
+	// than PaymentTimeout, so that a shopper learns how a payment went.
+	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"7s" roles:"web" example:"7s" help:"the longest that one page may take"`
 	MaxRequestBody  int64         `env:"MAX_REQUEST_BODY" envDefault:"1048576" roles:"web" example:"1048576" help:"largest request body in bytes"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"8s" roles:"web" example:"8s" help:"how long web drains after SIGTERM"`
 
@@ -50,10 +52,10 @@ type Config struct {
 	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed" example:"2s" help:"longest wait for a lock"`
 	DatabasePingTimeout      time.Duration `env:"DATABASE_PING_TIMEOUT" envDefault:"1s" roles:"web,worker-pg,worker-redis" example:"1s" help:"longest check of an idle connection before it is used"`
 
-	RedisURL      string        `env:"REDIS_URL" roles:"web,worker-redis" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
-	QueueRedisURL string        `env:"QUEUE_REDIS_URL" roles:"web,worker-redis" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
-	RedisPoolSize int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-redis" example:"20" help:"most connections to Redis of one process"`
-	RedisTimeout  time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-redis" example:"250ms" help:"longest wait for one answer of Redis"`
+	RedisURL      string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
+	QueueRedisURL string        `env:"QUEUE_REDIS_URL" roles:"web,worker-pg,worker-redis" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
+	RedisPoolSize int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-pg,worker-redis" example:"20" help:"most connections to Redis of one process"`
+	RedisTimeout  time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis" example:"250ms" help:"longest wait for one answer of Redis"`
 	RedisBudget   time.Duration `env:"REDIS_BUDGET" envDefault:"300ms" roles:"web" example:"300ms" help:"longest that Redis may hold up one request in all"`
 
 	JobsConcurrency     int           `env:"JOBS_CONCURRENCY" envDefault:"10" roles:"worker-pg" example:"10" help:"jobs worked at the same time"`

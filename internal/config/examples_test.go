@@ -99,7 +99,7 @@ func TestExamples_ProductionIsRefusedUntilThePlaceholdersAreReplaced(t *testing.
 	require.NoError(t, err)
 	required := map[Role][]string{
 		Web:         {"BASE_URL", "DATABASE_URL", "REDIS_URL", "SECRET_KEY_BASE"},
-		WorkerPG:    {"BASE_URL", "DATABASE_URL", "MAIL_FROM", "SMTP_URL"},
+		WorkerPG:    {"BASE_URL", "DATABASE_URL", "MAIL_FROM", "REDIS_URL", "SMTP_URL"},
 		WorkerRedis: {"DATABASE_URL", "REDIS_URL"},
 	}
 

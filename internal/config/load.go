@@ -138,6 +138,11 @@ func (c *Config) check(role Role) Problems {
 			fmt.Sprintf("is %s; it must be between %s and %s", duration.value, duration.low, duration.high))
 	}
 
+	checks.that("REQUEST_TIMEOUT", c.RequestTimeout < c.ShutdownTimeout || c.ShutdownTimeout <= 0,
+		fmt.Sprintf("is %s; it must be less than SHUTDOWN_TIMEOUT (%s), or a shutdown cuts requests off", c.RequestTimeout, c.ShutdownTimeout))
+	checks.that("PAYMENT_TIMEOUT", role != Web || c.PaymentTimeout < c.RequestTimeout || c.RequestTimeout <= 0,
+		fmt.Sprintf("is %s; it must be less than REQUEST_TIMEOUT (%s), or a payment outlives its page", c.PaymentTimeout, c.RequestTimeout))
+
 	checks.required("DATABASE_URL", c.DatabaseURL)
 	checks.postgresURL("DATABASE_URL", c.DatabaseURL)
 	checks.redisURL("REDIS_URL", c.RedisURL)

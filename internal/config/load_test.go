@@ -161,7 +161,7 @@ func TestLoad_DevelopmentNeedsOnlyADatabase(t *testing.T) {
 	require.GreaterOrEqual(t, len(config.SecretKeyBase), 32)
 	require.Empty(t, config.RedisURL)
 	require.Empty(t, config.QueueRedisURL)
-	require.Equal(t, 10*time.Second, config.RequestTimeout)
+	require.Equal(t, 7*time.Second, config.RequestTimeout)
 }
 
 func TestLoad_WorkersLinkToTheStoreOfTheSameMachine(t *testing.T) {

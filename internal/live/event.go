@@ -24,6 +24,7 @@ type Fragment struct {
 // event is a fragment with its number. Numbers only grow.
 type event struct {
 	number int64
+	resync bool // no fragment: events went by unheard, and the page must fetch itself anew
 	Fragment
 }
 

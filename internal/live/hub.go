@@ -72,9 +72,18 @@ func (h *Hub) Close() {
 type stream struct {
 	topics []string
 	events chan event
-	resync chan struct{} // the page must fetch itself anew
 	gone   chan struct{} // closed when the stream is to end
 	once   sync.Once
+}
+
+// take queues an event. A stream that cannot keep up ends, and its page comes
+// back for what it missed.
+func (s *stream) take(e event) {
+	select {
+	case s.events <- e:
+	default:
+		s.end()
+	}
 }
 
 func (s *stream) end() { s.once.Do(func() { close(s.gone) }) }
@@ -119,14 +128,13 @@ func (h *Hub) leave(s *stream) {
 func (h *Hub) seenBy(s *stream) int64 {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if len(s.events) > 0 || len(s.resync) > 0 {
+	if len(s.events) > 0 {
 		return 0
 	}
 	return h.last
 }
 
-// deliver hands an event to the streams that follow it. A stream that cannot
-// keep up ends, and its page comes back for what it missed.
+// deliver hands an event to the streams that follow it.
 func (h *Hub) deliver(e event) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -138,13 +146,8 @@ func (h *Hub) deliver(e event) {
 	h.last = e.number
 
 	for s := range h.streams {
-		if !s.follows(e) {
-			continue
-		}
-		select {
-		case s.events <- e:
-		default:
-			s.end()
+		if s.follows(e) {
+			s.take(e)
 		}
 	}
 }
@@ -165,9 +168,6 @@ func (h *Hub) connected(number int64) {
 	h.known = h.last
 	h.recent = nil
 	for s := range h.streams {
-		select {
-		case s.resync <- struct{}{}:
-		default:
-		}
+		s.take(event{resync: true})
 	}
 }

@@ -27,7 +27,7 @@ type StreamOptions struct {
 // what it missed, or the event "resync" where that cannot be told: then it
 // must fetch itself anew. See WHATWG HTML, server-sent events.
 func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
-	s := &stream{topics: topics, events: make(chan event, 64), resync: make(chan struct{}, 1), gone: make(chan struct{})}
+	s := &stream{topics: topics, events: make(chan event, 64), gone: make(chan struct{})}
 	since, told := lastSeen(r)
 	missed, complete, ok := h.join(s, since)
 	if !ok {
@@ -66,10 +66,12 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 		}
 		select {
 		case e := <-s.events:
+			if e.resync {
+				out.resync()
+				out.mark(h.seenBy(s))
+				continue
+			}
 			out.fragment(e)
-		case <-s.resync:
-			out.resync()
-			out.mark(h.seenBy(s))
 		case <-beat.C:
 			out.mark(h.seenBy(s))
 		case <-life.C:

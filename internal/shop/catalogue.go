@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -53,42 +51,6 @@ type Variant struct {
 	Name      string // empty where the product has only one
 	Price     Money
 	Stock     int
-}
-
-// Card is a product as lists show it.
-type Card struct {
-	ID      int64
-	Slug    string
-	Name    string
-	Tagline string
-	Picture string
-	From    Money // the cheapest variant's price
-	Varies  bool  // whether variants differ in price
-	Stock   int   // units left over all variants
-}
-
-// Sort is an order in which lists show products.
-type Sort string
-
-// The orders that a shopper can choose from. SortFeatured is the default.
-const (
-	SortFeatured  Sort = "featured"
-	SortPriceLow  Sort = "price-low"
-	SortPriceHigh Sort = "price-high"
-	SortName      Sort = "name"
-	SortNewest    Sort = "newest"
-)
-
-// PageSize is how many products a page of a list shows.
-const PageSize = 12
-
-// Listing is one page of a list of products.
-type Listing struct {
-	Cards []Card
-	Sort  Sort
-	Page  int // from 1
-	Pages int // at least 1
-	Total int // products over all pages
 }
 
 // Categories lists all categories in their order.
@@ -140,34 +102,6 @@ func (s *Shop) Category(ctx context.Context, slug string, sort Sort, page int) (
 	return category, listing, err
 }
 
-// Search returns one page of the products that match query, the best match
-// first. A typing error or two does no harm. An empty query matches nothing.
-func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (Listing, error) {
-	query = searchable(query)
-	if query == "" {
-		return newListing(sort, 1, 0)
-	}
-	// A match of the words counts before a likeness of the letters.
-	const matches = `
-		JOIN LATERAL (
-			SELECT ts_rank(p.search, websearch_to_tsquery('english', $1)) AS words,
-			       word_similarity($1, p.words) AS letters
-		) AS match ON p.search @@ websearch_to_tsquery('english', $1) OR match.letters >= 0.5`
-	var total int
-	err := s.db.QueryRow(ctx, `SELECT count(*) FROM products p`+matches, query).Scan(&total)
-	if err != nil {
-		return Listing{}, fmt.Errorf("count search results: %w", err)
-	}
-	listing, err := newListing(sort, page, total)
-	if err != nil {
-		return Listing{}, err
-	}
-	listing.Cards, err = s.cards(ctx, "search results",
-		matches+` ORDER BY `+listing.Sort.orderBy("(match.words > 0) DESC, match.words + match.letters DESC")+` LIMIT $2 OFFSET $3`,
-		query, PageSize, (listing.Page-1)*PageSize)
-	return listing, err
-}
-
 // Product returns one product. It is ErrNotFound when there is none.
 func (s *Shop) Product(ctx context.Context, slug string) (Product, error) {
 	if !validSlug(slug) {
@@ -207,20 +141,7 @@ func (s *Shop) Picture(ctx context.Context, key string) (string, error) {
 	return svg, nil
 }
 
-// ParseSort reads an order as addresses name it; what it does not know is
-// SortFeatured.
-func ParseSort(name string) Sort {
-	switch sort := Sort(name); sort {
-	case SortPriceLow, SortPriceHigh, SortName, SortNewest:
-		return sort
-	}
-	return SortFeatured
-}
-
 // Private
-
-// maxQuery is how many characters of a search are looked at.
-const maxQuery = 100
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
@@ -250,68 +171,6 @@ func (s *Shop) findCategory(ctx context.Context, slug string) (category Category
 		return Category{}, 0, fmt.Errorf("find category %s: %w", slug, err)
 	}
 	return category, products, nil
-}
-
-// searchable makes of what was typed something that PostgreSQL can look for.
-func searchable(query string) string {
-	query = strings.ReplaceAll(strings.ToValidUTF8(query, ""), "\x00", "")
-	query = strings.Join(strings.Fields(query), " ")
-	for utf8.RuneCountInString(query) > maxQuery {
-		query = strings.TrimSpace(string([]rune(query)[:maxQuery]))
-	}
-	return query
-}
-
-func newListing(sort Sort, page, total int) (Listing, error) {
-	pages := max(1, (total+PageSize-1)/PageSize)
-	if page < 1 || page > pages {
-		return Listing{}, ErrNotFound
-	}
-	return Listing{Sort: sort, Page: page, Pages: pages, Total: total}, nil
-}
-
-// orderBy is the SQL of an order; usual is that of SortFeatured.
-func (s Sort) orderBy(usual string) string {
-	switch s {
-	case SortPriceLow:
-		return "price.low, p.id"
-	case SortPriceHigh:
-		return "price.low DESC, p.id"
-	case SortName:
-		return "p.name, p.id"
-	case SortNewest:
-		return "p.created_at DESC, p.id DESC"
-	default:
-		return usual + ", p.id"
-	}
-}
-
-// cards reads products as lists show them. Rest is the end of the statement:
-// what is joined, chosen and in which order.
-func (s *Shop) cards(ctx context.Context, what, rest string, arguments ...any) ([]Card, error) {
-	rows, err := s.db.Query(ctx, `
-		SELECT p.id, p.slug, p.name, p.tagline, p.picture, price.low, price.currency, price.varies, price.stock
-		FROM products p
-		JOIN LATERAL (
-			SELECT min(v.price_cents) AS low, min(v.currency) AS currency,
-			       min(v.price_cents) < max(v.price_cents) AS varies, sum(v.stock)::bigint AS stock
-			FROM variants v
-			WHERE v.product_id = p.id
-		) AS price ON price.low IS NOT NULL
-		`+rest, arguments...)
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", what, err)
-	}
-	cards, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Card, error) {
-		var card Card
-		err := row.Scan(&card.ID, &card.Slug, &card.Name, &card.Tagline, &card.Picture,
-			&card.From.Cents, &card.From.Currency, &card.Varies, &card.Stock)
-		return card, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", what, err)
-	}
-	return cards, nil
 }
 
 // readProduct reads a product with its variants in one round trip.

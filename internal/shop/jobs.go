@@ -50,5 +50,6 @@ func (s *Shop) CapturePayment(ctx context.Context, orderID int64) error {
 	if _, err := s.db.Exec(ctx, `UPDATE orders SET state = 'paid', paid_at = now() WHERE id = $1 AND state = 'placed'`, orderID); err != nil {
 		return fmt.Errorf("mark order %d as paid: %w", orderID, err)
 	}
+	s.tasks.Enqueue(ctx, BroadcastOrder{OrderID: orderID})
 	return nil
 }

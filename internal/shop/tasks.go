@@ -29,10 +29,19 @@ type BroadcastCart struct {
 // Kind names the task in Redis.
 func (BroadcastCart) Kind() string { return "broadcast_cart" }
 
+// BroadcastOrder shows how far an order has come on its open page. Transient.
+type BroadcastOrder struct {
+	OrderID int64 `json:"order_id"`
+}
+
+// Kind names the task in Redis.
+func (BroadcastOrder) Kind() string { return "broadcast_order" }
+
 // Fragments render the pieces of pages that change while they are open.
 type Fragments interface {
 	Stock(ctx context.Context, product Product) (string, error)
 	Cart(ctx context.Context, units int) (string, error)
+	Order(ctx context.Context, order Order) (string, error)
 }
 
 // StockTopic is what pages follow that show a product's stock.
@@ -41,12 +50,16 @@ func StockTopic(productID int64) string { return "product:" + strconv.FormatInt(
 // CartTopic is what the pages of a cart's shopper follow.
 func CartTopic(cartID string) string { return "cart:" + cartID }
 
+// OrderTopic is what an order's page follows. Whoever knows the token may.
+func OrderTopic(token string) string { return "order:" + token }
+
 // Tasks are all kinds of tasks with what they do.
 func (s *Shop) Tasks(fragments Fragments, publisher *live.Publisher) *asynq.ServeMux {
 	handlers := asynq.NewServeMux()
 	b := broadcaster{shop: s, fragments: fragments, publisher: publisher}
 	jobs.Handle(handlers, func(ctx context.Context, task BroadcastStock) error { return b.stock(ctx, task.ProductIDs) })
 	jobs.Handle(handlers, func(ctx context.Context, task BroadcastCart) error { return b.cart(ctx, task.CartID) })
+	jobs.Handle(handlers, func(ctx context.Context, task BroadcastOrder) error { return b.order(ctx, task.OrderID) })
 	return handlers
 }
 
@@ -81,6 +94,20 @@ func (b broadcaster) cart(ctx context.Context, cartID string) error {
 			return "", err
 		}
 		return b.fragments.Cart(ctx, units)
+	})
+}
+
+func (b broadcaster) order(ctx context.Context, orderID int64) error {
+	order, err := readOrder(ctx, b.shop.db, `o.id = $1`, orderID)
+	if err != nil {
+		return err
+	}
+	return b.inTurn(ctx, OrderTopic(order.Token), func(tx pgx.Tx) (string, error) {
+		order, err := readOrder(ctx, tx, `o.id = $1`, orderID)
+		if err != nil {
+			return "", err
+		}
+		return b.fragments.Order(ctx, order)
 	})
 }
 

@@ -32,6 +32,11 @@ func (Fragments) Cart(ctx context.Context, units int) (string, error) {
 	return draw(ctx, templates.CartBadge(units))
 }
 
+// Order draws how far an order has come.
+func (Fragments) Order(ctx context.Context, order shop.Order) (string, error) {
+	return draw(ctx, templates.OrderState(order.ID, order.State))
+}
+
 // Private
 
 func draw(ctx context.Context, pieces ...templ.Component) (string, error) {
@@ -44,8 +49,8 @@ func draw(ctx context.Context, pieces ...templ.Component) (string, error) {
 	return html.String(), nil
 }
 
-// streamEvents sends a page the changes of the products that it names and of
-// its own shopper's cart, which only the cookie can name.
+// streamEvents sends a page the changes of the products and the order that it
+// names, and of its own shopper's cart, which only the cookie can name.
 func (s *Storefront) streamEvents(c echo.Context) error {
 	var topics []string
 	for id := range strings.SplitSeq(c.QueryParam("products"), ",") {
@@ -53,6 +58,9 @@ func (s *Storefront) streamEvents(c echo.Context) error {
 		if err == nil && len(topics) < mostWatched {
 			topics = append(topics, shop.StockTopic(number))
 		}
+	}
+	if token := c.QueryParam("order"); token != "" {
+		topics = append(topics, shop.OrderTopic(token))
 	}
 	if id := s.cartID(c); id != "" {
 		topics = append(topics, shop.CartTopic(id))

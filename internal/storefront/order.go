@@ -80,6 +80,7 @@ func (s *Storefront) showOrder(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	layout.Live += "&order=" + order.Token
 	c.Response().Header().Set("X-Robots-Tag", "noindex")
 	return web.Render(c, http.StatusOK, templates.Order(templates.OrderPage{
 		Layout: layout, Order: order, Fresh: time.Since(order.PlacedAt) < freshFor,

@@ -1,0 +1,409 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+)
+
+func TestPublish_ReachesTheFollowersInEveryProcess(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	one, two := startProcess(t, server.URL()), startProcess(t, server.URL())
+	mugs := []*page{one.open(t, "mugs"), one.open(t, "lamps,mugs"), two.open(t, "mugs")}
+	lamps := two.open(t, "lamps")
+
+	require.True(t, publisher.Publish(t.Context(), Fragment{Topics: []string{"mugs"}, HTML: "<b id=mug>3</b>"}))
+	require.True(t, publisher.Publish(t.Context(), Fragment{Topics: []string{"lamps", "boats"}, HTML: "<b id=lamp>1</b>"}))
+
+	for _, page := range mugs {
+		require.Equal(t, "<b id=mug>3</b>", page.fragment(t).data)
+	}
+	require.Equal(t, "<b id=lamp>1</b>", lamps.fragment(t).data)
+	require.Equal(t, "<b id=lamp>1</b>", mugs[1].fragment(t).data)
+}
+
+func TestServe_APageThatComesBackGetsExactlyWhatItMissed(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	first := process.open(t, "mugs")
+	publish(t, publisher, "mugs", "one")
+	seen := first.fragment(t).id
+	first.close()
+	publish(t, publisher, "mugs", "two")
+	publish(t, publisher, "lamps", "not for this page")
+	publish(t, publisher, "mugs", "three")
+	process.waitFor(t, publisher)
+
+	byHeader := process.open(t, "mugs", "Last-Event-ID", seen)
+	bySince := process.openAt(t, "/?topics=mugs&since="+seen)
+	byBoth := process.openAt(t, "/?topics=mugs&since=1", "Last-Event-ID", seen) // the browser knows better than the page
+	publish(t, publisher, "mugs", "four")
+
+	for _, page := range []*page{byHeader, bySince, byBoth} {
+		for _, expected := range []string{"two", "three", "four"} {
+			require.Equal(t, expected, page.event(t).data)
+		}
+	}
+}
+
+func TestServe_APageThatSawEverythingMissesNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	publish(t, publisher, "lamps", "not for this page")
+	process.waitFor(t, publisher)
+
+	page := process.open(t, "mugs")
+
+	// It is told how far it has seen, though it got no event.
+	require.Equal(t, fmt.Sprint(process.hub.Last()), page.mark(t).id)
+}
+
+func TestServe_APageThatNamesTooOldANumberIsToldToFetchItself(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	old := publish(t, publisher, "mugs", "before the process started")
+	publish(t, publisher, "mugs", "before the process started")
+	process := startProcess(t, server.URL())
+
+	page := process.openAt(t, fmt.Sprintf("/?topics=mugs&since=%d", old))
+	rendered := process.openAt(t, fmt.Sprintf("/?topics=mugs&since=%d", process.hub.Last()))
+	silent := process.open(t, "mugs")
+	publish(t, publisher, "mugs", "now")
+
+	require.Equal(t, "resync", page.event(t).event)
+	require.Equal(t, "now", page.event(t).data)
+	require.Equal(t, "now", rendered.event(t).data)
+	require.Equal(t, "now", silent.event(t).data)
+}
+
+func TestServe_ForgetsWhatIsLongPast(t *testing.T) {
+	t.Parallel()
+	hub := newHub(t, "", StreamOptions{Lifetime: time.Minute, Limit: 10})
+	hub.connected(1000)
+	for i := range int64(kept + 10) {
+		hub.deliver(event{number: 1001 + i, Fragment: Fragment{Topics: []string{"mugs"}}})
+	}
+
+	_, complete, _ := hub.join(newStream("mugs"), 1009)
+	missed, completeLater, _ := hub.join(newStream("mugs"), 1010)
+
+	require.False(t, complete)
+	require.True(t, completeLater)
+	require.Len(t, missed, kept)
+}
+
+func TestHub_OpenPagesFetchThemselvesAfterEventsWentByUnheard(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	publish(t, publisher, "mugs", "one")
+	process.waitFor(t, publisher)
+	page := process.open(t, "mugs")
+
+	// All at once, so that the hub cannot be back in time to hear it.
+	_, err := newClient(t, server).TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
+		pipe.ClientKillByFilter(t.Context(), "TYPE", "pubsub")
+		pipe.Incr(t.Context(), "slipway:sequence:"+channel)
+		pipe.Publish(t.Context(), channel, "a message that nobody hears")
+		return nil
+	})
+	require.NoError(t, err)
+
+	require.Equal(t, "resync", page.event(t).event)
+	require.Equal(t, fmt.Sprint(process.hub.Last()), page.mark(t).id)
+	publish(t, publisher, "mugs", "two")
+	require.Equal(t, "two", page.event(t).data)
+}
+
+func TestHub_NobodyFetchesAnythingWhenNothingWasMissed(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	publish(t, publisher, "mugs", "one")
+	process.waitFor(t, publisher)
+	page := process.open(t, "mugs")
+
+	require.NoError(t, newClient(t, server).ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err())
+	process.listening(t, server)
+	publish(t, publisher, "mugs", "two")
+
+	require.Equal(t, "two", page.event(t).data)
+}
+
+func TestHub_SurvivesARedisThatLosesItsData(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	old := publish(t, publisher, "mugs", "one")
+	process.waitFor(t, publisher)
+	open := process.open(t, "mugs")
+
+	require.NoError(t, server.Restart(t.Context()))
+
+	require.Equal(t, "resync", open.event(t).event)
+	back := process.openAt(t, fmt.Sprintf("/?topics=mugs&since=%d", old))
+	require.Equal(t, "resync", back.event(t).event)
+	// A page made since then has seen all that there is.
+	made := process.openAt(t, fmt.Sprintf("/?topics=mugs&since=%d", process.hub.Last()))
+	eventuallyPublish(t, publisher, "mugs", "two")
+	for _, page := range []*page{open, back, made} {
+		require.Equal(t, "two", page.event(t).data)
+	}
+}
+
+func TestHub_FlushedDataLoseNoEvent(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	page := process.open(t, "mugs")
+	publish(t, publisher, "mugs", "one")
+	require.Equal(t, "one", page.event(t).data)
+
+	require.NoError(t, newClient(t, server).FlushAll(t.Context()).Err())
+	publish(t, publisher, "mugs", "two")
+
+	require.Equal(t, "two", page.event(t).data)
+}
+
+func TestHub_FindsARedisThatComesLater(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	require.NoError(t, server.Kill())
+	process := startHub(t, server.URL(), StreamOptions{Lifetime: time.Minute, Limit: 100})
+	page := process.openAt(t, "/?topics=mugs&since=0")
+	require.Zero(t, process.hub.Last())
+
+	require.NoError(t, server.Restart(t.Context()))
+
+	// What happened between is unknown.
+	require.Equal(t, "resync", page.event(t).event)
+	made := process.openAt(t, "/?topics=mugs&since=0")
+	require.Equal(t, "resync", made.event(t).event)
+	eventuallyPublish(t, newPublisher(t, server.URL()), "mugs", "one")
+	require.Equal(t, "one", page.event(t).data)
+}
+
+func TestHub_NoticesAPeerThatFallsSilent(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	page := process.open(t, "mugs")
+
+	require.NoError(t, server.Freeze())
+	require.Eventually(t, func() bool {
+		return strings.Contains(process.log.String(), "[Hub.listen] Redis error: timeout: receive live events")
+	}, 20*time.Second, 50*time.Millisecond)
+	require.NoError(t, server.Thaw())
+
+	process.listening(t, server)
+	eventuallyPublish(t, publisher, "mugs", "one")
+	require.Equal(t, "one", page.fragment(t).data)
+}
+
+func TestHub_AQuietPeerIsNotDead(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	process := startProcess(t, server.URL())
+
+	// Long enough for the question and its answer.
+	require.Never(t, func() bool { return process.log.String() != "" }, 2*silence+silence/2, 100*time.Millisecond)
+}
+
+func TestHub_RunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	gone := startRedis(t)
+	require.NoError(t, gone.Kill())
+
+	for _, address := range []string{"", server.URL(), gone.URL()} {
+		started := time.Now()
+		process := startHub(t, address, StreamOptions{Lifetime: time.Minute, Limit: 1})
+		process.stop()
+		require.Less(t, time.Since(started), 10*time.Second)
+	}
+}
+
+func TestHub_PassesOverWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	page := process.open(t, "mugs")
+
+	for _, nonsense := range []string{"", "nonsense", "x {}", "99 {", `99 "mug"`} {
+		require.NoError(t, newClient(t, server).Publish(t.Context(), channel, nonsense).Err())
+	}
+	publish(t, publisher, "mugs", "one")
+
+	require.Equal(t, "one", page.event(t).data)
+}
+
+func TestServe_LinesOfHTMLArriveAsTheyWere(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	page := process.open(t, "mugs")
+
+	publish(t, publisher, "mugs", "<p>\r\nid: 1\n\nevent: evil\rdata: x\n</p>\n — 🏮 مرحبا")
+
+	require.Equal(t, "<p>\nid: 1\n\nevent: evildata: x\n</p>\n — 🏮 مرحبا", page.event(t).data)
+	publish(t, publisher, "mugs", "next")
+	require.Equal(t, "next", page.event(t).data)
+}
+
+func TestServe_AStreamEndsWithItsLifetimeAndIsSoonBack(t *testing.T) {
+	t.Parallel()
+	process := startHub(t, "", StreamOptions{Lifetime: time.Second, Limit: 100})
+	page := process.open(t, "mugs")
+
+	last := page.last(t)
+
+	require.LessOrEqual(t, last.retry, 100)
+	require.Positive(t, last.retry)
+	process.empty(t)
+}
+
+func TestClose_EndsAllStreamsAndRefusesNewOnes(t *testing.T) {
+	t.Parallel()
+	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 100})
+	var pages []*page
+	for range 50 {
+		pages = append(pages, process.open(t, "mugs"))
+	}
+
+	process.hub.Close()
+
+	for _, page := range pages {
+		require.Positive(t, page.last(t).retry)
+	}
+	process.empty(t)
+	require.Equal(t, 503, process.get(t, "/?topics=mugs").StatusCode)
+}
+
+func TestServe_RefusesStreamsBeyondTheLimit(t *testing.T) {
+	t.Parallel()
+	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 2})
+	one, _ := process.open(t, "mugs"), process.open(t, "mugs")
+
+	refused := process.get(t, "/?topics=mugs")
+	one.close()
+
+	require.Equal(t, 503, refused.StatusCode)
+	require.NotEmpty(t, refused.Header.Get("Retry-After"))
+	require.Eventually(t, func() bool { return process.get(t, "/?topics=mugs").StatusCode == 200 }, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestServe_TellsProxiesAndBrowsersWhatItIs(t *testing.T) {
+	t.Parallel()
+	process := startHub(t, "", StreamOptions{Lifetime: time.Second, Limit: 2})
+
+	header := process.get(t, "/?topics=mugs").Header
+
+	require.Equal(t, "text/event-stream", header.Get("Content-Type"))
+	require.Equal(t, "no-store", header.Get("Cache-Control"))
+	require.Equal(t, "no", header.Get("X-Accel-Buffering"))
+}
+
+func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
+	t.Parallel()
+	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
+	process.hub.connected(1)
+	connection := process.dial(t, "/?topics=mugs")
+	defer connection.Close()
+	require.Eventually(t, func() bool { return process.streams() == 1 }, 10*time.Second, time.Millisecond)
+
+	large := strings.Repeat("x", 1<<20)
+	for i := range int64(40) { // more than sockets hold, fewer than a stream queues
+		process.hub.deliver(event{number: 2 + i, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
+	}
+
+	require.Eventually(t, func() bool { return process.streams() == 0 }, 4*writeTimeout, 10*time.Millisecond)
+}
+
+func TestServe_ABrowserThatCannotKeepUpMissesNothing(t *testing.T) {
+	t.Parallel()
+	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
+	process.hub.connected(1)
+	connection := process.dial(t, "/?topics=mugs")
+	defer connection.Close()
+	require.Eventually(t, func() bool { return process.streams() == 1 }, 10*time.Second, time.Millisecond)
+
+	// Events come all the while that the browser reads, only faster.
+	var publishing sync.WaitGroup
+	publishing.Go(func() {
+		large := strings.Repeat("x", 256<<10)
+		for i := range int64(400) {
+			process.hub.deliver(event{number: 2 + i, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
+			time.Sleep(200 * time.Microsecond)
+		}
+	})
+	content, err := io.ReadAll(&slowReader{reader: connection})
+	publishing.Wait()
+
+	require.NoError(t, err)
+	var numbers []int64
+	for line := range strings.SplitSeq(string(content), "\n") {
+		var number int64
+		if _, err := fmt.Sscanf(line, "id: %d", &number); err == nil && number > 1 {
+			numbers = append(numbers, number)
+		}
+	}
+	require.Less(t, len(numbers), 400)
+	for i, number := range numbers {
+		require.Equal(t, int64(2+i), number, "the browser was given an event after one that it never got")
+	}
+}
+
+func TestHub_ManyPagesComeAndGo(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	publisher := newPublisher(t, server.URL())
+	process := startProcess(t, server.URL())
+	publishing, stop := context.WithCancel(t.Context())
+	var publishers sync.WaitGroup
+	publishers.Go(func() {
+		for i := 0; publishing.Err() == nil; i++ {
+			publisher.Publish(publishing, Fragment{Topics: []string{fmt.Sprintf("topic%d", i%4)}, HTML: "x"})
+		}
+	})
+
+	var visitors errgroup.Group
+	for i := range 40 {
+		visitors.Go(func() error {
+			for range 10 {
+				if err := process.visit(fmt.Sprintf("/?topics=topic%d,mugs", i%4), i%2 == 0); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	err := visitors.Wait()
+	stop()
+	publishers.Wait()
+
+	require.NoError(t, err)
+	process.empty(t)
+	require.Zero(t, process.gauge(t))
+}

@@ -1,0 +1,377 @@
+package live
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack"
+	"slipway/internal/failopen"
+	"slipway/internal/telemetry"
+)
+
+func TestMain(m *testing.M) {
+	failopen.LogThrough(func(string, error) {})
+	m.Run()
+}
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+// process is a hub with an HTTP server, as a web process has them.
+type process struct {
+	hub      *Hub
+	server   *httptest.Server
+	log      *journal
+	registry *prometheus.Registry
+	stop     func()
+}
+
+// startHub starts a process that need not reach Redis.
+func startHub(t *testing.T, address string, options StreamOptions) *process {
+	t.Helper()
+	p := &process{log: &journal{}, registry: prometheus.NewRegistry()}
+	reporter := telemetry.NewReporter(slog.New(slog.NewTextHandler(p.log, nil)), prometheus.NewRegistry())
+	p.hub = NewHub(address, openRedis(t, address), options, reporter, p.registry)
+	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.hub.Serve(w, r, strings.Split(r.URL.Query().Get("topics"), ","))
+	}))
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = p.hub.Run(ctx) })
+	p.stop = func() {
+		cancel()
+		running.Wait()
+	}
+	t.Cleanup(func() {
+		p.hub.Close()
+		p.server.Close()
+		p.stop()
+	})
+	return p
+}
+
+// startProcess starts a process and waits until it listens to Redis.
+func startProcess(t *testing.T, address string) *process {
+	t.Helper()
+	p := startHub(t, address, StreamOptions{Lifetime: time.Minute, Limit: 1000})
+	require.Eventually(t, func() bool { return p.hub.Last() > 0 }, patience, time.Millisecond)
+	return p
+}
+
+// waitFor waits until the hub has heard everything published so far.
+func (p *process) waitFor(t *testing.T, publisher *Publisher) {
+	t.Helper()
+	number, ok := publisher.redis.LastNumber(t.Context(), "test", channel)
+	require.True(t, ok)
+	require.Eventually(t, func() bool { return p.hub.Last() == number }, patience, time.Millisecond)
+}
+
+// listening waits until Redis has the hub among its listeners.
+func (p *process) listening(t *testing.T, server *devstack.Redis) {
+	t.Helper()
+	client := newClient(t, server)
+	require.Eventually(t, func() bool {
+		listeners, err := client.PubSubNumSub(t.Context(), channel).Result()
+		return err == nil && listeners[channel] > 0
+	}, patience, 10*time.Millisecond)
+}
+
+func (p *process) streams() int {
+	p.hub.mutex.Lock()
+	defer p.hub.mutex.Unlock()
+	return len(p.hub.streams)
+}
+
+// empty waits until no stream is open.
+func (p *process) empty(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool { return p.streams() == 0 }, patience, time.Millisecond)
+}
+
+// gauge is app_live_streams.
+func (p *process) gauge(t *testing.T) float64 {
+	t.Helper()
+	families, err := p.registry.Gather()
+	require.NoError(t, err)
+	require.Equal(t, "app_live_streams", families[0].GetName())
+	return families[0].GetMetric()[0].GetGauge().GetValue()
+}
+
+// get returns the head of an answer and leaves.
+func (p *process) get(t *testing.T, path string) *http.Response {
+	t.Helper()
+	response, err := http.Get(p.server.URL + path)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response
+}
+
+// visit opens a stream, waits for the first fragment if it shall, and leaves.
+func (p *process) visit(path string, stay bool) error {
+	response, err := http.Get(p.server.URL + path)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", response.StatusCode)
+	}
+	lines := bufio.NewScanner(response.Body)
+	for stay && lines.Scan() {
+		if lines.Text() == "event: fragment" {
+			return nil
+		}
+	}
+	return lines.Err()
+}
+
+// dial sends a request and reads nothing.
+func (p *process) dial(t *testing.T, path string) net.Conn {
+	t.Helper()
+	connection, err := net.Dial("tcp", p.server.Listener.Addr().String())
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(connection, "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", path)
+	require.NoError(t, err)
+	return connection
+}
+
+func (p *process) open(t *testing.T, topics string, header ...string) *page {
+	t.Helper()
+	return p.openAt(t, "/?topics="+topics, header...)
+}
+
+// openAt opens a stream, with name and value of headers, and returns when it
+// has joined the hub.
+func (p *process) openAt(t *testing.T, path string, header ...string) *page {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.server.URL+path, nil)
+	require.NoError(t, err)
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, response.StatusCode)
+
+	opened := &page{records: make(chan record, 1000), close: cancel}
+	go func() {
+		defer close(opened.records)
+		defer response.Body.Close()
+		readRecords(response.Body, opened.records)
+	}()
+	require.Positive(t, opened.next(t).retry)
+	return opened
+}
+
+// page reads one stream as a browser does.
+type page struct {
+	records chan record
+	close   func()
+}
+
+// record is what one blank line ends.
+type record struct {
+	id, event, data string
+	retry           int
+}
+
+// event is the next record that a page's script sees.
+func (p *page) event(t *testing.T) record {
+	t.Helper()
+	for {
+		if next := p.next(t); next.event != "" {
+			return next
+		}
+	}
+}
+
+// fragment is the next fragment, whatever else comes before.
+func (p *page) fragment(t *testing.T) record {
+	t.Helper()
+	for {
+		if next := p.next(t); next.event == "fragment" {
+			return next
+		}
+	}
+}
+
+// mark is the next record that only tells how far the page has seen.
+func (p *page) mark(t *testing.T) record {
+	t.Helper()
+	for {
+		if next := p.next(t); next.event == "" && next.id != "" {
+			return next
+		}
+	}
+}
+
+func (p *page) next(t *testing.T) record {
+	t.Helper()
+	select {
+	case next, ok := <-p.records:
+		require.True(t, ok, "the stream has ended")
+		return next
+	case <-time.After(patience):
+		require.FailNow(t, "the stream says nothing")
+		return record{}
+	}
+}
+
+// last waits for the end and returns the last record.
+func (p *page) last(t *testing.T) record {
+	t.Helper()
+	last := record{}
+	for {
+		select {
+		case next, ok := <-p.records:
+			if !ok {
+				return last
+			}
+			last = next
+		case <-time.After(patience):
+			require.FailNow(t, "the stream does not end")
+		}
+	}
+}
+
+// readRecords parses an event stream: WHATWG HTML, section 9.2.6.
+func readRecords(body io.Reader, records chan<- record) {
+	var current record
+	var data []string
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, 4<<20)
+	for lines.Scan() {
+		field, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case lines.Text() == "":
+			current.data = strings.Join(data, "\n")
+			records <- current
+			current, data = record{}, nil
+		case field == "id":
+			current.id = value
+		case field == "event":
+			current.event = value
+		case field == "data":
+			data = append(data, value)
+		case field == "retry":
+			current.retry, _ = strconv.Atoi(value)
+		}
+	}
+}
+
+// slowReader reads slower than the test publishes.
+type slowReader struct{ reader io.Reader }
+
+func (s *slowReader) Read(buffer []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return s.reader.Read(buffer[:min(len(buffer), 64<<10)])
+}
+
+func newHub(t *testing.T, address string, options StreamOptions) *Hub {
+	t.Helper()
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return NewHub(address, openRedis(t, address), options, reporter, prometheus.NewRegistry())
+}
+
+func newStream(topics ...string) *stream {
+	return &stream{topics: topics, events: make(chan event, 64), gone: make(chan struct{})}
+}
+
+func newPublisher(t *testing.T, address string) *Publisher {
+	t.Helper()
+	return NewPublisher(openRedis(t, address))
+}
+
+// publish publishes and returns the number.
+func publish(t *testing.T, publisher *Publisher, topic, html string) int64 {
+	t.Helper()
+	require.True(t, publisher.Publish(t.Context(), Fragment{Topics: []string{topic}, HTML: html}))
+	number, ok := publisher.redis.LastNumber(t.Context(), "test", channel)
+	require.True(t, ok)
+	return number
+}
+
+// eventuallyPublish publishes once Redis is back.
+func eventuallyPublish(t *testing.T, publisher *Publisher, topic, html string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return publisher.Publish(t.Context(), Fragment{Topics: []string{topic}, HTML: html})
+	}, patience, 10*time.Millisecond)
+}
+
+// openRedis opens the guarded Redis at address, with its prober running.
+func openRedis(t *testing.T, address string) *failopen.Redis {
+	t.Helper()
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	guard := failopen.NewGuard(address, time.Second, reporter)
+	opened, err := failopen.Open(guard, 20)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var prober sync.WaitGroup
+	prober.Go(func() { _ = guard.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		prober.Wait()
+		require.NoError(t, opened.Close())
+	})
+	return opened
+}
+
+func startRedis(t *testing.T) *devstack.Redis {
+	t.Helper()
+	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = server.Thaw() // a frozen one would not stop
+		require.NoError(t, server.Stop(ctx))
+	})
+	return server
+}
+
+func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return client
+}
+
+// journal is a log that several goroutines may write.
+type journal struct {
+	mutex  sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.buffer.Write(line)
+}
+
+func (j *journal) String() string {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.buffer.String()
+}

@@ -1,0 +1,108 @@
+package shop
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Card is a product as lists show it.
+type Card struct {
+	ID      int64
+	Slug    string
+	Name    string
+	Tagline string
+	Picture string
+	From    Money // the cheapest variant's price
+	Varies  bool  // whether variants differ in price
+	Stock   int   // units left over all variants
+}
+
+// Sort is an order in which lists show products.
+type Sort string
+
+// The orders that a shopper can choose from. SortFeatured is the default.
+const (
+	SortFeatured  Sort = "featured"
+	SortPriceLow  Sort = "price-low"
+	SortPriceHigh Sort = "price-high"
+	SortName      Sort = "name"
+	SortNewest    Sort = "newest"
+)
+
+// PageSize is how many products a page of a list shows.
+const PageSize = 12
+
+// Listing is one page of a list of products.
+type Listing struct {
+	Cards []Card
+	Sort  Sort
+	Page  int // from 1
+	Pages int // at least 1
+	Total int // products over all pages
+}
+
+// ParseSort reads an order as addresses name it; what it does not know is
+// SortFeatured.
+func ParseSort(name string) Sort {
+	switch sort := Sort(name); sort {
+	case SortPriceLow, SortPriceHigh, SortName, SortNewest:
+		return sort
+	}
+	return SortFeatured
+}
+
+// Private
+
+func newListing(sort Sort, page, total int) (Listing, error) {
+	pages := max(1, (total+PageSize-1)/PageSize)
+	if page < 1 || page > pages {
+		return Listing{}, ErrNotFound
+	}
+	return Listing{Sort: sort, Page: page, Pages: pages, Total: total}, nil
+}
+
+// orderBy is the SQL of an order; usual is that of SortFeatured.
+func (s Sort) orderBy(usual string) string {
+	switch s {
+	case SortPriceLow:
+		return "price.low, p.id"
+	case SortPriceHigh:
+		return "price.low DESC, p.id"
+	case SortName:
+		return "p.name, p.id"
+	case SortNewest:
+		return "p.created_at DESC, p.id DESC"
+	default:
+		return usual + ", p.id"
+	}
+}
+
+// cards reads products as lists show them. Rest is the end of the statement:
+// what is joined, chosen and in which order.
+func (s *Shop) cards(ctx context.Context, what, rest string, arguments ...any) ([]Card, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT p.id, p.slug, p.name, p.tagline, p.picture, price.low, price.currency, price.varies, price.stock
+		FROM products p
+		JOIN LATERAL (
+			SELECT min(v.price_cents) AS low, min(v.currency) AS currency,
+			       min(v.price_cents) < max(v.price_cents) AS varies, sum(v.stock)::bigint AS stock
+			FROM variants v
+			WHERE v.product_id = p.id
+		) AS price ON price.low IS NOT NULL
+		`+rest, arguments...)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", what, err)
+	}
+	cards, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Card, error) {
+		var card Card
+		err := row.Scan(&card.ID, &card.Slug, &card.Name, &card.Tagline, &card.Picture,
+			&card.From.Cents, &card.From.Currency, &card.Varies, &card.Stock)
+		return card, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", what, err)
+	}
+	return cards, nil
+}

@@ -1,0 +1,51 @@
+package shop
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Search returns one page of the products that match query, the best match
+// first. A typing error or two does no harm. An empty query matches nothing.
+func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (Listing, error) {
+	query = searchable(query)
+	if query == "" {
+		return newListing(sort, 1, 0)
+	}
+	// A match of the words counts before a likeness of the letters.
+	const matches = `
+		JOIN LATERAL (
+			SELECT ts_rank(p.search, websearch_to_tsquery('english', $1)) AS words,
+			       word_similarity($1, p.words) AS letters
+		) AS match ON p.search @@ websearch_to_tsquery('english', $1) OR match.letters >= 0.5`
+	var total int
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM products p`+matches, query).Scan(&total)
+	if err != nil {
+		return Listing{}, fmt.Errorf("count search results: %w", err)
+	}
+	listing, err := newListing(sort, page, total)
+	if err != nil {
+		return Listing{}, err
+	}
+	listing.Cards, err = s.cards(ctx, "search results",
+		matches+` ORDER BY `+listing.Sort.orderBy("(match.words > 0) DESC, match.words + match.letters DESC")+` LIMIT $2 OFFSET $3`,
+		query, PageSize, (listing.Page-1)*PageSize)
+	return listing, err
+}
+
+// Private
+
+// maxQuery is how many characters of a search are looked at.
+const maxQuery = 100
+
+// searchable makes of what was typed something that PostgreSQL can look for.
+func searchable(query string) string {
+	query = strings.ReplaceAll(strings.ToValidUTF8(query, ""), "\x00", "")
+	query = strings.Join(strings.Fields(query), " ")
+	for utf8.RuneCountInString(query) > maxQuery {
+		query = strings.TrimSpace(string([]rune(query)[:maxQuery]))
+	}
+	return query
+}
