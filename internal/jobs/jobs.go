@@ -5,6 +5,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -61,11 +62,15 @@ type work struct {
 }
 
 // finish counts one run and logs it: what went wrong for people to read, what
-// went well for whoever looks for it.
+// went well for whoever looks for it. A run that ends because the worker stops
+// is handed back and did not fail.
 func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err error) {
 	took := time.Since(w.started)
 	result := "done"
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
+		result = "returned"
+	case err != nil:
 		result = "failed"
 	}
 	m.processed.WithLabelValues(string(w.backend), w.queue, w.kind, result).Inc()
@@ -76,9 +81,9 @@ func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err erro
 	if w.backend == Redis {
 		noun = "Task"
 	}
-	if err != nil {
+	if result == "failed" {
 		log.WarnContext(ctx, noun+" failed", append(attributes, "error", err)...)
 		return
 	}
-	log.InfoContext(ctx, noun+" done", attributes...)
+	log.InfoContext(ctx, noun+" "+result, attributes...)
 }

@@ -138,19 +138,12 @@ func (l logPanics) HandlePanic(ctx context.Context, job *rivertype.JobRow, cause
 	return nil
 }
 
-// quietRiver passes River's warnings and errors on, except for failed jobs,
-// which observeJobs has already logged.
+// quietRiver passes River's warnings and errors on. What becomes of each job
+// observeJobs logs.
 type quietRiver struct{ slog.Handler }
 
 func (q quietRiver) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
-}
-
-func (q quietRiver) Handle(ctx context.Context, record slog.Record) error {
-	if record.Message == "jobexecutor.JobExecutor: Job errored" || record.Message == "jobexecutor.JobExecutor: Job panicked" {
-		return nil
-	}
-	return q.Handler.Handle(ctx, record)
 }
 
 func (q quietRiver) WithAttrs(attributes []slog.Attr) slog.Handler {

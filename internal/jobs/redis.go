@@ -82,6 +82,10 @@ func (t *Tasks) Enqueue(ctx context.Context, task Task) bool {
 func Handle[T Task](handlers *asynq.ServeMux, work func(ctx context.Context, task T) error) {
 	var kind T
 	handlers.HandleFunc(kind.Kind(), func(ctx context.Context, message *asynq.Task) error {
+		if message.Type() != kind.Kind() {
+			// The library takes a kind for the beginning of others' names.
+			return asynq.NotFound(ctx, message)
+		}
 		var task T
 		if err := json.Unmarshal(message.Payload(), &task); err != nil {
 			return errors.Join(fmt.Errorf("read task %s: %w", kind.Kind(), err), asynq.SkipRetry)

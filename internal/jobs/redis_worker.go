@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -51,10 +52,12 @@ func NewRedisWorker(handlers *asynq.ServeMux, options RedisWorkerOptions) (*Redi
 		TaskCheckInterval:        options.CheckInterval,
 		DelayedTaskCheckInterval: time.Second,
 		ShutdownTimeout:          options.ShutdownTimeout,
-		// A lease that ran out says that Redis was away, not that the task failed.
-		IsFailure: func(err error) bool { return !errors.Is(err, asynq.ErrLeaseExpired) },
-		Logger:    asynqLog{options.Reporter},
-		LogLevel:  asynq.WarnLevel,
+		// A lease that ran out says that Redis or a worker was away, not that the
+		// task failed.
+		IsFailure:      func(err error) bool { return !errors.Is(err, asynq.ErrLeaseExpired) },
+		RetryDelayFunc: retryDelay,
+		Logger:         asynqLog{options.Reporter},
+		LogLevel:       asynq.WarnLevel,
 	})
 	return w, nil
 }
@@ -87,6 +90,15 @@ func (w *RedisWorker) Run(ctx context.Context) error {
 func (w *RedisWorker) Started() bool { return w.started.Load() }
 
 // Private
+
+// retryDelay is short: what a task is about is soon out of date. Retries are
+// those that were before.
+func retryDelay(retries int, err error, _ *asynq.Task) time.Duration {
+	if errors.Is(err, asynq.ErrLeaseExpired) {
+		return 0
+	}
+	return time.Second<<min(retries, 6) + rand.N(time.Second)
+}
 
 // observeTasks logs and counts every run of a task, and turns a panic into a
 // failure with its stack in the log.

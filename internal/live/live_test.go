@@ -1,9 +1,13 @@
 package live
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -345,33 +349,52 @@ func TestServe_ABrowserThatCannotKeepUpMissesNothing(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
 	process.hub.connected(1)
-	connection := process.dial(t, "/?topics=mugs")
-	defer connection.Close()
-	require.Eventually(t, func() bool { return process.streams() == 1 }, 10*time.Second, time.Millisecond)
-
-	// Events come all the while that the browser reads, only faster.
-	var publishing sync.WaitGroup
-	publishing.Go(func() {
-		large := strings.Repeat("x", 256<<10)
-		for i := range int64(400) {
-			process.hub.deliver(event{number: 2 + i, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
-			time.Sleep(200 * time.Microsecond)
-		}
-	})
-	content, err := io.ReadAll(&slowReader{reader: connection})
-	publishing.Wait()
-
-	require.NoError(t, err)
-	var numbers []int64
-	for line := range strings.SplitSeq(string(content), "\n") {
-		var number int64
-		if _, err := fmt.Sscanf(line, "id: %d", &number); err == nil && number > 1 {
-			numbers = append(numbers, number)
-		}
+	large := strings.Repeat("x", 256<<10)
+	deliver := func(number int64) {
+		process.hub.deliver(event{number: number, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
 	}
-	require.Less(t, len(numbers), 400)
-	for i, number := range numbers {
-		require.Equal(t, int64(2+i), number, "the browser was given an event after one that it never got")
+	var browsers []net.Conn
+	for range 4 {
+		browser := process.dial(t, "/?topics=mugs")
+		defer browser.Close()
+		browsers = append(browsers, browser)
+	}
+	require.Eventually(t, func() bool { return process.streams() == len(browsers) }, patience, time.Millisecond)
+
+	// More than the sockets hold, then more than the streams queue, and then
+	// still more while there is room again.
+	last := int64(1)
+	for process.queued() < 2 {
+		last++
+		deliver(last)
+		time.Sleep(time.Millisecond)
+	}
+	for range 100 {
+		last++
+		deliver(last)
+	}
+	contents := make([]bytes.Buffer, len(browsers))
+	for range 20 {
+		for i, browser := range browsers {
+			if _, err := io.CopyN(&contents[i], browser, 512<<10); !errors.Is(err, io.EOF) {
+				require.NoError(t, err)
+			}
+		}
+		last++
+		deliver(last)
+	}
+
+	for i, browser := range browsers {
+		_, err := io.Copy(&contents[i], browser)
+		require.NoError(t, err)
+		number := int64(1)
+		for line := range bytes.SplitSeq(contents[i].Bytes(), []byte("\n")) {
+			if id, isID := bytes.CutPrefix(line, []byte("id: ")); isID && string(id) != "1" {
+				number++
+				require.Equal(t, strconv.FormatInt(number, 10), string(id), "the browser was given an event after one that it never got")
+			}
+		}
+		require.Less(t, number, last)
 	}
 }
 

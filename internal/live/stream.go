@@ -56,14 +56,6 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for out.err == nil {
-		// Looked at first: a stream that could not keep up lacks an event, and
-		// must not go on to those after it.
-		select {
-		case <-s.gone:
-			out.retry(100 + rand.IntN(900))
-			return
-		default:
-		}
 		select {
 		case e := <-s.events:
 			if e.resync {
@@ -79,6 +71,8 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 			out.retry(20 + rand.IntN(80))
 			return
 		case <-s.gone:
+			out.retry(100 + rand.IntN(900))
+			return
 		case <-r.Context().Done():
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -98,6 +99,17 @@ func (p *process) streams() int {
 	return len(p.hub.streams)
 }
 
+// queued is how many events wait for the stream that is best off.
+func (p *process) queued() int {
+	p.hub.mutex.Lock()
+	defer p.hub.mutex.Unlock()
+	queued := math.MaxInt
+	for s := range p.hub.streams {
+		queued = min(queued, len(s.events))
+	}
+	return queued
+}
+
 // empty waits until no stream is open.
 func (p *process) empty(t *testing.T) {
 	t.Helper()
@@ -146,6 +158,7 @@ func (p *process) dial(t *testing.T, path string) net.Conn {
 	t.Helper()
 	connection, err := net.Dial("tcp", p.server.Listener.Addr().String())
 	require.NoError(t, err)
+	require.NoError(t, connection.SetDeadline(time.Now().Add(patience)))
 	_, err = fmt.Fprintf(connection, "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", path)
 	require.NoError(t, err)
 	return connection
@@ -276,14 +289,6 @@ func readRecords(body io.Reader, records chan<- record) {
 			current.retry, _ = strconv.Atoi(value)
 		}
 	}
-}
-
-// slowReader reads slower than the test publishes.
-type slowReader struct{ reader io.Reader }
-
-func (s *slowReader) Read(buffer []byte) (int, error) {
-	time.Sleep(time.Millisecond)
-	return s.reader.Read(buffer[:min(len(buffer), 64<<10)])
 }
 
 func newHub(t *testing.T, address string, options StreamOptions) *Hub {

@@ -1,0 +1,337 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack"
+	"slipway/internal/postgres"
+	"slipway/internal/postgres/pgtest"
+)
+
+func TestEnqueue_CommitsWithTheChangeThatCausedIt(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	queue := newJobs(t, db, prometheus.NewRegistry())
+	worked := make(chan string, 10)
+	startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
+		worked <- job.Args.Name
+		return nil
+	})
+	undone := errors.New("changed my mind")
+
+	err := pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+		require.NoError(t, queue.Enqueue(t.Context(), tx, greetArgs{Name: "nobody"}))
+		return undone
+	})
+	require.ErrorIs(t, err, undone)
+	enqueue(t, db, queue, "ada")
+
+	require.Equal(t, "ada", receive(t, worked))
+	require.Empty(t, worked)
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job`))
+}
+
+func TestPGWorker_RunsAFailedJobAgainAndLogsItOnce(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	attempts := make(chan int, 10)
+	worker := startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
+		attempts <- job.Attempt
+		if job.Attempt == 1 {
+			return errors.New("out of paper")
+		}
+		return nil
+	})
+
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+
+	require.Equal(t, 1, receive(t, attempts))
+	require.Equal(t, 2, receive(t, attempts))
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'completed'`) == 1
+	}, patience, 10*time.Millisecond)
+	log := worker.log.String()
+	require.Equal(t, 1, strings.Count(log, "out of paper"), log)
+	require.Contains(t, log, `level=WARN msg="Job failed" kind=greet id=1 attempt=1`)
+	require.Contains(t, log, `level=INFO msg="Job done" kind=greet id=1 attempt=2`)
+	require.Equal(t, map[string]float64{"pg greet default failed": 1, "pg greet default done": 1}, figures(t, worker.registry, "app_jobs_processed_total"))
+}
+
+func TestPGWorker_SurvivesAPanic(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	queue := newJobs(t, db, prometheus.NewRegistry())
+	worked := make(chan string, 10)
+	worker := startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
+		if job.Args.Name == "eve" {
+			panic("eve is here")
+		}
+		worked <- job.Args.Name
+		return nil
+	})
+
+	enqueue(t, db, queue, "eve")
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM river_job WHERE state IN ('retryable', 'available') AND attempt = 1 AND errors IS NOT NULL`) == 1
+	}, patience, 10*time.Millisecond)
+	enqueue(t, db, queue, "ada")
+
+	require.Equal(t, "ada", receive(t, worked))
+	require.Contains(t, worker.log.String(), `level=ERROR msg="Job panicked" kind=greet id=1 panic="eve is here" stack=`)
+	require.Contains(t, worker.log.String(), "pg_test.go")
+}
+
+func TestPGWorker_LeavesJobsOfUnknownKindsToOthers(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	queue := newJobs(t, db, prometheus.NewRegistry())
+	worked := make(chan string, 10)
+	startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
+		worked <- job.Args.Name
+		return nil
+	})
+
+	require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+		return queue.Enqueue(t.Context(), tx, newerArgs{})
+	}))
+	enqueue(t, db, queue, "ada")
+
+	require.Equal(t, "ada", receive(t, worked))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'newer' AND state = 'available' AND attempt = 0`))
+}
+
+func TestPGWorker_FinishesWhatItHasInHand(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	began, finish := make(chan struct{}), make(chan struct{})
+	worker := startPGWorker(t, db, patience, func(context.Context, *river.Job[greetArgs]) error {
+		close(began)
+		<-finish
+		return nil
+	})
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	receive(t, began)
+
+	worker.stop()
+	close(finish)
+
+	require.NoError(t, worker.wait(t))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'completed'`))
+}
+
+func TestPGWorker_HandsAnUnfinishedJobBack(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	began := make(chan struct{}, 10)
+	worker := startPGWorker(t, db, 100*time.Millisecond, func(ctx context.Context, _ *river.Job[greetArgs]) error {
+		began <- struct{}{}
+		_, err := db.Exec(ctx, `SELECT pg_sleep(60)`)
+		return fmt.Errorf("sleep: %w", err)
+	})
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	receive(t, began)
+
+	require.NoError(t, worker.end(t))
+
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'available' AND attempt = 0 AND errors IS NULL`))
+	require.Contains(t, worker.log.String(), `level=INFO msg="Job returned"`)
+	require.Equal(t, map[string]float64{"pg greet default returned": 1}, figures(t, worker.registry, "app_jobs_processed_total"))
+
+	worked := make(chan int, 1)
+	startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
+		worked <- job.Attempt
+		return nil
+	})
+	require.Equal(t, 1, receive(t, worked))
+}
+
+func TestPGWorker_SaysWhenAJobDoesNotHeedItsContext(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	began, finish := make(chan struct{}), make(chan struct{})
+	worker := startPGWorker(t, db, 10*time.Millisecond, func(context.Context, *river.Job[greetArgs]) error {
+		close(began)
+		<-finish
+		return nil
+	})
+	t.Cleanup(func() { close(finish) })
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	receive(t, began)
+
+	err := worker.end(t)
+
+	require.ErrorContains(t, err, "stop: jobs in hand did not heed the end of their context within 3.01s")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestPGWorker_WaitsForADatabaseThatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t)
+	db := openDatabase(t, server.URL())
+	migrate(t, server.URL())
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	db.Reset()
+	require.NoError(t, server.Kill())
+	worked := make(chan string, 10)
+	worker := newPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
+		worked <- job.Args.Name
+		return nil
+	})
+	require.Eventually(t, func() bool {
+		return strings.Count(worker.log.String(), "Cannot work jobs yet, trying again") >= 2
+	}, patience, 10*time.Millisecond)
+	require.False(t, worker.worker.Started())
+
+	require.NoError(t, server.Restart(t.Context()))
+
+	require.Equal(t, "ada", receive(t, worked))
+	require.True(t, worker.worker.Started())
+}
+
+func TestPGWorker_SurvivesARestartOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t)
+	db := openDatabase(t, server.URL())
+	migrate(t, server.URL())
+	worked := make(chan string, 10)
+	startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
+		worked <- job.Args.Name
+		return nil
+	})
+
+	require.NoError(t, server.Restart(t.Context()))
+	db.Reset()
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+
+	require.Equal(t, "ada", receive(t, worked))
+}
+
+func TestPGWorker_StopsWhileItWaitsForADatabase(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t)
+	frozen := openDatabase(t, server.URL())
+	require.NoError(t, server.Freeze())
+	nowhere := openDatabase(t, "postgres://shop@127.0.0.1:1/shop")
+	work := func(context.Context, *river.Job[greetArgs]) error { return nil }
+
+	for _, db := range []*pgxpool.Pool{nowhere, frozen} {
+		require.NoError(t, newPGWorker(t, db, time.Second, work).end(t))
+	}
+}
+
+// Private
+
+// greetArgs is the job of these tests.
+type greetArgs struct {
+	Name string `json:"name"`
+}
+
+func (greetArgs) Kind() string { return "greet" }
+
+// newerArgs is a job that only a newer program knows.
+type newerArgs struct{}
+
+func (newerArgs) Kind() string { return "newer" }
+
+// pgWorker is a running worker of greet jobs.
+type pgWorker struct {
+	*running
+	worker   *PGWorker
+	registry *prometheus.Registry
+}
+
+// startPGWorker starts a worker and waits until it takes jobs.
+func startPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work func(context.Context, *river.Job[greetArgs]) error) *pgWorker {
+	t.Helper()
+	w := newPGWorker(t, db, shutdown, work)
+	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
+	return w
+}
+
+func newPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work func(context.Context, *river.Job[greetArgs]) error) *pgWorker {
+	t.Helper()
+	log := &journal{}
+	w := &pgWorker{registry: prometheus.NewRegistry()}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, river.WorkFunc(work))
+	var err error
+	w.worker, err = NewPGWorker(db, workers, PGWorkerOptions{
+		Concurrency: 5, ShutdownTimeout: shutdown, Log: log.logger(), Metrics: NewMetrics(w.registry),
+	})
+	require.NoError(t, err)
+	w.running = run(t, log, w.worker.Run)
+	t.Cleanup(func() {
+		w.stop()
+		select {
+		case <-w.ended:
+		case <-time.After(100 * time.Millisecond): // the test has seen the end
+		}
+	})
+	return w
+}
+
+func newJobs(t *testing.T, db *pgxpool.Pool, registry *prometheus.Registry) *Jobs {
+	t.Helper()
+	queue, err := NewJobs(db, NewMetrics(registry))
+	require.NoError(t, err)
+	return queue
+}
+
+func enqueue(t *testing.T, db *pgxpool.Pool, queue *Jobs, name string) {
+	t.Helper()
+	require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+		return queue.Enqueue(t.Context(), tx, greetArgs{Name: name})
+	}))
+}
+
+func count(t *testing.T, db *pgxpool.Pool, query string) int {
+	t.Helper()
+	var n int
+	require.NoError(t, db.QueryRow(t.Context(), query).Scan(&n))
+	return n
+}
+
+func startPostgres(t *testing.T) *devstack.Postgres {
+	t.Helper()
+	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		_ = server.Thaw() // a frozen one would not stop
+		require.NoError(t, server.Stop(ctx))
+	})
+	return server
+}
+
+func openDatabase(t *testing.T, address string) *pgxpool.Pool {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), postgres.Options{
+		URL: address, Name: t.Name(), PoolSize: 10, ConnectTimeout: 2 * time.Second,
+		StatementTimeout: 10 * time.Second, LockTimeout: 5 * time.Second, PingTimeout: time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	return db
+}
+
+func migrate(t *testing.T, address string) {
+	t.Helper()
+	migrator, err := postgres.NewMigrator(t.Context(), address, 5*time.Second, migrations, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	_, err = migrator.Migrate(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, migrator.Close())
+}
