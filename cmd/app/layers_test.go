@@ -14,7 +14,7 @@ import (
 var levels = [][]string{
 	{"config", "telemetry", "devstack"},
 	{"postgres", "failopen", "assets", "mail", "payment", "health"},
-	{"postgres/pgtest", "throttle", "live", "jobs", "edge"},
+	{"postgres/pgtest", "assets/build", "throttle", "live", "jobs", "edge"},
 	{"web"},
 }
 

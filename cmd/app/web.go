@@ -66,7 +66,7 @@ func runWeb(ctx context.Context, p *process) error {
 	})
 	hub := live.NewHub(p.config.RedisURL, redis, live.StreamOptions{Lifetime: p.config.LiveStreamLifetime, Limit: p.config.LiveStreamLimit}, p.reporter, p.registry)
 	pages, err := storefront.New(storefront.Options{
-		Shop: store, Hub: hub, Secret: p.config.SecretKeyBase, Secure: strings.HasPrefix(p.config.BaseURL, "https://"),
+		Shop: store, Hub: hub, AssetsDir: p.config.AssetsDir, Secret: p.config.SecretKeyBase, Secure: strings.HasPrefix(p.config.BaseURL, "https://"),
 		Cards: payment.TestCards, Development: p.config.Environment == config.Development,
 		Mails: mail.NewDirectory(p.config.MailDir, p.config.MailFrom), PageTimeout: p.config.RequestTimeout,
 	})

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -23,6 +24,8 @@ const Prefix = "/assets/"
 type Assets struct {
 	paths map[string]string // name: address
 	files map[string]file   // address: file
+
+	others *os.Root // with the assets of other builds; nil for none
 }
 
 // Load reads, hashes and compresses all files of a directory.
@@ -57,6 +60,9 @@ func (a *Assets) Path(name string) string {
 // ServeHTTP answers for everything below Prefix.
 func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	asset, ok := a.files[r.URL.Path]
+	if !ok {
+		asset, ok = a.other(r.URL.Path)
+	}
 	if !ok {
 		// Another build may have this file, so nobody may remember that we do not.
 		w.Header().Set("Cache-Control", "no-store")
@@ -96,7 +102,7 @@ func (a *Assets) add(name string, content []byte) error {
 	sum := sha256.Sum256(content)
 	hash := hex.EncodeToString(sum[:8])
 	extension := path.Ext(name)
-	contentType := mime.TypeByExtension(extension)
+	contentType := typeOf(name)
 	if contentType == "" {
 		return fmt.Errorf("asset %s: its ending is of no known type", name)
 	}
@@ -121,6 +127,20 @@ func (a *Assets) add(name string, content []byte) error {
 	a.paths[name] = address
 	a.files[address] = asset
 	return nil
+}
+
+// typeOf is the media type of a file. The most common ones are written here:
+// what the machine knows beyond them differs from one to the next.
+func typeOf(name string) string {
+	switch path.Ext(name) {
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	}
+	return mime.TypeByExtension(path.Ext(name))
 }
 
 // acceptsGzip reads an Accept-Encoding field (RFC 9110, section 12.5.3).

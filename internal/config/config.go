@@ -63,6 +63,8 @@ type Config struct {
 	TasksCheckInterval  time.Duration `env:"TASKS_CHECK_INTERVAL" envDefault:"5ms" roles:"worker-redis" example:"5ms" help:"how often an idle worker asks for tasks"`
 	JobsShutdownTimeout time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" example:"25s" help:"how long a worker finishes its work after SIGTERM before it hands the rest back"`
 
+	AssetsDir string `env:"ASSETS_DIR" roles:"web" example:"/assets" help:"directory with the assets of other builds, for the time of a deploy; unset: only this build's are served"`
+
 	MailFrom string `env:"MAIL_FROM" envDefault:"Leeward <orders@leeward.example>" roles:"worker-pg" example:"Shop <orders@shop.example.com>" help:"sender of every mail"`
 	SMTPURL  string `env:"SMTP_URL" roles:"worker-pg" secret:"url" example:"smtp://user:secret@mail.example.com:587" help:"mail server (smtp:// with STARTTLS, smtps:// with TLS); production needs it or MAIL_DIR"`
 	MailDir  string `env:"MAIL_DIR" roles:"web,worker-pg" example:"tmp/mail" help:"directory that mails are written to instead of being sent; unset: tmp/mail in development"`

@@ -35,6 +35,7 @@ type Storefront struct {
 type Options struct {
 	Shop        *shop.Shop
 	Hub         *live.Hub
+	AssetsDir   string             // with the assets of other builds; empty for none
 	Secret      string             // signs cookies
 	Secure      bool               // cookies over HTTPS only
 	Cards       []payment.TestCard // that the payment gateway offers
@@ -52,6 +53,11 @@ func New(options Options) (*Storefront, error) {
 	loaded, err := assets.Load(files)
 	if err != nil {
 		return nil, err
+	}
+	if options.AssetsDir != "" {
+		if err := loaded.Bridge(options.AssetsDir); err != nil {
+			return nil, err
+		}
 	}
 	return &Storefront{
 		shop:        options.Shop,

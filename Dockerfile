@@ -1,0 +1,69 @@
+# The production image: one static binary that is every role, certificates,
+# time zones, and the assets as files. Build it with BuildKit:
+#
+#   docker buildx build --load --build-arg REVISION=$(git rev-parse HEAD) -t slipway .
+#   docker run --rm slipway app version
+
+ARG GO_VERSION=1.26
+ARG DEBIAN_VERSION=trixie
+
+# The build runs on the builder's own platform and compiles for the target's,
+# so that no build is emulated.
+FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-${DEBIAN_VERSION} AS build
+WORKDIR /src
+
+# Modules change seldom: they are downloaded apart from everything else.
+ARG GOPROXY
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod \
+    go mod download
+
+COPY . .
+
+# Fingerprinted and compressed, as files: Kamal carries them from the old
+# version to the new one and back (asset_path), so that a page of one version
+# finds its assets while the other serves.
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go run ./internal/assets/build internal/storefront/assets /out/assets
+
+# Nothing of the builder is in the binary: two builds of one commit are the same.
+ARG TARGETOS TARGETARCH
+ARG VERSION=devel REVISION=unknown CREATED=unknown
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
+      -ldflags "-s -w -X main.version=$VERSION -X main.commit=$REVISION -X main.built=$CREATED" \
+      -o /out/app ./cmd/app \
+    && cp /etc/ssl/certs/ca-certificates.crt "$(go env GOROOT)/lib/time/zoneinfo.zip" /out/
+
+
+FROM scratch
+
+COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/zoneinfo.zip /usr/share/
+COPY --from=build /out/assets /assets
+COPY --from=build /out/app /usr/local/bin/app
+
+ENV APP_ENV=production \
+    ASSETS_DIR=/assets \
+    PATH=/usr/local/bin \
+    ZONEINFO=/usr/share/zoneinfo.zip
+
+USER 65532:65532
+EXPOSE 3000
+
+# Exec form and quick: there is no shell in here, and Kamal waits for a worker
+# to be healthy. It asks the role of its own container, whichever that is.
+HEALTHCHECK --interval=2s --timeout=3s --start-period=1s --retries=3 CMD ["app", "health"]
+
+# No entrypoint: "app worker-pg" in place of this is the other role.
+CMD ["app", "web"]
+
+# Last, so that a new revision leaves every layer as it is.
+ARG VERSION=devel REVISION=unknown CREATED=unknown
+LABEL service="ecommerce_app" \
+      org.opencontainers.image.title="Slipway" \
+      org.opencontainers.image.description="A store in one binary: web, worker-pg, worker-redis" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"

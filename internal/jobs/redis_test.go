@@ -1,0 +1,310 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack"
+	"slipway/internal/failopen"
+)
+
+func TestTasks_AreWorked(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	worked := make(chan waveTask, 10)
+	worker := startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
+		worked <- task
+		return nil
+	})
+	tasks, registry := newTasks(t, server.URL())
+
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+
+	require.Equal(t, waveTask{Name: "ada"}, receive(t, worked))
+	require.Equal(t, map[string]float64{"redis wave ok": 1}, figures(t, registry, "app_jobs_enqueue_total"))
+	require.Eventually(t, func() bool {
+		return figures(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
+	}, patience, 10*time.Millisecond)
+	require.Contains(t, worker.log.String(), `level=INFO msg="Task done" kind=wave id=`)
+}
+
+func TestTasks_AreDroppedInTimeWithoutRedis(t *testing.T) {
+	t.Parallel()
+	stopped, frozen := startRedis(t), startRedis(t)
+	require.NoError(t, stopped.Kill())
+	require.NoError(t, frozen.Freeze())
+
+	for name, address := range map[string]string{"disabled": "", "stopped": stopped.URL(), "frozen": frozen.URL()} {
+		tasks, registry := newTasks(t, address)
+		request := failopen.WithBudget(t.Context(), 300*time.Millisecond)
+		started := time.Now()
+
+		for range 20 {
+			require.False(t, tasks.Enqueue(request, waveTask{Name: "ada"}), name)
+		}
+
+		require.Less(t, time.Since(started), 3*time.Second, name)
+		require.Equal(t, map[string]float64{"redis wave dropped": 20}, figures(t, registry, "app_jobs_enqueue_total"), name)
+	}
+}
+
+func TestRedisWorker_RunsAFailedTaskAgain(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	runs := make(chan string, 10)
+	worker := startRedisWorker(t, server.URL(), time.Second, func(ctx context.Context, task waveTask) error {
+		runs <- task.Name
+		if retries, _ := asynq.GetRetryCount(ctx); retries == 0 {
+			return errors.New("out of paper")
+		}
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+
+	require.Equal(t, "ada", receive(t, runs))
+	require.Equal(t, "ada", receive(t, runs))
+	require.Contains(t, worker.log.String(), `level=WARN msg="Task failed" kind=wave`)
+	require.Contains(t, worker.log.String(), `attempt=1`)
+	require.Contains(t, worker.log.String(), `error="out of paper"`)
+}
+
+func TestRedisWorker_SurvivesAPanic(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	worked := make(chan string, 10)
+	worker := startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
+		if task.Name == "eve" {
+			panic("eve is here")
+		}
+		worked <- task.Name
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "eve"}))
+	require.Eventually(t, func() bool { return strings.Contains(worker.log.String(), "Task failed") }, patience, 10*time.Millisecond)
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+
+	require.Equal(t, "ada", receive(t, worked))
+	require.Contains(t, worker.log.String(), `level=ERROR msg="Task panicked" kind=wave`)
+	require.Contains(t, worker.log.String(), "redis_test.go")
+}
+
+func TestRedisWorker_DoesNotRetryWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	startRedisWorker(t, server.URL(), time.Second, func(context.Context, waveTask) error { return nil })
+	client := newClient(t, server)
+
+	_, err := asynq.NewClientFromRedisClient(client).EnqueueContext(t.Context(), asynq.NewTask("wave", []byte("{")), asynq.MaxRetry(3))
+
+	require.NoError(t, err)
+	inspector := asynq.NewInspectorFromRedisClient(client)
+	require.Eventually(t, func() bool {
+		failed, err := inspector.ListArchivedTasks("default")
+		return err == nil && len(failed) == 1 && failed[0].Retried == 0
+	}, patience, 10*time.Millisecond)
+}
+
+func TestRedisWorker_LeavesTasksOfUnknownKindsToOthers(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	worked := make(chan waveTask, 10)
+	startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
+		worked <- task
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+
+	require.True(t, tasks.Enqueue(t.Context(), waveBothHandsTask{}))
+
+	inspector := asynq.NewInspectorFromRedisClient(newClient(t, server))
+	require.Eventually(t, func() bool {
+		queue, err := inspector.GetQueueInfo("default")
+		return err == nil && queue.Retry == 1
+	}, patience, 10*time.Millisecond)
+	require.Empty(t, worked)
+}
+
+func TestRedisWorker_FinishesWhatItHasInHand(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	began, finish := make(chan struct{}), make(chan struct{})
+	worker := startRedisWorker(t, server.URL(), patience, func(context.Context, waveTask) error {
+		close(began)
+		<-finish
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+	receive(t, began)
+
+	worker.stop()
+	close(finish)
+
+	require.NoError(t, worker.wait(t))
+	queue, err := asynq.NewInspectorFromRedisClient(newClient(t, server)).GetQueueInfo("default")
+	require.NoError(t, err)
+	require.Zero(t, queue.Size)
+}
+
+func TestRedisWorker_PutsAnUnfinishedTaskBack(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	began := make(chan struct{}, 10)
+	worker := startRedisWorker(t, server.URL(), 100*time.Millisecond, func(ctx context.Context, _ waveTask) error {
+		began <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	tasks, _ := newTasks(t, server.URL())
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+	receive(t, began)
+
+	require.NoError(t, worker.end(t))
+
+	queue, err := asynq.NewInspectorFromRedisClient(newClient(t, server)).GetQueueInfo("default")
+	require.NoError(t, err)
+	require.Equal(t, 1, queue.Pending)
+	require.Zero(t, queue.Active)
+	retries := make(chan int, 1)
+	startRedisWorker(t, server.URL(), time.Second, func(ctx context.Context, _ waveTask) error {
+		n, _ := asynq.GetRetryCount(ctx)
+		retries <- n
+		return nil
+	})
+	require.Zero(t, receive(t, retries))
+}
+
+func TestRedisWorker_WaitsForARedisThatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	require.NoError(t, server.Kill())
+	worked := make(chan string, 10)
+	startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
+		worked <- task.Name
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+
+	require.NoError(t, server.Restart(t.Context()))
+
+	require.Eventually(t, func() bool { return tasks.Enqueue(t.Context(), waveTask{Name: "ada"}) }, patience, 10*time.Millisecond)
+	require.Equal(t, "ada", receive(t, worked))
+}
+
+func TestRedisWorker_SurvivesARestartOfRedis(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	worked := make(chan string, 10)
+	worker := startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
+		worked <- task.Name
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+	require.Equal(t, "ada", receive(t, worked))
+
+	require.NoError(t, server.Restart(t.Context()))
+	require.Eventually(t, func() bool { return tasks.Enqueue(t.Context(), waveTask{Name: "bob"}) }, patience, 10*time.Millisecond)
+
+	require.Equal(t, "bob", receive(t, worked))
+	require.NoError(t, worker.end(t))
+}
+
+func TestRedisWorker_StopsInTimeWithoutRedis(t *testing.T) {
+	t.Parallel()
+	stopped, frozen := startRedis(t), startRedis(t)
+	for name, break_ := range map[string]func() error{stopped.URL(): stopped.Kill, frozen.URL(): frozen.Freeze} {
+		worker := startRedisWorker(t, name, time.Second, func(context.Context, waveTask) error { return nil })
+		require.NoError(t, break_())
+		started := time.Now()
+
+		_ = worker.end(t) // an error is fine: the operator should know
+
+		require.Less(t, time.Since(started), 10*time.Second)
+	}
+}
+
+func TestRetryDelay_IsShortAndNoneForAWorkerThatDied(t *testing.T) {
+	t.Parallel()
+
+	require.Zero(t, retryDelay(2, asynq.ErrLeaseExpired, nil))
+	for retries, least := range []time.Duration{1, 2, 4, 8} {
+		delay := retryDelay(retries, errors.New("broken"), nil)
+		require.GreaterOrEqual(t, delay, least*time.Second)
+		require.Less(t, delay, (least+1)*time.Second)
+	}
+}
+
+// Private
+
+// waveTask is the task of these tests.
+type waveTask struct {
+	Name string `json:"name"`
+}
+
+func (waveTask) Kind() string { return "wave" }
+
+// waveBothHandsTask is one that only a newer program knows.
+type waveBothHandsTask struct{}
+
+func (waveBothHandsTask) Kind() string { return "wave_both_hands" }
+
+// redisWorker is a running worker of wave tasks.
+type redisWorker struct {
+	*running
+	registry *prometheus.Registry
+}
+
+func startRedisWorker(t *testing.T, address string, shutdown time.Duration, work func(context.Context, waveTask) error) *redisWorker {
+	t.Helper()
+	log := &journal{}
+	w := &redisWorker{registry: prometheus.NewRegistry()}
+	handlers := asynq.NewServeMux()
+	Handle(handlers, work)
+	worker, err := NewRedisWorker(handlers, RedisWorkerOptions{
+		URL: address, PoolSize: 10, Concurrency: 5, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: shutdown,
+		Log: log.logger(), Metrics: NewMetrics(w.registry), Reporter: newReporter(),
+	})
+	require.NoError(t, err)
+	w.running = run(t, log, worker.Run)
+	t.Cleanup(w.stop)
+	require.Eventually(t, worker.Started, patience, time.Millisecond)
+	return w
+}
+
+// newTasks makes an enqueuer whose guard finds its way back.
+func newTasks(t *testing.T, address string) (*Tasks, *prometheus.Registry) {
+	t.Helper()
+	const timeout = 500 * time.Millisecond
+	guard := failopen.NewGuard(address, timeout, newReporter())
+	registry := prometheus.NewRegistry()
+	tasks, err := NewTasks(guard, address, 10, timeout, NewMetrics(registry))
+	require.NoError(t, err)
+	probing := run(t, &journal{}, guard.Run)
+	t.Cleanup(func() {
+		require.NoError(t, probing.end(t))
+		require.NoError(t, tasks.Close())
+	})
+	return tasks, registry
+}
+
+func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return client
+}
