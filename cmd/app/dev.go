@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +20,23 @@ import (
 // Everything that `app dev` makes is below this directory of the checkout.
 const devDir = "tmp/dev"
 
+// devOptions are the flags of `app dev`.
+type devOptions struct {
+	fresh bool
+	only  string // the one role to run; empty for all
+}
+
+// dir is where a server keeps its things. Servers of one role each, in
+// containers over one checkout, must not meet.
+func (o devOptions) dir() string {
+	if o.only == "" {
+		return devDir
+	}
+	return devDir + "-" + o.only
+}
+
 func newDevCommand() *cobra.Command {
-	fresh := false
+	var options devOptions
 	command := &cobra.Command{
 		Use:   "dev",
 		Short: "Run every role on this machine, with a private PostgreSQL and Redis",
@@ -28,20 +45,27 @@ web, worker-pg and worker-redis. A change of a source file builds and restarts t
 build that fails leaves them as they are. Ctrl-C stops everything in order, a second one
 at once. tmp/dev/env holds the addresses for other terminals.
 
+With --only it runs one role, and neither seeds nor chooses ports: for containers, which
+share a checkout and have one role each.
+
 Reads DATABASE_URL and REDIS_URL, which are used instead of a private server each; PORT,
 the first port to try (3000); BASE_URL (http://localhost:PORT); NO_COLOR. The rest of the
 environment is handed on to the roles.`,
 		Example: "  app dev\n  app dev --fresh\n  . tmp/dev/env && psql \"$DATABASE_URL\"",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runDev(c.Context(), c.OutOrStdout(), fresh)
+			if options.only != "" && !slices.Contains(roleNames(), options.only) {
+				return &usageError{err: fmt.Errorf("--only %s is no role; it must be one of: %s", options.only, strings.Join(roleNames(), ", ")), usage: c.UsageString()}
+			}
+			return runDev(c.Context(), c.OutOrStdout(), options)
 		},
 	}
-	command.Flags().BoolVar(&fresh, "fresh", false, "start over: delete the private data first")
+	command.Flags().BoolVar(&options.fresh, "fresh", false, "start over: delete the private data first")
+	command.Flags().StringVar(&options.only, "only", "", "run one role: web, worker-pg or worker-redis")
 	command.AddCommand(newDevExecCommand())
 	return command
 }
 
-func runDev(ctx context.Context, stdout io.Writer, fresh bool) (err error) {
+func runDev(ctx context.Context, stdout io.Writer, options devOptions) (err error) {
 	variables, err := config.Environ(".")
 	if err != nil {
 		return err
@@ -51,9 +75,9 @@ func runDev(ctx context.Context, stdout io.Writer, fresh bool) (err error) {
 	output := devstack.NewOutput(stdout, variables["NO_COLOR"] == "" && devstack.IsTerminal(os.Stdout))
 
 	stack, err := devstack.Start(stopping, devstack.Options{
-		Dir:         devDir,
+		Dir:         options.dir(),
 		Durable:     true,
-		Fresh:       fresh,
+		Fresh:       options.fresh,
 		DatabaseURL: variables["DATABASE_URL"],
 		RedisURL:    variables["REDIS_URL"],
 		Log:         output.Lines("dev"),
@@ -71,20 +95,20 @@ func runDev(ctx context.Context, stdout io.Writer, fresh bool) (err error) {
 		err = errors.Join(err, stack.Stop(budget))
 	}()
 
-	if fresh && (stack.Postgres == nil || stack.Redis == nil) {
+	if options.fresh && (stack.Postgres == nil || stack.Redis == nil) {
 		output.Printf("dev", "--fresh deletes private data only: what DATABASE_URL and REDIS_URL name stays as it is")
 	}
-	if err := writeDevEnv(stack); err != nil {
+	if err := writeDevEnv(options.dir(), stack); err != nil {
 		return err
 	}
-	server := &devServer{output: output, stack: stack, variables: variables}
+	server := &devServer{options: options, output: output, stack: stack, variables: variables}
 	return server.run(stopping, killing)
 }
 
 // writeDevEnv keeps the addresses where another terminal can read them.
-func writeDevEnv(stack *devstack.Stack) error {
+func writeDevEnv(dir string, stack *devstack.Stack) error {
 	text := fmt.Sprintf("export DATABASE_URL='%s'\nexport REDIS_URL='%s'\n", stack.DatabaseURL(), stack.RedisURL())
-	if err := os.WriteFile(filepath.Join(devDir, "env"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "env"), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("keep the addresses: %w", err)
 	}
 	return nil

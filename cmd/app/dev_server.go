@@ -24,6 +24,7 @@ const (
 
 // devServer builds the program of this checkout and keeps its roles running.
 type devServer struct {
+	options   devOptions
 	output    *devstack.Output
 	stack     *devstack.Stack
 	variables map[string]string // the environment, with .env
@@ -70,7 +71,7 @@ func (d *devServer) update(ctx context.Context, changed []string) error {
 	if err := d.build(ctx); err != nil {
 		return fmt.Errorf("build: %w", err)
 	}
-	if err := d.runCommand(ctx, "migrate", devProgram(), "migrate"); err != nil {
+	if err := d.runCommand(ctx, "migrate", d.program(), "migrate"); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if err := d.seed(ctx); err != nil {
@@ -99,11 +100,11 @@ func (d *devServer) generate(ctx context.Context, changed []string) error {
 
 func (d *devServer) build(ctx context.Context) error {
 	started := time.Now()
-	next := devProgram() + ".next"
+	next := d.program() + ".next"
 	if err := d.runCommand(ctx, "build", "go", "build", "-buildvcs=false", "-o", next, "./cmd/app"); err != nil {
 		return err
 	}
-	if err := os.Rename(next, devProgram()); err != nil {
+	if err := os.Rename(next, d.program()); err != nil {
 		return err
 	}
 	d.say("Built in %.1f s", time.Since(started).Seconds())
@@ -112,10 +113,10 @@ func (d *devServer) build(ctx context.Context) error {
 
 // seed runs once for every `app dev`: the sample data is the same each time.
 func (d *devServer) seed(ctx context.Context) error {
-	if d.seeded {
+	if d.seeded || d.options.only != "" {
 		return nil
 	}
-	if err := d.runCommand(ctx, "seed", devProgram(), "seed"); err != nil {
+	if err := d.runCommand(ctx, "seed", d.program(), "seed"); err != nil {
 		return err
 	}
 	d.seeded = true
@@ -132,14 +133,21 @@ func (d *devServer) runCommand(ctx context.Context, name, program string, args .
 }
 
 func (d *devServer) startRoles(ctx context.Context) error {
-	port, err := d.port()
+	port, err := d.wantedPort()
 	if err != nil {
 		return err
 	}
-	address := fmt.Sprintf("http://localhost:%d", port)
-	if given := d.variables["BASE_URL"]; given != "" {
-		address = given
+	if name := d.options.only; name != "" {
+		d.roles = devstack.Supervise(d.output, []devstack.Role{{Name: name, Program: d.program(), Args: []string{name}, Env: d.environment()}})
+		if name == "web" {
+			d.group.Go(func() { d.announce(ctx, port, d.address(port)) })
+		}
+		return nil
 	}
+	if port, err = devstack.FreePort(port); err != nil {
+		return err
+	}
+	address := d.address(port)
 
 	var roles []devstack.Role
 	ops := firstOpsPort - 1
@@ -151,7 +159,7 @@ func (d *devServer) startRoles(ctx context.Context) error {
 		if name == "web" {
 			env = append(env, "PORT="+strconv.Itoa(port))
 		}
-		roles = append(roles, devstack.Role{Name: name, Program: devProgram(), Args: []string{name}, Env: env})
+		roles = append(roles, devstack.Role{Name: name, Program: d.program(), Args: []string{name}, Env: env})
 	}
 	d.roles = devstack.Supervise(d.output, roles)
 	d.group.Go(func() { d.announce(ctx, port, address) })
@@ -192,15 +200,24 @@ func (d *devServer) stopRoles(killing context.Context) {
 	d.roles.Stop(budget)
 }
 
-func (d *devServer) port() (int, error) {
-	wanted := firstPort
-	if given := d.variables["PORT"]; given != "" {
-		var err error
-		if wanted, err = strconv.Atoi(given); err != nil {
-			return 0, fmt.Errorf("read PORT: %w", err)
-		}
+func (d *devServer) wantedPort() (int, error) {
+	given := d.variables["PORT"]
+	if given == "" {
+		return firstPort, nil
 	}
-	return devstack.FreePort(wanted)
+	port, err := strconv.Atoi(given)
+	if err != nil {
+		return 0, fmt.Errorf("read PORT: %w", err)
+	}
+	return port, nil
+}
+
+// address is what people type to reach the store on a port.
+func (d *devServer) address(port int) string {
+	if given := d.variables["BASE_URL"]; given != "" {
+		return given
+	}
+	return fmt.Sprintf("http://localhost:%d", port)
 }
 
 // environment is what every command gets: ours, and these on top.
@@ -216,4 +233,4 @@ func (d *devServer) say(format string, args ...any) {
 	d.output.Printf("dev", format, args...)
 }
 
-func devProgram() string { return filepath.Join(devDir, "app") }
+func (d *devServer) program() string { return filepath.Join(d.options.dir(), "app") }

@@ -39,8 +39,9 @@ type Migrator struct {
 func NewMigrator(ctx context.Context, url string, connectTimeout time.Duration, migrations fs.FS, log *slog.Logger) (*Migrator, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("read database address: %w", err)
+		return nil, errAddress
 	}
+	config.MaxConns = 4 // one holds the lock while others work
 	config.ConnConfig.ConnectTimeout = connectTimeout
 	config.ConnConfig.RuntimeParams["application_name"] = "app migrate"
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
@@ -157,7 +158,9 @@ func (m *Migrator) lock(ctx context.Context) (unlock func(), err error) {
 	}
 	return func() {
 		// The lock ends with its connection in any case.
-		_, err := connection.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, migrationLock)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), migrationLockTimeout)
+		defer cancel()
+		_, err := connection.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, migrationLock)
 		if err := errors.Join(err, connection.Close()); err != nil {
 			m.log.Warn("Schema lock was not released in order", "error", err)
 		}

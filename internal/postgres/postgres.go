@@ -3,6 +3,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -35,7 +36,7 @@ const (
 func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(options.URL)
 	if err != nil {
-		return nil, fmt.Errorf("read database address: %w", err)
+		return nil, errAddress
 	}
 	config.MaxConns = int32(options.PoolSize)
 	config.MaxConnLifetime = connectionLifetime
@@ -58,6 +59,10 @@ func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 }
 
 // Private
+
+// errAddress does not wrap the driver's error, which quotes the address and may
+// miss a password in it.
+var errAddress = errors.New("read database address: it must look like postgres://user:password@host:5432/database")
 
 func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10)

@@ -2,10 +2,11 @@ package postgres
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Probe looks at the database over a connection of its own, so that a pool
@@ -17,19 +18,23 @@ type Probe struct {
 	connection *pgx.Conn
 }
 
+// ErrReadOnly tells that the database answers and takes no writes, as a standby
+// does.
+var ErrReadOnly = errors.New("the database takes no writes")
+
 // NewProbe prepares to look at the database at url, which is to have schema.
 func NewProbe(url string, connectTimeout time.Duration, schema Schema) (*Probe, error) {
-	config, err := pgx.ParseConfig(url)
+	config, err := pgxpool.ParseConfig(url) // an address may hold settings of a pool
 	if err != nil {
-		return nil, fmt.Errorf("read database address: %w", err)
+		return nil, errAddress
 	}
-	config.ConnectTimeout = connectTimeout
-	config.RuntimeParams["application_name"] = "app probe"
-	return &Probe{config: config, schema: schema}, nil
+	config.ConnConfig.ConnectTimeout = connectTimeout
+	config.ConnConfig.RuntimeParams["application_name"] = "app probe"
+	return &Probe{config: config.ConnConfig, schema: schema}, nil
 }
 
-// Check tells what is wrong with the database: that it does not answer, or
-// ErrSchemaOld.
+// Check tells what is wrong with the database: that it does not answer,
+// ErrReadOnly or ErrSchemaOld.
 func (p *Probe) Check(ctx context.Context) error {
 	if p.connection == nil || p.connection.IsClosed() {
 		connection, err := pgx.ConnectConfig(ctx, p.config)
@@ -37,6 +42,14 @@ func (p *Probe) Check(ctx context.Context) error {
 			return err
 		}
 		p.connection = connection
+	}
+	var readOnly bool
+	if err := p.connection.QueryRow(ctx, `SELECT current_setting('transaction_read_only')::boolean`).Scan(&readOnly); err != nil {
+		return err
+	}
+	if readOnly {
+		// The next connection may lead to the server that took over.
+		return errors.Join(ErrReadOnly, p.connection.Close(ctx))
 	}
 	return p.schema.Check(ctx, p.connection)
 }

@@ -64,8 +64,8 @@ func (s Schema) Check(ctx context.Context, db Querier) error {
 	).Scan(&store, &river)
 
 	var problem *pgconn.PgError
-	if errors.As(err, &problem) && problem.Code == "42P01" { // undefined_table: never migrated
-		return ErrSchemaOld
+	if errors.As(err, &problem) && (problem.Code == "42P01" || problem.Code == "42703") {
+		return ErrSchemaOld // no such table or column: never migrated, or very long ago
 	}
 	if err != nil {
 		return fmt.Errorf("read schema version: %w", err)

@@ -3,9 +3,12 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -16,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"slipway/internal/failopen"
+	"slipway/internal/telemetry"
 )
 
 // Deadline bounds the work for one page. The work does not end with the
@@ -90,6 +94,7 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 			defer inFlight.Dec()
 			started := time.Now()
 			failure := next(c)
+			cutShort := failure != nil && c.Response().Committed
 			if failure != nil {
 				// Answered here, so that the status is known to the log.
 				c.Error(failure)
@@ -114,10 +119,10 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 				slog.Int64("bytes", c.Response().Size),
 				slog.String("request_id", requestID(c)),
 			}
-			if status >= 500 {
+			if status >= 500 || cutShort {
 				level = slog.LevelError
 				if failure != nil {
-					attributes = append(attributes, slog.String("error", failure.Error()))
+					attributes = append(attributes, slog.String("error", telemetry.Scrub(failure.Error())))
 				}
 			}
 			log.LogAttrs(c.Request().Context(), level, "Request", attributes...)
@@ -177,7 +182,7 @@ func refuseCrossOrigin(protection *http.CrossOriginProtection) echo.MiddlewareFu
 }
 
 // limitBody bounds what a client may send, in size and in time.
-func limitBody(limit int64) echo.MiddlewareFunc {
+func limitBody(limit int64, timeout time.Duration) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
@@ -187,11 +192,22 @@ func limitBody(limit int64) echo.MiddlewareFunc {
 			if r.ContentLength > limit {
 				return echo.NewHTTPError(http.StatusRequestEntityTooLarge)
 			}
-			_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(bodyTimeout))
-			r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
+			_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(timeout))
+			r.Body = patientBody{http.MaxBytesReader(c.Response(), r.Body, limit)}
 			return next(c)
 		}
 	}
+}
+
+// patientBody tells a client that is too slow from a backend that is.
+type patientBody struct{ io.ReadCloser }
+
+func (b patientBody) Read(buffer []byte) (int, error) {
+	n, err := b.ReadCloser.Read(buffer)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = echo.NewHTTPError(http.StatusRequestTimeout).SetInternal(err)
+	}
+	return n, err
 }
 
 // limitRedis bounds how long Redis may hold up a request in all.

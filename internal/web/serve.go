@@ -21,6 +21,8 @@ func Serve(ctx context.Context, address string, handler http.Handler, drain time
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
+		// For a client that takes nothing; pages and event streams set their own.
+		WriteTimeout: 2 * time.Minute,
 		// Longer than a proxy keeps a connection that it may use again.
 		IdleTimeout:    6 * time.Minute,
 		MaxHeaderBytes: 64 << 10,

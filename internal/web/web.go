@@ -46,7 +46,7 @@ func New(options Options, routes func(*echo.Echo)) http.Handler {
 		recoverPanics,
 		secureHeaders,
 		refuseCrossOrigin(http.NewCrossOriginProtection()),
-		limitBody(options.MaxRequestBody),
+		limitBody(options.MaxRequestBody, bodyTimeout),
 		limitRedis(options.RedisBudget),
 	)
 	e.GET("/up", echo.WrapHandler(http.HandlerFunc(options.Health.ServeUp)))

@@ -1,0 +1,124 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestServe_FinishesRequestsThatAreUnderWay(t *testing.T) {
+	t.Parallel()
+	began, finish := make(chan struct{}), make(chan struct{})
+	stopped := make(chan struct{})
+	server := startServe(t, 20*time.Second, func() { close(stopped) }, func(w http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-finish
+		_, _ = io.WriteString(w, "done")
+	})
+	body := make(chan string, 1)
+	go func() { body <- server.get() }()
+	<-began
+
+	server.stop()
+	<-stopped
+	require.Eventually(t, func() bool {
+		_, err := net.Dial("tcp", server.address)
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}, 10*time.Second, time.Millisecond)
+	close(finish)
+
+	require.Equal(t, "done", <-body)
+	require.NoError(t, <-server.ended)
+}
+
+func TestServe_EndsAtItsBudget(t *testing.T) {
+	t.Parallel()
+	began, release := make(chan struct{}), make(chan struct{})
+	server := startServe(t, 50*time.Millisecond, nil, func(http.ResponseWriter, *http.Request) {
+		close(began)
+		<-release
+	})
+	t.Cleanup(func() { close(release) })
+	cut := make(chan string, 1)
+	go func() { cut <- server.get() }()
+	<-began
+
+	server.stop()
+
+	require.ErrorContains(t, <-server.ended, "requests were still under way after 50ms")
+	require.Contains(t, <-cut, "EOF")
+}
+
+func TestServe_EndsStreamsFirst(t *testing.T) {
+	t.Parallel()
+	began, stopping := make(chan struct{}), make(chan struct{})
+	server := startServe(t, 20*time.Second, func() { close(stopping) }, func(w http.ResponseWriter, _ *http.Request) {
+		close(began)
+		<-stopping // as an event stream, which never ends by itself
+	})
+	go server.get()
+	<-began
+
+	server.stop()
+
+	require.NoError(t, <-server.ended)
+}
+
+func TestServe_SaysWhyItCannotListen(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+
+	err = Serve(t.Context(), taken.Addr().String(), http.NotFoundHandler(), time.Second, nil, slog.New(slog.DiscardHandler))
+
+	require.ErrorContains(t, err, "listen on "+taken.Addr().String()+" (is another program using this port?)")
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+}
+
+// Private
+
+// served is a running Serve.
+type served struct {
+	address string
+	stop    context.CancelFunc
+	ended   chan error
+}
+
+func startServe(t *testing.T, drain time.Duration, stopping func(), handle http.HandlerFunc) *served {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	s := &served{address: listener.Addr().String(), stop: cancel, ended: make(chan error, 1)}
+	go func() { s.ended <- Serve(ctx, s.address, handle, drain, stopping, slog.New(slog.DiscardHandler)) }()
+	require.Eventually(t, func() bool {
+		connection, err := net.Dial("tcp", s.address)
+		return err == nil && connection.Close() == nil
+	}, 10*time.Second, time.Millisecond)
+	return s
+}
+
+// get returns the body of an answer, or what went wrong.
+func (s *served) get() string {
+	response, err := http.Get("http://" + s.address)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(content)
+}

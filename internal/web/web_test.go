@@ -1,0 +1,459 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/failopen"
+	"slipway/internal/health"
+	"slipway/internal/telemetry"
+)
+
+func TestNew_GivesEveryRequestAnID(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	})
+
+	require.Regexp(t, `^[a-z0-9]{26}$`, site.get(t, "/").Header.Get("X-Request-Id"))
+	require.Equal(t, "proxy-1.A_b", site.get(t, "/", "X-Request-Id", "proxy-1.A_b").Header.Get("X-Request-Id"))
+	for _, forged := range []string{"two words", `"quote"`, "level=ERROR", strings.Repeat("x", 129), "é"} {
+		require.Regexp(t, `^[a-z0-9]{26}$`, site.get(t, "/", "X-Request-Id", forged).Header.Get("X-Request-Id"), forged)
+	}
+	require.Contains(t, site.log.String(), "request_id=proxy-1.A_b")
+}
+
+func TestNew_APanicBecomesAPageWithoutDetails(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/panic", func(echo.Context) error { panic("broken at postgres://shop:hunter2@db/shop") })
+	})
+
+	answer := site.get(t, "/panic")
+
+	require.Equal(t, http.StatusInternalServerError, answer.StatusCode)
+	require.Equal(t, "<h1>500</h1>"+answer.Header.Get("X-Request-Id"), answer.body)
+	require.Equal(t, "no-store", answer.Header.Get("Cache-Control"))
+	require.Contains(t, site.log.String(), "level=ERROR msg=Request method=GET route=/panic status=500")
+	require.Contains(t, site.log.String(), "web_test.go")
+	require.NotContains(t, site.log.String(), "hunter2")
+}
+
+func TestNew_EveryErrorHasItsStatus(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/errors/:error", func(c echo.Context) error {
+			return fmt.Errorf("show page: %w", map[string]error{
+				"known":     errSoldOut,
+				"http":      echo.NewHTTPError(http.StatusTeapot),
+				"database":  &pgconn.PgError{Code: "57P03"},
+				"statement": &pgconn.PgError{Code: "42601"},
+				"refused":   &net.OpError{Op: "dial", Err: errors.New("connection refused")},
+				"deadline":  context.DeadlineExceeded,
+				"unknown":   errors.New("no idea"),
+			}[c.Param("error")])
+		})
+	})
+
+	for path, status := range map[string]int{
+		"errors/known": 409, "errors/http": 418, "errors/database": 503, "errors/statement": 500, "errors/refused": 503, "errors/deadline": 503, "errors/unknown": 500, "no/such/page": 404,
+	} {
+		answer := site.get(t, "/"+path)
+
+		require.Equal(t, status, answer.StatusCode, path)
+		require.Contains(t, answer.body, fmt.Sprintf("<h1>%d</h1>", status))
+		require.Equal(t, status == 503, answer.Header.Get("Retry-After") != "", path)
+		require.NotContains(t, answer.body, "no idea")
+	}
+	require.Equal(t, http.StatusMethodNotAllowed, site.send(t, http.MethodDelete, "/errors/known", nil).StatusCode)
+}
+
+func TestNew_AnErrorIsJSONForWhoAsksForIt(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(*echo.Echo) {})
+
+	program := site.get(t, "/nowhere", "Accept", "application/json")
+	browser := site.get(t, "/nowhere", "Accept", "text/html,application/json;q=0.9")
+
+	require.JSONEq(t, `{"status": 404, "error": "Not Found", "request_id": "`+program.Header.Get("X-Request-Id")+`"}`, program.body)
+	require.Equal(t, "application/json", program.Header.Get("Content-Type"))
+	require.Contains(t, browser.body, "<h1>404</h1>")
+}
+
+func TestDeadline_EndsTheWorkAndStillShowsAPage(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/slow", func(c echo.Context) error {
+			<-c.Request().Context().Done()
+			return fmt.Errorf("query: %w", c.Request().Context().Err())
+		}, Deadline(20*time.Millisecond))
+	})
+
+	answer := site.get(t, "/slow")
+
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	require.Contains(t, answer.body, "<h1>503</h1>")
+	require.NotEmpty(t, answer.Header.Get("Retry-After"))
+}
+
+func TestDeadline_AClientWhoLeavesDoesNotEndTheWork(t *testing.T) {
+	t.Parallel()
+	began, left, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/order", func(c echo.Context) error {
+			outer := c.Request().Context()
+			close(began)
+			<-left
+			ended <- outer.Err()
+			return nil
+		}, Deadline(time.Minute))
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, site.URL+"/order", nil)
+	require.NoError(t, err)
+
+	go func() {
+		<-began
+		leave()
+	}()
+	_, err = site.Client().Do(request)
+	require.ErrorIs(t, err, context.Canceled)
+	close(left)
+
+	require.NoError(t, <-ended)
+}
+
+func TestNew_HeadIsGetWithoutTheBody(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/page", func(c echo.Context) error {
+			c.Response().Header().Set("X-Page", "yes")
+			return c.String(http.StatusOK, "hello")
+		})
+	})
+
+	head, missing := site.send(t, http.MethodHead, "/page", nil), site.send(t, http.MethodHead, "/nowhere", nil)
+
+	require.Equal(t, http.StatusOK, head.StatusCode)
+	require.Equal(t, "yes", head.Header.Get("X-Page"))
+	require.Equal(t, int64(5), head.ContentLength)
+	require.Empty(t, head.body)
+	require.Equal(t, http.StatusNotFound, missing.StatusCode)
+	require.Empty(t, missing.body)
+	require.Equal(t, http.StatusServiceUnavailable, site.send(t, http.MethodHead, "/up", nil).StatusCode)
+}
+
+func TestNew_LimitsBodies(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.POST("/form", func(c echo.Context) error {
+			content, err := io.ReadAll(c.Request().Body)
+			if err != nil {
+				return fmt.Errorf("read form: %w", err)
+			}
+			return c.String(http.StatusOK, fmt.Sprint(len(content)))
+		})
+		e.POST("/button", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	})
+	body := func(size int) io.Reader { return strings.NewReader(strings.Repeat("x", size)) }
+	chunked := func(size int) io.Reader { return io.MultiReader(body(size)) } // of a length that the client does not tell
+
+	require.Equal(t, "1024", site.send(t, http.MethodPost, "/form", body(1024)).body)
+	require.Equal(t, "1024", site.send(t, http.MethodPost, "/form", chunked(1024)).body)
+	require.Equal(t, "0", site.send(t, http.MethodPost, "/form", nil).body)
+	for _, large := range []io.Reader{body(1025), chunked(1025), chunked(10 << 20)} {
+		answer := site.send(t, http.MethodPost, "/form", large)
+		require.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
+		require.Contains(t, answer.body, "<h1>413</h1>")
+	}
+	// Refused by its announced length, though nobody would read it.
+	require.Equal(t, http.StatusRequestEntityTooLarge, site.send(t, http.MethodPost, "/button", body(1025)).StatusCode)
+}
+
+func TestLimitBody_GivesUpOnAClientThatSendsTooSlowly(t *testing.T) {
+	t.Parallel()
+	e := echo.New()
+	e.HTTPErrorHandler = handleError(options(t, &journal{}))
+	e.Use(limitBody(1024, 100*time.Millisecond))
+	e.POST("/form", func(c echo.Context) error {
+		_, err := io.ReadAll(c.Request().Body)
+		return err
+	})
+	server := httptest.NewServer(e)
+	t.Cleanup(server.Close)
+	connection, err := net.Dial("tcp", server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer connection.Close()
+	require.NoError(t, connection.SetDeadline(time.Now().Add(10*time.Second)))
+
+	_, err = fmt.Fprint(connection, "POST /form HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nx=")
+	require.NoError(t, err)
+	answer, err := io.ReadAll(connection)
+
+	// The connection is closed too: what comes later is no request.
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "HTTP/1.1 408 Request Timeout\r\n")
+}
+
+func TestNew_RefusesFormsOfOtherSites(t *testing.T) {
+	t.Parallel()
+	placed := 0
+	site := newSite(t, func(e *echo.Echo) {
+		e.POST("/orders", func(c echo.Context) error {
+			placed++
+			return c.NoContent(http.StatusOK)
+		})
+		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	})
+
+	for _, foreign := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"},
+	} {
+		answer := site.send(t, http.MethodPost, "/orders", nil, foreign...)
+		require.Equal(t, http.StatusForbidden, answer.StatusCode, foreign)
+		require.Contains(t, answer.body, "<h1>403</h1>")
+	}
+	require.Zero(t, placed)
+
+	for _, own := range [][]string{{"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"}, {"Origin", site.URL}, {}} {
+		require.Equal(t, http.StatusOK, site.send(t, http.MethodPost, "/orders", nil, own...).StatusCode, own)
+	}
+	require.Equal(t, http.StatusOK, site.get(t, "/", "Sec-Fetch-Site", "cross-site").StatusCode)
+}
+
+func TestNew_EveryAnswerCarriesSecurityHeaders(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	})
+
+	for _, path := range []string{"/", "/nowhere", "/up"} {
+		header := site.get(t, path).Header
+
+		require.Contains(t, header.Get("Content-Security-Policy"), "default-src 'self'")
+		require.Contains(t, header.Get("Content-Security-Policy"), "frame-ancestors 'none'")
+		require.NotContains(t, header.Get("Content-Security-Policy"), "unsafe")
+		require.Equal(t, "nosniff", header.Get("X-Content-Type-Options"))
+		require.Equal(t, "same-origin", header.Get("Referrer-Policy"))
+	}
+}
+
+func TestNew_BoundsWhatRedisMayTakeFromOneRequest(t *testing.T) {
+	t.Parallel()
+	guard := failopen.NewGuard("redis://127.0.0.1:1", time.Minute, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/", func(c echo.Context) error {
+			for range 10 {
+				guard.Do(c.Request().Context(), "test", func(ctx context.Context) error {
+					<-ctx.Done()
+					return ctx.Err()
+				})
+			}
+			return c.NoContent(http.StatusOK)
+		})
+	})
+	started := time.Now()
+
+	require.Equal(t, http.StatusOK, site.get(t, "/").StatusCode)
+
+	require.Less(t, time.Since(started), 5*time.Second)
+}
+
+func TestObserve_CountsByRouteAndNeverByPath(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/orders/:token", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	})
+
+	site.get(t, "/orders/secret-token")
+	site.get(t, "/wp-admin/secret-path")
+	site.send(t, "BREW", "/orders/secret-token", nil)
+
+	series := site.series(t)
+	require.Contains(t, series, "method=GET route=/orders/:token status=200")
+	require.Contains(t, series, "method=GET route=none status=404")
+	require.Contains(t, series, "method=other")
+	require.NotContains(t, series, "secret")
+	require.NotContains(t, site.log.String(), "secret")
+}
+
+func TestObserve_SaysWhatCutAnAnswerShort(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/file", func(c echo.Context) error {
+			if err := c.String(http.StatusOK, "the beginning"); err != nil {
+				return err
+			}
+			return errors.New("the disk is gone")
+		})
+	})
+
+	answer := site.get(t, "/file")
+
+	require.Equal(t, "the beginning", answer.body)
+	require.Contains(t, site.log.String(), `level=ERROR msg=Request method=GET route=/file status=200`)
+	require.Contains(t, site.log.String(), "the disk is gone")
+}
+
+func TestRender_SendsNothingOfAPageThatCannotBeDrawn(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/", func(c echo.Context) error {
+			return Render(c, http.StatusOK, templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
+				_, _ = io.WriteString(w, "<h1>half a page")
+				return errors.New("no more ink")
+			}))
+		})
+	})
+
+	answer := site.get(t, "/")
+
+	require.Equal(t, http.StatusInternalServerError, answer.StatusCode)
+	require.NotContains(t, answer.body, "half a page")
+}
+
+func TestNew_ServesUpAndHealth(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(*echo.Echo) {})
+
+	booting := site.get(t, "/up")
+	site.health.Booted()
+	booted := site.get(t, "/up")
+	healthy := site.get(t, "/health")
+
+	require.Equal(t, http.StatusServiceUnavailable, booting.StatusCode)
+	require.Equal(t, "booting\n", booting.body)
+	require.Equal(t, http.StatusOK, booted.StatusCode)
+	require.Equal(t, http.StatusOK, healthy.StatusCode)
+	require.JSONEq(t, `{"status": "ok", "checks": {}}`, healthy.body)
+}
+
+// Private
+
+var errSoldOut = errors.New("sold out")
+
+// site is a store of some test routes.
+type site struct {
+	*httptest.Server
+	health   *health.Health
+	registry *prometheus.Registry
+	log      *journal
+}
+
+func newSite(t *testing.T, routes func(*echo.Echo)) *site {
+	t.Helper()
+	s := &site{log: &journal{}}
+	given := options(t, s.log)
+	s.health = given.Health
+	s.registry = given.Registry.(*prometheus.Registry)
+	s.Server = httptest.NewServer(New(given, routes))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func options(t *testing.T, log *journal) Options {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	return Options{
+		Log:            slog.New(slog.NewTextHandler(log, nil)),
+		Registry:       registry,
+		Health:         health.New(registry),
+		RedisBudget:    100 * time.Millisecond,
+		MaxRequestBody: 1024,
+		Status: func(err error) int {
+			if errors.Is(err, errSoldOut) {
+				return http.StatusConflict
+			}
+			return 0
+		},
+		ErrorPage: func(_ echo.Context, status int, requestID string) templ.Component {
+			return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
+				if ctx.Err() != nil {
+					return ctx.Err() // as real pages do
+				}
+				_, err := fmt.Fprintf(w, "<h1>%d</h1>%s", status, requestID)
+				return err
+			})
+		},
+	}
+}
+
+// answer is a response whose body has been read.
+type answer struct {
+	*http.Response
+	body string
+}
+
+func (s *site) get(t *testing.T, path string, header ...string) answer {
+	t.Helper()
+	return s.send(t, http.MethodGet, path, nil, header...)
+}
+
+// send sends a request, with name and value of headers.
+func (s *site) send(t *testing.T, method, path string, body io.Reader, header ...string) answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
+	require.NoError(t, err)
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := s.Client().Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return answer{Response: response, body: string(content)}
+}
+
+// series are the labels of all observed requests, one line each.
+func (s *site) series(t *testing.T) string {
+	t.Helper()
+	families, err := s.registry.Gather()
+	require.NoError(t, err)
+	var lines strings.Builder
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			var labels []string
+			for _, label := range metric.GetLabel() {
+				labels = append(labels, label.GetName()+"="+label.GetValue())
+			}
+			fmt.Fprintln(&lines, strings.Join(labels, " "))
+		}
+	}
+	return lines.String()
+}
+
+// journal is a log that several goroutines may write.
+type journal struct {
+	mutex  sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.buffer.Write(line)
+}
+
+func (j *journal) String() string {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.buffer.String()
+}
