@@ -20,6 +20,10 @@ import (
 // Everything that `app dev` makes is below this directory of the checkout.
 const devDir = "tmp/dev"
 
+// devMailDir is where mails go unless MAIL_DIR says something else. It goes
+// with the data: new orders have the numbers, and so the mails, of old ones.
+const devMailDir = "tmp/mail"
+
 // devOptions are the flags of `app dev`.
 type devOptions struct {
 	fresh bool
@@ -59,7 +63,7 @@ environment is handed on to the roles.`,
 			return runDev(c.Context(), c.OutOrStdout(), options)
 		},
 	}
-	command.Flags().BoolVar(&options.fresh, "fresh", false, "start over: delete the private data first")
+	command.Flags().BoolVar(&options.fresh, "fresh", false, "start over: delete the private data and the mail first")
 	command.Flags().StringVar(&options.only, "only", "", "run one role: web, worker-pg or worker-redis")
 	command.AddCommand(newDevExecCommand())
 	return command
@@ -97,6 +101,11 @@ func runDev(ctx context.Context, stdout io.Writer, options devOptions) (err erro
 
 	if options.fresh && (stack.Postgres == nil || stack.Redis == nil) {
 		output.Printf("dev", "--fresh deletes private data only: what DATABASE_URL and REDIS_URL name stays as it is")
+	}
+	if options.fresh {
+		if err := os.RemoveAll(devMailDir); err != nil {
+			return fmt.Errorf("delete the mail: %w", err)
+		}
 	}
 	if err := writeDevEnv(options.dir(), stack); err != nil {
 		return err

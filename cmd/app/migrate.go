@@ -79,8 +79,8 @@ func newMigrateStatusCommand() *cobra.Command {
 
 // Private
 
-// migratePatience is how long a migration waits for a database that is not
-// there yet, and for another process that migrates it.
+// migratePatience is how long a migration takes at most, and the wait for
+// another process that migrates the same database.
 const migratePatience = 10 * time.Minute
 
 func withMigrator(c *cobra.Command, use func(context.Context, *postgres.Migrator) error) error {

@@ -236,7 +236,7 @@ func (s *shopper) fillIn(card string) url.Values {
 		"email": {"ada@example.com"}, "name": {"Ada"}, "street": {"Quay 1"}, "postal_code": {"1"}, "city": {"Vienna"}, "country": {"AT"},
 	})
 	require.Equal(s.t, "/checkout/review", at, body)
-	return url.Values{"checkout_key": {field(s.t, body, "checkout_key")}, "cart_version": {field(s.t, body, "cart_version")}, "card": {card}}
+	return url.Values{"checkout_key": {field(s.t, body, "checkout_key")}, "reviewed": {field(s.t, body, "reviewed")}, "card": {card}}
 }
 
 const workingCard = "4242424242424242"

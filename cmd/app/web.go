@@ -94,8 +94,6 @@ func runWeb(ctx context.Context, p *process) error {
 // the shutdown, and their browsers come back by themselves.
 func (p *process) serve(handler http.Handler, hub *live.Hub) service {
 	return func(ctx context.Context) error {
-		address := p.address(p.config.Port)
-		p.log.Info("Serving", "address", "http://"+address)
-		return web.Serve(ctx, address, handler, p.config.ShutdownTimeout, hub.Close, p.log)
+		return web.Serve(ctx, p.address(p.config.Port), handler, p.config.ShutdownTimeout, hub.Close, p.log)
 	}
 }

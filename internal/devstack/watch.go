@@ -95,9 +95,12 @@ func ignoredDir(name string) bool {
 	return strings.HasPrefix(name, ".") || name == "tmp" || name == "node_modules"
 }
 
-// isSource is true for what the program is built from. Tests are not in it,
-// and code that templ generates changes only after its template did.
+// isSource is true for what the program is built from and set up by. Tests are
+// not in it, and code that templ generates changes only after its template did.
 func isSource(name string) bool {
+	if name == ".env" {
+		return true
+	}
 	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "_templ.go") {
 		return false
 	}

@@ -85,7 +85,8 @@ func New(registry prometheus.Registerer, checks ...Check) *Health {
 	return h
 }
 
-// Booted opens /up: the process is able to serve.
+// Booted opens /up, as soon as every check has been probed once: the process
+// is able to serve.
 func (h *Health) Booted() {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -142,6 +143,9 @@ func (h *Health) Ready() (bool, string) {
 		return false, "booting"
 	}
 	for _, check := range h.checks {
+		if !check.Disabled && !h.results[check.Name].probed {
+			return false, "booting" // this build may yet turn out not to fit
+		}
 		if reason, is := h.notReady[check.Name]; is {
 			return false, reason
 		}
@@ -158,6 +162,7 @@ func (n *notReady) Unwrap() error { return n.err }
 
 // result is what one probe found out.
 type result struct {
+	probed  bool
 	err     error
 	latency time.Duration
 	since   time.Time // when err began or ended
@@ -223,7 +228,7 @@ func (h *Health) probe(ctx context.Context, check Check) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	last := h.results[check.Name]
-	fresh := result{err: err, latency: ended.Sub(started), since: last.since, at: ended}
+	fresh := result{probed: true, err: err, latency: ended.Sub(started), since: last.since, at: ended}
 	if (err == nil) != (last.err == nil) {
 		fresh.since = ended
 	}

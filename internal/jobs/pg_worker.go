@@ -18,8 +18,8 @@ import (
 // jobTimeout ends one run of a job. A job whose worker died is run again after
 // rescueAfter.
 const (
-	jobTimeout  = 60 * time.Second
-	rescueAfter = 90 * time.Second
+	jobTimeout  = 30 * time.Second
+	rescueAfter = 40 * time.Second
 )
 
 // stopGrace is what a worker waits beyond its shutdown timeout for handlers

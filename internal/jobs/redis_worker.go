@@ -25,6 +25,7 @@ type RedisWorker struct {
 	timeout  time.Duration
 	log      *slog.Logger
 	started  atomic.Bool
+	inHand   atomic.Int64
 }
 
 // RedisWorkerOptions say how a worker works.
@@ -46,7 +47,7 @@ func NewRedisWorker(handlers *asynq.ServeMux, options RedisWorkerOptions) (*Redi
 		return nil, err
 	}
 	w := &RedisWorker{redis: redis.NewClient(redisOptions), handlers: handlers, timeout: options.ShutdownTimeout, log: options.Log}
-	w.handlers.Use(observeTasks(options.Log, options.Metrics))
+	w.handlers.Use(w.observe(options.Metrics))
 	w.server = asynq.NewServerFromRedisClient(w.redis, asynq.Config{
 		Concurrency:              options.Concurrency,
 		TaskCheckInterval:        options.CheckInterval,
@@ -73,23 +74,51 @@ func (w *RedisWorker) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	w.log.Info("Stopping: no more tasks are taken, those in hand are finished", "within", w.timeout.String())
-	stopped := make(chan error, 1)
+	stopped := make(chan struct{})
 	go func() {
+		defer close(stopped)
 		w.server.Shutdown()
-		stopped <- w.redis.Close()
 	}()
-	select {
-	case err := <-stopped:
-		return err
-	case <-time.After(w.timeout + stopGrace):
-		return fmt.Errorf("stop: tasks in hand did not end within %s", w.timeout+stopGrace)
-	}
+	return w.awaitStop(stopped)
 }
 
 // Started tells whether the worker has begun to ask for tasks.
 func (w *RedisWorker) Started() bool { return w.started.Load() }
 
 // Private
+
+// goodbye is how long a worker with nothing in hand waits for asynq to sign off
+// from Redis. asynq itself would try for as long as its client does, which is
+// long when Redis is away.
+const goodbye = 2 * time.Second
+
+// awaitStop waits until asynq has stopped, or until there is nothing left to
+// wait for. The connections close only behind an asynq that has stopped: one
+// that still uses them would panic.
+func (w *RedisWorker) awaitStop(stopped <-chan struct{}) error {
+	deadline := time.After(w.timeout + stopGrace)
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for idleSince := time.Now(); ; {
+		select {
+		case <-stopped:
+			if err := w.redis.Close(); err != nil {
+				return fmt.Errorf("close Redis: %w", err)
+			}
+			return nil
+		case <-deadline:
+			return fmt.Errorf("stop: %d tasks in hand did not end within %s", w.inHand.Load(), w.timeout+stopGrace)
+		case now := <-look.C:
+			if w.inHand.Load() > 0 {
+				idleSince = now
+			}
+			if now.Sub(idleSince) > goodbye {
+				w.log.Warn("Redis does not answer: stopping without signing off from it")
+				return nil
+			}
+		}
+	}
+}
 
 // retryDelay is short: what a task is about is soon out of date. Retries are
 // those that were before.
@@ -100,21 +129,23 @@ func retryDelay(retries int, err error, _ *asynq.Task) time.Duration {
 	return time.Second<<min(retries, 6) + rand.N(time.Second)
 }
 
-// observeTasks logs and counts every run of a task, and turns a panic into a
-// failure with its stack in the log.
-func observeTasks(log *slog.Logger, metrics *Metrics) asynq.MiddlewareFunc {
+// observe logs and counts every run of a task, and turns a panic into a failure
+// with its stack in the log.
+func (w *RedisWorker) observe(metrics *Metrics) asynq.MiddlewareFunc {
 	return func(next asynq.Handler) asynq.Handler {
 		return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) (err error) {
+			w.inHand.Add(1)
+			defer w.inHand.Add(-1)
 			id, _ := asynq.GetTaskID(ctx)
 			queue, _ := asynq.GetQueueName(ctx)
 			retries, _ := asynq.GetRetryCount(ctx)
 			run := work{backend: Redis, queue: queue, kind: task.Type(), id: id, attempt: retries + 1, started: time.Now()}
 			defer func() {
 				if cause := recover(); cause != nil {
-					log.ErrorContext(ctx, "Task panicked", "kind", task.Type(), "id", id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+					w.log.ErrorContext(ctx, "Task panicked", "kind", task.Type(), "id", id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 					err = fmt.Errorf("panic: %v", cause)
 				}
-				metrics.finish(ctx, log, run, err)
+				metrics.finish(ctx, w.log, run, err)
 			}()
 			return next.ProcessTask(ctx, task)
 		})

@@ -11,7 +11,8 @@ import (
 // Gateway is a provider of card payments. Every method may be called again
 // with the same key or authorization, and then does nothing new.
 type Gateway interface {
-	// Authorize sets amount aside on a card. It returns ErrDeclined, ErrCard or,
+	// Authorize sets amount aside on a card. A key that was used before gives the
+	// same authorization again, also one that was voided since. It returns ErrDeclined, ErrCard or,
 	// when the gateway gave no answer in time, ErrUnconfirmed: then the same key
 	// must be tried again, because the money may have been set aside.
 	Authorize(ctx context.Context, request Request) (Authorization, error)

@@ -87,12 +87,16 @@ func (m *Migrator) Migrate(ctx context.Context) (int, error) {
 		m.log.Info("Migrated", "migration", fmt.Sprintf("river %03d %s", version.Version, version.Name), "took", version.Duration.Round(time.Millisecond).String())
 	}
 	store, err := m.store.Up(ctx)
-	if err != nil {
-		return applied, fmt.Errorf("migrate the store's tables: %w", err)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		store, err = partial.Applied, fmt.Errorf("%s: %w", partial.Failed.Source.Path, partial.Err)
 	}
 	for _, result := range store {
 		applied++
 		m.log.Info("Migrated", "migration", result.Source.Path, "took", result.Duration.Round(time.Millisecond).String())
+	}
+	if err != nil {
+		return applied, fmt.Errorf("migrate the store's tables: %w", err)
 	}
 	return applied, nil
 }

@@ -2,8 +2,6 @@ package shop
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -69,17 +67,6 @@ func (c Cart) Units() int {
 		units += line.Quantity
 	}
 	return units
-}
-
-// Version changes whenever anything about the cart does that the shopper
-// agreed to: variants, quantities, prices.
-func (c Cart) Version() string {
-	sum := sha256.New()
-	for _, line := range c.Lines {
-		fmt.Fprintf(sum, "%d x %d at %d %s\n", line.Quantity, line.Variant.ID, line.Variant.Price.Cents, line.Variant.Price.Currency)
-	}
-	fmt.Fprintf(sum, "total %d\n", c.Total.Cents)
-	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
 // MissingForFreeShipping is what the subtotal lacks, zero when nothing.

@@ -59,7 +59,7 @@ func (c Contact) Cleaned() Contact {
 		PostalCode: line(c.PostalCode),
 		City:       line(c.City),
 		Country:    strings.ToUpper(strings.TrimSpace(c.Country)),
-		Note:       strings.TrimSpace(strings.ReplaceAll(c.Note, "\r\n", "\n")),
+		Note:       strings.TrimSpace(strings.NewReplacer("\r\n", "\n", "\t", " ").Replace(c.Note)),
 	}
 }
 
@@ -79,7 +79,7 @@ func (c Contact) Problems() ContactProblems {
 		{"note", c.Note, "", 500},
 	} {
 		switch length := utf8.RuneCountInString(field.value); {
-		case length == 0 && field.empty != "":
+		case field.empty != "" && !visible(field.value):
 			problems[field.name] = field.empty
 		case length > field.longest:
 			problems[field.name] = fmt.Sprintf("This has %d characters; at most %d fit.", length, field.longest)
@@ -169,12 +169,22 @@ func printable(text string) bool {
 	})
 }
 
+// visible tells whether a text shows anything on paper: spaces and characters
+// of no width do not.
+func visible(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) })
+}
+
 // deliverable tells whether an address is a plain one with a full domain.
 func deliverable(email string) bool {
 	address, err := mail.ParseAddress(email)
-	if err != nil || address.Address != email || strings.ContainsAny(email, " \t\n\"") {
+	if err != nil || address.Address != email || strings.Contains(email, `"`) ||
+		strings.ContainsFunc(email, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }) {
 		return false
 	}
 	_, domain, _ := strings.Cut(email, "@")
-	return strings.Contains(strings.Trim(domain, "."), ".") && !strings.HasSuffix(domain, ".")
+	labels := strings.Split(domain, ".")
+	return len(labels) > 1 && !slices.ContainsFunc(labels, func(label string) bool {
+		return label == "" || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-")
+	})
 }

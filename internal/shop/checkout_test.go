@@ -35,6 +35,8 @@ func TestContact_NamesEveryProblem(t *testing.T) {
 
 	require.Nil(t, good.Problems())
 	require.Len(t, shop.Contact{}.Cleaned().Problems(), 6)
+	unseen := shop.Contact{Email: "\u200b", Name: "\u200b", Street: "\u2060", PostalCode: "\ufeff", City: "\u00ad", Country: "\u200d"}
+	require.Len(t, unseen.Cleaned().Problems(), 6)
 
 	for name, spoil := range map[string]func(*shop.Contact){
 		"email":       func(c *shop.Contact) { c.Email = "ada@localhost" },
@@ -69,6 +71,9 @@ func TestContact_TakesOnlyAddressesThatMailCanReach(t *testing.T) {
 		"ada@example.com\nBcc: e@e.com": false,
 		`"a b"@example.com`:             false,
 		"ada@exa mple.com":              false,
+		"ada@-example.com":              false,
+		"ada@example..com":              false,
+		"ada\u202e@example.com":         false,
 	} {
 		candidate := contact()
 		candidate.Email = email

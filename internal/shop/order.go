@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -62,7 +63,7 @@ func (s *Shop) Order(ctx context.Context, token string) (Order, error) {
 // tokenPattern is what rand.Text makes: 26 characters of base32, 130 bits.
 var tokenPattern = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
-func readOrder(ctx context.Context, db querier, where string, argument any) (Order, error) {
+func readOrder(ctx context.Context, db querier, where string, arguments ...any) (Order, error) {
 	rows, err := db.Query(ctx, `
 		SELECT o.id, o.token, o.state, o.email, o.name, o.street, o.postal_code, o.city, o.country, o.note,
 		       o.subtotal_cents, o.shipping_cents, o.total_cents, o.currency, o.placed_at, o.payment_id, o.confirmed_at IS NOT NULL,
@@ -70,7 +71,7 @@ func readOrder(ctx context.Context, db querier, where string, argument any) (Ord
 		FROM orders o
 		JOIN order_lines l ON l.order_id = o.id
 		WHERE `+where+`
-		ORDER BY l.position`, argument)
+		ORDER BY l.position`, arguments...)
 	if err != nil {
 		return Order{}, fmt.Errorf("find order: %w", err)
 	}
@@ -99,8 +100,13 @@ func readOrder(ctx context.Context, db querier, where string, argument any) (Ord
 	return order, nil
 }
 
-func (s *Shop) orderOf(ctx context.Context, db querier, checkoutKey string) (order Order, found bool, err error) {
-	order, err = readOrder(ctx, db, `o.checkout_key = $1`, checkoutKey)
+// orderOf is the order that a purchase has made already. The key of another
+// shopper's cart finds nothing.
+func orderOf(ctx context.Context, db querier, purchase Purchase) (order Order, found bool, err error) {
+	if uuid.Validate(purchase.CartID) != nil {
+		return Order{}, false, nil
+	}
+	order, err = readOrder(ctx, db, `o.checkout_key = $1 AND o.cart_id = $2`, purchase.CheckoutKey, purchase.CartID)
 	if errors.Is(err, ErrNotFound) {
 		return Order{}, false, nil
 	}

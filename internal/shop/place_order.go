@@ -3,6 +3,8 @@ package shop
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"slipway/internal/payment"
 )
@@ -18,16 +21,27 @@ import (
 type Purchase struct {
 	CartID      string
 	CheckoutKey string // UUID, one for each review: the same key never makes two orders
-	CartVersion string // of the cart that was reviewed; empty: whatever it holds now
+	Reviewed    string // Review of what the shopper saw; empty: whatever it is now
 	Card        string
+}
+
+// Review sums up what a shopper agrees to: what is bought, at which prices,
+// and where it goes. It changes whenever any of that does.
+func Review(cart Cart, contact Contact) string {
+	sum := sha256.New()
+	for _, line := range cart.Lines {
+		fmt.Fprintf(sum, "%d x %d at %d %s\n", line.Quantity, line.Variant.ID, line.Variant.Price.Cents, line.Variant.Price.Currency)
+	}
+	fmt.Fprintf(sum, "total %d\n%q\n", cart.Total.Cents, contact)
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
 // Why an order is not placed, besides ShortError, ContactProblems and the
 // errors of package payment.
 var (
 	ErrCartEmpty   = errors.New("the cart is empty")
-	ErrCartChanged = errors.New("the cart is not what was reviewed any more")
-	ErrCheckoutKey = errors.New("the checkout key is not a UUID")
+	ErrCartChanged = errors.New("the cart or the address is not what was reviewed any more")
+	ErrCheckoutKey = errors.New("the checkout key cannot be used")
 )
 
 // PlaceOrder authorizes the payment and then, in one transaction, takes the
@@ -35,6 +49,9 @@ var (
 // does. Calling it again with a key that has an order returns that order.
 func (s *Shop) PlaceOrder(ctx context.Context, purchase Purchase) (Order, error) {
 	order, err := s.placeOrder(ctx, purchase)
+	if errors.Is(err, payment.ErrUnconfirmed) {
+		s.log.WarnContext(ctx, "Payment gateway gave no answer", "error", err)
+	}
 	if err != nil {
 		s.metrics.refused.WithLabelValues(refusal(err)).Inc()
 		return Order{}, fmt.Errorf("place order: %w", err)
@@ -43,6 +60,9 @@ func (s *Shop) PlaceOrder(ctx context.Context, purchase Purchase) (Order, error)
 }
 
 // Private
+
+// giveBackTimeout bounds what a shopper waits for a void.
+const giveBackTimeout = 5 * time.Second
 
 func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error) {
 	if uuid.Validate(purchase.CheckoutKey) != nil || len(purchase.CheckoutKey) != 36 {
@@ -54,14 +74,11 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 	}
 	// Asked after the cart was read: a form that is sent twice finds either its
 	// order or the full cart, never neither.
-	if order, found, err := s.orderOf(ctx, s.db, purchase.CheckoutKey); found || err != nil {
+	if order, found, err := orderOf(ctx, s.db, purchase); found || err != nil {
 		return order, err
 	}
 	if len(cart.Lines) == 0 {
 		return Order{}, ErrCartEmpty
-	}
-	if purchase.CartVersion != "" && purchase.CartVersion != cart.Version() {
-		return Order{}, ErrCartChanged
 	}
 	contact, err := s.Contact(ctx, purchase.CartID)
 	if err != nil {
@@ -71,8 +88,13 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 		return Order{}, problems
 	}
 
+	review := Review(cart, contact)
+	if purchase.Reviewed != "" && purchase.Reviewed != review {
+		return Order{}, ErrCartChanged
+	}
+
 	authorization, err := s.gateway.Authorize(ctx, payment.Request{
-		Key:      purchase.CheckoutKey + ":" + cart.Version(),
+		Key:      purchase.CheckoutKey + ":" + review,
 		Cents:    cart.Total.Cents,
 		Currency: string(cart.Total.Currency),
 		Card:     purchase.Card,
@@ -80,9 +102,11 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 	if err != nil {
 		return Order{}, err
 	}
-	order, fresh, err := s.commitOrder(ctx, purchase, cart, contact, authorization)
-	if err != nil {
+	order, fresh, err := s.commitOrder(ctx, purchase, review, authorization)
+	if errors.Is(err, ErrCartChanged) || errors.Is(err, ErrSoldOut) {
 		s.giveBack(ctx, purchase, authorization)
+	}
+	if err != nil {
 		return Order{}, err
 	}
 	if fresh {
@@ -93,22 +117,30 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 	return order, nil
 }
 
-// commitOrder is the transaction. Fresh is false when another request with the
-// same key was quicker.
-func (s *Shop) commitOrder(ctx context.Context, purchase Purchase, authorized Cart, contact Contact, authorization payment.Authorization) (order Order, fresh bool, err error) {
+// commitOrder is the transaction. It holds the cart's lock, and everything that
+// was authorized is looked at once more. Fresh is false when another request
+// with the same key was quicker.
+func (s *Shop) commitOrder(ctx context.Context, purchase Purchase, authorized string, authorization payment.Authorization) (order Order, fresh bool, err error) {
 	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if err := lockCart(ctx, tx, purchase.CartID); err != nil {
 			return err
 		}
 		var found bool
-		if order, found, err = s.orderOf(ctx, tx, purchase.CheckoutKey); found || err != nil {
+		if order, found, err = orderOf(ctx, tx, purchase); found || err != nil {
+			return err
+		}
+		if err := refuseVoided(ctx, tx, authorization); err != nil {
 			return err
 		}
 		cart, err := readCart(ctx, tx, purchase.CartID)
 		if err != nil {
 			return err
 		}
-		if cart.Version() != authorized.Version() {
+		contact, err := readContact(ctx, tx, purchase.CartID)
+		if err != nil {
+			return err
+		}
+		if Review(cart, contact) != authorized {
 			return ErrCartChanged
 		}
 		if err := takeStock(ctx, tx, cart); err != nil {
@@ -168,13 +200,17 @@ func takeStock(ctx context.Context, tx pgx.Tx, cart Cart) error {
 func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, contact Contact, authorization payment.Authorization) (int64, error) {
 	var orderID int64
 	err := tx.QueryRow(ctx, `
-		INSERT INTO orders (token, checkout_key, email, name, street, postal_code, city, country, note,
+		INSERT INTO orders (token, cart_id, checkout_key, email, name, street, postal_code, city, country, note,
 		                    subtotal_cents, shipping_cents, total_cents, currency, payment_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 		RETURNING id`,
-		rand.Text(), purchase.CheckoutKey, contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note,
+		rand.Text(), purchase.CartID, purchase.CheckoutKey, contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note,
 		cart.Subtotal.Cents, cart.Shipping.Cents, cart.Total.Cents, cart.Total.Currency, authorization.ID,
 	).Scan(&orderID)
+	var problem *pgconn.PgError
+	if errors.As(err, &problem) && problem.ConstraintName == "orders_checkout_key_key" {
+		return 0, ErrCheckoutKey // it has made an order of another cart
+	}
 	if err != nil {
 		return 0, fmt.Errorf("insert order: %w", err)
 	}
@@ -198,22 +234,43 @@ func emptyCart(ctx context.Context, tx pgx.Tx, id string) error {
 	return nil
 }
 
-// giveBack voids an authorization that has become no order. It holds the
-// cart's lock meanwhile: a second request with the same key may be about to
-// use the same authorization. Where that cannot be ruled out nothing is done,
-// and the money goes back when the authorization lapses.
+// refuseVoided keeps an authorization that was given back from paying an
+// order: a gateway answers the same key with the same authorization again.
+func refuseVoided(ctx context.Context, tx pgx.Tx, authorization payment.Authorization) error {
+	var voided bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM voided_payments WHERE payment_id = $1)`, authorization.ID).Scan(&voided)
+	if err != nil {
+		return fmt.Errorf("look for voided payment: %w", err)
+	}
+	if voided {
+		return ErrCheckoutKey
+	}
+	return nil
+}
+
+// giveBack voids an authorization that has certainly become no order. It is
+// marked first, with the cart locked: another request with the same key may be
+// about to use it, and then either finds the mark or has made its order. Where
+// anything is in doubt nothing is voided, and the money goes back when the
+// authorization lapses.
 func (s *Shop) giveBack(ctx context.Context, purchase Purchase, authorization payment.Authorization) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
 	defer cancel()
+	ordered := false
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if err := lockCart(ctx, tx, purchase.CartID); err != nil {
 			return err
 		}
-		if _, found, err := s.orderOf(ctx, tx, purchase.CheckoutKey); found || err != nil {
+		var err error
+		if _, ordered, err = orderOf(ctx, tx, purchase); ordered || err != nil {
 			return err
 		}
-		return s.gateway.Void(ctx, authorization.ID)
+		_, err = tx.Exec(ctx, `INSERT INTO voided_payments (payment_id) VALUES ($1) ON CONFLICT DO NOTHING`, authorization.ID)
+		return err
 	})
+	if err == nil && !ordered {
+		err = s.gateway.Void(ctx, authorization.ID)
+	}
 	if err != nil {
 		s.log.WarnContext(ctx, "Payment authorization was not given back and will lapse", "error", err)
 	}

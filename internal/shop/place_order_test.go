@@ -1,9 +1,11 @@
 package shop_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -48,7 +50,7 @@ func TestPlaceOrder_LeavesNothingBehindWhenItsJobCannotBeEnqueued(t *testing.T) 
 	units, err := s.CartUnits(t.Context(), cart)
 	require.NoError(t, err)
 	require.Equal(t, 2, units)
-	require.Len(t, s.gateway.voided, 1)
+	require.Empty(t, s.gateway.voided, "in doubt an authorization lapses by itself")
 }
 
 func TestPlaceOrder_NeverOversells(t *testing.T) {
@@ -184,7 +186,7 @@ func TestPlaceOrder_RefusesACartThatIsNotWhatWasReviewed(t *testing.T) {
 	wish := purchase(s.filledCart(t, mug, 1))
 	reviewed, err := s.Cart(t.Context(), wish.CartID)
 	require.NoError(t, err)
-	wish.CartVersion = reviewed.Version()
+	wish.Reviewed = shop.Review(reviewed, contact())
 	_, err = s.db.Exec(t.Context(), `UPDATE variants SET price_cents = price_cents + 1 WHERE id = $1`, mug.ID)
 	require.NoError(t, err)
 
@@ -193,6 +195,80 @@ func TestPlaceOrder_RefusesACartThatIsNotWhatWasReviewed(t *testing.T) {
 	require.ErrorIs(t, err, shop.ErrCartChanged)
 	require.Empty(t, s.gateway.authorized)
 	require.Equal(t, 9, s.stockOf(t, mug))
+}
+
+func TestPlaceOrder_RefusesAnAddressThatWasNotReviewed(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	wish := purchase(s.filledCart(t, s.variant(t, "harbour-enamel-mug", 9), 1))
+	cart, err := s.Cart(t.Context(), wish.CartID)
+	require.NoError(t, err)
+	wish.Reviewed = shop.Review(cart, contact())
+	moved := contact()
+	moved.Street = "Elsewhere 2"
+	require.NoError(t, s.SaveContact(t.Context(), wish.CartID, moved))
+
+	_, err = s.PlaceOrder(t.Context(), wish)
+
+	require.ErrorIs(t, err, shop.ErrCartChanged)
+	require.Zero(t, s.count(t, `SELECT count(*) FROM orders`))
+}
+
+func TestPlaceOrder_NeverPaysWithAnAuthorizationThatWasGivenBack(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	mug := s.variant(t, "harbour-enamel-mug", 2)
+	wish := purchase(s.filledCart(t, mug, 2))
+	s.variant(t, "harbour-enamel-mug", 1)
+	_, err := s.PlaceOrder(t.Context(), wish)
+	require.ErrorIs(t, err, shop.ErrSoldOut)
+	require.Len(t, s.gateway.voided, 1)
+	s.variant(t, "harbour-enamel-mug", 2)
+
+	_, err = s.PlaceOrder(t.Context(), wish) // the browser's Back button
+
+	require.ErrorIs(t, err, shop.ErrCheckoutKey)
+	_, err = s.PlaceOrder(t.Context(), purchase(wish.CartID))
+	require.NoError(t, err)
+	require.Zero(t, s.count(t, `SELECT count(*) FROM orders WHERE payment_id IN (SELECT payment_id FROM voided_payments)`))
+}
+
+func TestPlaceOrder_KeepsTheAuthorizationWhenTheOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	mug := s.variant(t, "harbour-enamel-mug", 5)
+	wish := purchase(s.filledCart(t, mug, 1))
+	blocking, err := s.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = blocking.Exec(t.Context(), `SELECT FROM variants WHERE id = $1 FOR UPDATE`, mug.ID)
+	require.NoError(t, err)
+	hurried, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+
+	_, err = s.PlaceOrder(hurried, wish)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, blocking.Rollback(t.Context()))
+	_, err = s.PlaceOrder(t.Context(), wish)
+
+	require.NoError(t, err)
+	require.Empty(t, s.gateway.voided)
+}
+
+func TestPlaceOrder_AnotherShoppersKeyFindsNothing(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	mug := s.variant(t, "harbour-enamel-mug", 9)
+	wish := purchase(s.filledCart(t, mug, 1))
+	_, err := s.PlaceOrder(t.Context(), wish)
+	require.NoError(t, err)
+
+	stolen := wish
+	stolen.CartID = s.filledCart(t, mug, 1)
+	_, err = s.PlaceOrder(t.Context(), stolen)
+	require.ErrorIs(t, err, shop.ErrCheckoutKey)
+	stolen.CartID = ""
+	_, err = s.PlaceOrder(t.Context(), stolen)
+	require.ErrorIs(t, err, shop.ErrCartEmpty)
 }
 
 func TestPlaceOrder_ChangesNothingWhenThePaymentFails(t *testing.T) {

@@ -44,7 +44,7 @@ const maxQuery = 100
 func searchable(query string) string {
 	query = strings.ReplaceAll(strings.ToValidUTF8(query, ""), "\x00", "")
 	query = strings.Join(strings.Fields(query), " ")
-	for utf8.RuneCountInString(query) > maxQuery {
+	if utf8.RuneCountInString(query) > maxQuery {
 		query = strings.TrimSpace(string([]rune(query)[:maxQuery]))
 	}
 	return query

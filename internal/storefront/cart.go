@@ -114,6 +114,7 @@ func (s *Storefront) renderCart(c echo.Context, status int, cart shop.Cart, prob
 // cartNotice says what just happened to the cart.
 func (s *Storefront) cartNotice(c echo.Context, cart shop.Cart) string {
 	if _, err := c.Cookie("cart"); err == nil && s.cartID(c) == "" {
+		s.cart.Clear(c)
 		return "Your earlier cart has expired, so this one starts empty."
 	}
 	added := c.QueryParam("added")

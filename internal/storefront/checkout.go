@@ -63,6 +63,7 @@ func (s *Storefront) renderCheckout(c echo.Context, status int, contact shop.Con
 	if err != nil {
 		return err
 	}
+	web.KeepNowhere(c)
 	return web.Render(c, status, templates.Checkout(templates.CheckoutPage{
 		Layout: layout, Cart: cart, Contact: contact, Problems: problems, Countries: shop.Countries,
 	}))
@@ -106,12 +107,13 @@ func (s *Storefront) renderReview(c echo.Context, status int, review review) err
 	if err != nil {
 		return err
 	}
+	web.KeepNowhere(c)
 	if review.Card == "" {
 		review.Card = s.cards[0].Number
 	}
 	return web.Render(c, status, templates.Review(templates.ReviewPage{
 		Layout: layout, Cart: cart, Contact: contact, Cards: testCards(s.cards), Card: review.Card,
-		Problem: review.Problem, CheckoutKey: review.Key, CartVersion: cart.Version(),
+		Problem: review.Problem, CheckoutKey: review.Key, Reviewed: shop.Review(cart, contact),
 	}))
 }
 

@@ -35,10 +35,11 @@ func (s *Storefront) layout(c echo.Context, title, description string, watched .
 	return layout, nil
 }
 
-// bareLayout is a layout that needs no backend.
+// bareLayout is a layout that needs no backend, and so does not know the cart.
 func (s *Storefront) bareLayout(c echo.Context, title string) templates.Layout {
 	return templates.Layout{
 		Title:       title,
+		CartUnits:   templates.UnknownUnits,
 		Path:        c.Request().URL.Path,
 		Stylesheet:  s.assets.Path("store.css"),
 		Script:      s.assets.Path("live.js"),
@@ -60,11 +61,8 @@ func liveAddress(since int64, products []int64) string {
 	for i, id := range products {
 		ids[i] = strconv.FormatInt(id, 10)
 	}
-	address := "/live?products=" + strings.Join(ids, ",")
-	if since > 0 {
-		address += "&since=" + strconv.FormatInt(since, 10)
-	}
-	return address
+	// Also where nothing is known yet: then the stream says what was missed.
+	return "/live?products=" + strings.Join(ids, ",") + "&since=" + strconv.FormatInt(since, 10)
 }
 
 func productIDs(lists ...[]shop.Card) []int64 {

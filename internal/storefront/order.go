@@ -26,7 +26,7 @@ func (s *Storefront) createOrder(c echo.Context) error {
 	purchase := shop.Purchase{
 		CartID:      s.cartID(c),
 		CheckoutKey: c.FormValue("checkout_key"),
-		CartVersion: c.FormValue("cart_version"),
+		Reviewed:    c.FormValue("reviewed"),
 		Card:        c.FormValue("card"),
 	}
 	order, err := s.shop.PlaceOrder(c.Request().Context(), purchase)
@@ -55,10 +55,10 @@ func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err err
 		again.Problem = "The payment provider did not answer in time. There is no order yet. You can safely try again: you will not be charged twice."
 		return s.renderReview(c, http.StatusGatewayTimeout, again)
 	case errors.Is(err, shop.ErrCheckoutKey):
-		again.Problem = "This form was not complete, so we made a new one. Please check it and pay again."
+		again.Problem = "This form could not be used any more, so we made a new one. Nothing was charged. Please check it and pay again."
 		return s.renderReview(c, http.StatusUnprocessableEntity, again)
 	case errors.Is(err, shop.ErrCartChanged):
-		again.Problem = "Your cart has changed since you saw this page. Nothing was charged. Please check it and pay again."
+		again.Problem = "Your cart or address has changed since you saw this page. Nothing was charged. Please check it and pay again."
 		return s.renderReview(c, http.StatusConflict, again)
 	case errors.Is(err, shop.ErrSoldOut):
 		return s.renderReview(c, http.StatusConflict, again) // shows the cart with what is short
@@ -82,6 +82,7 @@ func (s *Storefront) showOrder(c echo.Context) error {
 	}
 	layout.Live += "&order=" + order.Token
 	c.Response().Header().Set("X-Robots-Tag", "noindex")
+	web.KeepNowhere(c)
 	return web.Render(c, http.StatusOK, templates.Order(templates.OrderPage{
 		Layout: layout, Order: order, Fresh: time.Since(order.PlacedAt) < freshFor,
 	}))

@@ -50,6 +50,45 @@ func TestPages_AnswerAddressesThatNobodyLinksTo(t *testing.T) {
 	}
 }
 
+func TestPages_SayWhichMethodsAnAddressTakes(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+
+	for path, method := range map[string]string{"/": http.MethodPut, "/cart/lines": http.MethodGet, "/orders": http.MethodDelete, "/up": http.MethodPost} {
+		request, err := http.NewRequest(method, site.url+path, nil)
+		require.NoError(t, err)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode, path)
+		require.NotEmpty(t, response.Header.Get("Allow"), path)
+	}
+}
+
+func TestPages_OfAShopperStayOutOfSharedCaches(t *testing.T) {
+	t.Parallel()
+	ada := newSite(t).shopper(t)
+	ada.add("harbour-enamel-mug", 1)
+	review := ada.review()
+
+	require.Equal(t, "private, no-cache", ada.get("/").header.Get("Cache-Control"))
+	require.Equal(t, "private, no-cache", ada.get("/cart").header.Get("Cache-Control"))
+	for _, path := range []string{"/checkout", "/checkout/review"} {
+		require.Equal(t, "private, no-store", ada.get(path).header.Get("Cache-Control"), path)
+	}
+	order := ada.post("/orders", review)
+	require.Equal(t, "private, no-store", order.header.Get("Cache-Control"))
+	require.Equal(t, "no-store", ada.get("/nope").header.Get("Cache-Control"))
+}
+
+func TestPages_OfErrorsDoNotClaimThatTheCartIsEmpty(t *testing.T) {
+	t.Parallel()
+	ada := newSite(t).shopper(t)
+	ada.add("harbour-enamel-mug", 1)
+
+	require.NotContains(t, ada.get("/nope").body, "cart-badge")
+}
+
 func TestPages_LinkOnlyToPagesThatExist(t *testing.T) {
 	t.Parallel()
 	ada := newSite(t).shopper(t)

@@ -9,29 +9,30 @@ import (
 
 // Routes puts every address of the store in place.
 func (s *Storefront) Routes(e *echo.Echo) {
-	e.GET("/live", s.streamEvents)
+	e.GET("/live", s.streamEvents) // lives its own time
 	e.GET(assets.Prefix+"*", echo.WrapHandler(s.assets))
 
-	// Event streams live their own time; a page has to be quick.
-	pages := e.Group("", web.Deadline(s.pageTimeout))
-	pages.GET("/", s.showHome)
-	pages.GET("/categories/:slug", s.showCategory)
-	pages.GET("/products/:slug", s.showProduct)
-	pages.GET("/search", s.search)
-	pages.GET("/pictures/:file", s.showPicture)
+	// A page has to be quick. Given to each route and not to a group, which would
+	// answer for every other address too.
+	page := web.Deadline(s.pageTimeout)
+	e.GET("/", s.showHome, page)
+	e.GET("/categories/:slug", s.showCategory, page)
+	e.GET("/products/:slug", s.showProduct, page)
+	e.GET("/search", s.search, page)
+	e.GET("/pictures/:file", s.showPicture, page)
 
-	pages.GET("/cart", s.showCart)
-	pages.POST("/cart/lines", s.addToCart)
-	pages.POST("/cart/lines/:variant", s.changeCartLine)
+	e.GET("/cart", s.showCart, page)
+	e.POST("/cart/lines", s.addToCart, page)
+	e.POST("/cart/lines/:variant", s.changeCartLine, page)
 
-	pages.GET("/checkout", s.showCheckout)
-	pages.POST("/checkout", s.saveContact)
-	pages.GET("/checkout/review", s.showReview)
-	pages.POST("/orders", s.createOrder)
-	pages.GET("/orders/:token", s.showOrder)
+	e.GET("/checkout", s.showCheckout, page)
+	e.POST("/checkout", s.saveContact, page)
+	e.GET("/checkout/review", s.showReview, page)
+	e.POST("/orders", s.createOrder, page)
+	e.GET("/orders/:token", s.showOrder, page)
 
 	if s.development {
-		pages.GET("/dev/mail", s.listMail)
-		pages.GET("/dev/mail/:id", s.showMail)
+		e.GET("/dev/mail", s.listMail, page)
+		e.GET("/dev/mail/:id", s.showMail, page)
 	}
 }

@@ -40,7 +40,7 @@ type Options struct {
 	Secure      bool               // cookies over HTTPS only
 	Cards       []payment.TestCard // that the payment gateway offers
 	Development bool               // shows the mails that were sent
-	Mails       *mail.Directory    // where they are; nil outside development
+	Mails       *mail.Directory    // where they are; unused outside development
 	PageTimeout time.Duration      // the longest that one page may take
 }
 

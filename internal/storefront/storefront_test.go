@@ -133,7 +133,7 @@ func (s *shopper) review() url.Values {
 	require.Equal(s.t, "/checkout/review", page.path, page.body)
 	return url.Values{
 		"checkout_key": {hidden(s.t, page.body, "checkout_key")},
-		"cart_version": {hidden(s.t, page.body, "cart_version")},
+		"reviewed":     {hidden(s.t, page.body, "reviewed")},
 		"card":         {"4242 4242 4242 4242"},
 	}
 }

@@ -51,4 +51,7 @@ var redisReplies = []struct{ text, class string }{
 	{"LOADING", "loading"}, {"READONLY", "readonly"}, {"OOM ", "oom"}, {"MISCONF", "misconf"},
 	{"MASTERDOWN", "masterdown"}, {"CLUSTERDOWN", "cluster"}, {"MOVED", "cluster"}, {"WRONGTYPE", "wrongtype"},
 	{"pool timeout", "pool"}, {"ERR max number of clients", "clients"},
+	// What a library has put into words of its own, without the error in it.
+	{"i/o timeout", "timeout"}, {"context deadline exceeded", "timeout"}, {"connection refused", "refused"},
+	{"connection reset", "reset"}, {"broken pipe", "reset"}, {"EOF", "reset"}, {"no such host", "dns"},
 }

@@ -68,6 +68,11 @@ func (s *SignedCookie) Set(c echo.Context, value string) {
 	})
 }
 
+// Clear takes the cookie away from the browser.
+func (s *SignedCookie) Clear(c echo.Context) {
+	c.SetCookie(&http.Cookie{Name: s.name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode})
+}
+
 // Private
 
 func (s *SignedCookie) sign(text string) string {

@@ -108,9 +108,6 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 			duration.WithLabelValues(method(c.Request().Method), route, strconv.Itoa(status)).Observe(took.Seconds())
 
 			level := slog.LevelInfo
-			if route == "/up" || route == "/health" {
-				level = slog.LevelDebug
-			}
 			attributes := []slog.Attr{
 				slog.String("method", c.Request().Method),
 				slog.String("route", route),
@@ -124,6 +121,9 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 				if failure != nil {
 					attributes = append(attributes, slog.String("error", telemetry.Scrub(failure.Error())))
 				}
+			}
+			if route == "/up" || route == "/health" {
+				level = slog.LevelDebug // asked all the time, also while the answer is no
 			}
 			log.LogAttrs(c.Request().Context(), level, "Request", attributes...)
 			return nil

@@ -29,6 +29,8 @@ func Serve(ctx context.Context, address string, handler http.Handler, drain time
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 
+	log.Info("Serving", "address", "http://"+address)
+
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {

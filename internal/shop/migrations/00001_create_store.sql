@@ -77,6 +77,7 @@ CREATE TABLE cart_lines (
 CREATE TABLE orders (
     id             bigint GENERATED ALWAYS AS IDENTITY (START WITH 100001) PRIMARY KEY,
     token          text NOT NULL UNIQUE,
+    cart_id        uuid NOT NULL,        -- that it was; carts are deleted some day
     checkout_key   uuid NOT NULL UNIQUE, -- one key, one order, however often a form is sent
     state          text NOT NULL DEFAULT 'placed' CHECK (state IN ('placed', 'paid')),
     email          text NOT NULL,
@@ -111,5 +112,11 @@ CREATE TABLE order_lines (
 );
 CREATE INDEX order_lines_variant ON order_lines (variant_id);
 
+-- Authorizations that were given back. None of them may pay an order.
+CREATE TABLE voided_payments (
+    payment_id text PRIMARY KEY,
+    voided_at  timestamptz NOT NULL DEFAULT now()
+);
+
 -- +goose Down
-DROP TABLE order_lines, orders, cart_lines, carts, variants, products, pictures, categories;
+DROP TABLE voided_payments, order_lines, orders, cart_lines, carts, variants, products, pictures, categories;

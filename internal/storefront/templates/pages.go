@@ -15,14 +15,17 @@ type Layout struct {
 	Path        string          // of the page, for the navigation's current mark
 	Query       string          // what the search field shows
 	Categories  []shop.Category // of the navigation; may be empty when the database is away
-	CartUnits   int
-	Stylesheet  string // fingerprinted paths
+	CartUnits   int             // UnknownUnits shows no badge
+	Stylesheet  string          // fingerprinted paths
 	Script      string
 	Icon        string
 	Live        string // path of the page's event stream, empty for none
 	Development bool   // links to the mail that was sent
 	Notice      string // one sentence about what just happened, empty for none
 }
+
+// UnknownUnits is the number of units of a cart that could not be asked for.
+const UnknownUnits = -1
 
 // HomePage is the front page.
 type HomePage struct {
@@ -89,7 +92,7 @@ type ReviewPage struct {
 	Card        string // chosen card number
 	Problem     string // why the last try was refused, empty at first
 	CheckoutKey string // hidden field: one key, one order
-	CartVersion string // hidden field: the cart as reviewed
+	Reviewed    string // hidden field: shop.Review of what the page shows
 }
 
 // TestCard is a card of the sandbox gateway.

@@ -177,7 +177,7 @@ func TestForms_HaveTheFieldsThatHandlersRead(t *testing.T) {
 		{"product with one variant", "/cart/lines", "post", []string{"quantity", "variant_id"}},
 		{"cart", "/cart/lines/101", "post", []string{"quantity", "remove"}},
 		{"checkout", "/checkout", "post", []string{"city", "country", "email", "name", "note", "postal_code", "street"}},
-		{"review", "/orders", "post", []string{"card", "cart_version", "checkout_key"}},
+		{"review", "/orders", "post", []string{"card", "checkout_key", "reviewed"}},
 	}
 
 	for _, each := range want {
@@ -309,7 +309,7 @@ func newPages(words string) map[string]templ.Component {
 		}),
 		"review": Review(ReviewPage{
 			Layout: layout, Cart: cart, Contact: contact, Cards: []TestCard{{Number: words, Says: words}}, Problem: words,
-			CheckoutKey: words, CartVersion: words,
+			CheckoutKey: words, Reviewed: words,
 		}),
 		"order":     Order(OrderPage{Layout: layout, Order: order, Fresh: true}),
 		"mail list": MailList(MailListPage{Layout: layout, Mails: []Mail{mail}}),

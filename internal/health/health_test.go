@@ -1,0 +1,317 @@
+package health
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+)
+
+func TestUp_IsClosedUntilBootedAndProbed(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: works}, Check{Name: "redis", Disabled: true})
+
+	h.probeAll(t)
+	status, body, header := get(t, h.ServeUp)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, "booting\n", body)
+	require.NotEmpty(t, header.Get("Retry-After"))
+
+	h.Booted()
+	status, body, header = get(t, h.ServeUp)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "up\n", body)
+	require.Equal(t, "no-store", header.Get("Cache-Control"))
+}
+
+func TestUp_DoesNotOpenBeforeItIsKnownWhetherThisBuildFits(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: works})
+
+	h.Booted()
+
+	status, body, _ := get(t, h.ServeUp)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, "booting\n", body)
+}
+
+func TestUp_IsClosedWhileThisBuildDoesNotFit(t *testing.T) {
+	t.Parallel()
+	database := &outcome{err: NotReady(errors.New("run app migrate"))}
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: database.probe})
+	h.Booted()
+	h.probeAll(t)
+
+	status, body, _ := get(t, h.ServeUp)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, "run app migrate\n", body)
+
+	// Out of reach, the database says nothing new about its schema.
+	database.set(errors.New("refused"))
+	h.probeAll(t)
+	status, _, _ = get(t, h.ServeUp)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+
+	database.set(nil)
+	h.probeAll(t)
+	status, _, _ = get(t, h.ServeUp)
+	require.Equal(t, http.StatusOK, status)
+}
+
+func TestUp_StaysOpenWhileBackendsAreAway(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: fails}, Check{Name: "redis", Probe: fails})
+	h.Booted()
+	h.probeAll(t)
+
+	status, _, _ := get(t, h.ServeUp)
+
+	require.Equal(t, http.StatusOK, status)
+}
+
+func TestHealth_SumsUpItsChecks(t *testing.T) {
+	t.Parallel()
+	for _, expected := range []struct {
+		database, redis error
+		status          Status
+		code            int
+	}{
+		{nil, nil, OK, 200},
+		{nil, context.DeadlineExceeded, Degraded, 200},
+		{context.DeadlineExceeded, nil, Error, 503},
+		{context.DeadlineExceeded, context.DeadlineExceeded, Error, 503},
+	} {
+		h, _ := newHealth(t,
+			Check{Name: "database", Critical: true, Probe: (&outcome{err: expected.database}).probe},
+			Check{Name: "redis", Probe: (&outcome{err: expected.redis}).probe},
+			Check{Name: "queue", Critical: true, Disabled: true},
+		)
+		h.probeAll(t)
+
+		code, body, header := get(t, h.ServeHealth)
+
+		require.Equal(t, expected.code, code)
+		require.Equal(t, "application/json", header.Get("Content-Type"))
+		require.Equal(t, "no-store", header.Get("Cache-Control"))
+		require.Equal(t, code == 503, header.Get("Retry-After") != "")
+		var report Report
+		require.NoError(t, json.Unmarshal([]byte(body), &report))
+		require.Equal(t, expected.status, report.Status)
+		require.Equal(t, Result{Status: Disabled}, report.Checks["queue"])
+		if expected.redis != nil {
+			require.Equal(t, Degraded, report.Checks["redis"].Status)
+			require.Equal(t, "timeout", report.Checks["redis"].Reason)
+		}
+	}
+}
+
+func TestHealth_BeginsAsFailed(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: works})
+
+	require.Equal(t, Error, h.Check("database").Status)
+	require.Equal(t, "not probed yet", h.Check("database").Reason)
+}
+
+func TestHealth_DoesNotShowCredentials(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth(t, Check{Name: "redis", Probe: (&outcome{err: errors.New("cannot use redis://:hunter2@db")}).probe})
+	h.probeAll(t)
+
+	_, body, _ := get(t, h.ServeHealth)
+
+	require.Contains(t, body, "cannot use redis://***@db")
+	require.NotContains(t, body, "hunter2")
+}
+
+func TestHealth_SinceChangesOnlyWithTheStatus(t *testing.T) {
+	t.Parallel()
+	redis := &outcome{}
+	h, clock := newHealth(t, Check{Name: "redis", Probe: redis.probe})
+	since := func() time.Time {
+		clock.advance(time.Second)
+		h.probeAll(t)
+		return h.Check("redis").Since
+	}
+
+	up := since()
+	require.Equal(t, up, since())
+
+	redis.set(errors.New("refused"))
+	down := since()
+	require.Equal(t, 2*time.Second, down.Sub(up))
+	redis.set(context.DeadlineExceeded) // another reason, the same status
+	require.Equal(t, down, since())
+
+	redis.set(nil)
+	require.Equal(t, 2*time.Second, since().Sub(down))
+}
+
+func TestHealth_AProbeThatHangsCountsAsFailedAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	hanging, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	probes := 0
+	h, clock := newHealth(t, Check{Name: "database", Critical: true, Every: time.Millisecond, Probe: func(context.Context) error {
+		if probes++; probes > 1 {
+			once.Do(func() { close(hanging) })
+			<-release // heeds no context
+		}
+		return nil
+	}})
+	stop := running(t, h)
+	defer stop()
+	defer close(release)
+	<-hanging
+	require.Equal(t, OK, h.Check("database").Status)
+
+	clock.advance(staleAfter + time.Second)
+
+	code, body, _ := get(t, h.ServeHealth)
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, "no probe has ended since ")
+}
+
+func TestHealth_EndsAProbeThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Every: time.Millisecond, Timeout: 20 * time.Millisecond, Probe: func(ctx context.Context) error {
+		<-ctx.Done()
+		return fmt.Errorf("query: %w", ctx.Err())
+	}})
+	defer running(t, h)()
+
+	require.Eventually(t, func() bool { return h.Check("database").Reason == "timeout" }, 10*time.Second, time.Millisecond)
+}
+
+func TestRun_KeepsProbingEveryCheckAndEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	var probed [2]chan struct{}
+	var checks []Check
+	for i := range probed {
+		probed[i] = make(chan struct{})
+		checks = append(checks, Check{Name: fmt.Sprint(i), Every: time.Millisecond, Probe: func(ctx context.Context) error {
+			select {
+			case probed[i] <- struct{}{}:
+			case <-ctx.Done():
+			}
+			return nil
+		}})
+	}
+	h, _ := newHealth(t, append(checks, Check{Name: "off", Disabled: true, Probe: func(context.Context) error { panic("probed though disabled") }})...)
+	stop := running(t, h)
+
+	for range 3 {
+		for _, one := range probed {
+			<-one
+		}
+	}
+
+	stop()
+}
+
+func TestHealth_ExportsWhetherBackendsAreUp(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	h := New(registry, Check{Name: "database", Probe: works}, Check{Name: "redis", Probe: fails})
+	h.probeAll(t)
+
+	families, err := registry.Gather()
+
+	require.NoError(t, err)
+	values := map[string]float64{}
+	for _, metric := range families[0].GetMetric() {
+		values[metric.GetLabel()[0].GetValue()] = metric.GetGauge().GetValue()
+	}
+	require.Equal(t, "app_backend_up", families[0].GetName())
+	require.Equal(t, map[string]float64{"database": 1, "redis": 0}, values)
+}
+
+// Private
+
+func works(context.Context) error { return nil }
+func fails(context.Context) error { return errors.New("refused") }
+
+// outcome is what a probe finds out.
+type outcome struct {
+	mutex sync.Mutex
+	err   error
+}
+
+func (o *outcome) set(err error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.err = err
+}
+
+func (o *outcome) probe(context.Context) error {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.err
+}
+
+func newHealth(t *testing.T, checks ...Check) (*Health, *clock) {
+	t.Helper()
+	h := New(prometheus.NewRegistry(), checks...)
+	clock := &clock{at: time.Now().Truncate(time.Millisecond)}
+	h.now = clock.now
+	return h, clock
+}
+
+// probeAll probes every check once.
+func (h *Health) probeAll(t *testing.T) {
+	t.Helper()
+	for _, check := range h.checks {
+		if !check.Disabled {
+			h.probe(t.Context(), check)
+		}
+	}
+}
+
+// running runs the probes; stop ends them.
+func running(t *testing.T, h *Health) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	return func() {
+		cancel()
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "the probes do not end")
+		}
+	}
+}
+
+func get(t *testing.T, handler http.HandlerFunc) (status int, body string, header http.Header) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	handler(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
+	return recorder.Code, recorder.Body.String(), recorder.Header()
+}
+
+type clock struct {
+	mutex sync.Mutex
+	at    time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.at
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.at = c.at.Add(d)
+}

@@ -1,0 +1,4 @@
+package postgres
+
+// MigrationLock lets a test stand in for another process that migrates.
+const MigrationLock = migrationLock

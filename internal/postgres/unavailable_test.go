@@ -1,0 +1,140 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/postgres"
+	"slipway/internal/postgres/pgtest"
+)
+
+func TestUnavailable_IsADatabaseThatIsAwayOrTooBusy(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t)
+	db := openDatabase(t, server.URL())
+	require.NoError(t, db.Ping(t.Context()))
+	query := func() error {
+		_, err := db.Exec(bounded(t, 5*time.Second), `SELECT 1`)
+		return err
+	}
+
+	require.NoError(t, server.Freeze())
+	_, err := db.Exec(bounded(t, 200*time.Millisecond), `SELECT 1`)
+	requireUnavailable(t, err)
+	require.NoError(t, server.Thaw())
+
+	// Cut in the middle of a statement.
+	cut := make(chan error)
+	go func() {
+		_, err := db.Exec(context.Background(), `SELECT pg_sleep(60)`)
+		cut <- err
+	}()
+	require.Eventually(t, func() bool { return sleeping(t, db) }, patience, 10*time.Millisecond)
+	require.NoError(t, server.Kill())
+	requireUnavailable(t, <-cut)
+	requireUnavailable(t, query())
+
+	require.NoError(t, server.Restart(t.Context()))
+	require.Eventually(t, func() bool { return query() == nil }, patience, 10*time.Millisecond)
+	require.NoError(t, server.Restart(t.Context()))
+	if err := query(); err != nil {
+		requireUnavailable(t, err)
+	}
+	require.Eventually(t, func() bool { return query() == nil }, patience, 10*time.Millisecond)
+}
+
+func TestUnavailable_IsADatabaseThatTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	db := openDatabase(t, with(t, pgtest.URL(t, one), "default_transaction_read_only", "on"))
+
+	_, err := db.Exec(t.Context(), `INSERT INTO mugs VALUES ('blue', 100)`)
+
+	requireUnavailable(t, err)
+}
+
+func TestUnavailable_IsAPoolOrServerWithoutRoom(t *testing.T) {
+	t.Parallel()
+	address := pgtest.URL(t, one)
+	db := openWith(t, address, func(o *postgres.Options) { o.PoolSize = 1 })
+	held, err := db.Acquire(t.Context())
+	require.NoError(t, err)
+	_, err = db.Exec(bounded(t, 50*time.Millisecond), `SELECT 1`)
+	requireUnavailable(t, err)
+
+	role := fmt.Sprintf("crowd_%d", time.Now().UnixNano())
+	_, err = held.Exec(t.Context(), fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD 'crowd' CONNECTION LIMIT 0`, role))
+	require.NoError(t, err)
+	defer held.Release()
+	defer func() {
+		_, err := held.Exec(context.WithoutCancel(t.Context()), `DROP ROLE `+role)
+		require.NoError(t, err)
+	}()
+	crowded, err := url.Parse(address)
+	require.NoError(t, err)
+	crowded.User = url.UserPassword(role, "crowd")
+	_, err = pgx.Connect(t.Context(), crowded.String())
+	requireUnavailable(t, err)
+	require.ErrorContains(t, err, "53300")
+}
+
+func TestUnavailable_IsAStatementThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	db := openWith(t, pgtest.URL(t, one), func(o *postgres.Options) {
+		o.StatementTimeout = 50 * time.Millisecond
+		o.LockTimeout = 10 * time.Millisecond
+	})
+	_, err := db.Exec(t.Context(), `SELECT pg_sleep(60)`)
+	requireUnavailable(t, err)
+
+	tx, err := db.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(t.Context())
+	_, err = tx.Exec(t.Context(), `LOCK TABLE mugs`)
+	require.NoError(t, err)
+	_, err = db.Exec(t.Context(), `INSERT INTO mugs VALUES ('blue', 100)`)
+	requireUnavailable(t, err)
+}
+
+func TestUnavailable_IsNotAStatementThatIsWrong(t *testing.T) {
+	t.Parallel()
+	db := openDatabase(t, pgtest.URL(t, one))
+	execute(t, db, `INSERT INTO mugs VALUES ('blue', 100)`)
+
+	for _, wrong := range []string{
+		`INSERT INTO mugs VALUES ('blue', 100)`, // unique
+		`INSERT INTO mugs VALUES ('red', 0)`,    // check
+		`INSERT INTO mugs VALUES ('red', NULL)`, // not null
+		`SELEKT`, `SELECT * FROM boats`, `SELECT 1/0`, `SELECT $1::int`,
+	} {
+		_, err := db.Exec(t.Context(), wrong)
+
+		require.Error(t, err, wrong)
+		require.False(t, postgres.Unavailable(fmt.Errorf("place order: %w", err)), wrong)
+	}
+	for _, err := range []error{nil, pgx.ErrNoRows, errors.New("sold out"), context.Canceled} {
+		require.False(t, postgres.Unavailable(err))
+	}
+}
+
+// Private
+
+func requireUnavailable(t *testing.T, err error) {
+	t.Helper()
+	require.Error(t, err)
+	require.True(t, postgres.Unavailable(fmt.Errorf("place order: %w", err)), "%v", err)
+}
+
+func sleeping(t *testing.T, db *pgxpool.Pool) bool {
+	t.Helper()
+	var n int
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'`).Scan(&n))
+	return n == 1
+}
