@@ -143,20 +143,25 @@ func typeOf(name string) string {
 	return mime.TypeByExtension(path.Ext(name))
 }
 
-// acceptsGzip reads an Accept-Encoding field (RFC 9110, section 12.5.3).
+// acceptsGzip reads an Accept-Encoding field (RFC 9110, section 12.5.3): what
+// it says of gzip, or else of everything.
 func acceptsGzip(field string) bool {
-	for coding := range strings.SplitSeq(field, ",") {
+	accepts := false
+	for coding := range strings.SplitSeq(strings.ToLower(field), ",") {
 		name, weight, _ := strings.Cut(coding, ";")
-		name = strings.ToLower(strings.TrimSpace(name))
-		if name != "gzip" && name != "*" {
-			continue
+		switch strings.TrimSpace(name) {
+		case "gzip":
+			return positive(weight)
+		case "*":
+			accepts = positive(weight)
 		}
-		_, quality, given := strings.Cut(strings.ReplaceAll(weight, " ", ""), "q=")
-		if !given {
-			return true
-		}
-		value, err := strconv.ParseFloat(quality, 64)
-		return err == nil && value > 0
 	}
-	return false
+	return accepts
+}
+
+// positive reads a weight such as "q=0.5"; none means 1.
+func positive(weight string) bool {
+	_, quality, given := strings.Cut(strings.ReplaceAll(weight, " ", ""), "q=")
+	value, err := strconv.ParseFloat(quality, 64)
+	return !given || err == nil && value > 0
 }

@@ -18,13 +18,12 @@ func (a *Assets) Export(directory string) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fmt.Errorf("export assets: %w", err)
 		}
-		if err := os.WriteFile(path, asset.content, 0o644); err != nil {
-			return fmt.Errorf("export assets: %w", err)
+		if asset.gzipped != nil {
+			if err := writeOnce(path+".gz", asset.gzipped); err != nil {
+				return fmt.Errorf("export assets: %w", err)
+			}
 		}
-		if asset.gzipped == nil {
-			continue
-		}
-		if err := os.WriteFile(path+".gz", asset.gzipped, 0o644); err != nil {
+		if err := writeOnce(path, asset.content); err != nil {
 			return fmt.Errorf("export assets: %w", err)
 		}
 	}
@@ -44,6 +43,23 @@ func (a *Assets) Bridge(directory string) error {
 
 // Private
 
+// writeOnce makes a file that is whole from the moment it is there: another
+// process may serve it in that moment, to browsers that keep it for ever.
+func writeOnce(path string, content []byte) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".asset-*")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err := errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return os.Rename(file.Name(), path)
+}
+
 // exported is the name of an asset of any build.
 var exported = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*-([0-9a-f]{16})\.[a-z0-9]+$`)
 
@@ -51,7 +67,7 @@ var exported = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*-([0-9a-f]{16})\.
 func (a *Assets) other(address string) (file, bool) {
 	name := strings.TrimPrefix(address, Prefix)
 	found := exported.FindStringSubmatch(name)
-	if a.others == nil || found == nil {
+	if a.others == nil || found == nil || typeOf(name) == "" {
 		return file{}, false
 	}
 	content, err := a.readOther(name)

@@ -275,7 +275,8 @@ func newPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work fu
 	t.Cleanup(func() {
 		w.stop()
 		select {
-		case <-w.ended:
+		case err := <-w.ended:
+			t.Logf("the worker ended: %v", err)
 		case <-time.After(100 * time.Millisecond): // the test has seen the end
 		}
 	})

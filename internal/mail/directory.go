@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"mime"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,7 +69,8 @@ type Kept struct {
 // ErrNotKept tells that there is no mail of that name.
 var ErrNotKept = errors.New("no such mail")
 
-// List reads the newest mails, newest first and at most limit.
+// List reads the newest mails, newest first and at most limit. It passes over
+// what is no mail.
 func (d *Directory) List(limit int) ([]Kept, error) {
 	entries, err := os.ReadDir(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,15 +96,14 @@ func (d *Directory) List(limit int) ([]Kept, error) {
 	slices.SortFunc(files, func(a, b dated) int { return b.at.Compare(a.at) })
 
 	var kept []Kept
-	for _, file := range files[:min(limit, len(files))] {
-		mail, err := d.Read(file.name)
-		if errors.Is(err, ErrNotKept) {
-			continue
+	for _, file := range files {
+		if len(kept) == limit {
+			break
 		}
-		if err != nil {
-			return nil, err
+		// What is no mail, or was deleted meanwhile, is passed over.
+		if mail, err := d.Read(file.name); err == nil {
+			kept = append(kept, mail)
 		}
-		kept = append(kept, mail)
 	}
 	return kept, nil
 }
@@ -125,10 +126,17 @@ func (d *Directory) Read(name string) (Kept, error) {
 		return Kept{}, fmt.Errorf("read mail %s: %w", name, err)
 	}
 
+	if len(message.GetFrom()) == 0 {
+		return Kept{}, ErrNotKept // some other file
+	}
+
 	kept := Kept{Name: name, SentAt: info.ModTime()}
 	kept.From = strings.Join(message.GetFromString(), ", ")
 	kept.To = strings.Join(message.GetToString(), ", ")
-	kept.Subject = strings.Join(message.GetGenHeader(gomail.HeaderSubject), " ")
+	subject := strings.Join(message.GetGenHeader(gomail.HeaderSubject), " ")
+	if kept.Subject, err = new(mime.WordDecoder).DecodeHeader(subject); err != nil {
+		return Kept{}, fmt.Errorf("read subject of mail %s: %w", name, err)
+	}
 	for _, part := range message.GetParts() {
 		content, err := part.GetContent()
 		if err != nil {

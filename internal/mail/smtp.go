@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,8 +20,8 @@ const smtpTimeout = 20 * time.Second
 // SMTP sends mail through a server.
 type SMTP struct {
 	host    string
-	tls     bool // from the start
 	options []gomail.Option
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	from    string
 }
 
@@ -32,14 +33,18 @@ func NewSMTP(address, from string) (*SMTP, error) {
 	if err != nil {
 		return nil, errors.New("read address of the mail server: it must look like smtp://user:password@host:587")
 	}
-	s := &SMTP{host: server.Hostname(), tls: server.Scheme == "smtps", from: from}
+	s := &SMTP{host: server.Hostname(), dial: new(net.Dialer).DialContext, from: from}
 	s.options = []gomail.Option{gomail.WithTimeout(smtpTimeout), gomail.WithTLSPolicy(gomail.TLSOpportunistic), gomail.WithPort(587)}
-	if password, has := server.User.Password(); has {
-		s.options = append(s.options, gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
-			gomail.WithUsername(server.User.Username()), gomail.WithPassword(password))
+	password, authenticates := server.User.Password()
+	if authenticates {
+		s.options = append(s.options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(server.User.Username()), gomail.WithPassword(password))
 	}
-	if s.tls {
-		s.options = append(s.options, gomail.WithSSL(), gomail.WithPort(465))
+	switch {
+	case server.Scheme == "smtps":
+		s.dial = new(tls.Dialer).DialContext
+		s.options = append(s.options, gomail.WithPort(465))
+	case authenticates:
+		s.options = append(s.options, gomail.WithTLSPolicy(gomail.TLSMandatory))
 	}
 	if port, err := strconv.Atoi(server.Port()); err == nil {
 		s.options = append(s.options, gomail.WithPort(port))
@@ -50,8 +55,7 @@ func NewSMTP(address, from string) (*SMTP, error) {
 	return s, nil
 }
 
-// Send hands the mail to the server. It returns when ctx ends, whatever the
-// server does.
+// Send hands the mail to the server.
 func (s *SMTP) Send(ctx context.Context, message Message) error {
 	composed, err := compose(s.from, message)
 	if err != nil {
@@ -59,30 +63,28 @@ func (s *SMTP) Send(ctx context.Context, message Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, smtpTimeout)
 	defer cancel()
-	client, err := gomail.NewClient(s.host, append([]gomail.Option{gomail.WithDialContextFunc(s.dialUntilDone(ctx))}, s.options...)...)
+	client, err := gomail.NewClient(s.host, append(slices.Clip(s.options), gomail.WithDialContextFunc(s.dialUntilEndOf(ctx)))...)
 	if err != nil {
 		return fmt.Errorf("prepare mail server: %w", err)
 	}
-	if err := client.DialAndSendWithContext(ctx, composed); err != nil {
+	connection, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return fmt.Errorf("reach mail server: %w", errors.Join(err, ctx.Err()))
+	}
+	if err := client.SendWithSMTPClient(connection, composed); err != nil {
 		return fmt.Errorf("send mail: %w", errors.Join(err, ctx.Err()))
 	}
+	_ = connection.Quit() // the server has the mail, whatever it says to a goodbye
 	return nil
 }
 
 // Private
 
-// dialUntilDone connects, and closes the connection when ctx ends: the library
-// heeds its context only while it connects, and a worker that is to stop
-// cannot wait for a server that has fallen silent.
-func (s *SMTP) dialUntilDone(ctx context.Context) gomail.DialContextFunc {
+// dialUntilEndOf connects, and closes the connection when ctx ends: the library
+// heeds no context while it talks, and leaves open what it cannot use.
+func (s *SMTP) dialUntilEndOf(ctx context.Context) func(context.Context, string, string) (net.Conn, error) {
 	return func(dialing context.Context, network, address string) (net.Conn, error) {
-		var dialer interface {
-			DialContext(ctx context.Context, network, address string) (net.Conn, error)
-		} = &net.Dialer{}
-		if s.tls {
-			dialer = &tls.Dialer{Config: &tls.Config{ServerName: s.host, MinVersion: tls.VersionTLS12}}
-		}
-		connection, err := dialer.DialContext(dialing, network, address)
+		connection, err := s.dial(dialing, network, address)
 		if err != nil {
 			return nil, err
 		}

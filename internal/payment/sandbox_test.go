@@ -1,0 +1,66 @@
+package payment
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSandbox_DoesAsTheCardSays(t *testing.T) {
+	t.Parallel()
+	gateway := NewSandbox(10 * time.Millisecond)
+	outcomes := map[string]error{"Payment succeeds": nil, "Card is declined": ErrDeclined, "Gateway does not answer": ErrUnconfirmed}
+
+	for _, card := range TestCards {
+		authorization, err := gateway.Authorize(t.Context(), Request{Key: "order-1", Cents: 100, Currency: "EUR", Card: card.Number})
+
+		require.Contains(t, outcomes, card.Says)
+		require.ErrorIs(t, err, outcomes[card.Says])
+		require.Equal(t, err == nil, authorization.ID != "")
+	}
+	require.Equal(t, "Payment succeeds", TestCards[0].Says)
+}
+
+func TestSandbox_RefusesWhatIsNoCard(t *testing.T) {
+	t.Parallel()
+
+	for _, card := range []string{"", "4242", "4242 4242 4242 4243", "4242-4242-4242-4242", "card"} {
+		_, err := NewSandbox(time.Second).Authorize(t.Context(), Request{Key: "order-1", Card: card})
+
+		require.ErrorIs(t, err, ErrCard, card)
+	}
+}
+
+func TestSandbox_TheSameKeyAuthorizesOnce(t *testing.T) {
+	t.Parallel()
+	gateway := NewSandbox(time.Second)
+	authorize := func(key, card string) string {
+		authorization, err := gateway.Authorize(t.Context(), Request{Key: key, Card: card})
+		require.NoError(t, err)
+		return authorization.ID
+	}
+
+	first := authorize("order-1", "4242424242424242")
+
+	require.Equal(t, first, authorize("order-1", "4242 4242 4242 4242"))
+	require.NotEqual(t, first, authorize("order-2", "4242424242424242"))
+	for range 2 {
+		require.NoError(t, gateway.Capture(t.Context(), first))
+		require.NoError(t, gateway.Void(t.Context(), first))
+	}
+	require.Error(t, gateway.Capture(t.Context(), "stripe_1"))
+	require.Error(t, gateway.Void(t.Context(), ""))
+}
+
+func TestSandbox_TheSilentCardHeedsTheContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+
+	_, err := NewSandbox(time.Hour).Authorize(ctx, Request{Card: "4000000000000341"})
+
+	require.ErrorIs(t, err, ErrUnconfirmed)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
