@@ -472,7 +472,12 @@ func TestWeb_SIGTERMFinishesRequestsAndEndsStreamsAtOnce(t *testing.T) {
 
 func metricsOf(t *testing.T, p *appProcess) string {
 	t.Helper()
-	response, err := http.Get(p.ops + "/metrics")
+	return metricsAt(t, p.ops)
+}
+
+func metricsAt(t *testing.T, ops string) string {
+	t.Helper()
+	response, err := http.Get(ops + "/metrics")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
