@@ -15,9 +15,6 @@ import (
 // layout is what a page needs around its own content. Watched are the products
 // whose stock the page shows.
 func (s *Storefront) layout(c echo.Context, title, description string, watched ...int64) (templates.Layout, error) {
-	// Asked first: what happens while the page is made comes with its stream.
-	since := s.hub.Last()
-
 	ctx := c.Request().Context()
 	categories, err := s.shop.Categories(ctx)
 	if err != nil {
@@ -31,8 +28,24 @@ func (s *Storefront) layout(c echo.Context, title, description string, watched .
 	layout.Description = description
 	layout.Categories = categories
 	layout.CartUnits = units
-	layout.Live = liveAddress(since, watched)
+	layout.Live = liveAddress(lastEvent(c), watched)
 	return layout, nil
+}
+
+// rememberLastEvent asks for the newest event before a page reads anything:
+// what happens while the page is made comes with its stream.
+func (s *Storefront) rememberLastEvent(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Set(lastEventKey, s.hub.Last())
+		return next(c)
+	}
+}
+
+const lastEventKey = "last event"
+
+func lastEvent(c echo.Context) int64 {
+	number, _ := c.Get(lastEventKey).(int64)
+	return number
 }
 
 // bareLayout is a layout that needs no backend, and so does not know the cart.

@@ -14,25 +14,25 @@ func (s *Storefront) Routes(e *echo.Echo) {
 
 	// A page has to be quick. Given to each route and not to a group, which would
 	// answer for every other address too.
-	page := web.Deadline(s.pageTimeout)
-	e.GET("/", s.showHome, page)
-	e.GET("/categories/:slug", s.showCategory, page)
-	e.GET("/products/:slug", s.showProduct, page)
-	e.GET("/search", s.search, page)
-	e.GET("/pictures/:file", s.showPicture, page)
+	page := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.rememberLastEvent}
+	e.GET("/", s.showHome, page...)
+	e.GET("/categories/:slug", s.showCategory, page...)
+	e.GET("/products/:slug", s.showProduct, page...)
+	e.GET("/search", s.search, page...)
+	e.GET("/pictures/:file", s.showPicture, page...)
 
-	e.GET("/cart", s.showCart, page)
-	e.POST("/cart/lines", s.addToCart, page)
-	e.POST("/cart/lines/:variant", s.changeCartLine, page)
+	e.GET("/cart", s.showCart, page...)
+	e.POST("/cart/lines", s.addToCart, page...)
+	e.POST("/cart/lines/:variant", s.changeCartLine, page...)
 
-	e.GET("/checkout", s.showCheckout, page)
-	e.POST("/checkout", s.saveContact, page)
-	e.GET("/checkout/review", s.showReview, page)
-	e.POST("/orders", s.createOrder, page)
-	e.GET("/orders/:token", s.showOrder, page)
+	e.GET("/checkout", s.showCheckout, page...)
+	e.POST("/checkout", s.saveContact, page...)
+	e.GET("/checkout/review", s.showReview, page...)
+	e.POST("/orders", s.createOrder, page...)
+	e.GET("/orders/:token", s.showOrder, page...)
 
 	if s.development {
-		e.GET("/dev/mail", s.listMail, page)
-		e.GET("/dev/mail/:id", s.showMail, page)
+		e.GET("/dev/mail", s.listMail, page...)
+		e.GET("/dev/mail/:id", s.showMail, page...)
 	}
 }

@@ -2,7 +2,7 @@
 // event stream, and each replaces the element with its id. The page is complete
 // without this script.
 (() => {
-  const source = document.body.dataset.live;
+  let source = document.body.dataset.live;
   if (!source || !window.EventSource) return;
 
   let stream = null;
@@ -31,6 +31,8 @@
     if (!response.ok) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     page.querySelectorAll("[data-live-fragment]").forEach(swap);
+    source = page.body.dataset.live || source;
+    seen = null;
   };
 
   const open = () => {
