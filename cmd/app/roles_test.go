@@ -490,7 +490,7 @@ func TestWeb_MetricsAreNotPublic(t *testing.T) {
 	web := deploy(t).start("web")
 
 	require.Equal(t, http.StatusNotFound, status(web.url+"/metrics"))
-	require.Equal(t, http.StatusOK, status(web.url+"/up"))
+	web.eventually(func() bool { return status(web.url+"/up") == http.StatusOK }, "is up")
 	web.eventually(func() bool { return status(web.url+"/health") == http.StatusOK }, "is healthy")
 	require.Contains(t, metricsOf(t, web), "app_build_info")
 	require.Contains(t, metricsOf(t, web), "go_goroutines")
@@ -535,9 +535,12 @@ func TestRoles_StayDownUntilTheSchemaIsThere(t *testing.T) {
 	t.Parallel()
 	d := deployOn(t, pgtest.Empty(t))
 	web := d.start("web")
-	web.eventually(func() bool { return status(web.url+"/up") == http.StatusServiceUnavailable }, "stays down")
-	_, body := newShopper(t, web.url).get("/up")
-	require.Contains(t, body, "run app migrate")
+	visitor := newShopper(t, web.url)
+	web.eventually(func() bool {
+		code, body := visitor.get("/up")
+		require.Equal(t, http.StatusServiceUnavailable, code)
+		return strings.Contains(body, "run app migrate")
+	}, "says what is missing")
 
 	d.command("migrate")
 	d.command("seed")
