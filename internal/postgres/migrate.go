@@ -110,13 +110,9 @@ type Migration struct {
 
 // Status lists all migrations, applied or not.
 func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
-	existing, err := m.river.ExistingVersions(ctx)
+	applied, err := m.riverVersions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read River's migrations: %w", err)
-	}
-	applied := map[int]bool{}
-	for _, version := range existing {
-		applied[version.Version] = true
 	}
 
 	var all []Migration
@@ -134,6 +130,28 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 }
 
 // Private
+
+// riverVersions are River's migrations that the database has. River's own list
+// is an error where a newer build has been here, and after a rollback one has.
+func (m *Migrator) riverVersions(ctx context.Context) (map[int]bool, error) {
+	var migrated bool
+	if err := m.pool.QueryRow(ctx, `SELECT to_regclass('river_migration') IS NOT NULL`).Scan(&migrated); err != nil || !migrated {
+		return nil, err
+	}
+	rows, err := m.pool.Query(ctx, `SELECT version FROM river_migration`)
+	if err != nil {
+		return nil, err
+	}
+	versions, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return nil, err
+	}
+	applied := map[int]bool{}
+	for _, version := range versions {
+		applied[version] = true
+	}
+	return applied, nil
+}
 
 // lock takes the advisory lock. It asks again and again instead of waiting
 // inside PostgreSQL, because a waiting statement would hold up CREATE INDEX

@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/postgres"
@@ -152,6 +153,27 @@ func TestStatus_ListsWhatIsAppliedAndWhatIsNot(t *testing.T) {
 		require.True(t, migration.Applied, migration.Name)
 	}
 	require.Contains(t, after[0].Name, "river 001")
+}
+
+func TestStatus_WorksWhereANewerBuildHasBeen(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Empty(t)
+	migrate(t, address, two)
+	connection, err := pgx.Connect(t.Context(), address)
+	require.NoError(t, err)
+	defer connection.Close(t.Context())
+	_, err = connection.Exec(t.Context(), `INSERT INTO river_migration (line, version) VALUES ('main', 99)`)
+	require.NoError(t, err)
+	_, err = connection.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`)
+	require.NoError(t, err)
+
+	all, err := newMigrator(t, address, one).Status(t.Context())
+
+	require.NoError(t, err)
+	for _, migration := range all {
+		require.True(t, migration.Applied, migration.Name)
+	}
+	migrate(t, address, one)
 }
 
 func TestSchemaCheck_KnowsOldFromNew(t *testing.T) {
