@@ -67,7 +67,7 @@ func (p *process) databaseCheck() (health.Check, error) {
 	if err != nil {
 		return health.Check{}, err
 	}
-	return health.Check{Name: "database", Critical: true, Probe: func(ctx context.Context) error {
+	return health.Check{Name: "database", Critical: true, Gate: true, Probe: func(ctx context.Context) error {
 		err := probe.Check(ctx)
 		if errors.Is(err, postgres.ErrSchemaOld) {
 			return health.NotReady(err)

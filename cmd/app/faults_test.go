@@ -38,7 +38,7 @@ func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
 	web, workerPG, workerRedis := d.start("web"), d.start("worker-pg"), d.start("worker-redis")
 	for _, p := range []*appProcess{web, workerPG, workerRedis} {
 		p.eventually(func() bool { return p.health().Status == "error" }, "tells that it cannot work")
-		require.Equal(t, http.StatusOK, status(p.ops+"/up"), p.name)
+		p.eventually(func() bool { return status(p.ops+"/up") == http.StatusOK }, "is up and waits")
 	}
 	require.NoError(t, postgres.Restart(t.Context()))
 	require.NoError(t, d.redis.Restart(t.Context()))

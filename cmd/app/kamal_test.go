@@ -317,7 +317,7 @@ func TestKamalPreConnect_NamesEveryEmptySecretBeforeAChange(t *testing.T) {
 
 	for command, needed := range map[string][]string{
 		"setup": all, "deploy": all, "redeploy": all, "rollback": all,
-		"accessory reboot": registry, "accessory boot": registry, "accessory upgrade": registry,
+		"accessory": registry, "accessory reboot": registry, "accessory boot": registry, "accessory upgrade": registry,
 		"accessory logs": nil, "accessory details": nil, "accessory exec": nil,
 		"app logs": nil, "app exec": nil, "app details": nil, "app maintenance": nil, "app live": nil, "app stop": nil, "app containers": nil,
 		"details": nil, "audit": nil, "proxy logs": nil, "lock release": nil, "server exec": nil, "prune all": nil, "": nil,

@@ -121,7 +121,7 @@ func (p *drainingProxy) swap(ctx context.Context, next *target, suits func(old *
 		p.mutex.Unlock()
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no suitable moment, under way: %v", old.atWork())
+			return nil, fmt.Errorf("no suitable moment, under way: %v", old.atWork(time.Hour))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -145,14 +145,14 @@ func (t *target) drain(limit time.Duration) (took time.Duration, cut bool) {
 	return time.Since(started), cut
 }
 
-// atWork counts the requests that the process certainly works on, by method
-// and path.
-func (t *target) atWork() map[string]int {
+// atWork counts the requests that the process certainly works on, and for less
+// than a time, by method and path.
+func (t *target) atWork(less time.Duration) map[string]int {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	counts := map[string]int{}
 	for r, since := range t.underWay {
-		if time.Since(since) > settled {
+		if age := time.Since(since); age > settled && age < less {
 			counts[r.Method+" "+r.URL.Path]++
 		}
 	}

@@ -60,7 +60,7 @@ func TestSwap_DropsNoRequest(t *testing.T) {
 		running = d.release(version)
 		all = append(all, running)
 		running.serve(proxy, load.busy)
-		atWork, drained := old.target.atWork(), "by itself"
+		atWork, drained := old.target.atWork(time.Hour), "by itself"
 
 		if i < 2 {
 			sell() // while the open pages still listen to the old web
@@ -114,6 +114,11 @@ func TestSwap_AVersionThatNeverComesUpChangesNothing(t *testing.T) {
 	running.startWorkers()
 	load := startLoad(t, proxy.url, mug)
 	broken := d.release("v2", "DATABASE_URL="+pgtest.Empty(t))
+	// A first probe that takes too long leaves /up open until the next.
+	broken.web.eventually(func() bool {
+		_, answer := broken.target.up(t.Context())
+		return strings.Contains(answer, "run app migrate")
+	}, "has seen the empty database")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
@@ -316,11 +321,11 @@ func (l *load) leave() {
 	l.transport.CloseIdleConnections()
 }
 
-// busy tells that every kind of slow request is under way, so that a swap has
-// something to lose.
+// busy tells that every kind of slow request is under way, and a silent payment
+// of two seconds not even half done, so that a swap has something to lose.
 func (l *load) busy(old *target) bool {
-	atWork := old.atWork()
-	return atWork["POST /orders"] > 0 && atWork["POST /cart/lines"] > 0 && atWork["GET /live"] == openPages
+	atWork := old.atWork(time.Hour)
+	return old.atWork(time.Second)["POST /orders"] > 0 && atWork["POST /cart/lines"] > 0 && atWork["GET /live"] == openPages
 }
 
 // pagesShow waits until every open page shows the stock of a scarce variant.

@@ -35,6 +35,7 @@ const staleAfter = 5 * time.Second
 type Check struct {
 	Name     string
 	Critical bool          // whether the process cannot serve without it
+	Gate     bool          // whether /up waits for its first answer, for 5 s at most
 	Disabled bool          // switched off by configuration: never probed
 	Every    time.Duration // between two probes; 1 s when zero
 	Timeout  time.Duration // of one probe; 500 ms when zero
@@ -60,7 +61,7 @@ type Health struct {
 	now    func() time.Time
 
 	mutex    sync.Mutex
-	booted   bool
+	bootedAt time.Time
 	results  map[string]result
 	notReady map[string]string // by check: why /up is 503
 }
@@ -85,12 +86,17 @@ func New(registry prometheus.Registerer, checks ...Check) *Health {
 	return h
 }
 
-// Booted opens /up, as soon as every check has been probed once: the process
-// is able to serve.
+// gatePatience is how long /up waits for the first answer of a gate. A backend
+// that is away for longer says nothing about this build, and a role that waits
+// for it is up.
+const gatePatience = 5 * time.Second
+
+// Booted opens /up, as soon as every gate has answered: the process is able to
+// serve.
 func (h *Health) Booted() {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	h.booted = true
+	h.bootedAt = h.now()
 }
 
 // Run probes until ctx ends.
@@ -139,11 +145,11 @@ func (h *Health) Report() Report {
 func (h *Health) Ready() (bool, string) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if !h.booted {
+	if h.bootedAt.IsZero() {
 		return false, "booting"
 	}
 	for _, check := range h.checks {
-		if !check.Disabled && !h.results[check.Name].probed {
+		if check.Gate && !h.results[check.Name].answered && h.now().Sub(h.bootedAt) < gatePatience {
 			return false, "booting" // this build may yet turn out not to fit
 		}
 		if reason, is := h.notReady[check.Name]; is {
@@ -162,11 +168,11 @@ func (n *notReady) Unwrap() error { return n.err }
 
 // result is what one probe found out.
 type result struct {
-	probed  bool
-	err     error
-	latency time.Duration
-	since   time.Time // when err began or ended
-	at      time.Time
+	answered bool // by the backend, at any time: that all is well or that this build does not fit
+	err      error
+	latency  time.Duration
+	since    time.Time // when err began or ended
+	at       time.Time
 }
 
 func (h *Health) show(check Check) Result {
@@ -228,19 +234,21 @@ func (h *Health) probe(ctx context.Context, check Check) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	last := h.results[check.Name]
-	fresh := result{probed: true, err: err, latency: ended.Sub(started), since: last.since, at: ended}
+	fresh := result{answered: last.answered, err: err, latency: ended.Sub(started), since: last.since, at: ended}
 	if (err == nil) != (last.err == nil) {
 		fresh.since = ended
 	}
-	h.results[check.Name] = fresh
 
 	// An unreachable backend says nothing about readiness; only an answer does.
 	var unfit *notReady
 	switch {
 	case errors.As(err, &unfit):
 		h.notReady[check.Name] = unfit.Error()
+		fresh.answered = true
 	case err == nil:
 		delete(h.notReady, check.Name)
+		fresh.answered = true
 	}
+	h.results[check.Name] = fresh
 	h.up.WithLabelValues(check.Name).Set(map[bool]float64{true: 1}[err == nil])
 }

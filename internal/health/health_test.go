@@ -34,13 +34,34 @@ func TestUp_IsClosedUntilBootedAndProbed(t *testing.T) {
 
 func TestUp_DoesNotOpenBeforeItIsKnownWhetherThisBuildFits(t *testing.T) {
 	t.Parallel()
-	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: works})
-
+	database := &outcome{err: context.DeadlineExceeded}
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: database.probe})
 	h.Booted()
 
-	status, body, _ := get(t, h.ServeUp)
-	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Equal(t, "booting\n", body)
+	// Neither before the first probe nor while the database has not answered one.
+	for range 2 {
+		status, body, _ := get(t, h.ServeUp)
+		require.Equal(t, http.StatusServiceUnavailable, status)
+		require.Equal(t, "booting\n", body)
+		h.probeAll(t)
+	}
+	database.set(NotReady(errors.New("run app migrate")))
+	h.probeAll(t)
+	_, body, _ := get(t, h.ServeUp)
+	require.Equal(t, "run app migrate\n", body)
+}
+
+func TestUp_WaitsForItsGatesOnlySoLong(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: fails})
+	h.Booted()
+	h.probeAll(t)
+
+	booted := time.Now()
+	h.now = func() time.Time { return booted.Add(gatePatience + time.Second) }
+
+	status, _, _ := get(t, h.ServeUp)
+	require.Equal(t, http.StatusOK, status)
 }
 
 func TestUp_IsClosedWhileThisBuildDoesNotFit(t *testing.T) {

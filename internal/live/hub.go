@@ -3,6 +3,7 @@ package live
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -73,6 +74,7 @@ type stream struct {
 	topics []string
 	events chan event
 	gone   chan struct{} // closed when the stream is to end
+	lost   atomic.Bool   // an event, because the stream could not keep up
 	once   sync.Once
 }
 
@@ -82,6 +84,7 @@ func (s *stream) take(e event) {
 	select {
 	case s.events <- e:
 	default:
+		s.lost.Store(true)
 		s.end()
 	}
 }
@@ -128,7 +131,7 @@ func (h *Hub) leave(s *stream) {
 func (h *Hub) seenBy(s *stream) int64 {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if len(s.events) > 0 {
+	if len(s.events) > 0 || s.lost.Load() {
 		return 0
 	}
 	return h.last

@@ -68,9 +68,11 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 			out.mark(h.seenBy(s))
 		case <-life.C:
 			// Planned: the browser comes back at once and misses next to nothing.
+			out.mark(h.seenBy(s))
 			out.retry(20 + rand.IntN(80))
 			return
 		case <-s.gone:
+			out.mark(h.seenBy(s))
 			out.retry(100 + rand.IntN(900))
 			return
 		case <-r.Context().Done():
