@@ -5,11 +5,10 @@
 #   docker run --rm slipway app version
 
 ARG GO_VERSION=1.26
-ARG DEBIAN_VERSION=trixie
 
 # The build runs on the builder's own platform and compiles for the target's,
 # so that no build is emulated.
-FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-${DEBIAN_VERSION} AS build
+FROM --platform=$BUILDPLATFORM golang:${GO_VERSION} AS build
 WORKDIR /src
 
 # Modules change seldom: they are downloaded apart from everything else.

@@ -64,8 +64,8 @@ func newHarbour(t *testing.T) *harbour {
 	h := &harbour{t: t, network: "slipway-test-" + strings.ToLower(rand.Text()[:8])}
 	docker(t, "network", "create", h.network)
 	t.Cleanup(func() { docker(t, "network", "rm", h.network) })
-	h.run("postgres", "-e", "POSTGRES_PASSWORD=secret", "-e", "POSTGRES_USER=shop", "-e", "POSTGRES_DB=shop", "-p", "127.0.0.1::5432", "postgres:17-trixie")
-	h.run("redis", "redis:8-trixie", "redis-server", "--appendonly", "yes")
+	h.run("postgres", "-e", "POSTGRES_PASSWORD=secret", "-e", "POSTGRES_USER=shop", "-e", "POSTGRES_DB=shop", "-p", "127.0.0.1::5432", "postgres:17")
+	h.run("redis", "redis:8", "redis-server", "--appendonly", "yes")
 	h.eventually("postgres answers", func() bool {
 		_, err := dockerTry("exec", h.name("postgres"), "pg_isready", "--host=127.0.0.1", "--username=shop", "--dbname=shop")
 		return err == nil
