@@ -10,14 +10,16 @@ import (
 	"slipway/internal/config"
 	"slipway/internal/failopen"
 	"slipway/internal/health"
+	"slipway/internal/jobs"
 	"slipway/internal/mail"
 	"slipway/internal/postgres"
-	"slipway/internal/shop"
+	"slipway/internal/throttle"
 )
 
-// openDatabase prepares the pool of a role. It does not connect.
-func (p *process) openDatabase(ctx context.Context, role config.Role, statementTimeout time.Duration) (*pgxpool.Pool, error) {
-	return postgres.Open(ctx, postgres.Options{
+// openDatabase prepares the pool of a role. It does not connect. Guard is nil
+// for a worker: a job may wait, a page may not.
+func (p *process) openDatabase(ctx context.Context, role config.Role, statementTimeout time.Duration, guard *postgres.Guard) (*pgxpool.Pool, error) {
+	db, err := postgres.Open(ctx, postgres.Options{
 		URL:              p.config.DatabaseURL,
 		Name:             "app " + string(role),
 		PoolSize:         p.config.DatabasePoolSize,
@@ -25,7 +27,13 @@ func (p *process) openDatabase(ctx context.Context, role config.Role, statementT
 		StatementTimeout: statementTimeout,
 		LockTimeout:      p.config.DatabaseLockTimeout,
 		PingTimeout:      p.config.DatabasePingTimeout,
+		Guard:            guard,
 	})
+	if err != nil {
+		return nil, err
+	}
+	p.registry.MustRegister(postgres.Metrics(db, guard))
+	return db, nil
 }
 
 // redisGuards are the guards of both uses of Redis. They are one and the same
@@ -36,10 +44,18 @@ type redisGuards struct {
 }
 
 func (p *process) guardRedis() redisGuards {
-	guards := redisGuards{shared: failopen.NewGuard(p.config.RedisURL, p.config.RedisTimeout, p.reporter)}
+	options := failopen.Options{
+		URL: p.config.RedisURL, Name: "shared",
+		Timeout: p.config.RedisTimeout, DialTimeout: p.config.RedisDialTimeout, PoolTimeout: p.config.RedisPoolTimeout,
+		PoolSize: p.config.RedisPoolSize, MinIdle: p.config.RedisMinIdle, MaxInFlight: p.config.RedisMaxInFlight,
+		Failures: p.config.RedisFailures, ProbeInterval: p.config.RedisProbeInterval,
+		Metrics: failopen.NewMetrics(p.registry),
+	}
+	guards := redisGuards{shared: failopen.NewGuard(options, p.reporter)}
 	guards.queue = guards.shared
 	if p.config.QueueRedisURL != p.config.RedisURL {
-		guards.queue = failopen.NewGuard(p.config.QueueRedisURL, p.config.RedisTimeout, p.reporter)
+		options.URL, options.Name = p.config.QueueRedisURL, "queue"
+		guards.queue = failopen.NewGuard(options, p.reporter)
 	}
 	return guards
 }
@@ -56,34 +72,43 @@ func (g redisGuards) run(ctx context.Context) error {
 
 // The checks of /health. To add one, write it here and name it in its roles.
 
-// databaseCheck is failed when the database does not answer, and keeps /up
-// closed when its schema is too old.
-func (p *process) databaseCheck() (health.Check, error) {
-	schema, err := postgres.NeededSchema(shop.Migrations())
-	if err != nil {
-		return health.Check{}, err
-	}
-	probe, err := postgres.NewProbe(p.config.DatabaseURL, p.config.DatabaseConnectTimeout, schema)
-	if err != nil {
-		return health.Check{}, err
-	}
-	return health.Check{Name: "database", Critical: true, Gate: true, Probe: func(ctx context.Context) error {
-		err := probe.Check(ctx)
-		if errors.Is(err, postgres.ErrSchemaOld) {
-			return health.NotReady(err)
-		}
-		return err
-	}}, nil
-}
-
 // redisChecks are failed when Redis does not take writes. A role that can do
 // without it is degraded then.
 func (g redisGuards) redisChecks(critical bool) []health.Check {
-	checks := []health.Check{{Name: "redis", Critical: critical, Disabled: g.shared.Disabled(), Probe: g.shared.Probe}}
+	checks := []health.Check{{Name: "redis", Critical: critical, Disabled: g.shared.Disabled(), Probe: g.shared.Check}}
 	if g.queue != g.shared {
-		checks = append(checks, health.Check{Name: "queue_redis", Critical: critical, Disabled: g.queue.Disabled(), Probe: g.queue.Probe})
+		checks = append(checks, health.Check{Name: "queue_redis", Critical: critical, Disabled: g.queue.Disabled(), Probe: g.queue.Check})
 	}
 	return checks
+}
+
+// geoIPCheck is failed while there is no usable country database. It also is
+// what notices a new one.
+func geoIPCheck(countries *throttle.Countries) []health.Check {
+	if countries == nil {
+		return nil
+	}
+	return []health.Check{{Name: "geoip", Every: 10 * time.Second, Probe: countries.Refresh}}
+}
+
+// backlog looks at what waits for a worker. A role that has no jobs leaves db
+// nil, one that has no tasks guards.
+func (p *process) backlog(db *pgxpool.Pool, guards *redisGuards) (*jobs.Backlog, error) {
+	backlog := jobs.NewBacklog(p.config.QueueLatencyAlert, p.registry)
+	if db != nil {
+		backlog.Jobs(db)
+	}
+	if guards != nil {
+		if err := backlog.Tasks(guards.queue); err != nil {
+			return nil, err
+		}
+	}
+	return backlog, nil
+}
+
+// queuesCheck is failed while a job or task waits too long for a worker.
+func queuesCheck(backlog *jobs.Backlog) health.Check {
+	return health.Check{Name: "queues", Every: 5 * time.Second, Again: time.Second, Timeout: 2 * time.Second, Probe: backlog.Check}
 }
 
 // workingCheck is failed until a worker has begun to take work.

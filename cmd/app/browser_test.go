@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,6 +144,75 @@ func TestBrowser_TwoBrowsersShowTheSameStock(t *testing.T) {
 	do(t, watching, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "4")]`, variant)))
 	t.Logf("the other browser showed it %s after the click on pay", time.Since(sold).Round(time.Millisecond))
 	require.Equal(t, "3", ask(t, watching, chromedp.Value(`input[name="quantity"]`)))
+}
+
+func TestBrowser_AnOpenPageFollowsTheStockWithoutRedis(t *testing.T) {
+	t.Parallel()
+	watching := browser(t)
+	d := deploy(t)
+	web, _, _ := d.startAll()
+	variant, _ := d.variantWith("harbour-enamel-mug", 5)
+	shows := func(units int) chromedp.Action[chromedp.Void] {
+		return chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "Only %d left")]`, variant, units))
+	}
+	do(t, watching, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), shows(5))
+	web.eventually(func() bool { return openStreams(t, web) == 1 }, "has the page's stream")
+
+	require.NoError(t, d.redis.Kill())
+	d.variantWith("harbour-enamel-mug", 4)
+	do(t, watching, shows(4))
+	d.variantWith("harbour-enamel-mug", 3)
+	do(t, watching, shows(3))
+	require.Contains(t, metricsOf(t, web), "\napp_live_degraded 1\n")
+
+	// What changes after the return comes as an event: only its task tells of it.
+	require.NoError(t, d.redis.Restart(t.Context()))
+	web.eventually(func() bool { return strings.Contains(metricsOf(t, web), "\napp_live_degraded 0\n") }, "hears Redis again")
+	web.eventually(func() bool { return pageStopsAsking(t, web) }, "is asked for fragments no more")
+	ada := newShopper(t, web.url)
+	require.Equal(t, http.StatusOK, ada.add(variant))
+	code, _, _ := ada.post("/orders", ada.fillIn(workingCard))
+	require.Equal(t, http.StatusOK, code)
+	do(t, watching, shows(2))
+}
+
+func TestBrowser_APageWithoutAStreamAsksByItself(t *testing.T) {
+	t.Parallel()
+	watching := browser(t)
+	d := deploy(t)
+	web := d.start("web", "LIVE_STREAM_LIMIT=1", "LIVE_STREAM_LIFETIME=25s")
+	openEvents(t, newShopper(t, web.url), "/live").await(t, "retry: ") // the only one that there is room for
+	variant, _ := d.variantWith("harbour-enamel-mug", 5)
+	badge := fmt.Sprintf(`#variant-stock-%d`, variant)
+	do(t, watching, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), chromedp.WaitVisible(badge))
+
+	d.variantWith("harbour-enamel-mug", 4)
+
+	do(t, watching, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "Only 4 left")]`, variant)))
+}
+
+// pageStopsAsking tells that nothing asks for fragments for longer than a page
+// that asks by itself would wait.
+func pageStopsAsking(t *testing.T, web *appProcess) bool {
+	t.Helper()
+	asked := fragmentRequests(t, web)
+	select {
+	case <-t.Context().Done():
+	case <-time.After(11 * time.Second):
+	}
+	return fragmentRequests(t, web) == asked
+}
+
+// fragmentRequests is how often pages have asked for their fragments.
+func fragmentRequests(t *testing.T, web *appProcess) int {
+	t.Helper()
+	total := 0
+	for _, found := range regexp.MustCompile(`(?m)^app_http_request_duration_seconds_count\{.*route="/live/fragments".*\} (\d+)$`).FindAllStringSubmatch(metricsOf(t, web), -1) {
+		count, err := strconv.Atoi(found[1])
+		require.NoError(t, err)
+		total += count
+	}
+	return total
 }
 
 // openStreams is how many pages of a web process follow their events.

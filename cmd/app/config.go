@@ -47,6 +47,9 @@ func newConfigCheckCommand() *cobra.Command {
 				settings, problems := config.Load(role, variables)
 				fmt.Fprintf(c.OutOrStdout(), "%s\n", role)
 				printSettings(c, role, settings, variables)
+				for _, warning := range config.Warnings(role, variables) {
+					fmt.Fprintf(c.OutOrStdout(), "\n  warning: %s %s\n", warning.Name, warning.Text)
+				}
 				if problems != nil {
 					fmt.Fprintf(c.OutOrStdout(), "\n  %s\n", strings.ReplaceAll(problems.Error(), "\n", "\n  "))
 					broken = append(broken, name)

@@ -106,7 +106,7 @@ func (h *harbour) environment() []string {
 	var args []string
 	for _, variable := range []string{
 		"DATABASE_URL=postgres://shop:secret@postgres:5432/shop", "REDIS_URL=redis://redis:6379/0", "BASE_URL=http://leeward.example",
-		"SECRET_KEY_BASE=0123456789abcdef0123456789abcdef", "MAIL_DIR=/mail", "PAYMENT_TIMEOUT=3s",
+		"SECRET_KEY_BASE=0123456789abcdef0123456789abcdef", "MAIL_DIR=/mail", "PAYMENT_TIMEOUT=3s", "RACK_ATTACK_ENABLED=false", "ORDER_LIMIT=0",
 	} {
 		args = append(args, "--env", variable)
 	}

@@ -125,12 +125,12 @@ func TestWeb_SaysSoWhenTheDatabaseIsAway(t *testing.T) {
 			require.Less(t, time.Since(asked), 400*time.Millisecond)
 			require.Equal(t, http.StatusOK, status(web.url+"/up"))
 
-			response, err := http.Get(web.url + "/products/kelp-soap")
+			response, err := http.Get(web.url + "/products/kelp-soap") // not seen before, so not kept
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 			require.NotEmpty(t, response.Header.Get("Retry-After"))
-			_, body := newShopper(t, web.url).get("/")
+			_, body := newShopper(t, web.url).get("/products/harbour-enamel-mug")
 			require.Contains(t, body, "Back in a moment")
 			require.NotContains(t, body, "127.0.0.1")
 

@@ -2,17 +2,22 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"slipway/internal/config"
+	"slipway/internal/health"
 )
 
 func newHealthCommand() *cobra.Command {
@@ -37,6 +42,9 @@ func newHealthCommand() *cobra.Command {
 			status, body, err := fetch(ctx, "http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(settings.OpsPort))+path)
 			if err != nil {
 				return fmt.Errorf("nothing answers on OPS_PORT %d: %w", settings.OpsPort, err)
+			}
+			if deep {
+				body = readable(body)
 			}
 			fmt.Fprintln(c.OutOrStdout(), strings.TrimSpace(body))
 			if status != http.StatusOK {
@@ -63,4 +71,28 @@ func fetch(ctx context.Context, address string) (status int, body string, err er
 	defer response.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	return response.StatusCode, string(content), err
+}
+
+// readable shows the body of /health as a table. What is no such body is shown
+// as it is.
+func readable(body string) string {
+	var report health.Report
+	if json.Unmarshal([]byte(body), &report) != nil || report.Status == "" {
+		return body
+	}
+	var text strings.Builder
+	fmt.Fprintln(&text, report.Status)
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, name := range slices.Sorted(maps.Keys(report.Checks)) {
+		check := report.Checks[name]
+		since := ""
+		if !check.Since.IsZero() {
+			since = "since " + check.Since.Format(time.DateTime)
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", name, check.Status, since, check.Latency, check.Reason)
+	}
+	if err := table.Flush(); err != nil {
+		return body
+	}
+	return text.String()
 }

@@ -21,7 +21,7 @@ import (
 // What a role gives itself between SIGTERM and its end, beside the timeouts in
 // its settings: jobs.stopGrace for handlers, and a second for OPS_PORT.
 const (
-	workerGrace = 3 * time.Second
+	workerGrace = 5 * time.Second
 	opsGrace    = time.Second
 )
 
@@ -101,9 +101,11 @@ func TestKamal_HasTheRolesOfTheProgram(t *testing.T) {
 	t.Parallel()
 	deploy := readKamal(t)
 
-	var roles []config.Role
+	var roles []config.Role // each once: a role may be there under several names
 	for _, server := range deploy.Servers {
-		roles = append(roles, server.role())
+		if !slices.Contains(roles, server.role()) {
+			roles = append(roles, server.role())
+		}
 		require.Equal(t, map[string]any{"read-only": true, "cap-drop": "ALL", "security-opt": "no-new-privileges"}, server.Options)
 	}
 
@@ -317,7 +319,7 @@ func TestKamalPreConnect_NamesEveryEmptySecretBeforeAChange(t *testing.T) {
 
 	for command, needed := range map[string][]string{
 		"setup": all, "deploy": all, "redeploy": all, "rollback": all,
-		"accessory": registry, "accessory reboot": registry, "accessory boot": registry, "accessory upgrade": registry,
+		"accessory reboot": registry, "accessory boot": registry, "accessory upgrade": registry,
 		"accessory logs": nil, "accessory details": nil, "accessory exec": nil,
 		"app logs": nil, "app exec": nil, "app details": nil, "app maintenance": nil, "app live": nil, "app stop": nil, "app containers": nil,
 		"details": nil, "audit": nil, "proxy logs": nil, "lock release": nil, "server exec": nil, "prune all": nil, "": nil,
@@ -353,6 +355,24 @@ func TestKamalPreConnect_NamesEveryEmptySecretBeforeAChange(t *testing.T) {
 			require.Contains(t, output, "these secrets are empty: "+strings.Join(missing, " ")+"\n", "%s without %v", command, empty)
 			require.NotContains(t, output, "`d`")
 		}
+	}
+}
+
+func TestKamalPreConnect_FindsOutWhichAccessoryCommandItIs(t *testing.T) {
+	t.Parallel()
+	hook, err := filepath.Abs(inRepository(".kamal/hooks/pre-connect"))
+	require.NoError(t, err)
+
+	for line, held := range map[string]bool{
+		"accessory reboot redis": true, "accessory boot all": true, "accessory upgrade redis": true,
+		"accessory logs redis": false, "accessory exec redis --reuse redis-cli": false, "accessory restart redis": false, "logs-redis": false,
+	} {
+		kamal := exec.Command("/bin/sh", append([]string{"-c", hook + "; exit $?", "kamal"}, strings.Fields(line)...)...)
+		kamal.Dir, kamal.Env = inRepository(""), append(gitFree(), "KAMAL_COMMAND=accessory")
+
+		output, err := kamal.CombinedOutput()
+
+		require.Equal(t, held, exitCodeOf(t, err) == 1, "%s: %s", line, output)
 	}
 }
 

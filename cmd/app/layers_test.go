@@ -13,9 +13,9 @@ import (
 // lower level.
 var levels = [][]string{
 	{"config", "telemetry", "devstack"},
-	{"postgres", "failopen", "assets", "mail", "payment", "health"},
-	{"postgres/pgtest", "assets/build", "throttle", "live", "jobs", "edge"},
-	{"web"},
+	{"devstack/stacktest", "postgres", "failopen", "assets", "mail", "payment", "health"},
+	{"postgres/pgtest", "assets/build", "throttle", "live", "cache", "jobs", "edge"},
+	{"web", "jobs/inspect", "jobs/recurring"},
 }
 
 // store are the packages that an adopter replaces.
@@ -26,17 +26,23 @@ var doors = map[string][]string{
 	"github.com/redis/go-redis/v9":             {"failopen", "jobs", "live"},
 	"github.com/labstack/echo/v4":              {"web", "storefront"},
 	"github.com/a-h/templ":                     {"web", "storefront", "storefront/templates"},
-	"github.com/jackc/pgx/v5":                  {"config", "telemetry", "devstack", "postgres", "postgres/pgtest", "jobs", "shop"},
-	"github.com/jackc/pgx/v5/pgxpool":          {"config", "postgres", "postgres/pgtest", "jobs", "shop"},
+	"github.com/jackc/pgx/v5":                  {"config", "telemetry", "devstack", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "shop"},
+	"github.com/jackc/pgx/v5/pgxpool":          {"config", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "shop"},
 	"github.com/caarlos0/env/v11":              {"config"},
 	"github.com/sony/gobreaker/v2":             {"failopen"},
+	"github.com/maypok86/otter/v2":             {"cache", "edge"},
+	"github.com/getsentry/sentry-go":           {"telemetry"},
 	"github.com/wneessen/go-mail":              {"mail"},
 	"github.com/pressly/goose/v3":              {"postgres"},
 	"github.com/joho/godotenv":                 {"config"},
-	"github.com/google/uuid":                   {"shop", "storefront"},
-	"github.com/riverqueue/river":              {"jobs", "shop"},
-	"github.com/hibiken/asynq":                 {"jobs", "shop"},
-	"github.com/stretchr/testify":              {"postgres/pgtest"},
+	"github.com/oschwald/maxminddb-golang/v2":  {"throttle"},
+	"github.com/google/uuid":                   {"jobs", "shop", "storefront"},
+	"github.com/riverqueue/river":              {"jobs", "jobs/inspect"},
+	"github.com/hibiken/asynq":                 {"jobs", "jobs/inspect"},
+	"github.com/robfig/cron/v3":                {"jobs/recurring"},
+	"go.yaml.in/yaml/v3":                       {"jobs/recurring"},
+	"github.com/stretchr/testify":              {"devstack/stacktest", "postgres/pgtest"},
+	"github.com/Shopify/toxiproxy/v2":          {}, // tests alone
 	"github.com/riverqueue/river/rivermigrate": {"postgres"},
 }
 

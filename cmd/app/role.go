@@ -46,9 +46,22 @@ func startRole(c *cobra.Command, role config.Role) (*process, error) {
 	build := currentBuild()
 	log.Info("Starting", "version", build.name(), "commit", build.Commit, "environment", string(settings.Environment), "ops_port", settings.OpsPort)
 
+	for _, warning := range warnings(role) {
+		log.Warn("Setting cannot be used: "+warning.Name+" "+warning.Text, "example", warning.Example)
+	}
+
 	registry := telemetry.NewRegistry()
 	registry.MustRegister(build.metric())
 	reporter := telemetry.NewReporter(log, registry)
+	if settings.SentryDSN != "" && settings.Environment == config.Production {
+		sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{
+			DSN: settings.SentryDSN, Environment: string(settings.Environment), Release: build.name(), Role: string(role),
+		}, registry)
+		if err != nil {
+			return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
+		}
+		reporter.SendTo(sentry)
+	}
 	failopen.LogThrough(func(source string, err error) { reporter.Report("Redis", source, err) })
 	return &process{config: settings, log: log, registry: registry, reporter: reporter}, nil
 }
@@ -56,6 +69,7 @@ func startRole(c *cobra.Command, role config.Role) (*process, error) {
 // run runs a role: main until SIGTERM or SIGINT, and background beside it for
 // as long as main needs to finish. A second signal ends the process at once.
 func (p *process) run(ctx context.Context, main service, background ...service) error {
+	defer p.reporter.Close()
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer release()
 	context.AfterFunc(ctx, release)
@@ -85,6 +99,7 @@ func (p *process) run(ctx context.Context, main service, background ...service) 
 func (p *process) ops(checks *health.Health) service {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /up", checks.ServeUp)
+	mux.HandleFunc("GET /ready", checks.ServeReady)
 	mux.HandleFunc("GET /health", checks.ServeHealth)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
 	return func(ctx context.Context) error {
@@ -108,4 +123,13 @@ func loadConfig(role config.Role) (config.Config, error) {
 		return config.Config{}, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
 	}
 	return settings, nil
+}
+
+// warnings are the settings that loadConfig has replaced by their defaults.
+func warnings(role config.Role) config.Problems {
+	variables, err := config.Environ(".")
+	if err != nil {
+		return nil // loadConfig has said so
+	}
+	return config.Warnings(role, variables)
 }

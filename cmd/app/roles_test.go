@@ -63,6 +63,8 @@ func deployOn(t *testing.T, databaseURL string) *deployment {
 	d.environment = map[string]string{
 		"APP_ENV": "test", "DATABASE_URL": databaseURL, "REDIS_URL": redis.URL(), "QUEUE_REDIS_URL": "",
 		"MAIL_DIR": d.mailDir, "SMTP_URL": "", "PORT": "", "OPS_PORT": "", "BASE_URL": "http://leeward.example", "KAMAL_VERSION": "",
+		"ORDER_LIMIT":         "0",     // tests order often, and from one address
+		"RACK_ATTACK_ENABLED": "false", // everything comes from one address
 	}
 	return d
 }
@@ -496,6 +498,42 @@ func TestWeb_MetricsAreNotPublic(t *testing.T) {
 	require.Contains(t, metricsOf(t, web), "go_goroutines")
 }
 
+func TestWeb_LimitsRequestsAndTheOperatorMayEndIt(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	web := d.start("web", "RACK_ATTACK_ENABLED=true", "RACK_ATTACK_REQ_IP_LIMIT=5", "RACK_ATTACK_REQ_IP_PERIOD=86400", "RACK_ATTACK_LOGIN_LIMIT=lots",
+		"RACK_ATTACK_GEOIP_DATABASE=/nowhere/country.mmdb", "RACK_ATTACK_BLOCKED_COUNTRIES=XX")
+	web.eventually(func() bool { return status(web.url+"/up") == http.StatusOK }, "is up")
+	web.eventually(func() bool {
+		return web.health().Checks["geoip"].Status == "degraded" && web.health().Checks["database"].Status == "ok"
+	}, "misses its country database")
+	require.Equal(t, http.StatusOK, status(web.url+"/health"))
+	require.Contains(t, web.output.String(), "RACK_ATTACK_LOGIN_LIMIT")
+	throttle := func(args ...string) string {
+		p := d.launch(nil, append([]string{"throttle"}, args...)...)
+		<-p.done
+		return p.output.String()
+	}
+
+	for range 5 {
+		require.Equal(t, http.StatusOK, status(web.url+"/"))
+	}
+	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/"))
+	require.Equal(t, http.StatusOK, status(web.url+"/up"))
+	require.Equal(t, http.StatusNotFound, status(web.url+"/pictures/none"), "not counted")
+	require.Contains(t, metricsOf(t, web), `app_throttle_decisions_total{result="throttled",rule="req-ip"`)
+	require.Regexp(t, `over +req-ip +127\.0\.0\.1 +\d+h`, throttle("list"))
+
+	require.NoError(t, d.redis.Freeze())
+	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/"))
+	require.Contains(t, throttle("list"), "no answer from Redis")
+	require.NoError(t, d.redis.Thaw())
+
+	require.Contains(t, throttle("reset", "127.0.0.1"), "Ended ")
+	web.eventually(func() bool { return status(web.url+"/") == http.StatusOK }, "serves again")
+	require.Contains(t, throttle("list"), "Nobody is banned or over a limit.")
+}
+
 func TestWorkerPG_SIGTERMHandsBackWhatIsNotFinished(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
@@ -562,7 +600,9 @@ func TestHealthCommand_SaysWhetherTheRoleIsUp(t *testing.T) {
 	<-deep.done
 	require.Zero(t, up.cmd.ProcessState.ExitCode(), up.output.String())
 	require.Zero(t, deep.cmd.ProcessState.ExitCode(), deep.output.String())
-	require.Contains(t, deep.output.String(), `"database"`)
+	for _, check := range []string{"database", "pool", "redis", "queues"} {
+		require.Regexp(t, `(?m)^  `+check+` +ok +since 20\S+ \S+ +\S+s`, deep.output.String())
+	}
 
 	web.stop()
 	down := d.launch([]string{"OPS_PORT=" + port}, "health")

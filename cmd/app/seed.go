@@ -19,7 +19,8 @@ func newSeedCommand() *cobra.Command {
 		Use:   "seed",
 		Short: "Fill the store with the sample catalogue",
 		Long: "Store the sample catalogue. It may run again at any time: words, pictures and prices\n" +
-			"become those of the sample, stock stays as it is.\n\n" + config.Help(config.Seed),
+			"become those of the sample, stock stays as it is. Where no flash sale is under way or to\n" +
+			"come, one begins.\n\n" + config.Help(config.Seed),
 		Example: "  app migrate && app seed",
 		RunE: func(c *cobra.Command, _ []string) error {
 			settings, err := loadConfig(config.Seed)
@@ -39,11 +40,19 @@ func newSeedCommand() *cobra.Command {
 			defer db.Close()
 
 			log := telemetry.NewLogger(c.ErrOrStderr(), settings.LogLevel, settings.LogFormat == config.LogJSON, "seed")
-			products, err := shop.New(shop.Options{DB: db, Log: log, Registry: prometheus.NewRegistry()}).Seed(ctx)
+			store := shop.New(shop.Options{DB: db, Log: log, Registry: prometheus.NewRegistry()})
+			products, err := store.Seed(ctx)
 			if err != nil {
 				return fmt.Errorf("seed (has app migrate run?): %w", err)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "The store has the %d products of the sample catalogue.\n", products)
+			sale, made, err := store.SeedSale(ctx)
+			if err != nil {
+				return err
+			}
+			if made {
+				fmt.Fprintf(c.OutOrStdout(), "A flash sale of %d x %s at %s runs until %s.\n", sale.Units, sale.Product.Name, sale.Price, sale.EndsAt.Format("15:04 MST"))
+			}
 			return nil
 		},
 	}

@@ -7,9 +7,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"slipway/internal/config"
+	"slipway/internal/failopen"
 	"slipway/internal/health"
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/recurring"
 	"slipway/internal/payment"
+	"slipway/internal/postgres"
 	"slipway/internal/shop"
 )
 
@@ -32,14 +35,23 @@ func newWorkerPGCommand() *cobra.Command {
 }
 
 func runWorkerPG(ctx context.Context, p *process) error {
-	db, err := p.openDatabase(ctx, config.WorkerPG, p.config.WorkerStatementTimeout)
+	db, err := p.openDatabase(ctx, config.WorkerPG, p.config.WorkerStatementTimeout, nil)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer postgres.Close(db)
 	guards := p.guardRedis()
+	redis, err := failopen.Open(guards.shared)
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
 	metrics := jobs.NewMetrics(p.registry)
-	tasks, err := jobs.NewTasks(guards.queue, p.config.QueueRedisURL, p.config.RedisPoolSize, p.config.RedisTimeout, metrics)
+	queue, err := jobs.NewJobs(db, metrics)
+	if err != nil {
+		return err
+	}
+	tasks, err := jobs.NewTasks(guards.queue, queue, metrics)
 	if err != nil {
 		return err
 	}
@@ -49,22 +61,35 @@ func runWorkerPG(ctx context.Context, p *process) error {
 		return err
 	}
 	store := shop.New(shop.Options{
-		DB: db, Tasks: tasks, Gateway: payment.NewSandbox(p.config.PaymentTimeout), Mail: sender,
+		DB: db, Jobs: queue, Tasks: tasks, Gateway: payment.NewSandbox(p.config.PaymentTimeout), Mail: sender,
 		BaseURL: strings.TrimSuffix(p.config.BaseURL, "/"), Log: p.log, Registry: p.registry,
+		Redis: redis,
 	})
-	worker, err := jobs.NewPGWorker(db, store.Jobs(), jobs.PGWorkerOptions{
-		Concurrency: p.config.JobsConcurrency, ShutdownTimeout: p.config.JobsShutdownTimeout,
-		Log: p.log, Metrics: metrics,
+	worker, err := jobs.NewPGWorker(db, append(store.Jobs(), tasks.Carriers()...), jobs.PGWorkerOptions{
+		Concurrency: map[jobs.Queue]int{
+			jobs.Critical: p.config.JobsCriticalConcurrency, jobs.Default: p.config.JobsDefaultConcurrency, jobs.Low: p.config.JobsLowConcurrency,
+		},
+		ShutdownTimeout: p.config.JobsShutdownTimeout, Version: currentBuild().name(), Log: p.log, Metrics: metrics, Reporter: p.reporter,
 	})
 	if err != nil {
 		return err
 	}
+	work, err := recurringWork(store)
+	if err != nil {
+		return err
+	}
+	scheduler := recurring.NewScheduler(db, queue, tasks, work, p.log)
 
-	database, err := p.databaseCheck()
+	database, err := p.databaseCheck(nil)
 	if err != nil {
 		return err
 	}
-	checks := health.New(p.registry, append(guards.redisChecks(false), database, workingCheck("jobs", worker.Started))...)
+	backlog, err := p.backlog(db, nil)
+	if err != nil {
+		return err
+	}
+	defer backlog.Close()
+	checks := health.New(p.registry, append(guards.redisChecks(false), database, queuesCheck(backlog), workingCheck("jobs", worker.Started))...)
 	checks.Booted()
-	return p.run(ctx, worker.Run, p.ops(checks), checks.Run, guards.run)
+	return p.run(ctx, worker.Run, p.ops(checks), checks.Run, guards.run, scheduler.Run, store.RunSales, p.heedSignals(checks, worker.Quiet))
 }

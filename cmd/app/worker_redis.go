@@ -5,11 +5,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"slipway/internal/cache"
 	"slipway/internal/config"
 	"slipway/internal/failopen"
 	"slipway/internal/health"
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/recurring"
 	"slipway/internal/live"
+	"slipway/internal/postgres"
 	"slipway/internal/shop"
 	"slipway/internal/storefront"
 )
@@ -33,33 +36,55 @@ func newWorkerRedisCommand() *cobra.Command {
 }
 
 func runWorkerRedis(ctx context.Context, p *process) error {
-	db, err := p.openDatabase(ctx, config.WorkerRedis, p.config.WorkerStatementTimeout)
+	db, err := p.openDatabase(ctx, config.WorkerRedis, p.config.WorkerStatementTimeout, nil)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer postgres.Close(db)
 	guards := p.guardRedis()
-	redis, err := failopen.Open(guards.shared, p.config.RedisPoolSize)
+	redis, err := failopen.Open(guards.shared)
 	if err != nil {
 		return err
 	}
 	defer redis.Close()
 
-	store := shop.New(shop.Options{DB: db, Log: p.log, Registry: p.registry})
-	worker, err := jobs.NewRedisWorker(store.Tasks(storefront.Fragments{}, live.NewPublisher(redis)), jobs.RedisWorkerOptions{
-		URL: p.config.QueueRedisURL, PoolSize: p.config.RedisPoolSize, Concurrency: p.config.TasksConcurrency,
-		CheckInterval: p.config.TasksCheckInterval, ShutdownTimeout: p.config.JobsShutdownTimeout,
-		Log: p.log, Metrics: jobs.NewMetrics(p.registry), Reporter: p.reporter,
+	metrics := jobs.NewMetrics(p.registry)
+	queue, err := jobs.NewJobs(db, metrics)
+	if err != nil {
+		return err
+	}
+	tasks, err := jobs.NewTasks(guards.queue, queue, metrics)
+	if err != nil {
+		return err
+	}
+	defer tasks.Close()
+	kept := cache.New(redis, cache.Options{Renew: true}, p.registry)
+	defer kept.Close()
+	store := shop.New(shop.Options{DB: db, Jobs: queue, Tasks: tasks, Cache: kept, Log: p.log, Registry: p.registry})
+	worker, err := jobs.NewRedisWorker(db, store.Tasks(storefront.Fragments{}, live.NewPublisher(redis)), jobs.RedisWorkerOptions{
+		URL: p.config.QueueRedisURL, PoolSize: p.config.RedisPoolSize, Servers: p.config.TasksServers, Concurrency: p.config.TasksConcurrency,
+		CheckInterval: p.config.TasksCheckInterval, ShutdownTimeout: p.config.JobsShutdownTimeout, Version: currentBuild().name(),
+		Log: p.log, Metrics: metrics, Reporter: p.reporter,
 	})
 	if err != nil {
 		return err
 	}
-
-	database, err := p.databaseCheck()
+	work, err := recurringWork(store)
 	if err != nil {
 		return err
 	}
-	checks := health.New(p.registry, append(guards.redisChecks(true), database, workingCheck("tasks", worker.Started))...)
+	scheduler := recurring.NewScheduler(db, queue, tasks, work, p.log)
+
+	database, err := p.databaseCheck(nil)
+	if err != nil {
+		return err
+	}
+	backlog, err := p.backlog(nil, &guards)
+	if err != nil {
+		return err
+	}
+	defer backlog.Close()
+	checks := health.New(p.registry, append(guards.redisChecks(true), database, queuesCheck(backlog), workingCheck("tasks", worker.Started))...)
 	checks.Booted()
-	return p.run(ctx, worker.Run, p.ops(checks), checks.Run, guards.run)
+	return p.run(ctx, worker.Run, p.ops(checks), checks.Run, guards.run, scheduler.Run, p.heedSignals(checks, worker.Quiet))
 }

@@ -10,7 +10,8 @@ import (
 // Config is every environment variable that this program reads. Each field's
 // tags are its documentation for the program itself: env is the name,
 // envDefault the value when unset, roles who reads it, example a value that
-// works, help one line for --help, secret whether its value is masked.
+// works, help one line for --help, secret whether its value is masked, lenient
+// whether a value that cannot be read is its default and a warning.
 // An empty variable counts as unset.
 type Config struct {
 	Environment Environment `env:"APP_ENV" envDefault:"development" roles:"all" example:"production" help:"development, test or production"`
@@ -19,6 +20,9 @@ type Config struct {
 
 	// KamalVersion is set by Kamal in every container that it starts.
 	KamalVersion string `env:"KAMAL_VERSION" roles:"all" example:"9f8e7d6c" help:"shown as the version; Kamal sets it"`
+
+	// SentryDSN is where people are told of what needs them, in production only.
+	SentryDSN string `env:"SENTRY_DSN" roles:"web,worker-pg,worker-redis" secret:"url" example:"https://public-key@sentry.example.com/1" help:"Sentry, which hears of errors in production; unset: nobody is told"`
 
 	// BindAddress is where every listener listens. Unset, it is the loopback
 	// address in development and every address elsewhere: a container must be
@@ -44,30 +48,76 @@ type Config struct {
 	LiveStreamLifetime time.Duration `env:"LIVE_STREAM_LIFETIME" envDefault:"20s" roles:"web" example:"20s" help:"how long one event stream stays open; browsers reconnect by themselves"`
 	LiveStreamLimit    int           `env:"LIVE_STREAM_LIMIT" envDefault:"2000" roles:"web" example:"2000" help:"most event streams open at once in one process"`
 
-	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed" secret:"url" example:"postgres://shop:secret@127.0.0.1:5432/shop_production" help:"PostgreSQL; required"`
+	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" secret:"url" example:"postgres://shop:secret@127.0.0.1:5432/shop_production" help:"PostgreSQL; required"`
 	DatabasePoolSize         int           `env:"DATABASE_POOL_SIZE" envDefault:"10" roles:"web,worker-pg,worker-redis" example:"10" help:"most connections to PostgreSQL of one process"`
-	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed" example:"2s" help:"longest wait for a new connection"`
+	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" example:"2s" help:"longest wait for a new connection"`
 	DatabaseStatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"5s" roles:"web" example:"5s" help:"longest statement that a page may run"`
 	WorkerStatementTimeout   time.Duration `env:"WORKER_STATEMENT_TIMEOUT" envDefault:"60s" roles:"worker-pg,worker-redis" example:"60s" help:"longest statement that a worker may run"`
-	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed" example:"2s" help:"longest wait for a lock"`
+	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" example:"2s" help:"longest wait for a lock"`
 	DatabasePingTimeout      time.Duration `env:"DATABASE_PING_TIMEOUT" envDefault:"1s" roles:"web,worker-pg,worker-redis" example:"1s" help:"longest check of an idle connection before it is used"`
+	DatabaseAcquireTimeout   time.Duration `env:"DATABASE_ACQUIRE_TIMEOUT" envDefault:"1s" roles:"web" example:"1s" help:"longest that a page waits for a connection to PostgreSQL"`
+	DatabaseQueueLimit       int           `env:"DATABASE_QUEUE_LIMIT" envDefault:"500" roles:"web" example:"500" help:"most pages that wait for a connection to PostgreSQL at a time"`
 
-	RedisURL      string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
-	QueueRedisURL string        `env:"QUEUE_REDIS_URL" roles:"web,worker-pg,worker-redis" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
-	RedisPoolSize int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-pg,worker-redis" example:"20" help:"most connections to Redis of one process"`
-	RedisTimeout  time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis" example:"250ms" help:"longest wait for one answer of Redis"`
-	RedisBudget   time.Duration `env:"REDIS_BUDGET" envDefault:"300ms" roles:"web" example:"300ms" help:"longest that Redis may hold up one request in all"`
+	// ServeStaleFor is how old a public page may be that is served while
+	// PostgreSQL is away.
+	ServeStaleFor  time.Duration `env:"SERVE_STALE_FOR" envDefault:"10m" roles:"web" example:"10m" help:"how old a public page may be that is shown while PostgreSQL is away; 0s: none is shown"`
+	StaleCacheSize int64         `env:"STALE_CACHE_SIZE" envDefault:"16777216" roles:"web" example:"16777216" help:"bytes of public pages that are kept for that"`
 
-	JobsConcurrency     int           `env:"JOBS_CONCURRENCY" envDefault:"10" roles:"worker-pg" example:"10" help:"jobs worked at the same time"`
-	TasksConcurrency    int           `env:"TASKS_CONCURRENCY" envDefault:"20" roles:"worker-redis" example:"20" help:"tasks worked at the same time"`
-	TasksCheckInterval  time.Duration `env:"TASKS_CHECK_INTERVAL" envDefault:"5ms" roles:"worker-redis" example:"5ms" help:"how often an idle worker asks for tasks"`
-	JobsShutdownTimeout time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" example:"25s" help:"how long a worker finishes its work after SIGTERM before it hands the rest back"`
+	RedisURL           string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis,jobs,throttle" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
+	QueueRedisURL      string        `env:"QUEUE_REDIS_URL" roles:"web,worker-pg,worker-redis,jobs" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
+	RedisPoolSize      int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-pg,worker-redis" example:"20" help:"most connections to Redis of one process"`
+	RedisTimeout       time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis,throttle" example:"250ms" help:"longest wait for one answer of Redis"`
+	RedisBudget        time.Duration `env:"REDIS_BUDGET" envDefault:"300ms" roles:"web" example:"300ms" help:"longest that Redis may hold up one request in all"`
+	RedisDialTimeout   time.Duration `env:"REDIS_DIAL_TIMEOUT" envDefault:"300ms" roles:"web,worker-pg,worker-redis" example:"300ms" help:"longest wait for a new connection to Redis"`
+	RedisPoolTimeout   time.Duration `env:"REDIS_POOL_TIMEOUT" envDefault:"100ms" roles:"web,worker-pg,worker-redis" example:"100ms" help:"longest wait for a connection when all are busy"`
+	RedisMinIdle       int           `env:"REDIS_MIN_IDLE" envDefault:"2" roles:"web,worker-pg,worker-redis" example:"2" help:"connections to Redis that are kept open for the next call"`
+	RedisMaxInFlight   int           `env:"REDIS_MAX_IN_FLIGHT" envDefault:"256" roles:"web,worker-pg,worker-redis" example:"256" help:"most calls of Redis under way at once in one process"`
+	RedisFailures      int           `env:"REDIS_FAILURES" envDefault:"3" roles:"web,worker-pg,worker-redis" example:"3" help:"failures in a row after which Redis is not called until it is back"`
+	RedisProbeInterval time.Duration `env:"REDIS_PROBE_INTERVAL" envDefault:"100ms" roles:"web,worker-pg,worker-redis" example:"100ms" help:"pause between two tries whether Redis is back, up to twice that"`
+
+	// The limits of internal/throttle, by the names that Rack::Attack's users
+	// know. A limit or period that cannot be read is its default and a warning,
+	// and never keeps the store from starting; 0 switches its rule off.
+	ThrottleEnabled           bool      `env:"RACK_ATTACK_ENABLED" envDefault:"true" roles:"web" example:"true" help:"whether requests are limited at all"`
+	ThrottleRequestLimit      uint32    `env:"RACK_ATTACK_REQ_IP_LIMIT" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"requests of one client in a period, pictures and assets apart; 0: any number"`
+	ThrottleRequestPeriod     Period    `env:"RACK_ATTACK_REQ_IP_PERIOD" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"that period, in seconds or as 5m"`
+	ThrottleLoginLimit        uint32    `env:"RACK_ATTACK_LOGIN_LIMIT" envDefault:"10" roles:"web" lenient:"true" example:"10" help:"logins of one client, and into one account, in a period; 0: any number"`
+	ThrottleLoginPeriod       Period    `env:"RACK_ATTACK_LOGIN_PERIOD" envDefault:"60" roles:"web" lenient:"true" example:"60" help:"that period"`
+	ThrottleFailedLoginLimit  uint32    `env:"RACK_ATTACK_FAILED_LOGIN_LIMIT" envDefault:"5" roles:"web" lenient:"true" example:"5" help:"failed logins in a period that ban client or account; 0: never"`
+	ThrottleFailedLoginPeriod Period    `env:"RACK_ATTACK_FAILED_LOGIN_PERIOD" envDefault:"20" roles:"web" lenient:"true" example:"20" help:"that period"`
+	ThrottleFailedLoginTTL    Period    `env:"RACK_ATTACK_FAILED_LOGIN_TTL" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"how long that ban lasts"`
+	ThrottleSafelist          Networks  `env:"RACK_ATTACK_SAFELIST_IPS" roles:"web" example:"192.0.2.7,2001:db8::/32" help:"clients that no rule is about; unset: loopback in development, else none"`
+	ThrottleBlocklist         Networks  `env:"RACK_ATTACK_BLOCKLIST_IPS" roles:"web" example:"198.51.100.0/24" help:"clients that are refused"`
+	ThrottleTrustedProxies    Networks  `env:"RACK_ATTACK_TRUSTED_PROXIES" roles:"web" example:"172.16.0.0/12" help:"proxies whose X-Forwarded-For is believed; unset: none, and all who come through one share a limit"`
+	ThrottleIPv6Prefix        int       `env:"RACK_ATTACK_IPV6_PREFIX" envDefault:"64" roles:"web,throttle" example:"64" help:"bits of an IPv6 address that make one client"`
+	ThrottleFallbackDivisor   int       `env:"RACK_ATTACK_FALLBACK_DIVISOR" envDefault:"1" roles:"web" example:"2" help:"web processes that share a limit while Redis is away"`
+	ThrottleWindow            Window    `env:"RACK_ATTACK_WINDOW" envDefault:"fixed" roles:"web" example:"sliding" help:"fixed: counts begin anew with each period; sliding: no burst around its end"`
+	GeoIPDatabase             string    `env:"RACK_ATTACK_GEOIP_DATABASE" roles:"web" example:"/geoip/country.mmdb" help:"country database in MaxMind's format; unset: no country is refused"`
+	BlockedCountries          Countries `env:"RACK_ATTACK_BLOCKED_COUNTRIES" roles:"web" example:"XX,YY" help:"countries that are refused; needs RACK_ATTACK_GEOIP_DATABASE"`
+	AllowedCountries          Countries `env:"RACK_ATTACK_ALLOWED_COUNTRIES" roles:"web" example:"DE,FR" help:"if set, all other known countries are refused; needs RACK_ATTACK_GEOIP_DATABASE"`
+
+	JobsCriticalConcurrency int           `env:"JOBS_CRITICAL_CONCURRENCY" envDefault:"20" roles:"worker-pg" example:"20" help:"jobs of the queue critical that are worked at the same time"`
+	JobsDefaultConcurrency  int           `env:"JOBS_DEFAULT_CONCURRENCY" envDefault:"50" roles:"worker-pg" example:"50" help:"jobs of the queue default that are worked at the same time"`
+	JobsLowConcurrency      int           `env:"JOBS_LOW_CONCURRENCY" envDefault:"3" roles:"worker-pg" example:"3" help:"jobs of the queue low that are worked at the same time"`
+	TasksConcurrency        int           `env:"TASKS_CONCURRENCY" envDefault:"20" roles:"worker-redis" example:"20" help:"tasks of all queues that are worked at the same time"`
+	TasksServers            int           `env:"TASKS_SERVERS" envDefault:"4" roles:"worker-redis" example:"4" help:"how many fetch tasks side by side; more is faster until the cores are busy"`
+	TasksCheckInterval      time.Duration `env:"TASKS_CHECK_INTERVAL" envDefault:"5ms" roles:"worker-redis" example:"5ms" help:"how often an idle worker asks for tasks"`
+	JobsShutdownTimeout     time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" example:"25s" help:"how long a worker finishes its work after SIGTERM before it hands the rest back"`
+
+	QueueLatencyAlert time.Duration `env:"QUEUE_LATENCY_ALERT" envDefault:"5m" roles:"web,worker-pg,worker-redis" example:"5m" help:"how long a job or task may wait for a worker before /health says degraded"`
 
 	AssetsDir string `env:"ASSETS_DIR" roles:"web" example:"/assets" help:"directory with the assets of other builds, for the time of a deploy; unset: only this build's are served"`
 
 	MailFrom string `env:"MAIL_FROM" envDefault:"Leeward <orders@leeward.example>" roles:"worker-pg" example:"Shop <orders@shop.example.com>" help:"sender of every mail"`
 	SMTPURL  string `env:"SMTP_URL" roles:"worker-pg" secret:"url" example:"smtp://user:secret@mail.example.com:587" help:"mail server (smtp:// with STARTTLS, smtps:// with TLS); production needs it or MAIL_DIR"`
 	MailDir  string `env:"MAIL_DIR" roles:"web,worker-pg" example:"tmp/mail" help:"directory that mails are written to instead of being sent; unset: tmp/mail in development"`
+
+	// OrderLimit counts by email address and by cart, in PostgreSQL.
+	OrderLimit       int           `env:"ORDER_LIMIT" envDefault:"10" roles:"web" example:"10" help:"orders that one shopper may place in ORDER_LIMIT_PERIOD; 0: no limit"`
+	OrderLimitPeriod time.Duration `env:"ORDER_LIMIT_PERIOD" envDefault:"1h" roles:"web" example:"1h" help:"time in which ORDER_LIMIT comes back"`
+
+	FlashSaleHold         time.Duration `env:"FLASH_SALE_HOLD" envDefault:"10m" roles:"web" example:"10m" help:"how long a cart holds a unit of a flash sale"`
+	FlashSaleLimitPerCart int           `env:"FLASH_SALE_LIMIT_PER_CART" envDefault:"1" roles:"web" example:"1" help:"most units of one flash sale for one cart"`
 
 	PaymentTimeout time.Duration `env:"PAYMENT_TIMEOUT" envDefault:"5s" roles:"web,worker-pg" example:"5s" help:"longest wait for an answer of the payment gateway"`
 }
@@ -92,6 +142,15 @@ const (
 	LogJSON LogFormat = "json"
 )
 
+// Window is how the requests of a period are counted.
+type Window string
+
+// Fixed windows begin anew at their end, Sliding estimates from two of them.
+const (
+	Fixed   Window = "fixed"
+	Sliding Window = "sliding"
+)
+
 // Role is a command that reads settings.
 type Role string
 
@@ -102,7 +161,9 @@ const (
 	WorkerRedis Role = "worker-redis"
 	Migrate     Role = "migrate"
 	Seed        Role = "seed"
+	Jobs        Role = "jobs"
 	Health      Role = "health"
+	Throttle    Role = "throttle"
 )
 
 // Roles are the long-running ones.

@@ -65,12 +65,12 @@ func TestExamples_EveryValueWorksOnceItsLineIsSwitchedOn(t *testing.T) {
 	for _, file := range []string{"env.example", ".env.production.example"} {
 		content, err := os.ReadFile(filepath.Join("../..", file))
 		require.NoError(t, err)
-		switchedOn := regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(fillIn(string(content)), "$1")
+		switchedOn := regexp.MustCompile(`(?m)^#([A-Z0-9_]+=)`).ReplaceAllString(fillIn(string(content)), "$1")
 		variables, err := godotenv.Unmarshal(switchedOn)
 		require.NoError(t, err)
 		require.Len(t, variables, len(Variables()))
 
-		for _, role := range append(Roles, Migrate, Seed, Health) {
+		for _, role := range append(Roles, Migrate, Seed, Health, Throttle, Jobs) {
 			_, err := Load(role, variables)
 
 			require.NoError(t, err, "%s of %s", role, file)
@@ -85,7 +85,7 @@ func TestExamples_ProductionLoadsOnceThePlaceholdersAreReplaced(t *testing.T) {
 	variables, err := godotenv.Unmarshal(fillIn(string(content)))
 	require.NoError(t, err)
 
-	for _, role := range append(Roles, Migrate, Seed, Health) {
+	for _, role := range append(Roles, Migrate, Seed, Health, Throttle, Jobs) {
 		config, err := Load(role, variables)
 
 		require.NoError(t, err, role)

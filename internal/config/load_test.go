@@ -40,6 +40,16 @@ func TestLoad_SaysWhatIsWrongWithEveryKindOfValue(t *testing.T) {
 		{Web, "BASE_URL", "shop.example.com", "is not an address that begins with http:// or https://"},
 		{Web, "BASE_URL", "ftp://shop.example.com", "is not an address that begins with http:// or https://"},
 		{Web, "SECRET_KEY_BASE", "too short", "has 9 characters; it must have at least 32"},
+		{Web, "REDIS_DIAL_TIMEOUT", "0s", "is 0s; it must be between 1ms and 10s"},
+		{Web, "REDIS_POOL_TIMEOUT", "1m", "is 1m0s; it must be between 1ms and 10s"},
+		{Web, "REDIS_PROBE_INTERVAL", "1ms", "is 1ms; it must be between 10ms and 1m0s"},
+		{Web, "REDIS_MIN_IDLE", "-1", "is -1; it must be between 0 and 10000"},
+		{Web, "REDIS_MIN_IDLE", "21", "is 21; it must not be more than REDIS_POOL_SIZE (20)"},
+		{Web, "REDIS_MAX_IN_FLIGHT", "0", "is 0; it must be between 1 and 100000"},
+		{Web, "REDIS_FAILURES", "0", "is 0; it must be between 1 and 1000"},
+		{Web, "SENTRY_DSN", "sentry.example.com", "is not an address of a project in Sentry, such as https://KEY@HOST/NUMBER"},
+		{Web, "SENTRY_DSN", "https://sentry.example.com/1", "is not an address of a project in Sentry, such as https://KEY@HOST/NUMBER"},
+		{Web, "SENTRY_DSN", "https://key@sentry.example.com/shop", "is not an address of a project in Sentry, such as https://KEY@HOST/NUMBER"},
 		{WorkerRedis, "REDIS_URL", "", "is missing"},
 		{WorkerPG, "SMTP_URL", "mail.example.com:587", "is not an address that begins with smtp:// or smtps://"},
 		{WorkerPG, "MAIL_FROM", "Leeward", `"Leeward" is not a mail address`},
@@ -67,8 +77,9 @@ func TestLoad_TakesEveryFormOfAddress(t *testing.T) {
 			"redis://localhost", "redis://:secret@localhost:6379/0", "redis://localhost:6379/", "rediss://u:p@host:6380/15?skip_verify=true",
 			"redis://[::1]:6379?db=3", "unix:///run/redis.sock?db=1",
 		},
-		"BASE_URL": {"http://localhost:3000", "https://shop.example.com/"},
-		"SMTP_URL": {"smtp://localhost:1025", "smtps://user:secret@mail.example.com"},
+		"BASE_URL":   {"http://localhost:3000", "https://shop.example.com/"},
+		"SENTRY_DSN": {"https://key@o1.ingest.sentry.io/42", "http://key:secret@sentry.internal:9000/prefix/1"},
+		"SMTP_URL":   {"smtp://localhost:1025", "smtps://user:secret@mail.example.com"},
 	} {
 		for _, value := range values {
 			variables := development()
@@ -253,4 +264,67 @@ func roleThatReads(name string) Role {
 		}
 	}
 	panic("no role reads " + name)
+}
+
+func TestLoad_ALimitThatCannotBeReadIsItsDefaultAndAWarning(t *testing.T) {
+	t.Parallel()
+	variables := map[string]string{
+		"DATABASE_URL": "postgres://localhost/shop", "RACK_ATTACK_REQ_IP_LIMIT": "-5", "RACK_ATTACK_REQ_IP_PERIOD": "soon", "RACK_ATTACK_LOGIN_LIMIT": "many",
+		"RACK_ATTACK_LOGIN_PERIOD": "-1", "RACK_ATTACK_FAILED_LOGIN_PERIOD": "1ms", "RACK_ATTACK_FAILED_LOGIN_LIMIT": "", "RACK_ATTACK_FAILED_LOGIN_TTL": "99999999999",
+	}
+
+	config, err := Load(Web, variables)
+	warnings := Warnings(Web, variables)
+
+	require.NoError(t, err)
+	require.EqualValues(t, 300, config.ThrottleRequestLimit)
+	require.Equal(t, Period(5*time.Minute), config.ThrottleRequestPeriod)
+	require.EqualValues(t, 10, config.ThrottleLoginLimit)
+	require.Equal(t, Period(time.Minute), config.ThrottleLoginPeriod)
+	require.EqualValues(t, 5, config.ThrottleFailedLoginLimit)
+	require.Equal(t, Period(20*time.Second), config.ThrottleFailedLoginPeriod)
+	require.Equal(t, Period(5*time.Minute), config.ThrottleFailedLoginTTL)
+	require.Equal(t, []string{
+		"RACK_ATTACK_FAILED_LOGIN_PERIOD", "RACK_ATTACK_FAILED_LOGIN_TTL", "RACK_ATTACK_LOGIN_LIMIT", "RACK_ATTACK_LOGIN_PERIOD", "RACK_ATTACK_REQ_IP_LIMIT", "RACK_ATTACK_REQ_IP_PERIOD",
+	}, names(t, warnings))
+	require.ErrorContains(t, warnings, `"-5" is not a whole number from 0; 300 is used instead`)
+	require.Empty(t, Warnings(WorkerPG, variables), "it reads none of them")
+}
+
+func TestLoad_ReadsLimitsAsRackAttackWritesThemAndAsDurations(t *testing.T) {
+	t.Parallel()
+	load := func(more ...string) Config {
+		variables := map[string]string{"DATABASE_URL": "postgres://localhost/shop"}
+		for i := 0; i < len(more); i += 2 {
+			variables[more[i]] = more[i+1]
+		}
+		config, err := Load(Web, variables)
+		require.NoError(t, err)
+		require.Empty(t, Warnings(Web, variables))
+		return config
+	}
+
+	require.Equal(t, Period(90*time.Second), load("RACK_ATTACK_REQ_IP_PERIOD", "90").ThrottleRequestPeriod)
+	require.Equal(t, Period(2*time.Minute), load("RACK_ATTACK_REQ_IP_PERIOD", "2m").ThrottleRequestPeriod)
+	require.Zero(t, load("RACK_ATTACK_REQ_IP_PERIOD", "0").ThrottleRequestPeriod)
+	require.Zero(t, load("RACK_ATTACK_REQ_IP_LIMIT", "0").ThrottleRequestLimit)
+	require.Equal(t, "192.0.2.7/32,2001:db8::/32", load("RACK_ATTACK_BLOCKLIST_IPS", " 192.0.2.7, 2001:db8:1::/32,").ThrottleBlocklist.String())
+	require.Equal(t, "127.0.0.0/8,::1/128", load().ThrottleSafelist.String())
+	require.Equal(t, "192.0.2.7/32", load("RACK_ATTACK_SAFELIST_IPS", "192.0.2.7").ThrottleSafelist.String())
+	require.Empty(t, load("APP_ENV", "test").ThrottleSafelist)
+	require.Equal(t, Countries{"DE", "FR"}, load("RACK_ATTACK_ALLOWED_COUNTRIES", "de, FR", "RACK_ATTACK_GEOIP_DATABASE", "x").AllowedCountries)
+}
+
+func TestLoad_RefusesListsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"RACK_ATTACK_SAFELIST_IPS": "192.0.2.7/33", "RACK_ATTACK_TRUSTED_PROXIES": "all", "RACK_ATTACK_BLOCKLIST_IPS": "1.2.3", "RACK_ATTACK_ENABLED": "perhaps",
+		"RACK_ATTACK_BLOCKED_COUNTRIES": "Germany", "RACK_ATTACK_WINDOW": "open", "RACK_ATTACK_IPV6_PREFIX": "16", "RACK_ATTACK_FALLBACK_DIVISOR": "0",
+	} {
+		_, err := Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", name: value})
+
+		require.Equal(t, []string{name}, names(t, err))
+	}
+	_, err := Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "RACK_ATTACK_BLOCKED_COUNTRIES": "DE"})
+	require.Equal(t, []string{"RACK_ATTACK_GEOIP_DATABASE"}, names(t, err))
 }

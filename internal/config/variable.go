@@ -17,6 +17,7 @@ type Variable struct {
 	Help    string
 	Secret  string // "true": mask all of it; "url": mask the password in it
 	roles   []string
+	lenient bool
 	zero    any
 }
 
@@ -32,6 +33,7 @@ func Variables() []Variable {
 			Help:    field.Tag.Get("help"),
 			Secret:  field.Tag.Get("secret"),
 			roles:   strings.Split(field.Tag.Get("roles"), ","),
+			lenient: field.Tag.Get("lenient") == "true",
 			zero:    reflect.Zero(field.Type).Interface(),
 		})
 	}

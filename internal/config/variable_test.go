@@ -37,7 +37,7 @@ func TestShown_HidesCredentialsAndShowsTheRest(t *testing.T) {
 
 func TestVariables_AreDeclaredInFull(t *testing.T) {
 	t.Parallel()
-	known := map[string]bool{"all": true, "web": true, "worker-pg": true, "worker-redis": true, "migrate": true, "seed": true, "health": true}
+	known := map[string]bool{"all": true, "web": true, "worker-pg": true, "worker-redis": true, "migrate": true, "seed": true, "health": true, "throttle": true, "jobs": true}
 
 	for _, variable := range Variables() {
 		require.Regexp(t, `^[A-Z][A-Z0-9_]+$`, variable.Name, variable.Field)

@@ -18,48 +18,64 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// maxInFlight is how many calls one process has under way at most. Beyond it
-// calls are refused: Redis is slow, and waiting makes it no faster.
-const maxInFlight = 256
-
 // Guard stands between the program and one Redis. It bounds every call in
 // time and stops calling while Redis is away. Users are never the ones who try
 // whether it is back: a prober of its own does (see Run).
 type Guard struct {
-	url      string
-	timeout  time.Duration
+	options  Options
 	reporter *telemetry.Reporter
+	metrics  *guardMetrics
 
 	breaker  atomic.Pointer[gobreaker.CircuitBreaker[struct{}]]
+	outage   atomic.Pointer[outage] // nil while calls are made
 	opened   chan struct{}
-	since    atomic.Int64 // Unix nanoseconds of the last change of state
+	closedAt atomic.Int64 // Unix nanoseconds
 	inFlight chan struct{}
 }
 
-// NewGuard guards the Redis at url, with timeout for each call. An empty url
-// disables it: every call is refused at once.
-func NewGuard(url string, timeout time.Duration, reporter *telemetry.Reporter) *Guard {
+// Status is what a guard does at the moment.
+type Status struct {
+	Disabled bool      // there is no Redis by configuration
+	Open     bool      // Redis is away and calls are refused
+	Since    time.Time // when Open last changed, or the guard was made
+	Reason   string    // the class of the failure that opened it (see telemetry.Class); empty unless Open
+}
+
+// NewGuard guards the Redis of options, and sees to it that reporter hears of
+// every failure.
+func NewGuard(options Options, reporter *telemetry.Reporter) *Guard {
+	options = options.withDefaults()
 	g := &Guard{
-		url:      url,
-		timeout:  timeout,
+		options:  options,
 		reporter: reporter,
 		opened:   make(chan struct{}, 1),
-		inFlight: make(chan struct{}, maxInFlight),
+		inFlight: make(chan struct{}, options.MaxInFlight),
 	}
-	g.close()
+	if !g.Disabled() {
+		g.metrics = options.Metrics.of(options.Name)
+		g.close()
+	}
 	return g
 }
 
 // Do runs call unless Redis is known to be away, and tells whether it went
-// well. Source names the caller in logs as "Type.method". The context that
-// call gets ends with the timeout, the request's budget or the request itself.
+// well. Source names the caller in logs and metrics as "Type.method"; there are
+// few of them. The context that call gets ends with the timeout, the request's
+// budget or the request itself.
 func (g *Guard) Do(ctx context.Context, source string, call func(context.Context) error) bool {
 	if g.Disabled() {
 		return false
 	}
+	figures := g.metrics.source(source)
+	if away := g.outage.Load(); away != nil {
+		away.refused.Add(1)
+		figures.count(outcomeOpen)
+		return false
+	}
 	budget := budgetOf(ctx)
-	allowed := min(g.timeout, budget.left())
+	allowed := min(g.options.Timeout, budget.left())
 	if allowed <= 0 {
+		figures.count(outcomeBudget)
 		g.reporter.Report("Redis", source, errBudget)
 		return false
 	}
@@ -67,6 +83,7 @@ func (g *Guard) Do(ctx context.Context, source string, call func(context.Context
 	case g.inFlight <- struct{}{}:
 		defer func() { <-g.inFlight }()
 	default:
+		figures.count(outcomeBulkhead)
 		g.reporter.Report("Redis", source, errInFlight)
 		return false
 	}
@@ -77,25 +94,39 @@ func (g *Guard) Do(ctx context.Context, source string, call func(context.Context
 		defer cancel()
 		err := g.recovering(bounded, call)
 		deadline, _ := bounded.Deadline()
-		if timedOut(err) && deadline.Before(started.Add(min(g.timeout, budget.whole()))) {
+		if timedOut(err) && deadline.Before(started.Add(min(g.options.Timeout, budget.whole()))) {
 			err = fmt.Errorf("%w: %w", errHurried, err)
 		}
 		return struct{}{}, err
 	})
-	budget.spend(time.Since(started))
-
-	if err != nil && !errors.Is(err, gobreaker.ErrOpenState) && !errors.Is(err, redis.Nil) {
-		g.reporter.Report("Redis", source, err)
-	}
+	took := time.Since(started)
+	budget.spend(took)
+	g.account(source, figures, took, err)
 	return err == nil
 }
 
 // Disabled tells that there is no Redis by configuration.
-func (g *Guard) Disabled() bool { return g.url == "" }
+func (g *Guard) Disabled() bool { return g.options.URL == "" }
+
+// Options are those of the guarded Redis, for whoever needs a client of its
+// own (see QuickOptions).
+func (g *Guard) Options() Options { return g.options }
+
+// Status tells whether calls are refused, since when and why.
+func (g *Guard) Status() Status {
+	if g.Disabled() {
+		return Status{Disabled: true}
+	}
+	if away := g.outage.Load(); away != nil {
+		return Status{Open: true, Since: away.since, Reason: away.class}
+	}
+	return Status{Since: time.Unix(0, g.closedAt.Load())}
+}
 
 // Open tells that Redis is away and calls are refused, and since when.
 func (g *Guard) Open() (bool, time.Time) {
-	return g.breaker.Load().State() != gobreaker.StateClosed, time.Unix(0, g.since.Load())
+	status := g.Status()
+	return status.Open, status.Since
 }
 
 // Private
@@ -103,41 +134,99 @@ func (g *Guard) Open() (bool, time.Time) {
 // Why a call was not made, or was not given the time that it needed. None says
 // anything about Redis.
 var (
-	errBudget   = errors.New("the time that Redis may take from this request is used up")
-	errInFlight = fmt.Errorf("%d calls are under way already", maxInFlight)
+	errBudget   = &notMade{"budget", "the time that Redis may take from this request is used up"}
+	errInFlight = &notMade{"bulkhead", "as many calls as there may be are under way already"}
 	errHurried  = errors.New("little time was left")
 )
+
+// notMade is an error that names its own class.
+type notMade struct{ class, text string }
+
+func (n *notMade) Error() string { return n.text }
+func (n *notMade) Class() string { return n.class }
+
+// outage is a time in which no calls are made.
+type outage struct {
+	since   time.Time
+	class   string // of the failure that began it
+	refused atomic.Int64
+	failed  atomic.Int64 // calls: those that began it, and those under way then
+}
+
+// account counts what became of a call, and reports what went wrong.
+func (g *Guard) account(source string, figures *sourceMetrics, took time.Duration, err error) {
+	switch {
+	case err == nil:
+		figures.count(outcomeOK)
+	case errors.Is(err, gobreaker.ErrOpenState):
+		figures.count(outcomeOpen)
+		return
+	case errors.Is(err, redis.Nil):
+		figures.count(outcomeMiss)
+	case errors.Is(err, context.Canceled):
+		figures.count(outcomeCancelled)
+	default:
+		figures.count(outcomeOf(telemetry.Class(err)))
+		g.reporter.Report("Redis", source, err)
+		if away := g.outage.Load(); away != nil {
+			away.failed.Add(1)
+		}
+	}
+	figures.observe(took)
+}
 
 // close lets calls through again. The breaker is made anew, because only the
 // prober may close it and the library's own way back is through its users.
 func (g *Guard) close() {
-	g.since.Store(time.Now().UnixNano())
-	g.breaker.Store(gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Name:         "redis",
+	g.closedAt.Store(time.Now().UnixNano())
+	g.outage.Store(nil)
+	g.metrics.state.Set(0)
+	g.breaker.Store(g.newBreaker())
+}
+
+// newBreaker makes a breaker that stops all calls when too many fail. What it
+// calls runs under its lock, in the goroutine of the call.
+func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
+	var cause error
+	var failed int64
+	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:         g.options.Name,
 		Interval:     10 * time.Second,
 		BucketPeriod: time.Second,
 		Timeout:      365 * 24 * time.Hour,
-		ReadyToTrip: func(counts gobreaker.Counts) bool {
-			return counts.ConsecutiveFailures >= 3 || counts.Requests >= 20 && counts.TotalFailures*2 >= counts.Requests
+		IsExcluded: func(err error) bool {
+			cause = err
+			return !infrastructure(err)
 		},
-		IsExcluded: func(err error) bool { return !infrastructure(err) },
+		ReadyToTrip: func(counts gobreaker.Counts) bool {
+			failed = int64(counts.TotalFailures)
+			return int(counts.ConsecutiveFailures) >= g.options.Failures || counts.Requests >= 20 && counts.TotalFailures*2 >= counts.Requests
+		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
-			// Runs under the breaker's own lock: only a send that cannot block.
 			if to == gobreaker.StateOpen {
-				g.since.Store(time.Now().UnixNano())
-				select {
-				case g.opened <- struct{}{}:
-				default:
-				}
+				g.open(cause, failed)
 			}
 		},
-	}))
+	})
+}
+
+// open refuses calls from now on, and wakes the prober. It must not wait.
+func (g *Guard) open(cause error, failed int64) {
+	away := &outage{since: time.Now(), class: telemetry.Class(cause)}
+	away.failed.Store(failed - 1) // the last is counted by its own call
+	g.outage.Store(away)
+	g.metrics.state.Set(1)
+	g.metrics.opened.Inc()
+	select {
+	case g.opened <- struct{}{}:
+	default:
+	}
 }
 
 func (g *Guard) recovering(ctx context.Context, call func(context.Context) error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = fmt.Errorf("panic in a call of Redis: %v", cause)
+			err = telemetry.Recovered(cause)
 		}
 	}()
 	return call(ctx)
@@ -152,16 +241,27 @@ func infrastructure(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, errHurried) {
 		return false
 	}
-	var reply redis.Error
-	if !errors.As(err, &reply) || strings.HasPrefix(reply.Error(), "ERR max number of clients") {
+	said := answer(err)
+	if said == "" || strings.HasPrefix(said, "ERR max number of clients") || strings.HasPrefix(said, "ERR AUTH") {
 		return true
 	}
 	for _, harmless := range []string{"WRONGTYPE", "NOSCRIPT", "OOM ", "READONLY", "MISCONF", "NOPERM", "ERR "} {
-		if strings.HasPrefix(reply.Error(), harmless) {
+		if strings.HasPrefix(said, harmless) {
 			return false
 		}
 	}
-	return reply != redis.Nil
+	return !errors.Is(err, redis.Nil)
+}
+
+// answer is what Redis has said, empty where it has not. The task queue's
+// library keeps the words of an answer to a script, and not the error.
+func answer(err error) string {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return reply.Error()
+	}
+	_, said, _ := strings.Cut(err.Error(), "redis eval error: ")
+	return said
 }
 
 func timedOut(err error) bool {

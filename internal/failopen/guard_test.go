@@ -14,12 +14,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/telemetry"
 )
 
 func TestGuard_OpensAfterThreeFailuresAndRecoversByItself(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	r := open(t, server.URL())
 	require.True(t, r.Ping(t.Context(), "test"))
 
@@ -38,8 +39,8 @@ func TestGuard_OpensAfterThreeFailuresAndRecoversByItself(t *testing.T) {
 
 func TestGuard_RefusesCallsWithoutMakingThemWhileOpen(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
-	log := &journal{}
+	server := stacktest.Redis(t)
+	log := &stacktest.Journal{}
 	r := openWithoutProber(t, server.URL(), log)
 	require.NoError(t, server.Kill())
 	breakOpen(t, r)
@@ -59,8 +60,8 @@ func TestGuard_RefusesCallsWithoutMakingThemWhileOpen(t *testing.T) {
 
 func TestGuard_SaysThatRedisIsBack(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
-	log := &journal{}
+	server := stacktest.Redis(t)
+	log := &stacktest.Journal{}
 	r := openWithoutProber(t, server.URL(), log)
 	ctx, cancel := context.WithCancel(t.Context())
 	var prober sync.WaitGroup
@@ -73,12 +74,84 @@ func TestGuard_SaysThatRedisIsBack(t *testing.T) {
 	require.NoError(t, server.Restart(t.Context()))
 	requireRecovery(t, r)
 
-	require.Contains(t, log.String(), `msg="Redis is back" away=`)
+	require.Contains(t, log.String(), `msg="Redis is away: calls are refused until it is back" name=shared reason=refused`)
+	require.Regexp(t, `msg="Redis is back" name=shared away=\S+ refused=\d+ failed=3\n`, log.String())
+}
+
+func TestGuard_StatusTellsSinceWhenAndWhy(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	r := openWithoutProber(t, server.URL(), io.Discard)
+	closed := r.guard.Status()
+	require.Equal(t, Status{Since: closed.Since}, closed)
+	require.NoError(t, r.guard.Check(t.Context()))
+
+	require.NoError(t, server.Freeze())
+	breakOpen(t, r)
+	opened := r.guard.Status()
+	require.NoError(t, server.Thaw())
+
+	require.Equal(t, Status{Open: true, Since: opened.Since, Reason: "timeout"}, opened)
+	require.True(t, opened.Since.After(closed.Since))
+	require.NoError(t, r.guard.Probe(t.Context()))
+	require.Equal(t, "timeout", telemetry.Class(r.guard.Check(t.Context())))
+
+	r.guard.close()
+	require.False(t, r.guard.Status().Since.Before(opened.Since))
+	require.NoError(t, r.guard.Check(t.Context()))
+	require.Equal(t, Status{Disabled: true}, NewGuard(Options{}, nil).Status())
+}
+
+func TestGuard_OpensWhenThePasswordIsWrong(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	log := &stacktest.Journal{}
+	r := openWithoutProber(t, withPassword(t, server.URL(), "hunter2"), log) // the server wants none
+	breakOpen(t, r)
+	require.Equal(t, "auth", r.guard.Status().Reason)
+
+	command(t, server, "CONFIG", "SET", "requirepass", "other")
+	locked := openWithoutProber(t, withPassword(t, server.URL(), "hunter2"), log)
+	breakOpen(t, locked)
+	require.Equal(t, "auth", locked.guard.Status().Reason)
+
+	require.Contains(t, log.String(), "level=ERROR")
+	require.NotContains(t, log.String(), "hunter2")
+}
+
+func TestGuard_CountsWhatAnOutageCost(t *testing.T) {
+	t.Parallel()
+	guard := NewGuard(Options{URL: "redis://127.0.0.1:1", Failures: 2}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	broken := errors.New("connection refused")
+	fail := make(chan struct{})
+	var entered, done sync.WaitGroup
+	entered.Add(10)
+	for range 10 {
+		done.Go(func() {
+			guard.Do(t.Context(), "test", func(context.Context) error {
+				entered.Done()
+				<-fail
+				return broken
+			})
+		})
+	}
+	entered.Wait()
+	close(fail)
+	done.Wait()
+	for range 5 {
+		guard.Do(t.Context(), "test", func(context.Context) error { return nil })
+	}
+
+	away := guard.outage.Load()
+	require.NotNil(t, away)
+	require.Equal(t, "refused", away.class)
+	require.Equal(t, int64(5), away.refused.Load())
+	require.InDelta(t, 10, away.failed.Load(), 1) // one more when a call ends just as the breaker opens
 }
 
 func TestGuard_StaysOpenWhileRedisTakesNoWrites(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	r := open(t, server.URL())
 	require.NoError(t, server.Freeze())
 	breakOpen(t, r)
@@ -93,11 +166,11 @@ func TestGuard_StaysOpenWhileRedisTakesNoWrites(t *testing.T) {
 
 func TestGuard_AnswersOfAWorkingRedisDoNotOpenIt(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	r := open(t, server.URL())
 
-	command(t, server, "LPUSH", sequenceKey("news"), "not a number")
 	for range 30 {
+		command(t, server, "LPUSH", sequenceKey("news"), "not a number")
 		_, ok := r.LastNumber(t.Context(), "test", "news") // WRONGTYPE
 		require.False(t, ok)
 		require.False(t, isOpen(r))
@@ -126,7 +199,7 @@ func TestGuard_AnswersOfAWorkingRedisDoNotOpenIt(t *testing.T) {
 
 func TestGuard_OpensWhenRedisHasTooManyClients(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	admin := newClient(t, server).Conn()
 	defer admin.Close()
 	require.NoError(t, admin.Do(t.Context(), "CONFIG", "SET", "maxclients", "1").Err())
@@ -149,8 +222,8 @@ func TestGuard_OpensWhenRedisHasTooManyClients(t *testing.T) {
 
 func TestGuard_ACallerWhoLeavesIsNoFailure(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
-	log := &journal{}
+	server := stacktest.Redis(t)
+	log := &stacktest.Journal{}
 	r := openWithoutProber(t, server.URL(), log)
 
 	for range 5 {
@@ -169,7 +242,7 @@ func TestGuard_ACallerWhoLeavesIsNoFailure(t *testing.T) {
 
 func TestGuard_ACallerInAHurryIsNoFailure(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	r := open(t, server.URL())
 	slow := func(ctx context.Context) error {
 		return r.client.Do(ctx, "BLPOP", "nothing", "0.1").Err()
@@ -191,7 +264,7 @@ func TestGuard_ACallerInAHurryIsNoFailure(t *testing.T) {
 
 func TestGuard_ABudgetBelowTheTimeoutStillOpensIt(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	r := openWithoutProber(t, server.URL(), io.Discard)
 	require.NoError(t, server.Freeze())
 
@@ -230,8 +303,8 @@ func TestGuard_RefusesCallsBeyondTheBulkhead(t *testing.T) {
 	guard := newGuard()
 	release := make(chan struct{})
 	var entered, done sync.WaitGroup
-	entered.Add(maxInFlight)
-	for range maxInFlight {
+	entered.Add(guard.options.MaxInFlight)
+	for range guard.options.MaxInFlight {
 		done.Go(func() {
 			guard.Do(t.Context(), "test", func(context.Context) error {
 				entered.Done()
@@ -261,7 +334,7 @@ func TestGuard_APanicIsAFailureOfTheCallOnly(t *testing.T) {
 
 func TestGuard_RunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	require.NoError(t, server.Kill())
 	for _, probing := range []bool{false, true} {
 		r := openWithoutProber(t, server.URL(), io.Discard)
@@ -322,7 +395,7 @@ func BenchmarkGuard_Do(b *testing.B) {
 // newGuard makes a guard for calls that need no Redis.
 func newGuard() *Guard {
 	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	return NewGuard("redis://127.0.0.1:1", timeout, reporter)
+	return NewGuard(Options{URL: "redis://127.0.0.1:1", Timeout: timeout}, reporter)
 }
 
 func requireRecovery(t *testing.T, r *Redis) {

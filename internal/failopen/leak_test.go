@@ -13,16 +13,17 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/telemetry"
 )
 
 // Not parallel: it looks at all goroutines of the process.
 func TestClose_LeavesNoGoroutineAndNoConnection(t *testing.T) {
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	admin := newClient(t, server)
 	before := clientsOf(t, admin)
-	guard := NewGuard(server.URL(), timeout, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
-	r, err := Open(guard, 20)
+	guard := NewGuard(Options{URL: server.URL(), Timeout: timeout}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	r, err := Open(guard)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	var prober sync.WaitGroup

@@ -19,25 +19,26 @@ func (g *Guard) Run(ctx context.Context) error {
 			return nil
 		case <-g.opened:
 		}
+		away := g.outage.Load()
+		told := g.reporter.Away("Redis", g.options.Name, away.class, away.since)
 		if !g.awaitReturn(ctx) {
 			return nil
 		}
-		_, since := g.Open()
 		g.close()
-		g.reporter.Returned("Redis", since)
+		told.Over(away.refused.Load(), away.failed.Load())
 	}
 }
 
 // Probe tells whether Redis takes writes, over a connection of its own. A PING
 // would call a Redis healthy that is read-only, full or still loading.
 func (g *Guard) Probe(ctx context.Context) error {
-	options, err := QuickOptions(g.url, 1, g.timeout)
+	options, err := QuickOptions(g.options)
 	if err != nil {
 		return err
 	}
-	options.MinIdleConns = 0
+	options.PoolSize, options.MinIdleConns = 1, 0
 	client := redis.NewClient(options)
-	ctx, cancel := context.WithTimeout(ctx, g.timeout)
+	ctx, cancel := context.WithTimeout(ctx, g.options.Timeout)
 	defer cancel()
 	if err := client.Set(ctx, "slipway:probe", 1, time.Second).Err(); err != nil {
 		return errors.Join(fmt.Errorf("write to Redis: %w", err), client.Close())
@@ -45,12 +46,25 @@ func (g *Guard) Probe(ctx context.Context) error {
 	return client.Close()
 }
 
+// Check is Probe for /health: it is reported, and fails also while calls are
+// refused, though Redis may have just come back.
+func (g *Guard) Check(ctx context.Context) error {
+	if err := g.Probe(ctx); err != nil {
+		g.reporter.Report("Redis", "Guard.Check", err)
+		return err
+	}
+	if status := g.Status(); status.Open {
+		return &notMade{status.Reason, "calls are still refused"}
+	}
+	return nil
+}
+
 // Private
 
 // awaitReturn probes until two probes in a row went well.
 func (g *Guard) awaitReturn(ctx context.Context) bool {
 	for good := 0; good < 2; {
-		pause := time.Duration(100+rand.IntN(100)) * time.Millisecond
+		pause := g.options.ProbeInterval + rand.N(g.options.ProbeInterval)
 		if good > 0 {
 			pause = 20 * time.Millisecond
 		}

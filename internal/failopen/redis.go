@@ -2,6 +2,7 @@ package failopen
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,11 +17,11 @@ type Redis struct {
 }
 
 // Open prepares to use the guarded Redis. It does not connect.
-func Open(guard *Guard, poolSize int) (*Redis, error) {
+func Open(guard *Guard) (*Redis, error) {
 	if guard.Disabled() {
 		return &Redis{guard: guard}, nil
 	}
-	options, err := QuickOptions(guard.url, poolSize, guard.timeout)
+	options, err := QuickOptions(guard.options)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +43,7 @@ func (r *Redis) Close() error {
 // a space. Numbers of a channel only grow, also through a Redis that lost its
 // data, so that a listener can tell what it has missed.
 func (r *Redis) Publish(ctx context.Context, source, channel string, payload []byte) (number int64, ok bool) {
-	ok = r.guard.Do(ctx, source, func(ctx context.Context) error {
+	ok = r.on(ctx, source, []string{sequenceKey(channel)}, func(ctx context.Context) error {
 		result, err := publishNumbered.Run(ctx, r.client, []string{sequenceKey(channel)}, channel, payload).Int64()
 		number = result
 		return err
@@ -53,7 +54,7 @@ func (r *Redis) Publish(ctx context.Context, source, channel string, payload []b
 // LastNumber is the number of the newest message of channel, 0 when there was
 // none yet.
 func (r *Redis) LastNumber(ctx context.Context, source, channel string) (number int64, ok bool) {
-	ok = r.guard.Do(ctx, source, func(ctx context.Context) error {
+	ok = r.on(ctx, source, []string{sequenceKey(channel)}, func(ctx context.Context) error {
 		result, err := r.client.Get(ctx, sequenceKey(channel)).Int64()
 		if err == redis.Nil {
 			return nil
@@ -73,6 +74,19 @@ func (r *Redis) Ping(ctx context.Context, source string) bool {
 }
 
 // Private
+
+// on makes a guarded call about keys. A key of a type that the call cannot use
+// is somebody's mistake, and would keep the feature from working for good: it
+// is deleted, and the feature begins anew with the next call.
+func (r *Redis) on(ctx context.Context, source string, keys []string, call func(context.Context) error) bool {
+	return r.guard.Do(ctx, source, func(ctx context.Context) error {
+		err := call(ctx)
+		if redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return errors.Join(err, r.client.Del(ctx, keys...).Err())
+		}
+		return err
+	})
+}
 
 func sequenceKey(channel string) string { return "slipway:sequence:" + channel }
 

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack/stacktest"
 )
 
 func TestRedis_Works(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	r := open(t, server.URL())
 	subscription := newClient(t, server).Subscribe(t.Context(), "news")
 	defer subscription.Close()
@@ -35,14 +37,14 @@ func TestRedis_Works(t *testing.T) {
 
 func TestRedis_EveryCallReturnsInTimeWithoutRedis(t *testing.T) {
 	t.Parallel()
-	stopped, frozen := startRedis(t), startRedis(t)
+	stopped, frozen := stacktest.Redis(t), stacktest.Redis(t)
 	require.NoError(t, stopped.Kill())
 	require.NoError(t, frozen.Freeze())
 	guarded := map[string]*Redis{
 		"disabled":       open(t, ""),
 		"stopped":        open(t, stopped.URL()),
 		"frozen":         open(t, frozen.URL()),
-		"wrong password": open(t, withPassword(t, startRedis(t).URL(), "wrong")),
+		"wrong password": open(t, withPassword(t, stacktest.Redis(t).URL(), "wrong")),
 		"no such host":   open(t, "redis://no-such-host.invalid:6379"),
 	}
 
@@ -63,9 +65,22 @@ func TestRedis_EveryCallReturnsInTimeWithoutRedis(t *testing.T) {
 	}
 }
 
+func TestRedis_AKeyOfTheWrongTypeIsDeletedOnce(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	r := open(t, server.URL())
+	command(t, server, "LPUSH", sequenceKey("news"), "not a number")
+
+	_, known := r.LastNumber(t.Context(), "test", "news")
+	_, published := r.Publish(t.Context(), "test", "news", nil)
+
+	require.False(t, known)
+	require.True(t, published)
+}
+
 func TestPublish_NumbersOnlyGrow(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	r := open(t, server.URL())
 	number := int64(0)
 	publish := func() {
@@ -104,7 +119,7 @@ func TestPublish_NumbersOnlyGrow(t *testing.T) {
 
 func TestPublish_ManyAtOnceGetNumbersOfTheirOwnInOneOrder(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	r := open(t, server.URL())
 	subscription := newClient(t, server).Subscribe(t.Context(), "news")
 	defer subscription.Close()
@@ -134,7 +149,7 @@ func TestPublish_ManyAtOnceGetNumbersOfTheirOwnInOneOrder(t *testing.T) {
 func TestOpen_DoesNotRepeatAnAddressThatItCannotRead(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"redis://:hunter2@host:port", "hunter2", "redis://:hunter2@host/x?y=hunter2"} {
-		_, err := Open(NewGuard(address, timeout, nil), 20)
+		_, err := Open(NewGuard(Options{URL: address}, nil))
 
 		require.ErrorContains(t, err, "read the address of Redis")
 		require.NotContains(t, err.Error(), "hunter2")

@@ -1,7 +1,6 @@
 package failopen
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -27,20 +26,6 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// startRedis starts a Redis that only this test knows.
-func startRedis(t testing.TB) *devstack.Redis {
-	t.Helper()
-	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = server.Thaw() // a frozen one would not stop
-		require.NoError(t, server.Stop(ctx))
-	})
-	return server
-}
-
 // open opens the guarded Redis at address, with the prober running.
 func open(t testing.TB, address string) *Redis {
 	t.Helper()
@@ -58,7 +43,7 @@ func open(t testing.TB, address string) *Redis {
 func openWithoutProber(t testing.TB, address string, log io.Writer) *Redis {
 	t.Helper()
 	reporter := telemetry.NewReporter(slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
-	r, err := Open(NewGuard(address, timeout, reporter), 20)
+	r, err := Open(NewGuard(Options{URL: address, Timeout: timeout}, reporter))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return r
@@ -104,22 +89,4 @@ func breakOpen(t testing.TB, r *Redis) {
 		require.False(t, r.Ping(t.Context(), "test"))
 	}
 	require.True(t, isOpen(r))
-}
-
-// journal is a log that several goroutines may write.
-type journal struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (j *journal) Write(line []byte) (int, error) {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.Write(line)
-}
-
-func (j *journal) String() string {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.String()
 }

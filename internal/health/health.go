@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,6 +39,7 @@ type Check struct {
 	Gate     bool          // whether /up waits for its first answer, for 5 s at most
 	Disabled bool          // switched off by configuration: never probed
 	Every    time.Duration // between two probes; 1 s when zero
+	Again    time.Duration // between two while the check fails; Every when zero
 	Timeout  time.Duration // of one probe; 500 ms when zero
 	Probe    func(ctx context.Context) error
 }
@@ -45,6 +47,16 @@ type Check struct {
 // NotReady wraps an error of a probe that keeps /up at 503: the process runs
 // and the backend answers, and yet this build cannot serve with it.
 func NotReady(err error) error { return &notReady{err} }
+
+// Finding is an error of a probe that says itself how /health shows it. Any
+// other error is shown by its class, as Error when its check is critical and
+// else as Degraded.
+type Finding struct {
+	Status Status
+	Reason string
+}
+
+func (f Finding) Error() string { return f.Reason }
 
 // Result is what a check last found out.
 type Result struct {
@@ -59,6 +71,8 @@ type Health struct {
 	checks []Check
 	up     *prometheus.GaugeVec
 	now    func() time.Time
+
+	retired atomic.Bool // see Retire
 
 	mutex    sync.Mutex
 	bootedAt time.Time
@@ -81,7 +95,8 @@ func New(registry prometheus.Registerer, checks ...Check) *Health {
 	}
 	registry.MustRegister(h.up)
 	for _, check := range checks {
-		h.results[check.Name] = result{err: errors.New("not probed yet"), since: h.now(), at: h.now()}
+		unknown := errors.New("not probed yet")
+		h.results[check.Name] = result{err: unknown, status: statusOf(check, unknown), since: h.now(), at: h.now()}
 	}
 	return h
 }
@@ -171,7 +186,8 @@ type result struct {
 	answered bool // by the backend, at any time: that all is well or that this build does not fit
 	err      error
 	latency  time.Duration
-	since    time.Time // when err began or ended
+	status   Status
+	since    time.Time // of status
 	at       time.Time
 }
 
@@ -188,15 +204,33 @@ func (h *Health) show(check Check) Result {
 	if err == nil {
 		return shown
 	}
-	shown.Reason = telemetry.Class(err)
-	if shown.Reason == "other" {
-		shown.Reason = telemetry.Scrub(err.Error())
-	}
-	shown.Status = Degraded
-	if check.Critical {
-		shown.Status = Error
-	}
+	shown.Status = statusOf(check, err)
+	shown.Reason = reasonOf(err)
 	return shown
+}
+
+func statusOf(check Check, err error) Status {
+	var finding Finding
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &finding):
+		return finding.Status
+	case check.Critical:
+		return Error
+	}
+	return Degraded
+}
+
+func reasonOf(err error) string {
+	var finding Finding
+	if errors.As(err, &finding) {
+		return finding.Reason
+	}
+	if class := telemetry.Class(err); class != "other" {
+		return class
+	}
+	return telemetry.Scrub(err.Error())
 }
 
 func (h *Health) keepProbing(ctx context.Context, check Check) {
@@ -204,19 +238,25 @@ func (h *Health) keepProbing(ctx context.Context, check Check) {
 	if every == 0 {
 		every = time.Second
 	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+	again := check.Again
+	if again == 0 {
+		again = every
+	}
 	for {
-		h.probe(ctx, check)
+		next := time.After(every)
+		if !h.probe(ctx, check) {
+			next = time.After(again)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-next:
 		}
 	}
 }
 
-func (h *Health) probe(ctx context.Context, check Check) {
+// probe tells whether all was well.
+func (h *Health) probe(ctx context.Context, check Check) bool {
 	timeout := check.Timeout
 	if timeout == 0 {
 		timeout = 500 * time.Millisecond
@@ -228,14 +268,14 @@ func (h *Health) probe(ctx context.Context, check Check) {
 	err := check.Probe(bounded)
 	ended := h.now()
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	last := h.results[check.Name]
-	fresh := result{answered: last.answered, err: err, latency: ended.Sub(started), since: last.since, at: ended}
-	if (err == nil) != (last.err == nil) {
+	fresh := result{answered: last.answered, err: err, status: statusOf(check, err), latency: ended.Sub(started), since: last.since, at: ended}
+	if fresh.status != last.status {
 		fresh.since = ended
 	}
 
@@ -251,4 +291,5 @@ func (h *Health) probe(ctx context.Context, check Check) {
 	}
 	h.results[check.Name] = fresh
 	h.up.WithLabelValues(check.Name).Set(map[bool]float64{true: 1}[err == nil])
+	return err == nil
 }

@@ -255,6 +255,36 @@ func TestHealth_ExportsWhetherBackendsAreUp(t *testing.T) {
 	require.Equal(t, map[string]float64{"database": 1, "redis": 0}, values)
 }
 
+func TestHealth_AProbeMaySayHowItIsShown(t *testing.T) {
+	t.Parallel()
+	database := &outcome{err: Finding{Status: Degraded, Reason: "read_only"}}
+	h, clock := newHealth(t, Check{Name: "database", Critical: true, Probe: database.probe})
+	h.probeAll(t)
+	began := h.Check("database").Since
+
+	require.Equal(t, Degraded, h.Report().Status)
+	require.Equal(t, "read_only", h.Check("database").Reason)
+
+	clock.advance(5 * time.Second)
+	database.set(fmt.Errorf("check: %w", Finding{Status: Error, Reason: "read_only"}))
+	h.probeAll(t)
+	require.Equal(t, Error, h.Report().Status)
+	require.Equal(t, "read_only", h.Check("database").Reason)
+	require.Equal(t, 5*time.Second, h.Check("database").Since.Sub(began), "of this status")
+}
+
+func TestRun_AsksAgainSoonerWhileACheckFails(t *testing.T) {
+	t.Parallel()
+	database := &outcome{err: errors.New("refused")}
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Every: time.Hour, Again: time.Millisecond, Probe: database.probe})
+	defer running(t, h)()
+	require.Eventually(t, func() bool { return h.Check("database").Reason == "refused" }, 10*time.Second, time.Millisecond)
+
+	database.set(nil)
+
+	require.Eventually(t, func() bool { return h.Check("database").Status == OK }, 10*time.Second, time.Millisecond)
+}
+
 // Private
 
 func works(context.Context) error { return nil }

@@ -67,7 +67,10 @@ type work struct {
 func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err error) {
 	took := time.Since(w.started)
 	result := "done"
+	_, later := isLater(err)
 	switch {
+	case later:
+		result = "later"
 	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
 		result = "returned"
 	case err != nil:
@@ -85,5 +88,9 @@ func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err erro
 		log.WarnContext(ctx, noun+" failed", append(attributes, "error", err)...)
 		return
 	}
-	log.InfoContext(ctx, noun+" "+result, attributes...)
+	level := slog.LevelInfo
+	if later {
+		level = slog.LevelDebug // asked again every few seconds
+	}
+	log.Log(ctx, level, noun+" "+result, attributes...)
 }

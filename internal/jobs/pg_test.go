@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
@@ -25,8 +24,8 @@ func TestEnqueue_CommitsWithTheChangeThatCausedIt(t *testing.T) {
 	db := pgtest.New(t, migrations)
 	queue := newJobs(t, db, prometheus.NewRegistry())
 	worked := make(chan string, 10)
-	startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
-		worked <- job.Args.Name
+	startPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+		worked <- args.Name
 		return nil
 	})
 	undone := errors.New("changed my mind")
@@ -43,13 +42,76 @@ func TestEnqueue_CommitsWithTheChangeThatCausedIt(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job`))
 }
 
+func TestEnqueue_InBulkDoesTheSame(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	registry := prometheus.NewRegistry()
+	queue := newJobs(t, db, registry)
+	worked := make(chan string, 100)
+	startPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+		worked <- args.Name
+		return nil
+	})
+	var all []Args
+	var names []string
+	for i := range 2 * copiedFrom {
+		names = append(names, fmt.Sprint(i))
+		all = append(all, greetArgs{Name: names[i]})
+	}
+	undone := errors.New("changed my mind")
+
+	require.ErrorIs(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+		require.NoError(t, queue.Enqueue(t.Context(), tx, all...))
+		return undone
+	}), undone)
+	require.Zero(t, count(t, db, `SELECT count(*) FROM river_job`))
+	require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error { return queue.Enqueue(t.Context(), tx, all...) }))
+
+	var found []string
+	for range all {
+		found = append(found, receive(t, worked))
+	}
+	require.ElementsMatch(t, names, found)
+	require.Equal(t, map[string]float64{"pg greet ok": float64(4 * copiedFrom)}, figures(t, registry, "app_jobs_enqueue_total"), "counted before the transaction ended")
+}
+
+func TestEnqueue_WakesTheWorkerForEveryTransaction(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	queue := newJobs(t, db, prometheus.NewRegistry())
+	listener, err := db.Acquire(t.Context())
+	require.NoError(t, err)
+	defer listener.Release()
+	_, err = listener.Exec(t.Context(), `LISTEN "`+schemaOf(t, db)+`.river_insert"`)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+
+	for range 5 {
+		pause := time.NewTimer(10 * time.Millisecond) // River by itself would wake nobody again for ten times as long
+		<-pause.C
+		enqueue(t, db, queue, "ada")
+		_, err = listener.Conn().WaitForNotification(ctx)
+		require.NoError(t, err)
+	}
+}
+
+func schemaOf(t *testing.T, db *pgxpool.Pool) string {
+	t.Helper()
+	var schema string
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT current_schema()`).Scan(&schema))
+	return schema
+}
+
 func TestPGWorker_RunsAFailedJobAgainAndLogsItOnce(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	attempts := make(chan int, 10)
-	worker := startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
-		attempts <- job.Attempt
-		if job.Attempt == 1 {
+	runs := 0
+	worker := startPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+		runs++
+		attempts <- runs
+		if runs == 1 {
 			return errors.New("out of paper")
 		}
 		return nil
@@ -74,11 +136,11 @@ func TestPGWorker_SurvivesAPanic(t *testing.T) {
 	db := pgtest.New(t, migrations)
 	queue := newJobs(t, db, prometheus.NewRegistry())
 	worked := make(chan string, 10)
-	worker := startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
-		if job.Args.Name == "eve" {
+	worker := startPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+		if args.Name == "eve" {
 			panic("eve is here")
 		}
-		worked <- job.Args.Name
+		worked <- args.Name
 		return nil
 	})
 
@@ -98,8 +160,8 @@ func TestPGWorker_LeavesJobsOfUnknownKindsToOthers(t *testing.T) {
 	db := pgtest.New(t, migrations)
 	queue := newJobs(t, db, prometheus.NewRegistry())
 	worked := make(chan string, 10)
-	startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
-		worked <- job.Args.Name
+	startPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+		worked <- args.Name
 		return nil
 	})
 
@@ -116,7 +178,7 @@ func TestPGWorker_FinishesWhatItHasInHand(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	began, finish := make(chan struct{}), make(chan struct{})
-	worker := startPGWorker(t, db, patience, func(context.Context, *river.Job[greetArgs]) error {
+	worker := startPGWorker(t, db, patience, func(context.Context, greetArgs) error {
 		close(began)
 		<-finish
 		return nil
@@ -135,7 +197,7 @@ func TestPGWorker_HandsAnUnfinishedJobBack(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	began := make(chan struct{}, 10)
-	worker := startPGWorker(t, db, 100*time.Millisecond, func(ctx context.Context, _ *river.Job[greetArgs]) error {
+	worker := startPGWorker(t, db, 100*time.Millisecond, func(ctx context.Context, _ greetArgs) error {
 		began <- struct{}{}
 		_, err := db.Exec(ctx, `SELECT pg_sleep(60)`)
 		return fmt.Errorf("sleep: %w", err)
@@ -149,19 +211,22 @@ func TestPGWorker_HandsAnUnfinishedJobBack(t *testing.T) {
 	require.Contains(t, worker.log.String(), `level=INFO msg="Job returned"`)
 	require.Equal(t, map[string]float64{"pg greet default returned": 1}, figures(t, worker.registry, "app_jobs_processed_total"))
 
-	worked := make(chan int, 1)
-	startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
-		worked <- job.Attempt
+	worked := make(chan string, 1)
+	startPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+		worked <- args.Name
 		return nil
 	})
-	require.Equal(t, 1, receive(t, worked))
+	require.Equal(t, "ada", receive(t, worked))
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'completed' AND attempt = 1`) == 1
+	}, patience, 10*time.Millisecond)
 }
 
-func TestPGWorker_SaysWhenAJobDoesNotHeedItsContext(t *testing.T) {
+func TestPGWorker_HandsBackAJobThatDoesNotHeedItsContext(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	began, finish := make(chan struct{}), make(chan struct{})
-	worker := startPGWorker(t, db, 10*time.Millisecond, func(context.Context, *river.Job[greetArgs]) error {
+	worker := startPGWorker(t, db, 10*time.Millisecond, func(context.Context, greetArgs) error {
 		close(began)
 		<-finish
 		return nil
@@ -170,10 +235,11 @@ func TestPGWorker_SaysWhenAJobDoesNotHeedItsContext(t *testing.T) {
 	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
 	receive(t, began)
 
-	err := worker.end(t)
+	require.NoError(t, worker.end(t))
 
-	require.ErrorContains(t, err, "stop: jobs in hand did not heed the end of their context within 3.01s")
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Contains(t, worker.log.String(), `level=ERROR msg="Jobs did not heed the end of their context and were handed back as they are" jobs=1`)
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'available' AND attempt = 0 AND errors IS NULL`))
+	require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
 }
 
 func TestPGWorker_WaitsForADatabaseThatIsNotThereYet(t *testing.T) {
@@ -185,8 +251,8 @@ func TestPGWorker_WaitsForADatabaseThatIsNotThereYet(t *testing.T) {
 	db.Reset()
 	require.NoError(t, server.Kill())
 	worked := make(chan string, 10)
-	worker := newPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
-		worked <- job.Args.Name
+	worker := newPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+		worked <- args.Name
 		return nil
 	})
 	require.Eventually(t, func() bool {
@@ -206,8 +272,8 @@ func TestPGWorker_SurvivesARestartOfTheDatabase(t *testing.T) {
 	db := openDatabase(t, server.URL())
 	migrate(t, server.URL())
 	worked := make(chan string, 10)
-	startPGWorker(t, db, time.Second, func(_ context.Context, job *river.Job[greetArgs]) error {
-		worked <- job.Args.Name
+	startPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+		worked <- args.Name
 		return nil
 	})
 
@@ -224,7 +290,7 @@ func TestPGWorker_StopsWhileItWaitsForADatabase(t *testing.T) {
 	frozen := openDatabase(t, server.URL())
 	require.NoError(t, server.Freeze())
 	nowhere := openDatabase(t, "postgres://shop@127.0.0.1:1/shop")
-	work := func(context.Context, *river.Job[greetArgs]) error { return nil }
+	work := func(context.Context, greetArgs) error { return nil }
 
 	for _, db := range []*pgxpool.Pool{nowhere, frozen} {
 		require.NoError(t, newPGWorker(t, db, time.Second, work).end(t))
@@ -238,12 +304,12 @@ type greetArgs struct {
 	Name string `json:"name"`
 }
 
-func (greetArgs) Kind() string { return "greet" }
+func (greetArgs) Declare() Declaration { return Declaration{Kind: "greet"} }
 
 // newerArgs is a job that only a newer program knows.
 type newerArgs struct{}
 
-func (newerArgs) Kind() string { return "newer" }
+func (newerArgs) Declare() Declaration { return Declaration{Kind: "newer"} }
 
 // pgWorker is a running worker of greet jobs.
 type pgWorker struct {
@@ -253,22 +319,33 @@ type pgWorker struct {
 }
 
 // startPGWorker starts a worker and waits until it takes jobs.
-func startPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work func(context.Context, *river.Job[greetArgs]) error) *pgWorker {
+func startPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work func(context.Context, greetArgs) error) *pgWorker {
 	t.Helper()
 	w := newPGWorker(t, db, shutdown, work)
 	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
 	return w
 }
 
-func newPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work func(context.Context, *river.Job[greetArgs]) error) *pgWorker {
+func newPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work func(context.Context, greetArgs) error) *pgWorker {
+	t.Helper()
+	return newHandlers(t, db, shutdown, Handle(work))
+}
+
+// startHandlers starts a worker of any kinds and waits until it takes jobs.
+func startHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) *pgWorker {
+	t.Helper()
+	w := newHandlers(t, db, shutdown, handlers...)
+	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
+	return w
+}
+
+func newHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) *pgWorker {
 	t.Helper()
 	log := &journal{}
 	w := &pgWorker{registry: prometheus.NewRegistry()}
-	workers := river.NewWorkers()
-	river.AddWorker(workers, river.WorkFunc(work))
 	var err error
-	w.worker, err = NewPGWorker(db, workers, PGWorkerOptions{
-		Concurrency: 5, ShutdownTimeout: shutdown, Log: log.logger(), Metrics: NewMetrics(w.registry),
+	w.worker, err = NewPGWorker(db, handlers, PGWorkerOptions{
+		Concurrency: map[Queue]int{Critical: 2, Default: 5, Low: 2}, ShutdownTimeout: shutdown, Version: "v1", Log: log.logger(), Metrics: NewMetrics(w.registry), Reporter: newReporter(),
 	})
 	require.NoError(t, err)
 	w.running = run(t, log, w.worker.Run)

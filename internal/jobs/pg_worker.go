@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -13,52 +14,67 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
-)
 
-// jobTimeout ends one run of a job. A job whose worker died is run again after
-// rescueAfter.
-const (
-	jobTimeout  = 30 * time.Second
-	rescueAfter = 40 * time.Second
+	"slipway/internal/telemetry"
 )
 
 // stopGrace is what a worker waits beyond its shutdown timeout for handlers
-// that were told to stop.
-const stopGrace = 3 * time.Second
+// that were told to stop. Then it hands back their work all the same.
+const stopGrace = 5 * time.Second
 
 // PGWorker works jobs.
 type PGWorker struct {
+	db      *pgxpool.Pool
 	client  *river.Client[pgx.Tx]
+	heart   *heart
 	timeout time.Duration
 	log     *slog.Logger
 	started atomic.Bool
+	inHand  atomic.Int64
 }
 
 // PGWorkerOptions say how a worker works.
 type PGWorkerOptions struct {
-	Concurrency     int
+	Concurrency     map[Queue]int // jobs of a queue at the same time
 	ShutdownTimeout time.Duration
+	Version         string // of this build, for the table of processes
 	Log             *slog.Logger
 	Metrics         *Metrics
+	Reporter        *telemetry.Reporter
 }
 
-// NewPGWorker makes a worker of the kinds in workers.
-func NewPGWorker(pool *pgxpool.Pool, workers *river.Workers, options PGWorkerOptions) (*PGWorker, error) {
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
-		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: options.Concurrency, FetchCooldown: 10 * time.Millisecond}},
+// NewPGWorker makes a worker of the kinds in handlers.
+func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (*PGWorker, error) {
+	w := &PGWorker{db: db, timeout: options.ShutdownTimeout, log: options.Log}
+	workers, alone := river.NewWorkers(), newExclusive(db)
+	for _, handler := range handlers {
+		if err := handler.river(workers, alone); err != nil {
+			return nil, fmt.Errorf("add the job %s: %w", handler.Kind, err)
+		}
+	}
+	queues := map[string]river.QueueConfig{}
+	concurrency := 0
+	for _, queue := range Queues {
+		queues[string(queue)] = river.QueueConfig{MaxWorkers: options.Concurrency[queue], FetchCooldown: FetchCooldown(queue)}
+		concurrency += options.Concurrency[queue]
+	}
+	w.heart = newHeart(db, PG, options.Version, concurrency, func() int { return int(w.inHand.Load()) }, options.Log)
+	var err error
+	w.client, err = river.NewClient(riverpgxv5.New(db), &river.Config{
+		ID:                   w.heart.process.ID,
+		Queues:               queues,
 		Workers:              workers,
 		FetchOnlyKnownKinds:  true,
-		JobTimeout:           jobTimeout,
 		RescueStuckJobsAfter: rescueAfter,
 		SoftStopTimeout:      options.ShutdownTimeout,
-		Middleware:           []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics}},
-		ErrorHandler:         logPanics{options.Log},
+		Middleware:           []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, inHand: &w.inHand}},
+		ErrorHandler:         reportJobs{options.Log, options.Reporter},
 		Logger:               slog.New(quietRiver{options.Log.Handler()}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare River: %w", err)
 	}
-	return &PGWorker{client: client, timeout: options.ShutdownTimeout, log: options.Log}, nil
+	return w, nil
 }
 
 // Run works jobs until ctx ends, then finishes what it has in hand or hands it
@@ -70,26 +86,98 @@ func (w *PGWorker) Run(ctx context.Context) error {
 	w.started.Store(true)
 	w.log.InfoContext(ctx, "Working jobs")
 
-	<-ctx.Done()
+	beating, stopBeating := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBeating()
+	heart := make(chan error, 1)
+	go func() { heart <- w.heart.run(beating) }()
+	select {
+	case err := <-heart:
+		return errors.Join(err, w.die())
+	case <-ctx.Done():
+	}
+
+	w.heart.state.Store(Stopping)
 	w.log.Info("Stopping: no more jobs are taken, those in hand are finished", "within", w.timeout.String())
 	stopping, cancel := context.WithTimeout(context.Background(), w.timeout+stopGrace)
 	defer cancel()
-	if err := w.client.Stop(stopping); err != nil {
-		return fmt.Errorf("stop: jobs in hand did not heed the end of their context within %s: %w", w.timeout+stopGrace, err)
+	err := w.client.Stop(stopping)
+	if err != nil {
+		if err = w.abandon(); err != nil {
+			return err // without signing off: others notice, and release the jobs
+		}
 	}
-	return nil
+	stopBeating()
+	return errors.Join(err, <-heart)
+}
+
+// Quiet takes no more jobs and finishes those in hand. There is no way back
+// but a new process.
+func (w *PGWorker) Quiet(ctx context.Context) {
+	w.heart.state.Store(Quiet)
+	w.log.InfoContext(ctx, "Quiet: no more jobs are taken")
+	for _, queue := range Queues {
+		// River stops the queue at once and then waits for its jobs, which is not
+		// for us to do.
+		at, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		if err := w.client.Queues().Remove(at, string(queue)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			w.log.WarnContext(ctx, "Queue was not stopped", "queue", string(queue), "error", err)
+		}
+		cancel()
+	}
 }
 
 // Started tells whether the worker has begun to take jobs.
 func (w *PGWorker) Started() bool { return w.started.Load() }
 
+// FetchCooldown is the least time between two fetches of a queue. River never
+// works more than MaxWorkers jobs in that time.
+func FetchCooldown(queue Queue) time.Duration {
+	return map[Queue]time.Duration{Critical: time.Millisecond, Default: time.Millisecond, Low: 10 * time.Millisecond}[queue]
+}
+
 // Private
+
+// rescueAfter is when River takes a running job for forgotten. The heart
+// releases jobs of dead workers long before; this is for a worker that lives and
+// has lost one. It is far beyond any timeout, also of a newer release: River
+// discards what it rescues and does not know.
+const rescueAfter = time.Hour
+
+// die stops a worker that others take for dead, and hands back what it took
+// after they had taken its jobs: nobody looks at this worker again.
+func (w *PGWorker) die() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	stopping, stopped := context.WithTimeout(ctx, time.Second)
+	defer stopped()
+	_ = w.client.StopAndCancel(stopping) // handlers that do not end are handed back all the same
+	if _, err := release(ctx, w.db, []string{w.heart.process.ID}, true); err != nil {
+		return err
+	}
+	return nil
+}
+
+// abandon hands back jobs whose handlers do not heed the end of their context.
+// They end with the process.
+func (w *PGWorker) abandon() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	released, err := release(ctx, w.db, []string{w.heart.process.ID}, false)
+	if err != nil {
+		return fmt.Errorf("stop: %d jobs did not heed the end of their context within %s: %w", w.inHand.Load(), w.timeout+stopGrace, err)
+	}
+	w.log.Error("Jobs did not heed the end of their context and were handed back as they are", "jobs", released, "within", (w.timeout + stopGrace).String())
+	return nil
+}
 
 // start returns false when ctx ended first.
 func (w *PGWorker) start(ctx context.Context) bool {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		// River must outlive ctx: Stop ends it, within its budget.
-		err := w.client.Start(context.WithoutCancel(ctx))
+		err := w.heart.beat(ctx)
+		if err == nil {
+			err = w.client.Start(context.WithoutCancel(ctx))
+		}
 		if err == nil {
 			return true
 		}
@@ -110,9 +198,12 @@ type observeJobs struct {
 	river.MiddlewareDefaults
 	log     *slog.Logger
 	metrics *Metrics
+	inHand  *atomic.Int64
 }
 
 func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
+	o.inHand.Add(1)
+	defer o.inHand.Add(-1)
 	run := work{backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt, started: time.Now()}
 	finished := false
 	defer func() {
@@ -126,15 +217,23 @@ func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func
 	return err
 }
 
-// logPanics gives a panic's stack, which observeJobs cannot see.
-type logPanics struct{ log *slog.Logger }
+// reportJobs tells people of jobs that failed for good, and gives a panic's
+// stack, which observeJobs cannot see.
+type reportJobs struct {
+	log      *slog.Logger
+	reporter *telemetry.Reporter
+}
 
-func (l logPanics) HandleError(context.Context, *rivertype.JobRow, error) *river.ErrorHandlerResult {
+func (r reportJobs) HandleError(_ context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
+	if job.Attempt >= job.MaxAttempts {
+		r.reporter.Unexpected("job "+job.Kind, strconv.FormatInt(job.ID, 10), err)
+	}
 	return nil
 }
 
-func (l logPanics) HandlePanic(ctx context.Context, job *rivertype.JobRow, cause any, stack string) *river.ErrorHandlerResult {
-	l.log.ErrorContext(ctx, "Job panicked", "kind", job.Kind, "id", job.ID, "panic", fmt.Sprint(cause), "stack", stack)
+func (r reportJobs) HandlePanic(ctx context.Context, job *rivertype.JobRow, cause any, stack string) *river.ErrorHandlerResult {
+	r.reporter.Unexpected("job "+job.Kind, strconv.FormatInt(job.ID, 10), &telemetry.Panic{Cause: cause, Stack: stack})
+	r.log.ErrorContext(ctx, "Job panicked", "kind", job.Kind, "id", job.ID, "panic", fmt.Sprint(cause), "stack", stack)
 	return nil
 }
 

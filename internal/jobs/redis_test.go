@@ -3,17 +3,21 @@ package jobs
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
 	"slipway/internal/failopen"
+	"slipway/internal/postgres/pgtest"
 )
 
 func TestTasks_AreWorked(t *testing.T) {
@@ -36,6 +40,47 @@ func TestTasks_AreWorked(t *testing.T) {
 	require.Contains(t, worker.log.String(), `level=INFO msg="Task done" kind=wave id=`)
 }
 
+func TestTasks_InBulkAreAllWorked(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	const many = 2*pushedAtOnce + 1
+	worked := make(chan string, many)
+	startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
+		worked <- task.Name
+		return nil
+	})
+	tasks, registry := newTasks(t, server.URL())
+	var names []string
+	var all []Args
+	for i := range many {
+		names = append(names, strconv.Itoa(i))
+		all = append(all, waveTask{Name: names[i]})
+	}
+
+	require.True(t, tasks.Enqueue(t.Context(), all...))
+
+	var found []string
+	for range many {
+		found = append(found, receive(t, worked))
+	}
+	require.ElementsMatch(t, names, found)
+	require.Equal(t, map[string]float64{"redis wave ok": many}, figures(t, registry, "app_jobs_enqueue_total"))
+}
+
+func TestTasks_InBulkTakeNoLongerWithoutRedis(t *testing.T) {
+	t.Parallel()
+	frozen := startRedis(t)
+	require.NoError(t, frozen.Freeze())
+	tasks, registry := newTasks(t, frozen.URL())
+	request := failopen.WithBudget(t.Context(), 300*time.Millisecond)
+	started := time.Now()
+
+	require.False(t, tasks.Enqueue(request, slices.Repeat([]Args{waveTask{Name: "ada"}}, 1000)...))
+
+	require.Less(t, time.Since(started), 3*time.Second)
+	require.Equal(t, map[string]float64{"redis wave dropped": 1000}, figures(t, registry, "app_jobs_enqueue_total"))
+}
+
 func TestTasks_AreDroppedInTimeWithoutRedis(t *testing.T) {
 	t.Parallel()
 	stopped, frozen := startRedis(t), startRedis(t)
@@ -54,6 +99,27 @@ func TestTasks_AreDroppedInTimeWithoutRedis(t *testing.T) {
 		require.Less(t, time.Since(started), 3*time.Second, name)
 		require.Equal(t, map[string]float64{"redis wave dropped": 20}, figures(t, registry, "app_jobs_enqueue_total"), name)
 	}
+}
+
+func TestTasks_ARedisThatRefusesWritesIsNotAway(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	defer client.Close()
+	tasks, _ := newTasks(t, server.URL())
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+
+	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	for range 10 {
+		require.False(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+	}
+	away, _ := tasks.guard.Open()
+	require.False(t, away)
+
+	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
 }
 
 func TestRedisWorker_RunsAFailedTaskAgain(t *testing.T) {
@@ -236,17 +302,6 @@ func TestRedisWorker_StopsInTimeWithoutRedis(t *testing.T) {
 	}
 }
 
-func TestRetryDelay_IsShortAndNoneForAWorkerThatDied(t *testing.T) {
-	t.Parallel()
-
-	require.Zero(t, retryDelay(2, asynq.ErrLeaseExpired, nil))
-	for retries, least := range []time.Duration{1, 2, 4, 8} {
-		delay := retryDelay(retries, errors.New("broken"), nil)
-		require.GreaterOrEqual(t, delay, least*time.Second)
-		require.Less(t, delay, (least+1)*time.Second)
-	}
-}
-
 // Private
 
 // waveTask is the task of these tests.
@@ -254,43 +309,49 @@ type waveTask struct {
 	Name string `json:"name"`
 }
 
-func (waveTask) Kind() string { return "wave" }
+func (waveTask) Declare() Declaration { return Declaration{Kind: "wave", Attempts: 4, Backoff: Quick} }
 
 // waveBothHandsTask is one that only a newer program knows.
 type waveBothHandsTask struct{}
 
-func (waveBothHandsTask) Kind() string { return "wave_both_hands" }
+func (waveBothHandsTask) Declare() Declaration { return Declaration{Kind: "wave_both_hands"} }
 
 // redisWorker is a running worker of wave tasks.
 type redisWorker struct {
 	*running
+	worker   *RedisWorker
+	db       *pgxpool.Pool
 	registry *prometheus.Registry
 }
 
 func startRedisWorker(t *testing.T, address string, shutdown time.Duration, work func(context.Context, waveTask) error) *redisWorker {
 	t.Helper()
+	return startTaskHandlers(t, address, shutdown, Handle(work), Handle(func(context.Context, waveOnceTask) error { return errors.New("out of ink") }))
+}
+
+// startTaskHandlers starts a worker of any kinds.
+func startTaskHandlers(t *testing.T, address string, shutdown time.Duration, handlers ...Handler) *redisWorker {
+	t.Helper()
 	log := &journal{}
-	w := &redisWorker{registry: prometheus.NewRegistry()}
-	handlers := asynq.NewServeMux()
-	Handle(handlers, work)
-	worker, err := NewRedisWorker(handlers, RedisWorkerOptions{
-		URL: address, PoolSize: 10, Concurrency: 5, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: shutdown,
+	w := &redisWorker{registry: prometheus.NewRegistry(), db: pgtest.New(t, migrations)}
+	var err error
+	w.worker, err = NewRedisWorker(w.db, handlers, RedisWorkerOptions{
+		URL: address, PoolSize: 10, Servers: 2, Concurrency: 5, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: shutdown,
 		Log: log.logger(), Metrics: NewMetrics(w.registry), Reporter: newReporter(),
 	})
 	require.NoError(t, err)
-	w.running = run(t, log, worker.Run)
+	w.running = run(t, log, w.worker.Run)
 	t.Cleanup(w.stop)
-	require.Eventually(t, worker.Started, patience, time.Millisecond)
+	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
 	return w
 }
 
 // newTasks makes an enqueuer whose guard finds its way back.
 func newTasks(t *testing.T, address string) (*Tasks, *prometheus.Registry) {
 	t.Helper()
-	const timeout = 500 * time.Millisecond
-	guard := failopen.NewGuard(address, timeout, newReporter())
+	guard := failopen.NewGuard(failopen.Options{URL: address, Timeout: 2 * time.Second, DialTimeout: 2 * time.Second, PoolTimeout: 2 * time.Second}, newReporter())
 	registry := prometheus.NewRegistry()
-	tasks, err := NewTasks(guard, address, 10, timeout, NewMetrics(registry))
+	tasks, err := NewTasks(guard, nil, NewMetrics(registry))
 	require.NoError(t, err)
 	probing := run(t, &journal{}, guard.Run)
 	t.Cleanup(func() {

@@ -5,26 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
 	"slipway/internal/failopen"
+	"slipway/internal/postgres"
 	"slipway/internal/telemetry"
 )
 
 // RedisWorker works tasks.
 type RedisWorker struct {
 	redis    *redis.Client
-	server   *asynq.Server
-	handlers *asynq.ServeMux
+	servers  []*asynq.Server
+	handlers Handlers
+	heart    *heart
+	waiting  *waiting
+	sweeper  *sweeper
+	failed   *failedTasks
+	alone    *exclusive
 	timeout  time.Duration
 	log      *slog.Logger
+	metrics  *Metrics
+	reporter *telemetry.Reporter
 	started  atomic.Bool
+	stopping atomic.Bool
 	inHand   atomic.Int64
 }
 
@@ -32,60 +41,120 @@ type RedisWorker struct {
 type RedisWorkerOptions struct {
 	URL             string
 	PoolSize        int
-	Concurrency     int
+	Servers         int           // fetch side by side; a single one is limited by its round trips
+	Concurrency     int           // tasks at the same time, over all servers
 	CheckInterval   time.Duration // of an idle worker
 	ShutdownTimeout time.Duration
+	Version         string // of this build, for the table of processes
 	Log             *slog.Logger
 	Metrics         *Metrics
 	Reporter        *telemetry.Reporter
 }
 
-// NewRedisWorker makes a worker of the kinds in handlers.
-func NewRedisWorker(handlers *asynq.ServeMux, options RedisWorkerOptions) (*RedisWorker, error) {
-	redisOptions, err := failopen.PatientOptions(options.URL, max(options.PoolSize, options.Concurrency+5))
+// NewRedisWorker makes a worker of the kinds in handlers. The table of
+// processes and of tasks that failed for good are in db.
+func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOptions) (*RedisWorker, error) {
+	redisOptions, err := failopen.PatientOptions(options.URL, max(options.PoolSize, options.Concurrency+5*options.Servers))
 	if err != nil {
 		return nil, err
 	}
-	w := &RedisWorker{redis: redis.NewClient(redisOptions), handlers: handlers, timeout: options.ShutdownTimeout, log: options.Log}
-	w.handlers.Use(w.observe(options.Metrics))
-	w.server = asynq.NewServerFromRedisClient(w.redis, asynq.Config{
-		Concurrency:              options.Concurrency,
-		TaskCheckInterval:        options.CheckInterval,
-		DelayedTaskCheckInterval: time.Second,
-		ShutdownTimeout:          options.ShutdownTimeout,
-		// A lease that ran out says that Redis or a worker was away, not that the
-		// task failed.
-		IsFailure:      func(err error) bool { return !errors.Is(err, asynq.ErrLeaseExpired) },
-		RetryDelayFunc: retryDelay,
-		Logger:         asynqLog{options.Reporter},
-		LogLevel:       asynq.WarnLevel,
-	})
+	w := &RedisWorker{
+		redis: redis.NewClient(redisOptions), handlers: handlers, failed: &failedTasks{db}, alone: newExclusive(db),
+		timeout: options.ShutdownTimeout, log: options.Log, metrics: options.Metrics, reporter: options.Reporter,
+	}
+	w.waiting = newWaiting(redisOptions)
+	w.redis.AddHook(w.waiting)
+	w.heart = newHeart(db, Redis, options.Version, options.Concurrency, func() int { return int(w.inHand.Load()) }, options.Log)
+	w.sweeper = newSweeper(w.redis, w.failed, options.Log)
+	for i := range options.Servers {
+		interval := options.CheckInterval
+		if i > 0 {
+			interval = max(interval, lazyInterval)
+		}
+		w.servers = append(w.servers, asynq.NewServerFromRedisClient(w.redis, asynq.Config{
+			Concurrency:              (options.Concurrency + i) / options.Servers, // shares that add up
+			Queues:                   taskWeights,
+			TaskCheckInterval:        interval,
+			DelayedTaskCheckInterval: time.Second,
+			ShutdownTimeout:          options.ShutdownTimeout,
+			IsFailure:                isFailure,
+			RetryDelayFunc:           w.retryDelay,
+			ErrorHandler:             asynq.ErrorHandlerFunc(w.handleError),
+			Logger:                   asynqLog{options.Reporter},
+			LogLevel:                 asynq.WarnLevel,
+		}))
+	}
 	return w, nil
 }
 
 // Run works tasks until ctx ends, then finishes what it has in hand or hands
 // it back. It waits for a Redis that is not there yet.
 func (w *RedisWorker) Run(ctx context.Context) error {
-	if err := w.server.Start(w.handlers); err != nil {
-		return fmt.Errorf("start to work tasks: %w", err)
+	w.waiting.start()
+	defer w.waiting.end()
+	for _, server := range w.servers {
+		if err := server.Start(asynq.HandlerFunc(w.process)); err != nil {
+			return fmt.Errorf("start to work tasks: %w", err)
+		}
 	}
 	w.started.Store(true)
 	w.log.InfoContext(ctx, "Working tasks")
 
-	<-ctx.Done()
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	heart := make(chan error, 1)
+	go func() { heart <- w.heart.run(background) }()
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { w.sweeper.run(background) })
+	defer sweeping.Wait()
+	defer stopBackground()
+	select {
+	case err := <-heart:
+		return err
+	case <-ctx.Done():
+	}
+
+	w.heart.state.Store(Stopping)
+	w.stopping.Store(true)
+	w.waiting.end()
 	w.log.Info("Stopping: no more tasks are taken, those in hand are finished", "within", w.timeout.String())
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		w.server.Shutdown()
+		var all sync.WaitGroup
+		for _, server := range w.servers {
+			all.Go(server.Shutdown)
+		}
+		all.Wait()
 	}()
-	return w.awaitStop(stopped)
+	err := w.awaitStop(stopped)
+	stopBackground()
+	return errors.Join(err, <-heart)
+}
+
+// Quiet takes no more tasks and finishes those in hand. There is no way back
+// but a new process.
+func (w *RedisWorker) Quiet(ctx context.Context) {
+	w.heart.state.Store(Quiet)
+	w.log.InfoContext(ctx, "Quiet: no more tasks are taken")
+	w.waiting.end()
+	for _, server := range w.servers {
+		server.Stop()
+	}
 }
 
 // Started tells whether the worker has begun to ask for tasks.
 func (w *RedisWorker) Started() bool { return w.started.Load() }
 
 // Private
+
+// taskWeights are how often a queue is asked first. All queues share the
+// workers: unlike jobs, tasks are quick.
+var taskWeights = map[string]int{string(Critical): 6, string(Default): 3, string(Low): 1}
+
+// lazyInterval is how often the servers but the first ask for tasks while
+// there are none: one is enough to notice, and asking costs.
+const lazyInterval = 100 * time.Millisecond
 
 // goodbye is how long a worker with nothing in hand waits for asynq to sign off
 // from Redis. asynq itself would try for as long as its client does, which is
@@ -102,12 +171,15 @@ func (w *RedisWorker) awaitStop(stopped <-chan struct{}) error {
 	for idleSince := time.Now(); ; {
 		select {
 		case <-stopped:
+			if w.inHand.Load() > 0 {
+				w.log.Error("Tasks did not heed the end of their context and were handed back as they are", "tasks", w.inHand.Load(), "within", w.timeout.String())
+			}
 			if err := w.redis.Close(); err != nil {
 				return fmt.Errorf("close Redis: %w", err)
 			}
 			return nil
 		case <-deadline:
-			return fmt.Errorf("stop: %d tasks in hand did not end within %s", w.inHand.Load(), w.timeout+stopGrace)
+			return fmt.Errorf("stop: %d tasks in hand did not end within %s; their leases run out and others take them", w.inHand.Load(), w.timeout+stopGrace)
 		case now := <-look.C:
 			if w.inHand.Load() > 0 {
 				idleSince = now
@@ -120,37 +192,134 @@ func (w *RedisWorker) awaitStop(stopped <-chan struct{}) error {
 	}
 }
 
-// retryDelay is short: what a task is about is soon out of date. Retries are
-// those that were before.
-func retryDelay(retries int, err error, _ *asynq.Task) time.Duration {
-	if errors.Is(err, asynq.ErrLeaseExpired) {
-		return 0
+// What a run can end with besides an error of its own.
+var (
+	errUnknownKind = errors.New("no worker of this release knows this kind: it waits for one that does")
+	errCancelled   = errors.New("cancelled")
+)
+
+// givenUp is the error of a task that is not run again.
+type givenUp struct{ cause error }
+
+func giveUp(err error) error {
+	var already *givenUp
+	if errors.As(err, &already) {
+		return err
 	}
-	return time.Second<<min(retries, 6) + rand.N(time.Second)
+	return &givenUp{err}
 }
 
-// observe logs and counts every run of a task, and turns a panic into a failure
-// with its stack in the log.
-func (w *RedisWorker) observe(metrics *Metrics) asynq.MiddlewareFunc {
-	return func(next asynq.Handler) asynq.Handler {
-		return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) (err error) {
-			w.inHand.Add(1)
-			defer w.inHand.Add(-1)
-			id, _ := asynq.GetTaskID(ctx)
-			queue, _ := asynq.GetQueueName(ctx)
-			retries, _ := asynq.GetRetryCount(ctx)
-			run := work{backend: Redis, queue: queue, kind: task.Type(), id: id, attempt: retries + 1, started: time.Now()}
-			defer func() {
-				if cause := recover(); cause != nil {
-					w.log.ErrorContext(ctx, "Task panicked", "kind", task.Type(), "id", id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-					err = fmt.Errorf("panic: %v", cause)
-				}
-				metrics.finish(ctx, w.log, run, err)
-			}()
-			return next.ProcessTask(ctx, task)
-		})
+func (g *givenUp) Error() string   { return g.cause.Error() }
+func (g *givenUp) Unwrap() []error { return []error{g.cause, asynq.SkipRetry} }
+
+// isFailure tells what uses up an attempt. A lease that ran out says that a
+// worker died, an unknown kind that this worker is of another release.
+func isFailure(err error) bool {
+	if _, is := isLater(err); is {
+		return false
+	}
+	return !errors.Is(err, asynq.ErrLeaseExpired) && !errors.Is(err, errUnknownKind)
+}
+
+// parked is how long a task of an unknown kind waits before it is looked at
+// again.
+const parked = 30 * time.Second
+
+func (w *RedisWorker) retryDelay(retries int, err error, task *asynq.Task) time.Duration {
+	if pause, is := isLater(err); is {
+		return pause
+	}
+	switch {
+	case errors.Is(err, asynq.ErrLeaseExpired), errors.Is(err, context.Canceled):
+		return 0
+	case errors.Is(err, errUnknownKind):
+		return spread(parked)
+	}
+	if handler, known := w.handlers.Find(task.Type()); known {
+		return handler.Backoff(retries + 1)
+	}
+	return Patient(retries + 1)
+}
+
+// process runs one task: it ends its attempts, logs and counts them, and turns
+// a panic into a failure.
+func (w *RedisWorker) process(ctx context.Context, task *asynq.Task) error {
+	handler, known := w.handlers.Find(task.Type())
+	if !known {
+		return fmt.Errorf("%w: %s", errUnknownKind, task.Type())
+	}
+	w.inHand.Add(1)
+	defer w.inHand.Add(-1)
+	id, _ := asynq.GetTaskID(ctx)
+	queue, _ := asynq.GetQueueName(ctx)
+	retries, _ := asynq.GetRetryCount(ctx)
+	run := work{backend: Redis, queue: queue, kind: task.Type(), id: id, attempt: retries + 1, started: time.Now()}
+
+	err := w.perform(ctx, handler, id, retries, task.Payload())
+	w.metrics.finish(ctx, w.log, run, err)
+	if _, later := isLater(err); err == nil || later || w.stopping.Load() && errors.Is(err, context.Canceled) {
+		return err
+	}
+	if run.attempt >= handler.Attempts || errors.Is(err, errCancelled) || errors.Is(err, asynq.SkipRetry) {
+		w.failed.add(ctx, w.log, failedTask{ID: id, Kind: task.Type(), Queue: queue, Args: task.Payload(), Error: telemetry.Scrub(err.Error()), Attempts: run.attempt})
+		return giveUp(err)
+	}
+	return err
+}
+
+func (w *RedisWorker) perform(ctx context.Context, handler Handler, id string, retries int, payload []byte) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			panicked := telemetry.Recovered(cause)
+			w.log.ErrorContext(ctx, "Task panicked", "kind", handler.Kind, "id", id, "panic", fmt.Sprint(cause), "stack", panicked.Stack)
+			err = panicked
+		}
+	}()
+	// Only what has been run before can have been cancelled while it ran.
+	if retries > 0 {
+		if cancelled, err := w.redis.Exists(ctx, cancelledKey(id)).Result(); err == nil && cancelled > 0 {
+			return errCancelled
+		}
+	}
+	if err := handler.Check(payload); err != nil {
+		return giveUp(err)
+	}
+	// asynq's own deadline comes a little later, so that a handler that heeds this
+	// one ends its attempt here.
+	ctx, cancel := context.WithTimeout(ctx, handler.Timeout)
+	defer cancel()
+	return w.alone.run(ctx, handler.Declaration, payload, func(ctx context.Context) error { return handler.work(ctx, payload) })
+}
+
+// handleError tells people of tasks that panicked or failed for good. A database
+// that was away for all tries is no news: the probe tells of that.
+func (w *RedisWorker) handleError(ctx context.Context, task *asynq.Task, err error) {
+	id, _ := asynq.GetTaskID(ctx)
+	var panicked *telemetry.Panic
+	isNews := errors.Is(err, asynq.SkipRetry) && !postgres.Unavailable(err) && !errors.Is(err, errCancelled)
+	switch {
+	case errors.As(err, &panicked) || isNews:
+		var last *givenUp
+		if errors.As(err, &last) {
+			err = last.cause
+		}
+		w.reporter.Unexpected("task "+task.Type(), id, err)
+	case errors.Is(err, context.Canceled) && !w.stopping.Load():
+		w.markCancelled(ctx, id)
 	}
 }
+
+// markCancelled remembers a task that was cancelled while it ran: asynq takes
+// that for a failure and runs it again, which process then refuses.
+func (w *RedisWorker) markCancelled(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := w.redis.Set(ctx, cancelledKey(id), 1, cancelledKept).Err(); err != nil {
+		w.log.WarnContext(ctx, "Cancelled task was not marked and will run again", "id", id, "error", err)
+	}
+}
+
+func cancelledKey(id string) string { return "slipway:cancelled:" + id }
 
 // asynqLog sends what asynq would print to the reporter.
 type asynqLog struct{ reporter *telemetry.Reporter }

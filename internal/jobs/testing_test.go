@@ -5,6 +5,7 @@ import (
 	"context"
 	"io/fs"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -20,6 +21,9 @@ import (
 
 func TestMain(m *testing.M) {
 	failopen.LogThrough(func(string, error) {})
+	if role := os.Getenv(tortureRole); role != "" {
+		os.Exit(runVictim(role))
+	}
 	m.Run()
 }
 
@@ -97,7 +101,12 @@ func figures(t *testing.T, registry *prometheus.Registry, name string) map[strin
 
 func startRedis(t *testing.T) *devstack.Redis {
 	t.Helper()
-	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
+	return startRedisWith(t, devstack.RedisOptions{Dir: t.TempDir()})
+}
+
+func startRedisWith(t *testing.T, options devstack.RedisOptions) *devstack.Redis {
+	t.Helper()
+	server, err := devstack.StartRedis(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -21,12 +21,26 @@ type Fragment struct {
 
 // Private
 
-// event is a fragment with its number. Numbers only grow.
+// event is a fragment with its number, or news about the stream itself.
+// Numbers only grow.
 type event struct {
 	number int64
-	resync bool // no fragment: events went by unheard, and the page must fetch itself anew
+	news   news // empty for a fragment
 	Fragment
 }
+
+// news is what a stream tells about itself.
+type news string
+
+const (
+	// resync: events went by unheard, and the page must fetch itself anew.
+	resync news = "resync"
+	// degraded: no events will come for a while. The page had better ask by
+	// itself what has changed, until it hears resync or live.
+	degraded news = "degraded"
+	// live: this stream begins, and events come.
+	live news = "live"
+)
 
 // parseEvent reads what failopen.Redis.Publish sends: number, space, payload.
 func parseEvent(message string) (event, error) {

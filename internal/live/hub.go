@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -14,6 +15,10 @@ import (
 // kept is how many events a hub remembers for streams that come back.
 const kept = 512
 
+// grace is how long Redis may be away before open pages are told. A planned
+// restart of Redis takes less.
+const grace = 2 * time.Second
+
 // Hub hands the events of one web process to its open streams.
 type Hub struct {
 	url      string
@@ -21,6 +26,7 @@ type Hub struct {
 	reporter *telemetry.Reporter
 	options  StreamOptions
 	open     prometheus.Gauge
+	away     prometheus.Gauge
 
 	mutex   sync.Mutex
 	streams map[*stream]struct{}
@@ -28,6 +34,9 @@ type Hub struct {
 	known   int64   // every event with a greater number is in recent; 0: nothing is known
 	last    int64   // number of the newest event
 	closed  bool
+
+	degraded bool        // pages are told to ask by themselves
+	waiting  *time.Timer // from the loss of Redis until pages are told
 }
 
 // NewHub makes a hub that listens to the Redis at url, which redis guards.
@@ -41,9 +50,13 @@ func NewHub(url string, redis *failopen.Redis, options StreamOptions, reporter *
 			Name: "app_live_streams",
 			Help: "Event streams that are open.",
 		}),
+		away: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "app_live_degraded",
+			Help: "1 while open pages have to ask for changes by themselves, because Redis is away or there is none.",
+		}),
 		streams: map[*stream]struct{}{},
 	}
-	registry.MustRegister(hub.open)
+	registry.MustRegister(hub.open, hub.away)
 	return hub
 }
 
@@ -95,28 +108,39 @@ func (s *stream) follows(e event) bool {
 	return slices.ContainsFunc(e.Topics, func(topic string) bool { return slices.Contains(s.topics, topic) })
 }
 
-// join adds a stream that has seen everything up to number since, and returns
-// what it has missed. Complete is false when that cannot be told. A hub that
-// knows nothing yet tells its streams as soon as it does, so one that has seen
-// nothing misses nothing.
-func (h *Hub) join(s *stream, since int64) (missed []event, complete, ok bool) {
+// welcome is what a stream is told as it begins.
+type welcome struct {
+	missed   []event
+	complete bool // that is all; otherwise it cannot be told what was missed
+	news     news // live or degraded
+}
+
+// join adds a stream that has seen everything up to number since. It is false
+// when there is no room. A hub that knows nothing yet tells its streams as soon
+// as it does, so one that has seen nothing misses nothing.
+func (h *Hub) join(s *stream, since int64) (welcome, bool) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	if h.closed || len(h.streams) >= h.options.Limit {
-		return nil, false, false
+		return welcome{}, false
 	}
 	h.streams[s] = struct{}{}
 	h.open.Inc()
 
-	if since < h.known || h.known == 0 && since > 0 {
-		return nil, false, true
+	told := welcome{news: live}
+	if h.degraded {
+		told.news = degraded
 	}
+	if since < h.known || h.known == 0 && since > 0 {
+		return told, true
+	}
+	told.complete = true
 	for _, e := range h.recent {
 		if e.number > since && s.follows(e) {
-			missed = append(missed, e)
+			told.missed = append(told.missed, e)
 		}
 	}
-	return missed, true, true
+	return told, true
 }
 
 func (h *Hub) leave(s *stream) {
@@ -156,13 +180,19 @@ func (h *Hub) deliver(e event) {
 }
 
 // connected tells that the hub hears every event after number, which is 0 when
-// Redis knows of none. If events went by unheard, every open page must fetch
-// itself anew.
-func (h *Hub) connected(number int64) {
+// Redis knows of none. Gap tells that Redis was away meanwhile: then changes
+// may have made no event at all. Where anything may have gone by unheard, every
+// open page must fetch itself anew.
+func (h *Hub) connected(number int64, gap bool) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
+	h.endWait()
+	unheard := gap || h.degraded
+	h.degraded = false
+	h.away.Set(0)
+
 	number = max(number, 1)
-	if number == h.last {
+	if number == h.last && !unheard {
 		return
 	}
 	// Also where Redis lost its data and knows of less: whatever a page saw
@@ -171,6 +201,48 @@ func (h *Hub) connected(number int64) {
 	h.known = h.last
 	h.recent = nil
 	for s := range h.streams {
-		s.take(event{resync: true})
+		s.take(event{news: resync})
+	}
+}
+
+// lost tells that the hub hears nothing any more. It may be told again.
+func (h *Hub) lost() {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	if h.waiting != nil {
+		return
+	}
+	var mine *time.Timer
+	mine = time.AfterFunc(grace, func() {
+		h.mutex.Lock()
+		defer h.mutex.Unlock()
+		if h.waiting == mine { // and Redis is not back in this very moment
+			h.degrade()
+		}
+	})
+	h.waiting = mine
+}
+
+func (h *Hub) stopWaiting() {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.endWait()
+}
+
+// endWait ends what lost began. The caller holds the lock.
+func (h *Hub) endWait() {
+	if h.waiting != nil {
+		h.waiting.Stop()
+		h.waiting = nil
+	}
+}
+
+// degrade tells every open page, and those to come, to ask by themselves. The
+// caller holds the lock.
+func (h *Hub) degrade() {
+	h.degraded = true
+	h.away.Set(1)
+	for s := range h.streams {
+		s.take(event{news: degraded})
 	}
 }

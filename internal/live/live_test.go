@@ -16,11 +16,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+
+	"slipway/internal/devstack/stacktest"
 )
 
 func TestPublish_ReachesTheFollowersInEveryProcess(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	one, two := startProcess(t, server.URL()), startProcess(t, server.URL())
 	mugs := []*page{one.open(t, "mugs"), one.open(t, "lamps,mugs"), two.open(t, "mugs")}
@@ -38,7 +40,7 @@ func TestPublish_ReachesTheFollowersInEveryProcess(t *testing.T) {
 
 func TestServe_APageThatComesBackGetsExactlyWhatItMissed(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	first := process.open(t, "mugs")
@@ -64,7 +66,7 @@ func TestServe_APageThatComesBackGetsExactlyWhatItMissed(t *testing.T) {
 
 func TestServe_APageThatSawEverythingMissesNothingOfOthers(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	publish(t, publisher, "lamps", "not for this page")
@@ -78,7 +80,7 @@ func TestServe_APageThatSawEverythingMissesNothingOfOthers(t *testing.T) {
 
 func TestServe_APageThatNamesTooOldANumberIsToldToFetchItself(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	old := publish(t, publisher, "mugs", "before the process started")
 	publish(t, publisher, "mugs", "before the process started")
@@ -98,22 +100,22 @@ func TestServe_APageThatNamesTooOldANumberIsToldToFetchItself(t *testing.T) {
 func TestServe_ForgetsWhatIsLongPast(t *testing.T) {
 	t.Parallel()
 	hub := newHub(t, "", StreamOptions{Lifetime: time.Minute, Limit: 10})
-	hub.connected(1000)
+	hub.connected(1000, false)
 	for i := range int64(kept + 10) {
 		hub.deliver(event{number: 1001 + i, Fragment: Fragment{Topics: []string{"mugs"}}})
 	}
 
-	_, complete, _ := hub.join(newStream("mugs"), 1009)
-	missed, completeLater, _ := hub.join(newStream("mugs"), 1010)
+	old, _ := hub.join(newStream("mugs"), 1009)
+	later, _ := hub.join(newStream("mugs"), 1010)
 
-	require.False(t, complete)
-	require.True(t, completeLater)
-	require.Len(t, missed, kept)
+	require.False(t, old.complete)
+	require.True(t, later.complete)
+	require.Len(t, later.missed, kept)
 }
 
 func TestHub_OpenPagesFetchThemselvesAfterEventsWentByUnheard(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	publish(t, publisher, "mugs", "one")
@@ -137,7 +139,7 @@ func TestHub_OpenPagesFetchThemselvesAfterEventsWentByUnheard(t *testing.T) {
 
 func TestHub_NobodyFetchesAnythingWhenNothingWasMissed(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	publish(t, publisher, "mugs", "one")
@@ -153,7 +155,7 @@ func TestHub_NobodyFetchesAnythingWhenNothingWasMissed(t *testing.T) {
 
 func TestHub_SurvivesARedisThatLosesItsData(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	old := publish(t, publisher, "mugs", "one")
@@ -175,7 +177,7 @@ func TestHub_SurvivesARedisThatLosesItsData(t *testing.T) {
 
 func TestHub_FlushedDataLoseNoEvent(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	page := process.open(t, "mugs")
@@ -190,7 +192,7 @@ func TestHub_FlushedDataLoseNoEvent(t *testing.T) {
 
 func TestHub_FindsARedisThatComesLater(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	require.NoError(t, server.Kill())
 	process := startHub(t, server.URL(), StreamOptions{Lifetime: time.Minute, Limit: 100})
 	page := process.openAt(t, "/?topics=mugs&since=0")
@@ -208,7 +210,7 @@ func TestHub_FindsARedisThatComesLater(t *testing.T) {
 
 func TestHub_NoticesAPeerThatFallsSilent(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	page := process.open(t, "mugs")
@@ -226,7 +228,7 @@ func TestHub_NoticesAPeerThatFallsSilent(t *testing.T) {
 
 func TestHub_AQuietPeerIsNotDead(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	process := startProcess(t, server.URL())
 
 	// Long enough for the question and its answer.
@@ -235,8 +237,8 @@ func TestHub_AQuietPeerIsNotDead(t *testing.T) {
 
 func TestHub_RunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
-	gone := startRedis(t)
+	server := stacktest.Redis(t)
+	gone := stacktest.Redis(t)
 	require.NoError(t, gone.Kill())
 
 	for _, address := range []string{"", server.URL(), gone.URL()} {
@@ -249,7 +251,7 @@ func TestHub_RunEndsWithItsContext(t *testing.T) {
 
 func TestHub_PassesOverWhatItCannotRead(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	page := process.open(t, "mugs")
@@ -264,7 +266,7 @@ func TestHub_PassesOverWhatItCannotRead(t *testing.T) {
 
 func TestServe_LinesOfHTMLArriveAsTheyWere(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	page := process.open(t, "mugs")
@@ -332,7 +334,7 @@ func TestServe_TellsProxiesAndBrowsersWhatItIs(t *testing.T) {
 func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
-	process.hub.connected(1)
+	process.hub.connected(1, false)
 	connection := process.dial(t, "/?topics=mugs")
 	defer connection.Close()
 	require.Eventually(t, func() bool { return process.streams() == 1 }, 10*time.Second, time.Millisecond)
@@ -348,7 +350,7 @@ func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
 func TestServe_ABrowserThatCannotKeepUpMissesNothing(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
-	process.hub.connected(1)
+	process.hub.connected(1, false)
 	large := strings.Repeat("x", 256<<10)
 	deliver := func(number int64) {
 		process.hub.deliver(event{number: number, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
@@ -400,7 +402,7 @@ func TestServe_ABrowserThatCannotKeepUpMissesNothing(t *testing.T) {
 
 func TestHub_ManyPagesComeAndGo(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
 	process := startProcess(t, server.URL())
 	publishing, stop := context.WithCancel(t.Context())
@@ -428,5 +430,5 @@ func TestHub_ManyPagesComeAndGo(t *testing.T) {
 
 	require.NoError(t, err)
 	process.empty(t)
-	require.Zero(t, process.gauge(t))
+	require.Zero(t, process.gauge(t, "app_live_streams"))
 }

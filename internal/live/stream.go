@@ -9,7 +9,9 @@ import (
 	"time"
 )
 
-// heartbeat keeps proxies from taking a quiet stream for a dead one.
+// heartbeat keeps proxies from taking a quiet stream for a dead one: the usual
+// ones wait for 30 to 60 seconds. It is also how a stream notices that its
+// browser is gone, and how a browser learns how far it has seen.
 const heartbeat = 10 * time.Second
 
 // writeTimeout ends the stream of a browser that takes nothing any more.
@@ -25,11 +27,14 @@ type StreamOptions struct {
 // stream has lived its time, or the hub closes. A page that comes back names
 // the last event it saw (Last-Event-ID, or since=NUMBER in the query) and gets
 // what it missed, or the event "resync" where that cannot be told: then it
-// must fetch itself anew. See WHATWG HTML, server-sent events.
-func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
+// must fetch itself anew. Then comes the event "live", or "degraded" while
+// Redis is away: until "live" or "resync" a page must ask for changes by itself.
+// Every stream begins with the fragments of opening. See WHATWG HTML,
+// server-sent events.
+func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string, opening ...string) {
 	s := &stream{topics: topics, events: make(chan event, 64), gone: make(chan struct{})}
-	since, told := lastSeen(r)
-	missed, complete, ok := h.join(s, since)
+	since, named := lastSeen(r)
+	told, ok := h.join(s, since)
 	if !ok {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "no more live updates from this process, try again later", http.StatusServiceUnavailable)
@@ -43,12 +48,16 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 	out := sender{w: w, controller: http.NewResponseController(w)}
 	// After an accident browsers come back spread over three seconds.
 	out.retry(1000 + rand.IntN(2000))
-	if told && !complete {
-		out.resync()
+	for _, html := range opening {
+		out.fragment(html)
 	}
-	for _, e := range missed {
-		out.fragment(e)
+	if named && !told.complete {
+		out.tell(resync)
 	}
+	for _, e := range told.missed {
+		out.event(e)
+	}
+	out.tell(told.news)
 	out.mark(h.seenBy(s))
 
 	life := time.NewTimer(h.options.Lifetime*8/10 + rand.N(h.options.Lifetime*2/10))
@@ -58,12 +67,12 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string) {
 	for out.err == nil {
 		select {
 		case e := <-s.events:
-			if e.resync {
-				out.resync()
+			if e.news != "" {
+				out.tell(e.news)
 				out.mark(h.seenBy(s))
 				continue
 			}
-			out.fragment(e)
+			out.event(e)
 		case <-beat.C:
 			out.mark(h.seenBy(s))
 		case <-life.C:
@@ -103,13 +112,16 @@ type sender struct {
 	err        error
 }
 
-func (s *sender) fragment(e event) {
-	// A line break within the data would end the line, so each gets its own.
-	data := strings.ReplaceAll(strings.ReplaceAll(e.HTML, "\r", ""), "\n", "\ndata: ")
-	s.send("id: %d\nevent: fragment\ndata: %s\n\n", e.number, data)
+func (s *sender) event(e event) {
+	s.send("id: %d\nevent: fragment\ndata: %s\n\n", e.number, dataLines(e.HTML))
 }
 
-func (s *sender) resync() { s.send("event: resync\ndata: resync\n\n") }
+// fragment sends one that is no event of the hub's, and so has no number.
+func (s *sender) fragment(html string) {
+	s.send("event: fragment\ndata: %s\n\n", dataLines(html))
+}
+
+func (s *sender) tell(n news) { s.send("event: %s\ndata: %s\n\n", n, n) }
 
 // mark tells the browser how far it has seen, without an event. Where that is
 // not known it only keeps the stream alive.
@@ -134,4 +146,10 @@ func (s *sender) send(format string, values ...any) {
 		return
 	}
 	s.err = s.controller.Flush()
+}
+
+// dataLines gives each line of html a line of its own, because a line break
+// ends the data.
+func dataLines(html string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(html, "\r", ""), "\n", "\ndata: ")
 }

@@ -23,6 +23,8 @@ const longestPause = 500 * time.Millisecond
 
 // Run listens to Redis until ctx ends, and comes back after every outage.
 func (h *Hub) Run(ctx context.Context) error {
+	h.lost() // until heard for the first time
+	defer h.stopWaiting()
 	if h.url == "" {
 		<-ctx.Done()
 		return nil
@@ -35,12 +37,15 @@ func (h *Hub) Run(ctx context.Context) error {
 	client := redis.NewClient(options)
 	defer client.Close()
 
+	gap := false
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, longestPause) {
-		heard, err := h.listen(ctx, client)
+		heard, err := h.listen(ctx, client, gap)
 		if ctx.Err() != nil {
 			return nil
 		}
 		h.reporter.Report("Redis", "Hub.listen", err)
+		h.lost()
+		gap = !heard
 		if heard {
 			pause = 50 * time.Millisecond
 		}
@@ -55,8 +60,8 @@ func (h *Hub) Run(ctx context.Context) error {
 // Private
 
 // listen delivers events until the connection breaks. Heard tells whether it
-// had got as far as listening.
-func (h *Hub) listen(ctx context.Context, client *redis.Client) (heard bool, err error) {
+// had got as far as listening, gap whether the try before had not.
+func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (heard bool, err error) {
 	subscription := client.Subscribe(ctx, channel)
 	defer subscription.Close()
 	// A read in progress does not notice the end of ctx: closing makes it return.
@@ -71,7 +76,7 @@ func (h *Hub) listen(ctx context.Context, client *redis.Client) (heard bool, err
 	if !ok {
 		return false, errors.New("read the number of the last live event")
 	}
-	h.connected(number)
+	h.connected(number, gap)
 
 	for asked := false; ; {
 		message, err := subscription.ReceiveTimeout(ctx, silence)

@@ -2,7 +2,6 @@ package live
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/telemetry"
 )
@@ -38,19 +39,24 @@ const patience = 20 * time.Second
 type process struct {
 	hub      *Hub
 	server   *httptest.Server
-	log      *journal
+	log      *stacktest.Journal
 	registry *prometheus.Registry
+	opening  string // fragment that every stream begins with
 	stop     func()
 }
 
 // startHub starts a process that need not reach Redis.
 func startHub(t *testing.T, address string, options StreamOptions) *process {
 	t.Helper()
-	p := &process{log: &journal{}, registry: prometheus.NewRegistry()}
+	p := &process{log: &stacktest.Journal{}, registry: prometheus.NewRegistry()}
 	reporter := telemetry.NewReporter(slog.New(slog.NewTextHandler(p.log, nil)), prometheus.NewRegistry())
 	p.hub = NewHub(address, openRedis(t, address), options, reporter, p.registry)
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.hub.Serve(w, r, strings.Split(r.URL.Query().Get("topics"), ","))
+		var opening []string
+		if p.opening != "" {
+			opening = append(opening, p.opening)
+		}
+		p.hub.Serve(w, r, strings.Split(r.URL.Query().Get("topics"), ","), opening...)
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -116,13 +122,18 @@ func (p *process) empty(t *testing.T) {
 	require.Eventually(t, func() bool { return p.streams() == 0 }, patience, time.Millisecond)
 }
 
-// gauge is app_live_streams.
-func (p *process) gauge(t *testing.T) float64 {
+// gauge is app_live_streams or app_live_degraded.
+func (p *process) gauge(t *testing.T, name string) float64 {
 	t.Helper()
 	families, err := p.registry.Gather()
 	require.NoError(t, err)
-	require.Equal(t, "app_live_streams", families[0].GetName())
-	return families[0].GetMetric()[0].GetGauge().GetValue()
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	require.Fail(t, "no metric "+name)
+	return 0
 }
 
 // get returns the head of an answer and leaves.
@@ -206,12 +217,22 @@ type record struct {
 	retry           int
 }
 
-// event is the next record that a page's script sees.
+// event is the next record that a page's script must act on.
 func (p *page) event(t *testing.T) record {
 	t.Helper()
 	for {
-		if next := p.next(t); next.event != "" {
+		if next := p.next(t); next.event != "" && next.event != string(live) && next.event != string(degraded) {
 			return next
+		}
+	}
+}
+
+// news is what the stream tells next about itself.
+func (p *page) news(t *testing.T) news {
+	t.Helper()
+	for {
+		if next := p.next(t); next.event != "" && next.event != "fragment" {
+			return news(next.event)
 		}
 	}
 }
@@ -327,8 +348,8 @@ func eventuallyPublish(t *testing.T, publisher *Publisher, topic, html string) {
 func openRedis(t *testing.T, address string) *failopen.Redis {
 	t.Helper()
 	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	guard := failopen.NewGuard(address, time.Second, reporter)
-	opened, err := failopen.Open(guard, 20)
+	guard := failopen.NewGuard(failopen.Options{URL: address, Timeout: time.Second}, reporter)
+	opened, err := failopen.Open(guard)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var prober sync.WaitGroup
@@ -341,19 +362,6 @@ func openRedis(t *testing.T, address string) *failopen.Redis {
 	return opened
 }
 
-func startRedis(t *testing.T) *devstack.Redis {
-	t.Helper()
-	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = server.Thaw() // a frozen one would not stop
-		require.NoError(t, server.Stop(ctx))
-	})
-	return server
-}
-
 func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
 	t.Helper()
 	options, err := redis.ParseURL(server.URL())
@@ -363,20 +371,78 @@ func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
 	return client
 }
 
-// journal is a log that several goroutines may write.
-type journal struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
+// relay passes bytes on to a Redis until it is told to swallow them.
+type relay struct {
+	listener net.Listener
+	target   string
+	swallow  chan struct{} // closed: what is connected goes silent, and nothing closes
+	mutex    sync.Mutex
+	running  sync.WaitGroup
 }
 
-func (j *journal) Write(line []byte) (int, error) {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.Write(line)
+// startRelay stands between a hub and server, and returns the address to use.
+func startRelay(t *testing.T, server *devstack.Redis) (*relay, string) {
+	t.Helper()
+	address, err := url.Parse(server.URL())
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &relay{listener: listener, target: address.Host, swallow: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.running.Go(func() { r.accept(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, listener.Close())
+		r.running.Wait()
+	})
+	address.Host = listener.Addr().String()
+	return r, address.String()
 }
 
-func (j *journal) String() string {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.String()
+// blackHole lets everything that is connected now go silent. Who connects
+// later gets through.
+func (r *relay) blackHole() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	close(r.swallow)
+	r.swallow = make(chan struct{})
+}
+
+func (r *relay) accept(ctx context.Context) {
+	for {
+		client, err := r.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", r.target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		context.AfterFunc(ctx, func() { _ = client.Close(); _ = server.Close() })
+		r.mutex.Lock()
+		swallow := r.swallow
+		r.mutex.Unlock()
+		r.running.Go(func() { pass(client, server, swallow) })
+		r.running.Go(func() { pass(server, client, swallow) })
+	}
+}
+
+func pass(from, to net.Conn, swallow <-chan struct{}) {
+	buffer := make([]byte, 4<<10)
+	for {
+		n, err := from.Read(buffer)
+		select {
+		case <-swallow:
+			if err != nil {
+				return // and the other side hears nothing of it
+			}
+		default:
+			if err != nil {
+				_ = to.Close()
+				return
+			}
+			_, _ = to.Write(buffer[:n])
+		}
+	}
 }

@@ -24,22 +24,23 @@ const migrationLock int64 = 0x736c6970776179 // "slipway"
 // before it gives up, so that it cannot queue up every query behind itself.
 const migrationLockTimeout = 5 * time.Second
 
-// Migrator brings one database to the schema that this program needs: the
-// migrations of the store and River's own.
+// Migrator brings one database to the schema that this program needs: River's
+// own migrations, the runtime's and the store's.
 type Migrator struct {
-	pool  *pgxpool.Pool
-	db    *sql.DB // the same pool, as goose wants it
-	store *goose.Provider
-	river *rivermigrate.Migrator[pgx.Tx]
-	log   *slog.Logger
+	pool    *pgxpool.Pool
+	db      *sql.DB // the same pool, as goose wants it
+	river   *rivermigrate.Migrator[pgx.Tx]
+	runtime *goose.Provider
+	store   *goose.Provider
+	log     *slog.Logger
 }
 
 // NewMigrator prepares to migrate the database at url with the numbered SQL
 // files of migrations. Close it after use.
 func NewMigrator(ctx context.Context, url string, connectTimeout time.Duration, migrations fs.FS, log *slog.Logger) (*Migrator, error) {
-	config, err := pgxpool.ParseConfig(url)
+	config, err := parseAddress(url)
 	if err != nil {
-		return nil, errAddress
+		return nil, err
 	}
 	config.MaxConns = 4 // one holds the lock while others work
 	config.ConnConfig.ConnectTimeout = connectTimeout
@@ -52,6 +53,9 @@ func NewMigrator(ctx context.Context, url string, connectTimeout time.Duration, 
 	}
 
 	m := &Migrator{pool: pool, db: stdlib.OpenDBFromPool(pool), log: log}
+	if m.runtime, err = goose.NewProvider(goose.DialectPostgres, m.db, runtimeMigrations(), goose.WithTableName(runtimeVersions)); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the runtime's migrations: %w", err), m.Close())
+	}
 	if m.store, err = goose.NewProvider(goose.DialectPostgres, m.db, migrations); err != nil {
 		return nil, errors.Join(fmt.Errorf("read migrations: %w", err), m.Close())
 	}
@@ -86,17 +90,15 @@ func (m *Migrator) Migrate(ctx context.Context) (int, error) {
 		applied++
 		m.log.Info("Migrated", "migration", fmt.Sprintf("river %03d %s", version.Version, version.Name), "took", version.Duration.Round(time.Millisecond).String())
 	}
-	store, err := m.store.Up(ctx)
-	var partial *goose.PartialError
-	if errors.As(err, &partial) {
-		store, err = partial.Applied, fmt.Errorf("%s: %w", partial.Failed.Source.Path, partial.Err)
-	}
-	for _, result := range store {
-		applied++
-		m.log.Info("Migrated", "migration", result.Source.Path, "took", result.Duration.Round(time.Millisecond).String())
-	}
-	if err != nil {
-		return applied, fmt.Errorf("migrate the store's tables: %w", err)
+	for _, own := range []struct {
+		whose      string
+		migrations *goose.Provider
+	}{{"runtime", m.runtime}, {"store", m.store}} {
+		migrated, err := m.up(ctx, own.migrations)
+		applied += migrated
+		if err != nil {
+			return applied, fmt.Errorf("migrate the %s's tables: %w", own.whose, err)
+		}
 	}
 	return applied, nil
 }
@@ -119,17 +121,35 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	for _, version := range m.river.AllVersions() {
 		all = append(all, Migration{Name: fmt.Sprintf("river %03d %s", version.Version, version.Name), Applied: applied[version.Version]})
 	}
-	store, err := m.store.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the store's migrations: %w", err)
-	}
-	for _, status := range store {
-		all = append(all, Migration{Name: status.Source.Path, Applied: status.State == goose.StateApplied, AppliedAt: status.AppliedAt})
+	for _, own := range []struct {
+		prefix     string
+		migrations *goose.Provider
+	}{{"runtime ", m.runtime}, {"", m.store}} {
+		statuses, err := own.migrations.Status(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read which %smigrations are applied: %w", own.prefix, err)
+		}
+		for _, status := range statuses {
+			all = append(all, Migration{Name: own.prefix + status.Source.Path, Applied: status.State == goose.StateApplied, AppliedAt: status.AppliedAt})
+		}
 	}
 	return all, nil
 }
 
 // Private
+
+// up applies what is missing of one set of migrations.
+func (m *Migrator) up(ctx context.Context, migrations *goose.Provider) (int, error) {
+	results, err := migrations.Up(ctx)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		results, err = partial.Applied, fmt.Errorf("%s: %w", partial.Failed.Source.Path, partial.Err)
+	}
+	for _, result := range results {
+		m.log.Info("Migrated", "migration", result.Source.Path, "took", result.Duration.Round(time.Millisecond).String())
+	}
+	return len(results), err
+}
 
 // riverVersions are River's migrations that the database has. River's own list
 // is an error where a newer build has been here, and after a rollback one has.

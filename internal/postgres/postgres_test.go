@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
 )
@@ -34,7 +35,7 @@ func TestOpen_LimitsEveryConnection(t *testing.T) {
 
 func TestOpen_WorksOnceTheServerIsThere(t *testing.T) {
 	t.Parallel()
-	server := startPostgres(t)
+	server := stacktest.Postgres(t)
 	require.NoError(t, server.Kill())
 	db := openDatabase(t, server.URL())
 	require.Error(t, db.Ping(t.Context()))

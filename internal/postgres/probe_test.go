@@ -8,13 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
 )
 
 func TestProbe_FindsItsWayBackAfterEveryOutage(t *testing.T) {
 	t.Parallel()
-	server := startPostgres(t)
+	server := stacktest.Postgres(t)
 	migrate(t, server.URL(), one)
 	probe := newProbe(t, server.URL())
 	check := func() error { return probe.Check(bounded(t, 500*time.Millisecond)) }
@@ -67,7 +68,7 @@ func TestProbe_SeesAnOldSchemaAndThatItWasMigrated(t *testing.T) {
 
 func TestProbe_SeesADatabaseThatTakesNoWrites(t *testing.T) {
 	t.Parallel()
-	server := startPostgres(t)
+	server := stacktest.Postgres(t)
 	migrate(t, server.URL(), one)
 	probe := newProbe(t, server.URL())
 	db := openDatabase(t, server.URL())

@@ -20,24 +20,20 @@ var ErrSchemaOld = errors.New("the database schema is older than this program ne
 
 // Schema is the version of the schema that this program needs.
 type Schema struct {
-	store int64
-	river int
+	river   int
+	runtime int64
+	store   int64
 }
 
 // NeededSchema reads the version that is needed from the numbers of migrations.
 func NeededSchema(migrations fs.FS) (Schema, error) {
-	files, err := fs.Glob(migrations, "*.sql")
-	if err != nil {
-		return Schema{}, fmt.Errorf("list migrations: %w", err)
-	}
 	var needed Schema
-	for _, file := range files {
-		number, _, _ := strings.Cut(file, "_")
-		version, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return Schema{}, fmt.Errorf("migration %s does not begin with a number", file)
-		}
-		needed.store = max(needed.store, version)
+	var err error
+	if needed.runtime, err = newest(runtimeMigrations()); err != nil {
+		return Schema{}, err
+	}
+	if needed.store, err = newest(migrations); err != nil {
+		return Schema{}, err
 	}
 	river, err := rivermigrate.New(riverpgxv5.New(nil), nil)
 	if err != nil {
@@ -56,12 +52,12 @@ type Querier interface {
 
 // Check returns ErrSchemaOld when the database has not reached the schema yet.
 func (s Schema) Check(ctx context.Context, db Querier) error {
-	var store int64
-	var river int
+	var found Schema
 	err := db.QueryRow(ctx, `
-		SELECT coalesce((SELECT max(version_id) FROM goose_db_version WHERE is_applied), 0),
-		       coalesce((SELECT max(version) FROM river_migration WHERE line = 'main'), 0)`,
-	).Scan(&store, &river)
+		SELECT coalesce((SELECT max(version) FROM river_migration WHERE line = 'main'), 0),
+		       coalesce((SELECT max(version_id) FROM `+runtimeVersions+` WHERE is_applied), 0),
+		       coalesce((SELECT max(version_id) FROM goose_db_version WHERE is_applied), 0)`,
+	).Scan(&found.river, &found.runtime, &found.store)
 
 	var problem *pgconn.PgError
 	if errors.As(err, &problem) && (problem.Code == "42P01" || problem.Code == "42703") {
@@ -70,8 +66,28 @@ func (s Schema) Check(ctx context.Context, db Querier) error {
 	if err != nil {
 		return fmt.Errorf("read schema version: %w", err)
 	}
-	if store < s.store || river < s.river {
+	if found.river < s.river || found.runtime < s.runtime || found.store < s.store {
 		return ErrSchemaOld
 	}
 	return nil
+}
+
+// Private
+
+// newest is the greatest number of a set of migrations.
+func newest(migrations fs.FS) (int64, error) {
+	files, err := fs.Glob(migrations, "*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("list migrations: %w", err)
+	}
+	var last int64
+	for _, file := range files {
+		number, _, _ := strings.Cut(file, "_")
+		version, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("migration %s does not begin with a number", file)
+		}
+		last = max(last, version)
+	}
+	return last, nil
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/url"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -68,19 +71,6 @@ func schemaOf(t *testing.T, migrations fs.FS) postgres.Schema {
 	return schema
 }
 
-func startPostgres(t *testing.T) *devstack.Postgres {
-	t.Helper()
-	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: t.TempDir()})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		_ = server.Thaw() // a frozen one would not stop
-		require.NoError(t, server.Stop(ctx))
-	})
-	return server
-}
-
 // with is an address with one more parameter.
 func with(t *testing.T, address, name, value string) string {
 	t.Helper()
@@ -104,4 +94,17 @@ func bounded(t *testing.T, timeout time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// hosts is the address of several servers, with the account of the first.
+func hosts(t *testing.T, servers ...*devstack.Postgres) string {
+	t.Helper()
+	parsed, err := url.Parse(servers[0].URL())
+	require.NoError(t, err)
+	var names []string
+	for _, server := range servers {
+		names = append(names, net.JoinHostPort("127.0.0.1", strconv.Itoa(server.Port())))
+	}
+	parsed.Host = strings.Join(names, ",")
+	return parsed.String()
 }

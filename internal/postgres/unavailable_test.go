@@ -12,13 +12,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
 )
 
 func TestUnavailable_IsADatabaseThatIsAwayOrTooBusy(t *testing.T) {
 	t.Parallel()
-	server := startPostgres(t)
+	server := stacktest.Postgres(t)
 	db := openDatabase(t, server.URL())
 	require.NoError(t, db.Ping(t.Context()))
 	query := func() error {

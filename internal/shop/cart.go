@@ -1,9 +1,12 @@
 package shop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -25,10 +28,16 @@ type CartLine struct {
 	Product  Card
 	Quantity int
 	Total    Money
+	Hold     *Hold  // of a unit of a sale, at whose price the line is; nil for others
+	Lapsed   *Money // price of a sale whose hold has run out; nil where none has
+	price    Money
 }
 
 // MaxQuantity is the most units of one variant that a cart holds.
 const MaxQuantity = 20
+
+// CartKept is how long a cart is kept that nobody touches.
+const CartKept = 30 * 24 * time.Hour
 
 // Parcels cost Shipping, and nothing from FreeShippingFrom on.
 var (
@@ -74,8 +83,16 @@ func (c Cart) MissingForFreeShipping() Money {
 	return Euros(max(0, FreeShippingFrom.Cents-c.Subtotal.Cents))
 }
 
+// Price is that of one unit: the variant's, or that of the sale which holds it.
+func (l CartLine) Price() Money {
+	if l.Hold != nil {
+		return l.price
+	}
+	return l.Variant.Price
+}
+
 // Short tells that fewer units are left than the line asks for.
-func (l CartLine) Short() bool { return l.Variant.Stock < l.Quantity }
+func (l CartLine) Short() bool { return l.Hold == nil && l.Variant.Stock < l.Quantity }
 
 // Name is the product's name with the variant's.
 func (l CartLine) Name() string {
@@ -86,10 +103,17 @@ func (l CartLine) Name() string {
 }
 
 // Cart returns a cart. One that is unknown or has not been touched for 30 days
-// is empty.
+// is empty. Units of a sale whose time is over are at their ordinary price.
 func (s *Shop) Cart(ctx context.Context, id string) (Cart, error) {
 	if id == "" {
 		return Cart{}.priced(), nil
+	}
+	cart, err := readCart(ctx, s.db, id)
+	if err != nil || !cart.expired(time.Now()) {
+		return cart, err
+	}
+	if err := s.lapse(ctx, id, "0 seconds"); err != nil {
+		return Cart{}, err
 	}
 	return readCart(ctx, s.db, id)
 }
@@ -113,6 +137,9 @@ func (s *Shop) AddToCart(ctx context.Context, id string, variantID int64, quanti
 		id = uuid.NewString()
 	}
 	return id, s.changeCart(ctx, id, func(tx pgx.Tx) error {
+		if err := forgetLapsed(ctx, tx, id, variantID); err != nil {
+			return err
+		}
 		wanted, err := unitsInCart(ctx, tx, id, variantID)
 		if err != nil {
 			return err
@@ -130,6 +157,9 @@ func (s *Shop) SetQuantity(ctx context.Context, id string, variantID int64, quan
 		return ErrNotFound
 	}
 	return s.changeCart(ctx, id, func(tx pgx.Tx) error {
+		if err := forgetLapsed(ctx, tx, id, variantID); err != nil {
+			return err
+		}
 		if quantity > 0 {
 			return setLine(ctx, tx, id, variantID, quantity)
 		}
@@ -138,6 +168,16 @@ func (s *Shop) SetQuantity(ctx context.Context, id string, variantID int64, quan
 		}
 		return nil
 	})
+}
+
+// ForgetOldCarts deletes carts that have not been touched for CartKept.
+func (s *Shop) ForgetOldCarts(ctx context.Context) error {
+	forgotten, err := s.db.Exec(ctx, `DELETE FROM carts WHERE updated_at < now() - $1::interval`, CartKept)
+	if err != nil {
+		return fmt.Errorf("forget old carts: %w", err)
+	}
+	s.log.InfoContext(ctx, "Old carts forgotten", "carts", forgotten.RowsAffected())
+	return nil
 }
 
 // Private
@@ -171,11 +211,14 @@ func (s *Shop) changeCart(ctx context.Context, id string, change func(tx pgx.Tx)
 func countUnits(ctx context.Context, db querier, id string) (int, error) {
 	var units int
 	err := db.QueryRow(ctx, `
-		SELECT coalesce(sum(l.quantity), 0)
-		FROM cart_lines l
-		JOIN carts c ON c.id = l.cart_id
+		SELECT coalesce((SELECT sum(quantity) FROM cart_lines WHERE cart_id = c.id), 0) +
+		       (SELECT count(*) FROM sale_holds WHERE cart_id = c.id AND state = 'held')
+		FROM carts c
 		WHERE c.id = $1 AND c.updated_at > now() - interval '30 days'`, id,
 	).Scan(&units)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("count units of cart: %w", err)
 	}
@@ -230,29 +273,84 @@ type querier interface {
 
 func readCart(ctx context.Context, db querier, id string) (Cart, error) {
 	rows, err := db.Query(ctx, `
-		SELECT l.quantity, v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock,
-		       p.id, p.slug, p.name, p.tagline, p.picture
-		FROM cart_lines l
-		JOIN carts c ON c.id = l.cart_id
-		JOIN variants v ON v.id = l.variant_id
+		SELECT line.quantity, v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock,
+		       p.id, p.slug, p.name, p.tagline, p.picture,
+		       line.sale_id, line.sale_price_cents, line.claim_id, line.expires_at
+		FROM (
+			SELECT l.variant_id, l.quantity, l.added_at, lapsed.sale_id, lapsed.price_cents AS sale_price_cents,
+			       NULL AS claim_id, NULL::timestamptz AS expires_at
+			FROM cart_lines l
+			LEFT JOIN LATERAL (
+				SELECT h.sale_id, s.price_cents
+				FROM sale_holds h
+				JOIN flash_sales s ON s.id = h.sale_id
+				WHERE h.cart_id = $1 AND h.state = 'lapsed' AND s.variant_id = l.variant_id
+				LIMIT 1
+			) AS lapsed ON true
+			WHERE l.cart_id = $1
+			UNION ALL
+			SELECT s.variant_id, 1, h.held_at, s.id, s.price_cents, h.claim_id::text, h.expires_at
+			FROM sale_holds h
+			JOIN flash_sales s ON s.id = h.sale_id
+			WHERE h.cart_id = $1 AND h.state = 'held'
+		) AS line
+		JOIN carts c ON c.id = $1
+		JOIN variants v ON v.id = line.variant_id
 		JOIN products p ON p.id = v.product_id
-		WHERE c.id = $1 AND c.updated_at > now() - interval '30 days'
-		ORDER BY l.added_at, v.id`, id)
+		WHERE c.updated_at > now() - interval '30 days'
+		ORDER BY line.added_at, v.id, line.claim_id`, id)
 	if err != nil {
 		return Cart{}, fmt.Errorf("read cart: %w", err)
 	}
 	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (CartLine, error) {
 		var line CartLine
+		var saleID, salePrice *int64
+		var claimID *string
+		var expiresAt *time.Time
 		err := row.Scan(&line.Quantity, &line.Variant.ID, &line.Variant.ProductID, &line.Variant.SKU, &line.Variant.Name,
 			&line.Variant.Price.Cents, &line.Variant.Price.Currency, &line.Variant.Stock,
-			&line.Product.ID, &line.Product.Slug, &line.Product.Name, &line.Product.Tagline, &line.Product.Picture)
-		line.Total = line.Variant.Price.Times(line.Quantity)
+			&line.Product.ID, &line.Product.Slug, &line.Product.Name, &line.Product.Tagline, &line.Product.Picture,
+			&saleID, &salePrice, &claimID, &expiresAt)
+		if salePrice != nil {
+			price := Money{Cents: *salePrice, Currency: line.Variant.Price.Currency}
+			if claimID != nil {
+				line.Hold, line.price = &Hold{ClaimID: *claimID, SaleID: *saleID, ExpiresAt: *expiresAt}, price
+			} else {
+				line.Lapsed = &price
+			}
+		}
+		line.Total = line.Price().Times(line.Quantity)
 		return line, err
 	})
 	if err != nil {
 		return Cart{}, fmt.Errorf("read cart: %w", err)
 	}
 	return Cart{ID: id, Lines: lines}.priced(), nil
+}
+
+// held are the lines that a sale holds, in the order of the sales' ids.
+func (c Cart) held() []CartLine {
+	lines := slices.DeleteFunc(slices.Clone(c.Lines), func(line CartLine) bool { return line.Hold == nil })
+	slices.SortStableFunc(lines, func(a, b CartLine) int { return cmp.Compare(a.Hold.SaleID, b.Hold.SaleID) })
+	return lines
+}
+
+// expired tells whether the time of a hold is over.
+func (c Cart) expired(now time.Time) bool {
+	return slices.ContainsFunc(c.Lines, func(line CartLine) bool { return line.Hold != nil && !now.Before(line.Hold.ExpiresAt) })
+}
+
+// forgetLapsed forgets what a shopper was told about a variant in the cart,
+// who then has done something about it.
+func forgetLapsed(ctx context.Context, tx pgx.Tx, id string, variantID int64) error {
+	_, err := tx.Exec(ctx, `
+		DELETE FROM sale_holds h
+		USING flash_sales s
+		WHERE s.id = h.sale_id AND h.cart_id = $1 AND h.state = 'lapsed' AND s.variant_id = $2`, id, variantID)
+	if err != nil {
+		return fmt.Errorf("forget lapsed holds: %w", err)
+	}
+	return nil
 }
 
 // priced fills in the sums.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -55,51 +56,63 @@ type Variant struct {
 
 // Categories lists all categories in their order.
 func (s *Shop) Categories(ctx context.Context) ([]Category, error) {
-	rows, err := s.db.Query(ctx, `
-		SELECT id, slug, name, tagline
-		FROM categories
-		ORDER BY position`)
-	if err != nil {
-		return nil, fmt.Errorf("list categories: %w", err)
-	}
-	categories, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Category])
-	if err != nil {
-		return nil, fmt.Errorf("list categories: %w", err)
-	}
-	return categories, nil
+	return keptCategories.Fetch(ctx, s.cache, "", s.readCategories)
 }
 
 // Featured lists the products of the front page.
 func (s *Shop) Featured(ctx context.Context, limit int) ([]Card, error) {
-	return s.cards(ctx, "featured products", `ORDER BY p.featured, p.id LIMIT $1`, limit)
+	featured, _, err := s.FrontPage(ctx, limit, 0)
+	return featured, err
 }
 
-// Newest lists the newest products, leaving out those that Featured shows.
-func (s *Shop) Newest(ctx context.Context, limit, featured int) ([]Card, error) {
-	return s.cards(ctx, "newest products", `
-		WHERE p.id NOT IN (SELECT id FROM products ORDER BY featured, id LIMIT $2)
-		ORDER BY p.created_at DESC, p.id DESC LIMIT $1`, limit, featured)
+// FrontPage lists the featured products and the newest of the others.
+func (s *Shop) FrontPage(ctx context.Context, featured, newest int) (picked, new []Card, err error) {
+	first, err := s.listed(ctx, fmt.Sprintf("featured:%d", featured), func(ctx context.Context) ([]Card, error) {
+		return s.cards(ctx, "featured products", `ORDER BY p.featured, p.id LIMIT $1`, featured)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var second []int64
+	if newest > 0 {
+		second, err = s.listed(ctx, fmt.Sprintf("newest:%d:%d", newest, featured), func(ctx context.Context) ([]Card, error) {
+			return s.cards(ctx, "newest products", `
+				WHERE p.id NOT IN (SELECT id FROM products ORDER BY featured, id LIMIT $2)
+				ORDER BY p.created_at DESC, p.id DESC LIMIT $1`, newest, featured)
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	cards, err := s.cardsOf(ctx, first, second)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cards[0], cards[1], nil
 }
 
 // Category returns one page of a category, or of Everything. It is ErrNotFound
 // when there is no such category or no such page.
 func (s *Shop) Category(ctx context.Context, slug string, sort Sort, page int) (Category, Listing, error) {
-	category, total, err := s.findCategory(ctx, slug)
+	if !validSlug(slug) || page < 1 {
+		return Category{}, Listing{}, ErrNotFound
+	}
+	kept, err := keptShelves.Fetch(ctx, s.cache, fmt.Sprintf("%s:%s:%d", slug, sort, page), func(ctx context.Context) (shelf, error) {
+		return s.readShelf(ctx, slug, sort, page)
+	})
 	if err != nil {
 		return Category{}, Listing{}, err
 	}
-	listing, err := newListing(sort, page, total)
+	listing, err := newListing(sort, page, kept.Total)
 	if err != nil {
 		return Category{}, Listing{}, err
 	}
-	usual := "p.position"
-	if category.ID == Everything.ID {
-		usual = "p.featured"
+	cards, err := s.cardsOf(ctx, kept.IDs)
+	if err != nil {
+		return Category{}, Listing{}, err
 	}
-	listing.Cards, err = s.cards(ctx, "category "+slug,
-		`WHERE ($1::bigint = 0 OR p.category_id = $1) ORDER BY `+listing.Sort.orderBy(usual)+` LIMIT $2 OFFSET $3`,
-		category.ID, PageSize, (listing.Page-1)*PageSize)
-	return category, listing, err
+	listing.Cards = cards[0]
+	return kept.Category, listing, nil
 }
 
 // Product returns one product. It is ErrNotFound when there is none.
@@ -116,12 +129,34 @@ func (s *Shop) ProductOfVariant(ctx context.Context, variantID int64) (Product, 
 	return readProduct(ctx, s.db, `p.id = (SELECT product_id FROM variants WHERE id = $1)`, variantID)
 }
 
+// Stock returns products with nothing but their ids and the stock of their
+// variants, as it was within the last second.
+func (s *Shop) Stock(ctx context.Context, productIDs []int64) ([]Product, error) {
+	if len(productIDs) == 0 {
+		return nil, nil
+	}
+	productIDs = slices.Compact(slices.Sorted(slices.Values(productIDs)))
+	return keptStock.Fetch(ctx, s.cache, fmt.Sprint(productIDs), func(ctx context.Context) ([]Product, error) {
+		return s.readStock(ctx, productIDs)
+	})
+}
+
 // Related lists other products of a product's category.
 func (s *Shop) Related(ctx context.Context, product Product, limit int) ([]Card, error) {
-	return s.cards(ctx, "products beside "+product.Slug, `
-		WHERE p.category_id = $1 AND p.id <> $2
-		ORDER BY (p.position - (SELECT position FROM products WHERE id = $2) + 1000) % 1000 LIMIT $3`,
-		product.Category.ID, product.ID, limit)
+	related, err := s.listed(ctx, fmt.Sprintf("related:%d:%d", limit, product.ID), func(ctx context.Context) ([]Card, error) {
+		return s.cards(ctx, "products beside "+product.Slug, `
+			WHERE p.category_id = $1 AND p.id <> $2
+			ORDER BY (p.position - (SELECT position FROM products WHERE id = $2) + 1000) % 1000 LIMIT $3`,
+			product.Category.ID, product.ID, limit)
+	})
+	if err != nil {
+		return nil, err
+	}
+	cards, err := s.cardsOf(ctx, related)
+	if err != nil {
+		return nil, err
+	}
+	return cards[0], nil
 }
 
 // Picture returns the SVG document of a key. It is ErrNotFound when there is
@@ -130,15 +165,17 @@ func (s *Shop) Picture(ctx context.Context, key string) (string, error) {
 	if !validSlug(key) {
 		return "", ErrNotFound
 	}
-	var svg string
-	err := s.db.QueryRow(ctx, `SELECT svg FROM pictures WHERE key = $1`, key).Scan(&svg)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return "", ErrNotFound
-	}
-	if err != nil {
-		return "", fmt.Errorf("find picture %s: %w", key, err)
-	}
-	return svg, nil
+	return keptPictures.Fetch(ctx, s.cache, key, func(ctx context.Context) (string, error) {
+		var svg string
+		err := s.db.QueryRow(ctx, `SELECT svg FROM pictures WHERE key = $1`, key).Scan(&svg)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return "", ErrNotFound
+		}
+		if err != nil {
+			return "", fmt.Errorf("find picture %s: %w", key, err)
+		}
+		return svg, nil
+	})
 }
 
 // Private
@@ -149,12 +186,45 @@ func validSlug(slug string) bool {
 	return len(slug) <= 100 && slugPattern.MatchString(slug)
 }
 
+func (s *Shop) readCategories(ctx context.Context) ([]Category, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT id, slug, name, tagline
+		FROM categories
+		ORDER BY position`)
+	if err != nil {
+		return nil, fmt.Errorf("list categories: %w", err)
+	}
+	categories, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Category])
+	if err != nil {
+		return nil, fmt.Errorf("list categories: %w", err)
+	}
+	return categories, nil
+}
+
+// readShelf finds one page of a category.
+func (s *Shop) readShelf(ctx context.Context, slug string, sort Sort, page int) (shelf, error) {
+	category, total, err := s.findCategory(ctx, slug)
+	if err != nil {
+		return shelf{}, err
+	}
+	listing, err := newListing(sort, page, total)
+	if err != nil {
+		return shelf{}, err
+	}
+	usual := "p.position"
+	if category.ID == Everything.ID {
+		usual = "p.featured"
+	}
+	cards, err := s.cards(ctx, "category "+slug,
+		`WHERE ($1::bigint = 0 OR p.category_id = $1) ORDER BY `+listing.Sort.orderBy(usual)+` LIMIT $2 OFFSET $3`,
+		category.ID, PageSize, (listing.Page-1)*PageSize)
+	return shelf{Category: category, Total: total, IDs: idsOf(cards)}, err
+}
+
 // findCategory returns a category with the number of its products.
 func (s *Shop) findCategory(ctx context.Context, slug string) (category Category, products int, err error) {
-	switch {
-	case !validSlug(slug):
-		return Category{}, 0, ErrNotFound
-	case slug == Everything.Slug:
+	switch slug {
+	case Everything.Slug:
 		category = Everything
 		err = s.db.QueryRow(ctx, `SELECT count(*) FROM products`).Scan(&products)
 	default:
@@ -171,6 +241,31 @@ func (s *Shop) findCategory(ctx context.Context, slug string) (category Category
 		return Category{}, 0, fmt.Errorf("find category %s: %w", slug, err)
 	}
 	return category, products, nil
+}
+
+func (s *Shop) readStock(ctx context.Context, productIDs []int64) ([]Product, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT product_id, id, stock
+		FROM variants
+		WHERE product_id = ANY($1)
+		ORDER BY product_id, position`, productIDs)
+	if err != nil {
+		return nil, fmt.Errorf("read stock: %w", err)
+	}
+	var products []Product
+	var variant Variant
+	_, err = pgx.ForEachRow(rows, []any{&variant.ProductID, &variant.ID, &variant.Stock}, func() error {
+		if len(products) == 0 || products[len(products)-1].ID != variant.ProductID {
+			products = append(products, Product{ID: variant.ProductID})
+		}
+		last := &products[len(products)-1]
+		last.Variants = append(last.Variants, variant)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read stock: %w", err)
+	}
+	return products, nil
 }
 
 // readProduct reads a product with its variants in one round trip.

@@ -4,17 +4,25 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	htmltemplate "html/template"
 	"net/url"
 	texttemplate "text/template"
+	"time"
 
+	"slipway/internal/jobs"
 	"slipway/internal/mail"
 )
 
-// SendOrderConfirmation mails an order to its shopper. It may run twice: what
-// was sent is not sent again, and a second copy of a mail that was on its way
-// when a worker died carries the same Message-ID.
+// SendOrderConfirmation mails an order to its shopper. It may run as often as
+// it likes, and in several workers at once: what was sent is not sent again,
+// and while one sends, others wait.
+//
+// The order is marked as confirmed after the mail was sent: no order stays
+// without its mail. A worker that dies in between, or stands still for longer
+// than a confirmation may take, makes for a second copy, which carries the same
+// Message-ID.
 func (s *Shop) SendOrderConfirmation(ctx context.Context, orderID int64) error {
 	order, err := readOrder(ctx, s.db, `o.id = $1`, orderID)
 	if err != nil {
@@ -27,10 +35,21 @@ func (s *Shop) SendOrderConfirmation(ctx context.Context, orderID int64) error {
 	if err != nil {
 		return fmt.Errorf("write confirmation of order %d: %w", orderID, err)
 	}
+	claimed, err := s.db.Exec(ctx, `
+		UPDATE orders
+		SET confirming_at = now()
+		WHERE id = $1 AND confirmed_at IS NULL AND (confirming_at IS NULL OR confirming_at < now() - $2::interval)`, orderID, 2*mailTimeout)
+	if err != nil {
+		return fmt.Errorf("claim confirmation of order %d: %w", orderID, err)
+	}
+	if claimed.RowsAffected() == 0 {
+		return jobs.Later(mailTimeout/3, "another worker sends the confirmation")
+	}
 	if err := s.mail.Send(ctx, message); err != nil {
+		err = errors.Join(err, s.afterMail(ctx, `UPDATE orders SET confirming_at = NULL WHERE id = $1`, orderID))
 		return fmt.Errorf("confirm order %d: %w", orderID, err)
 	}
-	if _, err := s.db.Exec(ctx, `UPDATE orders SET confirmed_at = now() WHERE id = $1`, orderID); err != nil {
+	if err := s.afterMail(ctx, `UPDATE orders SET confirmed_at = now() WHERE id = $1`, orderID); err != nil {
 		return fmt.Errorf("mark order %d as confirmed: %w", orderID, err)
 	}
 	return nil
@@ -45,6 +64,17 @@ var (
 	confirmationText = texttemplate.Must(texttemplate.ParseFS(emails, "emails/order_confirmation.txt"))
 	confirmationHTML = htmltemplate.Must(htmltemplate.ParseFS(emails, "emails/order_confirmation.html"))
 )
+
+// afterMail writes down what became of the mail of id, also when the worker
+// was told to stop meanwhile.
+func (s *Shop) afterMail(ctx context.Context, statement string, id any) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := s.db.Exec(ctx, statement, id); err != nil {
+		return fmt.Errorf("write down what became of the mail: %w", err)
+	}
+	return nil
+}
 
 func (s *Shop) confirmation(order Order) (mail.Message, error) {
 	page := struct {

@@ -30,14 +30,14 @@ type Purchase struct {
 func Review(cart Cart, contact Contact) string {
 	sum := sha256.New()
 	for _, line := range cart.Lines {
-		fmt.Fprintf(sum, "%d x %d at %d %s\n", line.Quantity, line.Variant.ID, line.Variant.Price.Cents, line.Variant.Price.Currency)
+		fmt.Fprintf(sum, "%d x %d at %d %s\n", line.Quantity, line.Variant.ID, line.Price().Cents, line.Price().Currency)
 	}
 	fmt.Fprintf(sum, "total %d\n%q\n", cart.Total.Cents, contact)
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
-// Why an order is not placed, besides ShortError, ContactProblems and the
-// errors of package payment.
+// Why an order is not placed, besides ShortError, ContactProblems,
+// TooManyOrdersError and the errors of package payment.
 var (
 	ErrCartEmpty   = errors.New("the cart is empty")
 	ErrCartChanged = errors.New("the cart or the address is not what was reviewed any more")
@@ -68,7 +68,7 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 	if uuid.Validate(purchase.CheckoutKey) != nil || len(purchase.CheckoutKey) != 36 {
 		return Order{}, ErrCheckoutKey
 	}
-	cart, err := s.Cart(ctx, purchase.CartID)
+	cart, err := s.cartToBuy(ctx, purchase.CartID)
 	if err != nil {
 		return Order{}, err
 	}
@@ -90,7 +90,15 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 
 	review := Review(cart, contact)
 	if purchase.Reviewed != "" && purchase.Reviewed != review {
-		return Order{}, ErrCartChanged
+		if cart, err = s.renewedCart(ctx, cart); err != nil {
+			return Order{}, err
+		}
+		if review = Review(cart, contact); purchase.Reviewed != review {
+			return Order{}, ErrCartChanged
+		}
+	}
+	if err := s.orderLimit.check(ctx, s.db, purchase.CartID, contact.Email); err != nil {
+		return Order{}, err
 	}
 
 	authorization, err := s.gateway.Authorize(ctx, payment.Request{
@@ -103,7 +111,7 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 		return Order{}, err
 	}
 	order, fresh, err := s.commitOrder(ctx, purchase, review, authorization)
-	if errors.Is(err, ErrCartChanged) || errors.Is(err, ErrSoldOut) {
+	if errors.Is(err, ErrCartChanged) || errors.Is(err, ErrSoldOut) || errors.Is(err, ErrTooManyOrders) {
 		s.giveBack(ctx, purchase, authorization)
 	}
 	if err != nil {
@@ -115,6 +123,28 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 		s.announce(ctx, cart)
 	}
 	return order, nil
+}
+
+// cartToBuy is a cart as it is being bought: a hold whose time has just run
+// out is still one, as long as nobody has ended it.
+func (s *Shop) cartToBuy(ctx context.Context, id string) (Cart, error) {
+	if id == "" {
+		return Cart{}.priced(), nil
+	}
+	return readCart(ctx, s.db, id)
+}
+
+// renewedCart is a cart with what it has lost a moment ago held again, as far
+// as that can be: its shopper saw it at the sale's price and is about to pay.
+func (s *Shop) renewedCart(ctx context.Context, cart Cart) (Cart, error) {
+	if !slices.ContainsFunc(cart.Lines, func(line CartLine) bool { return line.Lapsed != nil }) {
+		return cart, nil
+	}
+	renewed, err := s.renewHolds(ctx, cart.ID)
+	if err != nil || !renewed {
+		return cart, err
+	}
+	return readCart(ctx, s.db, cart.ID)
 }
 
 // commitOrder is the transaction. It holds the cart's lock, and everything that
@@ -142,6 +172,12 @@ func (s *Shop) commitOrder(ctx context.Context, purchase Purchase, authorized st
 		}
 		if Review(cart, contact) != authorized {
 			return ErrCartChanged
+		}
+		if err := s.orderLimit.take(ctx, tx, purchase.CartID, contact.Email); err != nil {
+			return err
+		}
+		if err := sellHolds(ctx, tx, cart); err != nil {
+			return err
 		}
 		if err := takeStock(ctx, tx, cart); err != nil {
 			return err
@@ -173,11 +209,14 @@ func lockCart(ctx context.Context, tx pgx.Tx, id string) error {
 	return nil
 }
 
-// takeStock takes every line's units or none at all. Variants are taken in the
+// takeStock takes the units of every line that no sale holds, or none at all. Variants are taken in the
 // order of their ids, so that two orders never wait for each other in a circle.
 func takeStock(ctx context.Context, tx pgx.Tx, cart Cart) error {
 	lines := slices.SortedFunc(slices.Values(cart.Lines), func(a, b CartLine) int { return int(a.Variant.ID - b.Variant.ID) })
 	for _, line := range lines {
+		if line.Hold != nil {
+			continue
+		}
 		taken, err := tx.Exec(ctx, `
 			UPDATE variants
 			SET stock = stock - $2
@@ -219,7 +258,7 @@ func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, c
 		batch.Queue(`
 			INSERT INTO order_lines (order_id, position, variant_id, product_slug, product_name, variant_name, sku, picture, quantity, price_cents)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			orderID, i, line.Variant.ID, line.Product.Slug, line.Product.Name, line.Variant.Name, line.Variant.SKU, line.Product.Picture, line.Quantity, line.Variant.Price.Cents)
+			orderID, i, line.Variant.ID, line.Product.Slug, line.Product.Name, line.Variant.Name, line.Variant.SKU, line.Product.Picture, line.Quantity, line.Price().Cents)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return 0, fmt.Errorf("insert order lines: %w", err)
@@ -230,6 +269,9 @@ func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, c
 func emptyCart(ctx context.Context, tx pgx.Tx, id string) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM cart_lines WHERE cart_id = $1`, id); err != nil {
 		return fmt.Errorf("empty cart: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM sale_holds WHERE cart_id = $1 AND state = 'lapsed'`, id); err != nil {
+		return fmt.Errorf("forget lapsed holds: %w", err)
 	}
 	return nil
 }
@@ -276,15 +318,18 @@ func (s *Shop) giveBack(ctx context.Context, purchase Purchase, authorization pa
 	}
 }
 
-// announce tells open pages what the sale changed.
+// announce tells open pages what the order changed. Flash sales tell of
+// themselves: see ShowSales.
 func (s *Shop) announce(ctx context.Context, sold Cart) {
 	products := make([]int64, 0, len(sold.Lines))
 	for _, line := range sold.Lines {
-		if !slices.Contains(products, line.Product.ID) {
+		if line.Hold == nil && !slices.Contains(products, line.Product.ID) {
 			products = append(products, line.Product.ID)
 		}
 	}
-	s.tasks.Enqueue(ctx, BroadcastStock{ProductIDs: products})
+	if len(products) > 0 {
+		s.tasks.Enqueue(ctx, BroadcastStock{ProductIDs: products})
+	}
 	s.tasks.Enqueue(ctx, BroadcastCart{CartID: sold.ID})
 }
 
@@ -296,6 +341,8 @@ func refusal(err error) string {
 		return "sold_out"
 	case errors.Is(err, ErrCartEmpty), errors.Is(err, ErrCartChanged):
 		return "cart"
+	case errors.Is(err, ErrTooManyOrders):
+		return "limit"
 	case errors.Is(err, payment.ErrDeclined), errors.Is(err, payment.ErrCard):
 		return "declined"
 	case errors.Is(err, payment.ErrUnconfirmed):

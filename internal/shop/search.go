@@ -14,6 +14,31 @@ func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (L
 	if query == "" {
 		return newListing(sort, 1, 0)
 	}
+	kept, err := keptSearches.Fetch(ctx, s.cache, fmt.Sprintf("%s:%d:%s", sort, page, query), func(ctx context.Context) (found, error) {
+		return s.find(ctx, query, sort, page)
+	})
+	if err != nil {
+		return Listing{}, err
+	}
+	listing, err := newListing(sort, page, kept.Total)
+	if err != nil {
+		return Listing{}, err
+	}
+	cards, err := s.cardsOf(ctx, kept.IDs)
+	if err != nil {
+		return Listing{}, err
+	}
+	listing.Cards = cards[0]
+	return listing, nil
+}
+
+// Private
+
+// maxQuery is how many characters of a search are looked at.
+const maxQuery = 100
+
+// find looks for one page of results.
+func (s *Shop) find(ctx context.Context, query string, sort Sort, page int) (found, error) {
 	// A match of the words counts before a likeness of the letters.
 	const matches = `
 		JOIN LATERAL (
@@ -23,22 +48,17 @@ func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (L
 	var total int
 	err := s.db.QueryRow(ctx, `SELECT count(*) FROM products p`+matches, query).Scan(&total)
 	if err != nil {
-		return Listing{}, fmt.Errorf("count search results: %w", err)
+		return found{}, fmt.Errorf("count search results: %w", err)
 	}
 	listing, err := newListing(sort, page, total)
 	if err != nil {
-		return Listing{}, err
+		return found{}, err
 	}
-	listing.Cards, err = s.cards(ctx, "search results",
+	cards, err := s.cards(ctx, "search results",
 		matches+` ORDER BY `+listing.Sort.orderBy("(match.words > 0) DESC, match.words + match.letters DESC")+` LIMIT $2 OFFSET $3`,
 		query, PageSize, (listing.Page-1)*PageSize)
-	return listing, err
+	return found{Total: total, IDs: idsOf(cards)}, err
 }
-
-// Private
-
-// maxQuery is how many characters of a search are looked at.
-const maxQuery = 100
 
 // searchable makes of what was typed something that PostgreSQL can look for.
 func searchable(query string) string {

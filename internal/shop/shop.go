@@ -7,10 +7,13 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"slipway/internal/cache"
+	"slipway/internal/failopen"
 	"slipway/internal/jobs"
 	"slipway/internal/mail"
 	"slipway/internal/payment"
@@ -27,21 +30,34 @@ type Shop struct {
 	gateway payment.Gateway
 	mail    mail.Sender
 	baseURL string
+	cache   *cache.Cache
+	redis   *failopen.Redis // nil: PostgreSQL answers every claim itself, and nobody counts who looks
 	log     *slog.Logger
 	metrics *metrics
+
+	orderLimit OrderLimit
+	saleHold   time.Duration
+	saleLimit  int
 }
 
 // Options are what the store is made of. A role leaves nil what it does not
-// use: only worker-pg needs Mail.
+// use: only worker-pg needs Mail, only web sells.
 type Options struct {
 	DB       *pgxpool.Pool
 	Jobs     *jobs.Jobs
 	Tasks    *jobs.Tasks
 	Gateway  payment.Gateway
 	Mail     mail.Sender
-	BaseURL  string // for links in mails, without a slash at the end
+	Cache    *cache.Cache    // nil: everything is read whenever it is asked for
+	Redis    *failopen.Redis // turns losers of flash sales away and counts who looks at what; may be nil
+	BaseURL  string          // for links in mails, without a slash at the end
 	Log      *slog.Logger
 	Registry prometheus.Registerer
+
+	OrderLimit OrderLimit // the zero value sets none
+
+	SaleHold  time.Duration // how long a cart holds a unit of a sale
+	SaleLimit int           // most units of one sale for one cart
 }
 
 // New makes the store.
@@ -52,9 +68,15 @@ func New(options Options) *Shop {
 		tasks:   options.Tasks,
 		gateway: options.Gateway,
 		mail:    options.Mail,
+		cache:   options.Cache,
+		redis:   options.Redis,
 		baseURL: options.BaseURL,
 		log:     options.Log,
 		metrics: newMetrics(options.Registry),
+
+		orderLimit: options.OrderLimit,
+		saleHold:   options.SaleHold,
+		saleLimit:  options.SaleLimit,
 	}
 }
 

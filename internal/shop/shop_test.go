@@ -29,9 +29,10 @@ type store struct {
 	db      *pgxpool.Pool
 	gateway *countingGateway
 	mails   *mail.Directory
+	options shop.Options
 }
 
-func newStore(t *testing.T) store {
+func newStore(t testing.TB, adjust ...func(*shop.Options)) store {
 	t.Helper()
 	db := pgtest.New(t, shop.Migrations())
 	registry := prometheus.NewRegistry()
@@ -39,8 +40,8 @@ func newStore(t *testing.T) store {
 	queue, err := jobs.NewJobs(db, metrics)
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
-	guard := failopen.NewGuard("", time.Second, telemetry.NewReporter(log, registry))
-	tasks, err := jobs.NewTasks(guard, "", 1, time.Second, metrics)
+	guard := failopen.NewGuard(failopen.Options{}, telemetry.NewReporter(log, registry))
+	tasks, err := jobs.NewTasks(guard, queue, metrics)
 	require.NoError(t, err)
 
 	s := store{
@@ -48,10 +49,15 @@ func newStore(t *testing.T) store {
 		gateway: &countingGateway{Gateway: payment.NewSandbox(20 * time.Millisecond)},
 		mails:   mail.NewDirectory(t.TempDir(), "Leeward <orders@leeward.example>"),
 	}
-	s.Shop = shop.New(shop.Options{
+	options := shop.Options{
 		DB: db, Jobs: queue, Tasks: tasks, Gateway: s.gateway, Mail: s.mails,
 		BaseURL: "https://leeward.example", Log: log, Registry: registry,
-	})
+		SaleHold: 10 * time.Minute, SaleLimit: 1,
+	}
+	for _, change := range adjust {
+		change(&options)
+	}
+	s.Shop, s.options = shop.New(options), options
 	_, err = s.Seed(t.Context())
 	require.NoError(t, err)
 	return s
@@ -63,12 +69,17 @@ type countingGateway struct {
 	mutex      sync.Mutex
 	authorized []payment.Request
 	voided     []string
+
+	whileAuthorizing func() // may be nil
 }
 
 func (g *countingGateway) Authorize(ctx context.Context, request payment.Request) (payment.Authorization, error) {
 	g.mutex.Lock()
 	g.authorized = append(g.authorized, request)
 	g.mutex.Unlock()
+	if g.whileAuthorizing != nil {
+		g.whileAuthorizing()
+	}
 	return g.Gateway.Authorize(ctx, request)
 }
 
@@ -80,7 +91,7 @@ func (g *countingGateway) Void(ctx context.Context, authorization string) error 
 }
 
 // variant returns the first variant of a product, with its stock set.
-func (s store) variant(t *testing.T, slug string, stock int) shop.Variant {
+func (s store) variant(t testing.TB, slug string, stock int) shop.Variant {
 	t.Helper()
 	product, err := s.Product(t.Context(), slug)
 	require.NoError(t, err)

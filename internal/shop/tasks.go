@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
 
 	"slipway/internal/jobs"
@@ -18,30 +18,49 @@ type BroadcastStock struct {
 	ProductIDs []int64 `json:"product_ids"`
 }
 
-// Kind names the task in Redis.
-func (BroadcastStock) Kind() string { return "broadcast_stock" }
+// Declare describes the task.
+func (BroadcastStock) Declare() jobs.Declaration { return broadcast("broadcast_stock") }
 
 // BroadcastCart shows the units of a cart on all its open pages. Transient.
 type BroadcastCart struct {
 	CartID string `json:"cart_id"`
 }
 
-// Kind names the task in Redis.
-func (BroadcastCart) Kind() string { return "broadcast_cart" }
+// Declare describes the task.
+func (BroadcastCart) Declare() jobs.Declaration { return broadcast("broadcast_cart") }
 
 // BroadcastOrder shows how far an order has come on its open page. Transient.
 type BroadcastOrder struct {
 	OrderID int64 `json:"order_id"`
 }
 
-// Kind names the task in Redis.
-func (BroadcastOrder) Kind() string { return "broadcast_order" }
+// Declare describes the task.
+func (BroadcastOrder) Declare() jobs.Declaration { return broadcast("broadcast_order") }
+
+// BroadcastSale shows how many units of a flash sale are left on every open
+// page of its product. Transient.
+type BroadcastSale struct {
+	SaleID int64 `json:"sale_id"`
+}
+
+// Declare describes the task.
+func (BroadcastSale) Declare() jobs.Declaration { return broadcast("broadcast_sale") }
+
+// WarmCache fills the cache that all processes share. Transient. For
+// config/recurring.yml.
+type WarmCache struct{}
+
+// Declare describes the task. The next one comes soon.
+func (WarmCache) Declare() jobs.Declaration {
+	return jobs.Declaration{Kind: "warm_cache", Queue: jobs.Low, Attempts: 1, Timeout: 20 * time.Second}
+}
 
 // Fragments render the pieces of pages that change while they are open.
 type Fragments interface {
 	Stock(ctx context.Context, product Product) (string, error)
 	Cart(ctx context.Context, units int) (string, error)
 	Order(ctx context.Context, order Order) (string, error)
+	Sale(ctx context.Context, sale Sale) (string, error)
 }
 
 // StockTopic is what pages follow that show a product's stock.
@@ -54,16 +73,24 @@ func CartTopic(cartID string) string { return "cart:" + cartID }
 func OrderTopic(token string) string { return "order:" + token }
 
 // Tasks are all kinds of tasks with what they do.
-func (s *Shop) Tasks(fragments Fragments, publisher *live.Publisher) *asynq.ServeMux {
-	handlers := asynq.NewServeMux()
+func (s *Shop) Tasks(fragments Fragments, publisher *live.Publisher) jobs.Handlers {
 	b := broadcaster{shop: s, fragments: fragments, publisher: publisher}
-	jobs.Handle(handlers, func(ctx context.Context, task BroadcastStock) error { return b.stock(ctx, task.ProductIDs) })
-	jobs.Handle(handlers, func(ctx context.Context, task BroadcastCart) error { return b.cart(ctx, task.CartID) })
-	jobs.Handle(handlers, func(ctx context.Context, task BroadcastOrder) error { return b.order(ctx, task.OrderID) })
-	return handlers
+	return jobs.Handlers{
+		jobs.Handle(func(ctx context.Context, task BroadcastStock) error { return b.stock(ctx, task.ProductIDs) }),
+		jobs.Handle(func(ctx context.Context, task BroadcastCart) error { return b.cart(ctx, task.CartID) }),
+		jobs.Handle(func(ctx context.Context, task BroadcastOrder) error { return b.order(ctx, task.OrderID) }),
+		jobs.Handle(func(ctx context.Context, task BroadcastSale) error { return b.sale(ctx, task.SaleID) }),
+		jobs.Handle(func(ctx context.Context, _ WarmCache) error { return s.WarmCache(ctx) }),
+	}
 }
 
 // Private
+
+// broadcast declares a task that shows open pages what is now: after a few
+// attempts that is out of date.
+func broadcast(kind string) jobs.Declaration {
+	return jobs.Declaration{Kind: kind, Queue: jobs.Critical, Attempts: 4, Backoff: jobs.Quick, Timeout: 10 * time.Second}
+}
 
 type broadcaster struct {
 	shop      *Shop
@@ -108,6 +135,21 @@ func (b broadcaster) order(ctx context.Context, orderID int64) error {
 			return "", err
 		}
 		return b.fragments.Order(ctx, order)
+	})
+}
+
+// sale goes to all who follow the product.
+func (b broadcaster) sale(ctx context.Context, saleID int64) error {
+	sale, err := readSale(ctx, b.shop.db, saleID)
+	if err != nil {
+		return err
+	}
+	return b.inTurn(ctx, StockTopic(sale.Product.ID), func(tx pgx.Tx) (string, error) {
+		sale, err := readSale(ctx, tx, saleID)
+		if err != nil {
+			return "", err
+		}
+		return b.fragments.Sale(ctx, sale)
 	})
 }
 

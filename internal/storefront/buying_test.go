@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/shop"
 )
 
 func TestBuying_FromTheFrontPageToTheOrder(t *testing.T) {
@@ -106,6 +108,27 @@ func TestBuying_SaysWhatIsWrongWithAPayment(t *testing.T) {
 	silent := with(form, url.Values{"card": {"4000 0000 0000 0341"}})
 	again := hidden(t, ada.post("/orders", silent).body, "checkout_key")
 	require.Equal(t, form.Get("checkout_key"), again, "the same key must be tried again")
+}
+
+func TestBuying_SaysWhenAShopperMayOrderAgain(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(options *shop.Options) { options.OrderLimit = shop.OrderLimit{Orders: 1, Period: time.Hour} })
+	ada := site.shopper(t)
+	ada.add("harbour-enamel-mug", 1)
+	require.Regexp(t, "^/orders/", ada.post("/orders", ada.review()).path)
+	ada.add("harbour-enamel-mug", 1)
+
+	refused := ada.post("/orders", ada.review())
+
+	require.Equal(t, http.StatusTooManyRequests, refused.status)
+	seconds, err := strconv.Atoi(refused.header.Get("Retry-After"))
+	require.NoError(t, err)
+	require.Greater(t, seconds, 3000)
+	require.LessOrEqual(t, seconds, 3600)
+	require.Contains(t, refused.body, "Nothing was charged")
+	require.Contains(t, refused.body, "in 60 minutes")
+	require.Contains(t, refused.body, "checkout_key", "the form is still there for later")
+	require.Equal(t, 1, site.count(t, `SELECT count(*) FROM orders`))
 }
 
 func TestBuying_ShowsTheReviewAgainWhenAPriceHasChanged(t *testing.T) {

@@ -117,8 +117,17 @@ func (s *Storefront) cartNotice(c echo.Context, cart shop.Cart) string {
 		s.cart.Clear(c)
 		return "Your earlier cart has expired, so this one starts empty."
 	}
-	added := c.QueryParam("added")
+	if c.QueryParam("limit") != "" {
+		return "One person can have only so many of this sale, and you have them already."
+	}
+	added, held := c.QueryParam("added"), c.QueryParam("held")
 	for _, line := range cart.Lines {
+		if line.Hold != nil && strconv.FormatInt(line.Hold.SaleID, 10) == held {
+			return line.Name() + " is yours at " + line.Price().String() + ", if you buy it in time."
+		}
+		if line.Hold != nil {
+			continue
+		}
 		if strconv.FormatInt(line.Variant.ID, 10) == added {
 			return line.Name() + " is in your cart."
 		}

@@ -2,6 +2,7 @@ package storefront
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -23,6 +24,18 @@ func (s *Storefront) showCategory(c echo.Context) error {
 		return err
 	}
 	return web.Render(c, http.StatusOK, templates.Category(templates.CategoryPage{Layout: layout, Category: category, Listing: listing}))
+}
+
+// listingQuery is what of a query says which part of a list a page shows.
+func listingQuery(c echo.Context) url.Values {
+	query := url.Values{}
+	if sort := shop.ParseSort(c.QueryParam("sort")); sort != shop.SortFeatured {
+		query.Set("sort", string(sort))
+	}
+	if page := pageNumber(c); page != 1 {
+		query.Set("page", strconv.Itoa(page))
+	}
+	return query
 }
 
 // pageNumber is the page that was asked for: 1 when none was, and 0, which no

@@ -9,6 +9,7 @@ import (
 
 	"slipway/internal/shop"
 	"slipway/internal/storefront/templates"
+	"slipway/internal/web"
 )
 
 // ErrorStatus gives errors of the shop their HTTP status, 0 for those that are
@@ -25,6 +26,9 @@ func ErrorStatus(err error) int {
 // ErrorPage draws the page of a status. It needs no backend.
 func (s *Storefront) ErrorPage(c echo.Context, status int, requestID string) templ.Component {
 	words, known := errorWords[status]
+	if _, refused := web.Refusal(c); refused && status == http.StatusForbidden {
+		words = refusedWords
+	}
 	if !known {
 		words = errorWords[http.StatusInternalServerError]
 		if status < 500 {
@@ -50,6 +54,12 @@ var shopErrors = []struct {
 	{shop.ErrCartEmpty, http.StatusConflict},
 	{shop.ErrCartChanged, http.StatusConflict},
 	{shop.ErrCheckoutKey, http.StatusUnprocessableEntity},
+	{shop.ErrTooManyOrders, http.StatusTooManyRequests},
+	{shop.ErrClaimID, http.StatusUnprocessableEntity},
+}
+
+var refusedWords = struct{ heading, detail string }{
+	"This harbour is closed to you", "There was something about requests from your network that we do not allow, so we do not answer them for now. If that is a mistake, please come back later or write to us.",
 }
 
 var errorWords = map[int]struct{ heading, detail string }{

@@ -8,6 +8,7 @@ import (
 
 	"slipway/internal/shop"
 	"slipway/internal/storefront/templates"
+	"slipway/internal/web"
 )
 
 // Private
@@ -29,6 +30,10 @@ func (s *Storefront) layout(c echo.Context, title, description string, watched .
 	layout.Categories = categories
 	layout.CartUnits = units
 	layout.Live = liveAddress(lastEvent(c), watched)
+	if web.ForEverybody(c) {
+		layout.CartUnits = templates.UnknownUnits
+		layout.Notice = "This page may be a few minutes old. Prices and stock are checked again when you buy."
+	}
 	return layout, nil
 }
 
@@ -56,6 +61,7 @@ func (s *Storefront) bareLayout(c echo.Context, title string) templates.Layout {
 		Path:        c.Request().URL.Path,
 		Stylesheet:  s.assets.Path("store.css"),
 		Script:      s.assets.Path("live.js"),
+		Countdown:   s.assets.Path("countdown.js"),
 		Icon:        s.assets.Path("icon.svg"),
 		Development: s.development,
 	}

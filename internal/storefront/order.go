@@ -2,7 +2,10 @@ package storefront
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,6 +14,7 @@ import (
 	"slipway/internal/payment"
 	"slipway/internal/shop"
 	"slipway/internal/storefront/templates"
+	"slipway/internal/throttle"
 	"slipway/internal/web"
 )
 
@@ -41,8 +45,10 @@ func (s *Storefront) createOrder(c echo.Context) error {
 func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err error) error {
 	again := review{Key: uuid.NewString(), Card: purchase.Card}
 	var problems shop.ContactProblems
+	var tooMany *shop.TooManyOrdersError
 	switch {
 	case errors.Is(err, payment.ErrDeclined):
+		throttle.Note(c.Request().Context(), cardDeclined)
 		again.Problem = "The card was declined. Nothing was charged and your cart is as it was. Please try another card."
 		return s.renderReview(c, http.StatusUnprocessableEntity, again)
 	case errors.Is(err, payment.ErrCard):
@@ -60,6 +66,11 @@ func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err err
 	case errors.Is(err, shop.ErrCartChanged):
 		again.Problem = "Your cart or address has changed since you saw this page. Nothing was charged. Please check it and pay again."
 		return s.renderReview(c, http.StatusConflict, again)
+	case errors.As(err, &tooMany):
+		wait := max(tooMany.RetryAfter, time.Second)
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		again.Problem = "You have ordered several times in a short while, and we take only so many orders from one person. Nothing was charged and your cart is as it was. Please place this order " + inWords(wait) + "."
+		return s.renderReview(c, http.StatusTooManyRequests, again)
 	case errors.Is(err, shop.ErrSoldOut):
 		return s.renderReview(c, http.StatusConflict, again) // shows the cart with what is short
 	case errors.Is(err, shop.ErrCartEmpty):
@@ -86,4 +97,16 @@ func (s *Storefront) showOrder(c echo.Context) error {
 	return web.Render(c, http.StatusOK, templates.Order(templates.OrderPage{
 		Layout: layout, Order: order, Fresh: time.Since(order.PlacedAt) < freshFor,
 	}))
+}
+
+// inWords says when something is possible that needs a wait, rounded up.
+func inWords(wait time.Duration) string {
+	switch minutes := int(math.Ceil(wait.Minutes())); {
+	case minutes <= 1:
+		return "in a minute"
+	case minutes < 120:
+		return fmt.Sprintf("in %d minutes", minutes)
+	default:
+		return fmt.Sprintf("in %d hours", int(math.Ceil(wait.Hours())))
+	}
 }

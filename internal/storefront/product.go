@@ -2,6 +2,7 @@ package storefront
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -30,11 +31,17 @@ func (s *Storefront) renderProduct(c echo.Context, status int, product shop.Prod
 	if err != nil {
 		return err
 	}
+	sale, found, err := s.shop.SaleOfProduct(c.Request().Context(), product.ID)
+	if err != nil {
+		return err
+	}
 	layout, err := s.layout(c, product.Name, product.Tagline, append(productIDs(related), product.ID)...)
 	if err != nil {
 		return err
 	}
-	return web.Render(c, status, templates.Product(templates.ProductPage{Layout: layout, Product: product, Related: related, Form: form}))
+	layout.Live += "&looking=" + strconv.FormatInt(product.ID, 10)
+	interest := s.shop.Interest(c.Request().Context(), product.ID)
+	return web.Render(c, status, templates.Product(templates.ProductPage{Layout: layout, Product: product, Related: related, Form: form, Sale: s.offer(sale, found), Interest: interest}))
 }
 
 // showPicture serves pictures under names that never change their content.

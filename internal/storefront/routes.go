@@ -14,16 +14,22 @@ func (s *Storefront) Routes(e *echo.Echo) {
 
 	// A page has to be quick. Given to each route and not to a group, which would
 	// answer for every other address too.
-	page := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.rememberLastEvent}
-	e.GET("/", s.showHome, page...)
-	e.GET("/categories/:slug", s.showCategory, page...)
-	e.GET("/products/:slug", s.showProduct, page...)
+	page := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), web.ReadAgain, s.rememberLastEvent}
+	public := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(nil), web.ReadAgain, s.rememberLastEvent}
+	listing := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(listingQuery), web.ReadAgain, s.rememberLastEvent}
+	e.GET("/", s.showHome, public...)
+	e.GET("/categories/:slug", s.showCategory, listing...)
+	e.GET("/products/:slug", s.showProduct, public...)
 	e.GET("/search", s.search, page...)
-	e.GET("/pictures/:file", s.showPicture, page...)
+	e.GET("/pictures/:file", s.showPicture, public...)
+	e.GET("/live/fragments", s.showFragments, page...)
 
 	e.GET("/cart", s.showCart, page...)
 	e.POST("/cart/lines", s.addToCart, page...)
 	e.POST("/cart/lines/:variant", s.changeCartLine, page...)
+
+	e.POST("/sales/:sale/holds", s.holdSaleUnit, page...)
+	e.POST("/cart/holds/:claim", s.giveBackHold, page...)
 
 	e.GET("/checkout", s.showCheckout, page...)
 	e.POST("/checkout", s.saveContact, page...)

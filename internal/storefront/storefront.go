@@ -3,6 +3,8 @@
 package storefront
 
 import (
+	"crypto/hkdf"
+	"crypto/sha256"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -16,19 +18,20 @@ import (
 	"slipway/internal/web"
 )
 
-// cartLifetime is how long a browser keeps its cart.
-const cartLifetime = 30 * 24 * time.Hour
-
 // Storefront draws the store's pages.
 type Storefront struct {
 	shop        *shop.Shop
 	hub         *live.Hub
 	assets      *assets.Assets
 	cart        *web.SignedCookie
+	visitorKey  []byte
 	cards       []payment.TestCard
 	development bool
 	mails       *mail.Directory
 	pageTimeout time.Duration
+	saleHold    time.Duration
+	saleLimit   int
+	stale       *web.Stale
 }
 
 // Options are what the pages are made of.
@@ -42,6 +45,9 @@ type Options struct {
 	Development bool               // shows the mails that were sent
 	Mails       *mail.Directory    // where they are; unused outside development
 	PageTimeout time.Duration      // the longest that one page may take
+	SaleHold    time.Duration      // how long a cart holds a unit of a sale
+	SaleLimit   int                // most units of one sale for one cart
+	Stale       *web.Stale         // keeps public pages for when the database is away; nil keeps none
 }
 
 // New makes the storefront.
@@ -59,15 +65,23 @@ func New(options Options) (*Storefront, error) {
 			return nil, err
 		}
 	}
+	visitorKey, err := hkdf.Key(sha256.New, []byte(options.Secret), nil, "visitors", 32)
+	if err != nil {
+		return nil, fmt.Errorf("make the key of visitors: %w", err)
+	}
 	return &Storefront{
 		shop:        options.Shop,
 		hub:         options.Hub,
 		assets:      loaded,
-		cart:        web.NewSignedCookie(options.Secret, "cart", cartLifetime, options.Secure),
+		cart:        web.NewSignedCookie(options.Secret, "cart", shop.CartKept, options.Secure),
+		visitorKey:  visitorKey,
 		cards:       options.Cards,
 		development: options.Development,
 		mails:       options.Mails,
 		pageTimeout: options.PageTimeout,
+		saleHold:    options.SaleHold,
+		saleLimit:   options.SaleLimit,
+		stale:       options.Stale,
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -27,6 +28,7 @@ import (
 	"slipway/internal/shop"
 	"slipway/internal/storefront"
 	"slipway/internal/telemetry"
+	"slipway/internal/throttle"
 	"slipway/internal/web"
 )
 
@@ -36,35 +38,53 @@ type site struct {
 	db  *pgxpool.Pool
 }
 
-func newSite(t *testing.T) site {
+func newSite(t *testing.T, adjust ...func(*shop.Options)) site {
+	t.Helper()
+	return newLimitedSite(t, nil, adjust...)
+}
+
+// newLimitedSite is a site with limits, which believes X-Forwarded-For.
+func newLimitedSite(t *testing.T, limits *storefront.LimitSettings, adjust ...func(*shop.Options)) site {
 	t.Helper()
 	db := pgtest.New(t, shop.Migrations())
 	registry := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
 	reporter := telemetry.NewReporter(log, registry)
-	guard := failopen.NewGuard("", time.Second, reporter)
-	redis, err := failopen.Open(guard, 1)
+	guard := failopen.NewGuard(failopen.Options{}, reporter)
+	redis, err := failopen.Open(guard)
 	require.NoError(t, err)
 	metrics := jobs.NewMetrics(registry)
 	queue, err := jobs.NewJobs(db, metrics)
 	require.NoError(t, err)
-	tasks, err := jobs.NewTasks(guard, "", 1, time.Second, metrics)
+	tasks, err := jobs.NewTasks(guard, queue, metrics)
 	require.NoError(t, err)
 
-	store := shop.New(shop.Options{
+	options := shop.Options{
 		DB: db, Jobs: queue, Tasks: tasks, Gateway: payment.NewSandbox(20 * time.Millisecond),
 		BaseURL: "http://leeward.example", Log: log, Registry: registry,
-	})
+		SaleHold: 10 * time.Minute, SaleLimit: 1,
+	}
+	for _, change := range adjust {
+		change(&options)
+	}
+	store := shop.New(options)
 	_, err = store.Seed(t.Context())
 	require.NoError(t, err)
 	pages, err := storefront.New(storefront.Options{
 		Shop: store, Hub: live.NewHub("", redis, live.StreamOptions{Lifetime: time.Second, Limit: 10}, reporter, registry),
 		Secret: strings.Repeat("s", 32), Cards: payment.TestCards, Development: true,
 		Mails: mail.NewDirectory(t.TempDir(), "a@leeward.example"), PageTimeout: 10 * time.Second,
+		SaleHold: 10 * time.Minute, SaleLimit: 1,
 	})
 	require.NoError(t, err)
+	clients := throttle.NewClients([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 64, log)
+	var limiter *throttle.Limiter
+	if limits != nil {
+		limiter, err = throttle.New(throttle.Options{Redis: redis, Clients: clients, Rules: pages.Limits(*limits), Log: log, Registry: registry})
+		require.NoError(t, err)
+	}
 	server := web.New(web.Options{
-		Log: log, Registry: registry, Health: health.New(registry),
+		Clients: clients, Throttle: limiter, Log: log, Registry: registry, Reporter: reporter, Health: health.New(registry),
 		RedisBudget: time.Second, MaxRequestBody: 1 << 20, Status: storefront.ErrorStatus, ErrorPage: pages.ErrorPage,
 	}, pages.Routes)
 	listener := httptest.NewServer(server)
@@ -77,6 +97,7 @@ type shopper struct {
 	t    *testing.T
 	site site
 	http *http.Client
+	from string // an address; see shopperAt
 }
 
 func (s site) shopper(t *testing.T) *shopper {

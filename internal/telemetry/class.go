@@ -14,13 +14,16 @@ import (
 
 // Class sorts an error of a backend into one of few kinds, for logs and
 // metrics: timeout, dns, refused, reset, what Redis says of itself (auth,
-// loading, readonly, oom and so on), the SQLSTATE of a PostgreSQL error, or
-// other.
+// loading, readonly, oom and so on), the SQLSTATE of a PostgreSQL error, what
+// an error with a method Class() string calls itself, or other.
 func Class(err error) string {
+	var named interface{ Class() string }
 	var dns *net.DNSError
 	var network net.Error
 	var postgres *pgconn.PgError
 	switch {
+	case errors.As(err, &named):
+		return named.Class()
 	case errors.As(err, &postgres):
 		return "sqlstate_" + postgres.Code
 	case errors.As(err, &dns):
@@ -47,7 +50,7 @@ func Class(err error) string {
 
 // redisReplies are the words by which Redis says what is wrong with it.
 var redisReplies = []struct{ text, class string }{
-	{"NOAUTH", "auth"}, {"WRONGPASS", "auth"}, {"NOPERM", "auth"},
+	{"NOAUTH", "auth"}, {"WRONGPASS", "auth"}, {"NOPERM", "auth"}, {"ERR AUTH", "auth"}, {"ERR invalid password", "auth"},
 	{"LOADING", "loading"}, {"READONLY", "readonly"}, {"OOM ", "oom"}, {"MISCONF", "misconf"},
 	{"MASTERDOWN", "masterdown"}, {"CLUSTERDOWN", "cluster"}, {"MOVED", "cluster"}, {"WRONGTYPE", "wrongtype"},
 	{"pool timeout", "pool"}, {"ERR max number of clients", "clients"},

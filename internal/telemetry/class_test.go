@@ -47,6 +47,7 @@ func TestClass_NamesWhatRedisSays(t *testing.T) {
 		"NOAUTH Authentication required.":                                  "auth",
 		"WRONGPASS invalid username-password pair or user is disabled.":    "auth",
 		"NOPERM this user has no permissions to run the 'set' command":     "auth",
+		"ERR AUTH <password> called without any password configured":       "auth",
 		"LOADING Redis is loading the dataset in memory":                   "loading",
 		"READONLY You can't write against a read only replica.":            "readonly",
 		"OOM command not allowed when used memory > 'maxmemory'.":          "oom",

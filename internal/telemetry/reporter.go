@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"sync"
 	"time"
 
@@ -15,19 +14,24 @@ import (
 // summaryEvery is how often one kind of failure is logged while it goes on.
 const summaryEvery = 30 * time.Second
 
-// maxKinds bounds the kinds of failure that are told apart.
+// maxKinds bounds the kinds of failure that are told apart at one time. Beyond
+// it, those of one backend and class are taken together.
 const maxKinds = 256
 
-// Reporter is the one path for failures of a backend that no caller sees. The
+// Reporter is the one path for what goes wrong behind a request's back. The
 // first failure of a kind is logged at once; while it goes on, one line every
-// 30 seconds tells how many there were.
+// 30 seconds tells how many more there were. It never fails, and never waits
+// for anything but the log.
 type Reporter struct {
 	log      *slog.Logger
 	failures *prometheus.CounterVec
-	now      func() time.Time
+	sentry   *Sentry // nil: nobody is told
 
-	mutex sync.Mutex
-	kinds map[failureKind]*failureRun
+	mutex   sync.Mutex
+	closed  bool
+	kinds   map[failureKind]*failureRun
+	outages map[*Outage]struct{}
+	spells  map[string]*spell // by backend
 }
 
 // NewReporter logs to log and counts in registry.
@@ -37,75 +41,105 @@ func NewReporter(log *slog.Logger, registry prometheus.Registerer) *Reporter {
 		Help: "Failures of a backend that the program carried on without.",
 	}, []string{"backend", "source", "class"})
 	registry.MustRegister(failures)
-	return &Reporter{log: log, failures: failures, now: time.Now, kinds: map[failureKind]*failureRun{}}
+	return &Reporter{
+		log:      log,
+		failures: failures,
+		kinds:    map[failureKind]*failureRun{},
+		outages:  map[*Outage]struct{}{},
+		spells:   map[string]*spell{},
+	}
 }
+
+// SendTo has sentry told what a person should know, too. Call it before the
+// reporter is used.
+func (r *Reporter) SendTo(sentry *Sentry) { r.sentry = sentry }
 
 // Report tells that a call of backend ("Redis", "PostgreSQL") failed. Source
 // is who called, as "Type.method". Cancelled calls are not failures.
+//
+// Sentry hears at once of what only a person can mend, and of everything else
+// when it has gone on for a minute: a planned restart pages nobody.
 func (r *Reporter) Report(backend, source string, err error) {
+	defer r.survive()
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
 	class := Class(err)
 	r.failures.WithLabelValues(backend, source, class).Inc()
-
-	suppressed, within, loud := r.count(failureKind{backend, source, class})
-	if !loud {
-		return
+	kind := failureKind{backend, source, class}
+	if r.isFirst(kind, err) {
+		r.write(kind, err)
 	}
-	line := fmt.Sprintf("[%s] %s error: %s: %s", source, backend, class, Scrub(err.Error()))
-	if suppressed > 0 {
-		r.log.Warn(line, "suppressed", suppressed, "within", within.Round(time.Second).String())
-		return
+	if r.lasts(backend) || needsAPerson(class) {
+		r.sentry.tell(backendAlarm(backend, source, class, err))
 	}
-	r.log.Warn(line)
 }
 
-// Returned tells that a backend that was away since then is in use again.
-func (r *Reporter) Returned(backend string, since time.Time) {
-	r.log.Info(backend+" is back", "away", r.now().Sub(since).Round(time.Millisecond).String())
+// Unexpected tells Sentry of an error that ends here and that nobody foresaw:
+// one that became a page of status 500, the last failure of a job, a panic (see
+// Recovered). Source is where, of few values; id finds the line in the log that
+// the caller writes.
+func (r *Reporter) Unexpected(source, id string, err error) {
+	defer r.survive()
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	r.sentry.tell(unexpectedAlarm(source, id, err))
 }
 
-// Scrub hides what a message may hold of credentials: the user part of
-// addresses and password fields.
-func Scrub(message string) string {
-	message = userinfo.ReplaceAllString(message, "://***@")
-	return password.ReplaceAllString(message, "${1}${2}***")
+// Close writes what has not been logged yet and lets Sentry be told, for two
+// seconds at most.
+func (r *Reporter) Close() {
+	r.mutex.Lock()
+	r.closed = true
+	for outage := range r.outages {
+		outage.lasting.Stop()
+	}
+	for _, run := range r.kinds {
+		run.timer.Stop()
+	}
+	r.mutex.Unlock()
+
+	r.flush(func(failureKind, *failureRun) bool { return true })
+	r.sentry.Close()
 }
 
 // Private
 
-var (
-	userinfo = regexp.MustCompile(`://[^\s"'` + "`" + `]*@`) // to the last @: a password may hold one
-	password = regexp.MustCompile(`(?i)(password|passwd|secret|token)("?\s*[=:]\s*)('[^']*'|"[^"]*"|[^\s&]+)`)
-)
-
-type failureKind struct{ backend, source, class string }
-
-type failureRun struct {
-	loggedAt   time.Time
-	suppressed int
+// survive keeps a mistake in the reporter, or an error that cannot say what it
+// is, from doing harm to who reports.
+func (r *Reporter) survive() {
+	if cause := recover(); cause != nil {
+		r.log.Error("The reporter failed", "panic", cut(Scrub(fmt.Sprint(cause))))
+	}
 }
 
-// count says whether this failure is to be logged, and how many of its kind
-// were not since the last line, which was within ago.
-func (r *Reporter) count(kind failureKind) (suppressed int, within time.Duration, loud bool) {
+// write logs a failure. This line is what operators look for.
+func (r *Reporter) write(kind failureKind, err error, attributes ...any) {
+	line := fmt.Sprintf("[%s] %s error: %s: %s", kind.source, kind.backend, kind.class, cut(Scrub(err.Error())))
+	r.log.Log(context.Background(), severity(kind.class), line, attributes...)
+}
+
+// spell is a time in which a backend failed again and again.
+type spell struct{ began, last time.Time }
+
+// A spell is over when nothing fails for spellGap, and a matter for people
+// when it lasts for lastingAfter.
+const (
+	spellGap     = 30 * time.Second
+	lastingAfter = time.Minute
+)
+
+// lasts notes a failure and tells whether the backend has failed for a minute.
+func (r *Reporter) lasts(backend string) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-
-	run, known := r.kinds[kind]
-	if !known {
-		if len(r.kinds) >= maxKinds {
-			clear(r.kinds)
-		}
-		r.kinds[kind] = &failureRun{loggedAt: r.now()}
-		return 0, 0, true
+	now := time.Now()
+	current, known := r.spells[backend]
+	if !known || now.Sub(current.last) > spellGap {
+		r.spells[backend] = &spell{began: now, last: now}
+		return false
 	}
-	within = r.now().Sub(run.loggedAt)
-	if within < summaryEvery {
-		run.suppressed++
-		return 0, within, false
-	}
-	suppressed, run.suppressed, run.loggedAt = run.suppressed, 0, r.now()
-	return suppressed, within, true
+	current.last = now
+	return now.Sub(current.began) >= lastingAfter
 }

@@ -6,41 +6,103 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 )
 
 func TestReport_LogsTheFirstOfAKindAndThenASummary(t *testing.T) {
 	t.Parallel()
-	reporter, log, clock := newReporter(t)
-	broken := errors.New("LOADING Redis is loading")
+	synctest.Test(t, func(t *testing.T) {
+		reporter, log := newReporter(t)
+		refused := errors.New("dial: connection refused")
 
-	reporter.Report("Redis", "Hub.listen", broken)
-	require.Equal(t, "level=WARN msg=\"[Hub.listen] Redis error: loading: LOADING Redis is loading\"\n", log.take())
+		reporter.Report("Redis", "Hub.listen", refused)
+		require.Equal(t, "level=WARN msg=\"[Hub.listen] Redis error: refused: dial: connection refused\"\n", log.take())
 
-	for range 41 {
-		clock.advance(700 * time.Millisecond)
-		reporter.Report("Redis", "Hub.listen", broken)
+		for range 41 {
+			time.Sleep(700 * time.Millisecond)
+			reporter.Report("Redis", "Hub.listen", refused)
+		}
+		require.Empty(t, log.take())
+
+		time.Sleep(2 * time.Second)
+		require.Equal(t, "level=WARN msg=\"[Hub.listen] Redis error: refused: dial: connection refused\" suppressed=41 within=30s\n", log.take())
+	})
+}
+
+func TestReport_ARunThatGoesQuietEndsWithItsSummary(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reporter, log := newReporter(t)
+		for range 3 {
+			reporter.Report("Redis", "Hub.listen", errors.New("broken pipe"))
+		}
+		log.take()
+
+		time.Sleep(summaryEvery + time.Second)
+		require.Contains(t, log.take(), "suppressed=2")
+		time.Sleep(2 * summaryEvery)
+		require.Empty(t, log.take())
+		synctest.Wait()
+		require.Empty(t, reporter.kinds)
+
+		reporter.Report("Redis", "Hub.listen", errors.New("broken pipe"))
+		require.Equal(t, "level=WARN msg=\"[Hub.listen] Redis error: reset: broken pipe\"\n", log.take())
+	})
+}
+
+func TestReport_GivesEveryClassItsSeverity(t *testing.T) {
+	t.Parallel()
+	for message, level := range map[string]string{
+		"OOM command not allowed": "ERROR", "MISCONF Redis is configured": "ERROR", "NOAUTH": "ERROR", "MOVED 1 host:1": "ERROR", "WRONGTYPE": "ERROR",
+		"LOADING": "INFO", "READONLY": "WARN", "i/o timeout": "WARN", "no idea": "WARN",
+	} {
+		reporter, log := newReporter(t)
+
+		reporter.Report("Redis", "test", errors.New(message))
+
+		require.Contains(t, log.take(), "level="+level+" ", message)
 	}
-	require.Empty(t, log.take())
+	for code, level := range map[string]string{
+		"57P01": "WARN", "57P03": "WARN", "08006": "WARN", "25006": "WARN", "40P01": "WARN", "55P03": "WARN",
+		"53300": "ERROR", "53100": "ERROR", "28P01": "ERROR", "42P01": "ERROR", "3D000": "ERROR",
+	} {
+		reporter, log := newReporter(t)
 
-	clock.advance(2 * time.Second)
-	reporter.Report("Redis", "Hub.listen", broken)
-	require.Equal(t, "level=WARN msg=\"[Hub.listen] Redis error: loading: LOADING Redis is loading\" suppressed=41 within=31s\n", log.take())
+		reporter.Report("PostgreSQL", "test", &pgconn.PgError{Code: code})
 
-	clock.advance(time.Hour)
-	reporter.Report("Redis", "Hub.listen", broken)
-	require.NotContains(t, log.take(), "suppressed")
+		require.Contains(t, log.take(), "level="+level+" ", code)
+	}
+}
+
+func TestReport_ABurstOfLibraryLinesIsOneLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reporter, log := newReporter(t)
+
+		// As go-redis and asynq write them in an outage, each with a port of its own.
+		for i := range 100 {
+			reporter.Report("Redis", "redis.Client", fmt.Errorf("redis: connection pool: failed to dial after 1 attempts: dial tcp 127.0.0.1:%d: connect: connection refused", i))
+			reporter.Report("Redis", "asynq.Server", fmt.Errorf("could not dequeue: UNKNOWN: redis eval error: dial tcp 127.0.0.1:%d: connect: connection refused", i))
+		}
+		require.Equal(t, 2, strings.Count(log.take(), "\n"))
+
+		reporter.Close()
+		require.Equal(t, 2, strings.Count(log.take(), "suppressed=99"))
+	})
 }
 
 func TestReport_TellsKindsApart(t *testing.T) {
 	t.Parallel()
-	reporter, log, _ := newReporter(t)
+	reporter, log := newReporter(t)
 
 	reporter.Report("Redis", "Tasks.Enqueue", errors.New("LOADING"))
 	reporter.Report("Redis", "Tasks.Enqueue", errors.New("READONLY"))
@@ -53,7 +115,7 @@ func TestReport_TellsKindsApart(t *testing.T) {
 
 func TestReport_CancelledIsNoFailure(t *testing.T) {
 	t.Parallel()
-	reporter, log, _ := newReporter(t)
+	reporter, log := newReporter(t)
 
 	reporter.Report("Redis", "Hub.listen", nil)
 	reporter.Report("Redis", "Hub.listen", fmt.Errorf("receive: %w", context.Canceled))
@@ -64,7 +126,7 @@ func TestReport_CancelledIsNoFailure(t *testing.T) {
 
 func TestReport_CountsEveryFailure(t *testing.T) {
 	t.Parallel()
-	reporter, _, _ := newReporter(t)
+	reporter, _ := newReporter(t)
 
 	for range 3 {
 		reporter.Report("Redis", "Hub.listen", context.DeadlineExceeded)
@@ -75,18 +137,21 @@ func TestReport_CountsEveryFailure(t *testing.T) {
 
 func TestReport_RemembersABoundedNumberOfKinds(t *testing.T) {
 	t.Parallel()
-	reporter, _, _ := newReporter(t)
+	reporter, log := newReporter(t)
 
 	for i := range 10 * maxKinds {
 		reporter.Report("Redis", fmt.Sprintf("Caller%d", i), errors.New("broken"))
 	}
 
-	require.LessOrEqual(t, len(reporter.kinds), maxKinds)
+	require.Len(t, reporter.kinds, maxKinds+1)
+	require.Equal(t, maxKinds+1, strings.Count(log.take(), "\n"))
+	reporter.Close()
+	require.Contains(t, log.take(), fmt.Sprintf("[others] Redis error: other: broken\" suppressed=%d ", 9*maxKinds-1))
 }
 
 func TestReport_ManyAtOnceLoseNoCount(t *testing.T) {
 	t.Parallel()
-	reporter, log, clock := newReporter(t)
+	reporter, log := newReporter(t)
 
 	var group sync.WaitGroup
 	for range 20 {
@@ -97,40 +162,108 @@ func TestReport_ManyAtOnceLoseNoCount(t *testing.T) {
 		})
 	}
 	group.Wait()
-	clock.advance(summaryEvery)
-	reporter.Report("Redis", "Hub.listen", errors.New("broken"))
+	reporter.Close()
 
-	require.Equal(t, 2, strings.Count(log.take(), "\n"))
-	require.Equal(t, map[string]float64{"Redis other Hub.listen": 1001}, failures(t, reporter))
+	written := log.take()
+	require.Equal(t, 2, strings.Count(written, "\n"))
+	require.Contains(t, written, "suppressed=999 ")
+	require.Equal(t, map[string]float64{"Redis other Hub.listen": 1000}, failures(t, reporter))
 }
 
-func TestReturned_SaysHowLongTheBackendWasAway(t *testing.T) {
+func TestReport_BoundsWhatItLogs(t *testing.T) {
 	t.Parallel()
-	reporter, log, clock := newReporter(t)
-	since := clock.now()
-	clock.advance(1500 * time.Millisecond)
+	reporter, log := newReporter(t)
 
-	reporter.Returned("Redis", since)
+	reporter.Report("Redis", "test", errors.New(strings.Repeat("é", 100_000)))
 
-	require.Equal(t, "level=INFO msg=\"Redis is back\" away=1.5s\n", log.take())
+	require.Less(t, len(log.take()), 2*longestMessage)
 }
 
-func TestScrub_HidesCredentials(t *testing.T) {
+func TestReport_AnErrorThatPanicsHarmsNobody(t *testing.T) {
 	t.Parallel()
-	for message, scrubbed := range map[string]string{
-		"dial redis://:hunter2@db:6379/0: refused":       "dial redis://***@db:6379/0: refused",
-		"dial redis://u:hun@ter2@db:6379/0":              "dial redis://***@db:6379/0",
-		"dial redis://u:hunter2/x@db":                    "dial redis://***@db",
-		"from postgres://a:hunter2@b to smtp://c@d":      "from postgres://***@b to smtp://***@d",
-		"host=db password=hunter2 dbname=shop":           "host=db password=*** dbname=shop",
-		"host=db password='hunter2 hunter2' dbname=shop": "host=db password=*** dbname=shop",
-		"GET /x?token=hunter2&page=2":                    "GET /x?token=***&page=2",
-		`{"password": "hunter2 x", "name": "a"}`:         `{"password": ***, "name": "a"}`,
-		"Secret: hunter2":                                "Secret: ***",
-		"user@example.com wrote to http://host/a":        "user@example.com wrote to http://host/a",
-	} {
-		require.Equal(t, scrubbed, Scrub(message))
-	}
+	reporter, log := newReporter(t)
+	var broken *net.OpError // whose Error method dereferences nothing
+
+	reporter.Report("Redis", "test", fmt.Errorf("call: %w", panicking{}))
+	reporter.Report("Redis", "test", broken)
+	reporter.Unexpected("test", "", panicking{})
+
+	require.Contains(t, log.take(), "The reporter failed")
+}
+
+func TestAway_TellsOfTheBeginningAndTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reporter, log := newReporter(t)
+
+		outage := reporter.Away("Redis", "queue", "refused", time.Now())
+		time.Sleep(1500 * time.Millisecond)
+		outage.Over(1200, 3)
+
+		require.Equal(t, "level=WARN msg=\"Redis is away: calls are refused until it is back\" name=queue reason=refused\n"+
+			"level=INFO msg=\"Redis is back\" name=queue away=1.5s refused=1200 failed=3\n", log.take())
+	})
+}
+
+func TestAway_TheReturnSaysWhatWasStillToBeSaid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reporter, log := newReporter(t)
+		outage := reporter.Away("Redis", "shared", "refused", time.Now())
+		for range 5 {
+			reporter.Report("Redis", "Hub.listen", errors.New("connection refused"))
+			reporter.Report("PostgreSQL", "web.handleError", errors.New("connection refused"))
+		}
+		time.Sleep(time.Second)
+		log.take()
+
+		outage.Over(0, 0)
+
+		require.Equal(t, "level=WARN msg=\"[Hub.listen] Redis error: refused: connection refused\" suppressed=4 within=1s\n"+
+			"level=INFO msg=\"Redis is back\" name=shared away=1s refused=0 failed=0\n", log.take())
+	})
+}
+
+func TestAway_ABackendThatComesAndGoesDoesNotFloodTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reporter, log := newReporter(t)
+
+		for range 20 {
+			outage := reporter.Away("Redis", "shared", "refused", time.Now())
+			for range 10 {
+				reporter.Report("Redis", "Hub.listen", errors.New("connection refused"))
+			}
+			time.Sleep(3 * time.Second)
+			outage.Over(0, 0)
+		}
+		reporter.Close()
+
+		written := log.take()
+		require.Equal(t, 20, strings.Count(written, "is away"))
+		require.Equal(t, 20, strings.Count(written, "Redis is back"))
+		require.LessOrEqual(t, strings.Count(written, "Redis error"), 8)
+		require.Equal(t, 200, told(t, written))
+	})
+}
+
+func TestClose_LosesNoCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reporter, log := newReporter(t)
+		reporter.Away("Redis", "shared", "refused", time.Now())
+		for range 7 {
+			reporter.Report("Redis", "Hub.listen", errors.New("connection refused"))
+		}
+		log.take()
+
+		reporter.Close()
+		reporter.Close()
+
+		require.Equal(t, "level=WARN msg=\"[Hub.listen] Redis error: refused: connection refused\" suppressed=6 within=0s\n", log.take())
+		time.Sleep(time.Hour)
+		require.Empty(t, log.take())
+	})
 }
 
 func TestNewLogger_WritesForPeopleOrMachines(t *testing.T) {
@@ -160,7 +293,7 @@ func TestNewRegistry_ShowsTheProcess(t *testing.T) {
 
 // Private
 
-func newReporter(t *testing.T) (*Reporter, *lines, *clock) {
+func newReporter(t *testing.T) (*Reporter, *lines) {
 	t.Helper()
 	log := &lines{}
 	noTime := func(_ []string, attribute slog.Attr) slog.Attr {
@@ -170,9 +303,31 @@ func newReporter(t *testing.T) (*Reporter, *lines, *clock) {
 		return attribute
 	}
 	reporter := NewReporter(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: noTime})), prometheus.NewRegistry())
-	clock := &clock{at: time.Now()}
-	reporter.now = clock.now
-	return reporter, log, clock
+	t.Cleanup(reporter.Close)
+	return reporter, log
+}
+
+// panicking is an error that cannot say what it is.
+type panicking struct{}
+
+func (panicking) Error() string { panic("no words") }
+
+// told is how many failures the lines of a log speak of.
+func told(t *testing.T, log string) int {
+	t.Helper()
+	sum := 0
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, "Redis error") {
+			continue
+		}
+		count := 1
+		if _, after, found := strings.Cut(line, "suppressed="); found {
+			_, err := fmt.Sscan(after, &count)
+			require.NoError(t, err)
+		}
+		sum += count
+	}
+	return sum
 }
 
 // failures are the counts of app_backend_failures_total by backend, class and
@@ -214,21 +369,4 @@ func (l *lines) take() string {
 	defer l.mutex.Unlock()
 	defer l.buffer.Reset()
 	return l.buffer.String()
-}
-
-type clock struct {
-	mutex sync.Mutex
-	at    time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	return c.at
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	c.at = c.at.Add(d)
 }

@@ -33,8 +33,11 @@ func NewSignedCookie(secret, name string, lifetime time.Duration, secure bool) *
 
 // Value is what the browser's cookie says, and whether there was one that is
 // neither forged nor expired.
-func (s *SignedCookie) Value(c echo.Context) (string, bool) {
-	cookie, err := c.Cookie(s.name)
+func (s *SignedCookie) Value(c echo.Context) (string, bool) { return s.Read(c.Request()) }
+
+// Read is Value where there is no Echo yet.
+func (s *SignedCookie) Read(r *http.Request) (string, bool) {
+	cookie, err := r.Cookie(s.name)
 	if err != nil {
 		return "", false
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"slipway/internal/postgres"
+	"slipway/internal/telemetry"
 )
 
 // Private
@@ -18,10 +19,11 @@ import (
 // handleError gives every error that a handler returns its status and page.
 func handleError(options Options) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
+		status := statusOf(err, options.Status)
+		report(options.Reporter, c, status, err)
 		if c.Response().Committed {
 			return
 		}
-		status := statusOf(err, options.Status)
 		header := c.Response().Header()
 		header.Set("Cache-Control", "no-store")
 		if status == http.StatusServiceUnavailable {
@@ -37,6 +39,18 @@ func handleError(options Options) echo.HTTPErrorHandler {
 		if err := Render(c, status, options.ErrorPage(c, status, requestID(c))); err != nil {
 			options.Log.WarnContext(c.Request().Context(), "Error page was not sent", "status", status, "error", err)
 		}
+	}
+}
+
+// report tells people of what nobody foresaw, and of a database that is away.
+// An answer that was cut short is mostly a client that has gone.
+func report(reporter *telemetry.Reporter, c echo.Context, status int, err error) {
+	var panicked *telemetry.Panic
+	switch {
+	case errors.As(err, &panicked), status == http.StatusInternalServerError && !c.Response().Committed:
+		reporter.Unexpected(method(c.Request().Method)+" "+route(c), requestID(c), err)
+	case status == http.StatusServiceUnavailable && postgres.Unavailable(err):
+		reporter.Report("PostgreSQL", "web.handleError", err)
 	}
 }
 

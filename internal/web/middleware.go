@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"regexp"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +36,13 @@ func Deadline(timeout time.Duration) echo.MiddlewareFunc {
 	}
 }
 
+// IsHead tells that the request wants the headers alone, for handlers whose
+// answer has no end.
+func IsHead(c echo.Context) bool {
+	head, _ := c.Request().Context().Value(headKey{}).(bool)
+	return head
+}
+
 // Private
 
 // bodyTimeout is how long a client may take to send a body.
@@ -52,12 +57,14 @@ var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 func headAsGet(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
-			r = r.WithContext(r.Context())
+			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
 			r.Method = http.MethodGet
 		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+type headKey struct{}
 
 // identify gives every request an id, for the log and the error pages.
 func identify(next echo.HandlerFunc) echo.HandlerFunc {
@@ -101,10 +108,7 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 			}
 			took := time.Since(started)
 			status := c.Response().Status
-			route := c.Path()
-			if route == "" {
-				route = "none"
-			}
+			route := route(c)
 			duration.WithLabelValues(method(c.Request().Method), route, strconv.Itoa(status)).Observe(took.Seconds())
 
 			level := slog.LevelInfo
@@ -120,15 +124,29 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 				level = slog.LevelError
 				if failure != nil {
 					attributes = append(attributes, slog.String("error", telemetry.Scrub(failure.Error())))
+					var panicked *telemetry.Panic
+					if errors.As(failure, &panicked) {
+						attributes = append(attributes, slog.String("stack", panicked.Stack))
+					}
 				}
 			}
-			if route == "/up" || route == "/health" {
-				level = slog.LevelDebug // asked all the time, also while the answer is no
+			if _, refused := Refusal(c); refused || isHealthCheck(c) {
+				// Asked all the time, also while the answer is no; a flood must not
+				// fill the log either.
+				level = slog.LevelDebug
 			}
 			log.LogAttrs(c.Request().Context(), level, "Request", attributes...)
 			return nil
 		}
 	}
+}
+
+// route is the pattern that the request matches, which has no secrets in it.
+func route(c echo.Context) string {
+	if c.Path() == "" {
+		return "none"
+	}
+	return c.Path()
 }
 
 // method keeps the label's values few whatever clients send.
@@ -150,7 +168,7 @@ func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 			if cause == http.ErrAbortHandler {
 				panic(cause)
 			}
-			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+			err = telemetry.Recovered(cause)
 		}()
 		return next(c)
 	}

@@ -13,15 +13,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"slipway/internal/health"
+	"slipway/internal/telemetry"
+	"slipway/internal/throttle"
 )
 
 // Options are what the server needs to know.
 type Options struct {
 	Log            *slog.Logger
 	Registry       prometheus.Registerer
+	Reporter       *telemetry.Reporter
 	Health         *health.Health // for /up and /health, which are open to all
 	RedisBudget    time.Duration  // of one request
 	MaxRequestBody int64          // in bytes
+
+	Clients  *throttle.Clients // tells who a request is from; nil: the peer
+	Throttle *throttle.Limiter // nil: requests are not limited
 
 	// Status gives errors of the store their HTTP status, 0 for those it does
 	// not know.
@@ -36,8 +42,7 @@ func New(options Options, routes func(*echo.Echo)) http.Handler {
 	e := echo.New()
 	e.HideBanner = true
 	e.HidePort = true
-	// Nobody in front of this process is trusted to name the client.
-	e.IPExtractor = echo.ExtractIPDirect()
+	e.IPExtractor = clientIP(options.Clients)
 	e.HTTPErrorHandler = handleError(options)
 
 	e.Use(
@@ -48,6 +53,7 @@ func New(options Options, routes func(*echo.Echo)) http.Handler {
 		refuseCrossOrigin(http.NewCrossOriginProtection()),
 		limitBody(options.MaxRequestBody, bodyTimeout),
 		limitRedis(options.RedisBudget),
+		limitRequests(options),
 	)
 	e.GET("/up", echo.WrapHandler(http.HandlerFunc(options.Health.ServeUp)))
 	e.GET("/health", echo.WrapHandler(http.HandlerFunc(options.Health.ServeHealth)))

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/health"
 	"slipway/internal/telemetry"
@@ -54,6 +55,46 @@ func TestNew_APanicBecomesAPageWithoutDetails(t *testing.T) {
 	require.Contains(t, site.log.String(), "level=ERROR msg=Request method=GET route=/panic status=500")
 	require.Contains(t, site.log.String(), "web_test.go")
 	require.NotContains(t, site.log.String(), "hunter2")
+}
+
+func TestNew_TellsPeopleOfWhatNobodyForesaw(t *testing.T) {
+	t.Parallel()
+	reports := newReports(t)
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/orders/:token", func(c echo.Context) error {
+			switch c.Param("token") {
+			case "panic":
+				panic("secret-cause")
+			case "late":
+				_ = c.String(http.StatusOK, "the beginning")
+				panic("too late for a page")
+			case "cut":
+				_ = c.String(http.StatusOK, "the beginning")
+				return errors.New("the client has gone")
+			case "away":
+				return &pgconn.PgError{Code: "57P03"}
+			case "left":
+				return fmt.Errorf("query: %w", context.Canceled)
+			}
+			return fmt.Errorf("show order %q: %w", c.QueryParam("note"), map[string]error{"known": errSoldOut, "http": echo.ErrNotFound}[c.Param("token")])
+		})
+	}, reports.address)
+
+	for _, path := range []string{"known", "http", "cut", "away", "left", "unknown?note=secret-note", "unknown?note=other", "panic", "late"} {
+		site.send(t, http.MethodGet, "/orders/"+path, nil, "Cookie", "cart=secret-cart", "X-Request-Id", "req-1", "User-Agent", "secret-agent")
+	}
+	site.reporter.Close()
+
+	bodies := strings.Join(reports.all(), "\n")
+	require.Len(t, reports.all(), 2, "one error, and one panic of two at the same place")
+	require.Contains(t, bodies, `"source":"GET /orders/:token"`)
+	require.Contains(t, bodies, `"id":"req-1"`)
+	require.Contains(t, bodies, `"type":"panic"`)
+	require.Contains(t, bodies, "web_test.go")
+	for _, secret := range []string{"secret-note", "secret-cart", "secret-agent", "127.0.0.1:" + site.port()} {
+		require.NotContains(t, bodies, secret)
+	}
+	require.Contains(t, site.log.String(), "[web.handleError] PostgreSQL error: sqlstate_57P03: ")
 }
 
 func TestNew_EveryErrorHasItsStatus(t *testing.T) {
@@ -147,6 +188,12 @@ func TestNew_HeadIsGetWithoutTheBody(t *testing.T) {
 			c.Response().Header().Set("X-Page", "yes")
 			return c.String(http.StatusOK, "hello")
 		})
+		e.GET("/endless", func(c echo.Context) error {
+			if IsHead(c) {
+				return c.NoContent(http.StatusNoContent)
+			}
+			return c.NoContent(http.StatusOK)
+		})
 	})
 
 	head, missing := site.send(t, http.MethodHead, "/page", nil), site.send(t, http.MethodHead, "/nowhere", nil)
@@ -158,6 +205,8 @@ func TestNew_HeadIsGetWithoutTheBody(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, missing.StatusCode)
 	require.Empty(t, missing.body)
 	require.Equal(t, http.StatusServiceUnavailable, site.send(t, http.MethodHead, "/up", nil).StatusCode)
+	require.Equal(t, http.StatusNoContent, site.send(t, http.MethodHead, "/endless", nil).StatusCode)
+	require.Equal(t, http.StatusOK, site.send(t, http.MethodGet, "/endless", nil).StatusCode)
 }
 
 func TestNew_LimitsBodies(t *testing.T) {
@@ -190,7 +239,7 @@ func TestNew_LimitsBodies(t *testing.T) {
 func TestLimitBody_GivesUpOnAClientThatSendsTooSlowly(t *testing.T) {
 	t.Parallel()
 	e := echo.New()
-	e.HTTPErrorHandler = handleError(options(t, &journal{}))
+	e.HTTPErrorHandler = handleError(options(t, &stacktest.Journal{}))
 	e.Use(limitBody(1024, 100*time.Millisecond))
 	e.POST("/form", func(c echo.Context) error {
 		_, err := io.ReadAll(c.Request().Body)
@@ -257,7 +306,7 @@ func TestNew_EveryAnswerCarriesSecurityHeaders(t *testing.T) {
 
 func TestNew_BoundsWhatRedisMayTakeFromOneRequest(t *testing.T) {
 	t.Parallel()
-	guard := failopen.NewGuard("redis://127.0.0.1:1", time.Minute, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	guard := failopen.NewGuard(failopen.Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
 	site := newSite(t, func(e *echo.Echo) {
 		e.GET("/", func(c echo.Context) error {
 			for range 10 {
@@ -354,13 +403,23 @@ type site struct {
 	*httptest.Server
 	health   *health.Health
 	registry *prometheus.Registry
-	log      *journal
+	reporter *telemetry.Reporter
+	log      *stacktest.Journal
 }
 
-func newSite(t *testing.T, routes func(*echo.Echo)) *site {
+// newSite starts a store of some routes. Sentry is the address of one that is
+// to hear of errors.
+func newSite(t *testing.T, routes func(*echo.Echo), sentry ...string) *site {
 	t.Helper()
-	s := &site{log: &journal{}}
+	s := &site{log: &stacktest.Journal{}}
 	given := options(t, s.log)
+	s.reporter = given.Reporter
+	for _, address := range sentry {
+		opened, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: address}, prometheus.NewRegistry())
+		require.NoError(t, err)
+		s.reporter.SendTo(opened)
+	}
+	t.Cleanup(s.reporter.Close)
 	s.health = given.Health
 	s.registry = given.Registry.(*prometheus.Registry)
 	s.Server = httptest.NewServer(New(given, routes))
@@ -368,12 +427,13 @@ func newSite(t *testing.T, routes func(*echo.Echo)) *site {
 	return s
 }
 
-func options(t *testing.T, log *journal) Options {
+func options(t *testing.T, log *stacktest.Journal) Options {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	return Options{
 		Log:            slog.New(slog.NewTextHandler(log, nil)),
 		Registry:       registry,
+		Reporter:       telemetry.NewReporter(slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry()),
 		Health:         health.New(registry),
 		RedisBudget:    100 * time.Millisecond,
 		MaxRequestBody: 1024,
@@ -393,6 +453,38 @@ func options(t *testing.T, log *journal) Options {
 			})
 		},
 	}
+}
+
+func (s *site) port() string {
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	return port
+}
+
+// reports stands in for Sentry and keeps what it is told.
+type reports struct {
+	address string
+	mutex   sync.Mutex
+	bodies  []string
+}
+
+func newReports(t *testing.T) *reports {
+	t.Helper()
+	r := &reports{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
+		body, _ := io.ReadAll(request.Body)
+		r.mutex.Lock()
+		defer r.mutex.Unlock()
+		r.bodies = append(r.bodies, string(body))
+	}))
+	t.Cleanup(server.Close)
+	r.address = strings.Replace(server.URL, "://", "://key@", 1) + "/1"
+	return r
+}
+
+func (r *reports) all() []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return slices.Clone(r.bodies)
 }
 
 // answer is a response whose body has been read.
@@ -438,22 +530,4 @@ func (s *site) series(t *testing.T) string {
 		}
 	}
 	return lines.String()
-}
-
-// journal is a log that several goroutines may write.
-type journal struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (j *journal) Write(line []byte) (int, error) {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.Write(line)
-}
-
-func (j *journal) String() string {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.String()
 }

@@ -18,6 +18,7 @@ type Layout struct {
 	CartUnits   int             // UnknownUnits shows no badge
 	Stylesheet  string          // fingerprinted paths
 	Script      string
+	Countdown   string // script that counts down; empty for none
 	Icon        string
 	Live        string // path of the page's event stream, empty for none
 	Development bool   // links to the mail that was sent
@@ -32,6 +33,15 @@ type HomePage struct {
 	Layout
 	Featured []shop.Card // 8
 	Newest   []shop.Card // 4
+	Sale     *SaleOffer  // nil when there is none
+}
+
+// SaleOffer is a flash sale with the form that claims a unit of it.
+type SaleOffer struct {
+	shop.Sale
+	ClaimID string // hidden field: one claim, one unit
+	PerCart int    // most units for one cart
+	HeldFor time.Duration
 }
 
 // CategoryPage is one page of a category.
@@ -53,9 +63,11 @@ type SearchPage struct {
 // the cart.
 type ProductPage struct {
 	Layout
-	Product shop.Product
-	Related []shop.Card // 4, of the same category
-	Form    AddToCartForm
+	Product  shop.Product
+	Related  []shop.Card // 4, of the same category
+	Form     AddToCartForm
+	Interest shop.Interest
+	Sale     *SaleOffer // nil when there is none
 }
 
 // AddToCartForm is the state of a product page's form.
@@ -106,6 +118,13 @@ type OrderPage struct {
 	Layout
 	Order shop.Order
 	Fresh bool // just placed: say thank you
+}
+
+// SaleGonePage tells a shopper who came too late for a flash sale. It must not
+// need the database: most of those who come get it.
+type SaleGonePage struct {
+	Layout
+	Over bool // the sale is not open; else all its units are taken
 }
 
 // ErrorPage is shown for 403, 404, 405, 413, 422, 429, 500 and 503. It must

@@ -122,6 +122,7 @@ func TestLiveFragments_CanBeReplacedByID(t *testing.T) {
 		"card-stock-7":    CardStock(7, 40),
 		"variant-stock-8": VariantStock(8, 3),
 		"order-state-9":   OrderState(9, shop.OrderPaid),
+		"sale-left-10":    SaleLeft(shop.Sale{ID: 10, State: shop.SaleOpen}),
 	}
 
 	for id, fragment := range fragments {
@@ -176,6 +177,9 @@ func TestForms_HaveTheFieldsThatHandlersRead(t *testing.T) {
 		{"product", "/cart/lines", "post", []string{"quantity", "variant_id"}},
 		{"product with one variant", "/cart/lines", "post", []string{"quantity", "variant_id"}},
 		{"cart", "/cart/lines/101", "post", []string{"quantity", "remove"}},
+		{"home with a sale", "/sales/7/holds", "post", []string{"claim_id"}},
+		{"product with a sale", "/sales/7/holds", "post", []string{"claim_id"}},
+		{"cart with a hold", "/cart/holds/c", "post", []string{"remove"}},
 		{"checkout", "/checkout", "post", []string{"city", "country", "email", "name", "note", "postal_code", "street"}},
 		{"review", "/orders", "post", []string{"card", "checkout_key", "reviewed"}},
 	}
@@ -290,6 +294,16 @@ func newPages(words string) map[string]templ.Component {
 		ID: 4, Number: words, Contact: contact, PlacedAt: time.Now(),
 		Lines: []shop.OrderLine{{ProductName: words, VariantName: words, Picture: words, Quantity: 1, Total: shop.Euros(1200)}},
 	}
+	sale := shop.Sale{
+		ID: 7, Product: card(9), Variant: variants[0], Price: shop.Euros(900), Units: 50, Held: 3, Sold: 20,
+		StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour), State: shop.SaleOpen,
+	}
+	offer := &SaleOffer{Sale: sale, ClaimID: words, PerCart: 1, HeldFor: 10 * time.Minute}
+	onSale := cart
+	held := shop.CartLine{Variant: variants[0], Product: card(9), Quantity: 1, Total: shop.Euros(900), Hold: &shop.Hold{ClaimID: "c", SaleID: 7, ExpiresAt: time.Now()}}
+	lapsed := cart.Lines[0]
+	lapsed.Lapsed = &sale.Price
+	onSale.Lines = []shop.CartLine{lapsed, held}
 	mail := Mail{ID: words, From: words, To: words, Subject: words, Text: words, HTML: words}
 
 	pages := map[string]templ.Component{
@@ -301,6 +315,10 @@ func newPages(words string) map[string]templ.Component {
 		"product":                  Product(ProductPage{Layout: layout, Product: product, Related: listing.Cards, Form: add}),
 		"product with one variant": Product(ProductPage{Layout: layout, Product: single, Related: listing.Cards, Form: add}),
 		"cart":                     Cart(CartPage{Layout: layout, Cart: cart, Free: shop.Euros(4800)}),
+		"home with a sale":         Home(HomePage{Layout: layout, Featured: []shop.Card{card(9)}, Sale: offer}),
+		"product with a sale":      Product(ProductPage{Layout: layout, Product: product, Form: add, Sale: offer}),
+		"cart with a hold":         Cart(CartPage{Layout: layout, Cart: onSale, Free: shop.Euros(4800)}),
+		"checkout with a hold":     Checkout(CheckoutPage{Layout: layout, Cart: onSale, Countries: shop.Countries}),
 		"cart with a problem":      Cart(CartPage{Layout: layout, Cart: cart, Problems: refused, Typed: refused}),
 		"empty cart":               Cart(CartPage{Layout: layout}),
 		"checkout":                 Checkout(CheckoutPage{Layout: layout, Cart: cart, Countries: shop.Countries}),
@@ -312,6 +330,8 @@ func newPages(words string) map[string]templ.Component {
 			CheckoutKey: words, Reviewed: words,
 		}),
 		"order":     Order(OrderPage{Layout: layout, Order: order, Fresh: true}),
+		"sale gone": SaleGone(SaleGonePage{Layout: layout}),
+		"sale over": SaleGone(SaleGonePage{Layout: layout, Over: true}),
 		"mail list": MailList(MailListPage{Layout: layout, Mails: []Mail{mail}}),
 		"mail":      MailMessage(MailPage{Layout: layout, Mail: mail}),
 	}

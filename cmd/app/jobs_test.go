@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/postgres/pgtest"
+	"slipway/internal/shop"
+)
+
+func TestJobs_ShowAndChangeTheWorkOfBothBackends(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	d.jobs(0, "enqueue", "capture_payment", `{"order_id": 9007199254740993}`)
+	d.jobs(0, "enqueue", "broadcast_order", `{"order_id": 7}`)
+	d.jobs(0, "recurring", "run", "forget_old_carts")
+
+	job := d.listed(3, "--state", "pending", "--kind", "capture_payment")[0]
+	require.Equal(t, "critical", job.Queue)
+	require.Equal(t, `{"order_id":9007199254740993}`, string(job.Args))
+	task := d.listed(3, "--backend", "redis")[0]
+	require.Regexp(t, `^redis:critical:`, task.ID)
+	require.Contains(t, d.jobs(0, "show", task.ID), `"kind": "broadcast_order"`)
+	require.Equal(t, "forget_old_carts", d.listed(3, "--queue", "low")[0].Kind)
+
+	d.jobs(0, "cancel", job.ID, task.ID)
+	require.Contains(t, d.jobs(0, "show", job.ID), `"state": "cancelled"`)
+	require.Contains(t, d.jobs(0, "show", task.ID), `"state": "failed"`)
+	d.jobs(0, "retry", job.ID, task.ID)
+	require.Contains(t, d.jobs(0, "show", job.ID), `"state": "pending"`)
+	require.Contains(t, d.jobs(0, "show", task.ID), `"state": "pending"`)
+	require.Contains(t, d.jobs(1, "retry", job.ID), "not in this state: it is pending")
+	require.Contains(t, d.jobs(0, "discard", job.ID, task.ID), "discard: 2 done, 0 failed")
+	require.Contains(t, d.jobs(1, "show", job.ID), "there is no such job or task")
+	require.Contains(t, d.jobs(1, "show", task.ID), "there is no such job or task")
+
+	d.jobs(0, "pause", "pg", "low")
+	d.jobs(0, "pause", "redis", "critical")
+	queues := d.jobs(0, "queues")
+	require.Regexp(t, `(?m)^pg +low .* paused$`, queues)
+	require.Regexp(t, `(?m)^redis +critical .* paused$`, queues)
+	d.jobs(0, "resume", "pg", "low")
+	d.jobs(0, "resume", "redis", "critical")
+	require.NotContains(t, d.jobs(0, "queues"), "paused")
+}
+
+func TestJobs_ShowWorkersAndRecurringWork(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	require.JSONEq(t, `[]`, d.jobs(0, "workers", "--json"))
+	require.JSONEq(t, `[]`, d.jobs(0, "list", "--json"))
+
+	d.start("worker-pg")
+	worker := d.start("worker-redis")
+
+	worker.eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes`) == 2 }, "is in the table of processes")
+	require.Regexp(t, `(?m)^pg +.* working`, d.jobs(0, "workers"))
+	require.Regexp(t, `(?m)^redis +.* working`, d.jobs(0, "workers"))
+	worker.eventually(func() bool { return d.query(`SELECT count(*) FROM recurring_tasks`) > 0 }, "registers recurring work")
+	require.Regexp(t, `(?m)^forget_old_carts +pg +every day at 4am`, d.jobs(0, "recurring"))
+}
+
+func TestJobs_ActOnMoreThanOnePage(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue) SELECT 'capture_payment', '{}', 'discarded', 5, 5, now(), 'critical' FROM generate_series(1, 1203)`)
+	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) SELECT 'task-' || n, 'broadcast_order', 'critical', '{"order_id": 1}', 'gone', 4 FROM generate_series(1, 503) AS n`)
+
+	require.Contains(t, d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--most", "700"), "retry: 700 done")
+	require.JSONEq(t, `{"action": "retry", "done": 503, "failed": 0}`, d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--json"))
+	require.Contains(t, d.jobs(0, "discard", "--all", "--backend", "redis"), "discard: 503 done")
+
+	require.EqualValues(t, 1203, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
+	require.Zero(t, d.query(`SELECT count(*) FROM failed_tasks`))
+}
+
+func TestJobs_RefuseWhatTheyDoNotUnderstand(t *testing.T) {
+	t.Parallel()
+	d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+
+	for _, wrong := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{2, `"pg:x" is no id`, []string{"show", "pg:x"}},
+		{2, `"123" is no id`, []string{"retry", "pg:1", "123"}},
+		{2, `there is no state "lost"`, []string{"list", "--state", "lost"}},
+		{2, `there is no queue "urgent"`, []string{"list", "--queue", "urgent"}},
+		{2, `there is no backend "kafka"`, []string{"list", "--backend", "kafka"}},
+		{2, `there is no queue "urgent"`, []string{"pause", "pg", "urgent"}},
+		{2, `--limit must be from 1 to 500`, []string{"list", "--limit", "501"}},
+		{2, `name ids, or use --all`, []string{"retry"}},
+		{2, `name ids, or use --all`, []string{"retry", "pg:1", "--queue", "low"}},
+		{2, `discard --all needs to be told which`, []string{"discard", "--all"}},
+		{2, `unknown command "burn"`, []string{"burn"}},
+		{1, `there is no such job or task`, []string{"show", "pg:99"}},
+		{1, `there is no such job or task`, []string{"cancel", "redis:low:nothing"}},
+		{1, `there is no kind of work called "fly"`, []string{"enqueue", "fly"}},
+		{1, `read the arguments of capture_payment`, []string{"enqueue", "capture_payment", `{"order_id": "x"}`}},
+		{1, `there is no such recurring work: tea`, []string{"recurring", "run", "tea"}},
+	} {
+		require.Contains(t, d.jobs(wrong.code, wrong.args...), wrong.says, wrong.args)
+	}
+	require.Contains(t, d.jobs(0, "check"), "all can be used")
+}
+
+func TestJobs_SayWhichBackendIsAway(t *testing.T) {
+	t.Parallel()
+	d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+	d.jobs(0, "enqueue", "capture_payment", `{"order_id": 1}`)
+	require.NoError(t, d.redis.Kill())
+
+	listed := d.jobs(1, "list")
+	require.Contains(t, listed, "capture_payment")
+	require.Contains(t, listed, "list tasks")
+	require.Regexp(t, `(?m)^pg +critical +1 `, d.jobs(1, "queues"))
+	require.Contains(t, d.jobs(1, "pause", "redis", "low"), "pause or resume low of redis")
+
+	d.environment["DATABASE_URL"] = "postgres://ada:hunter2@127.0.0.1:1/shop"
+	away := d.jobs(1, "list")
+	require.Contains(t, away, "connect")
+	require.NotContains(t, away, "hunter2")
+	require.NoError(t, d.redis.Restart(context.Background()))
+}
+
+func TestJobs_ShowNoSecrets(t *testing.T) {
+	t.Parallel()
+	d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, errors)
+		SELECT kind, args::jsonb, 'discarded', 1, 1, now(), ARRAY['{"at": "2026-11-23T00:00:00Z", "attempt": 1, "error": "dial postgres://ada:hunter2@db/shop", "trace": "postgres://ada:hunter2@db/shop"}'::jsonb]
+		FROM (VALUES ('login', '{"password": "hunter2", "order_id": 5}'), ('carry_task', '{"task": {"kind": "greet", "args": {"api_key": "hunter2"}}}')) AS jobs (kind, args)`)
+	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) VALUES ('one', 'greet', 'low', '{"token": "hunter2"}', 'redis://:hunter2@redis:6379 is away', 1)`)
+
+	for _, args := range [][]string{{"list"}, {"list", "--json"}, {"show", "pg:1"}, {"show", "pg:2"}, {"show", "redis:low:one"}} {
+		said := d.jobs(0, args...)
+		require.NotContains(t, said, "hunter2", args)
+		require.Contains(t, said, "***", args)
+	}
+}
+
+// Private
+
+// jobs runs app jobs, which must exit with code, and returns what it printed.
+func (d *deployment) jobs(code int, args ...string) string {
+	d.t.Helper()
+	p := d.launch(nil, append([]string{"jobs"}, args...)...)
+	<-p.done
+	require.Equal(d.t, code, p.cmd.ProcessState.ExitCode(), "%v: %s", args, p.output.String())
+	return p.output.String()
+}
+
+type listedJob struct {
+	ID, Kind, Queue, State string
+	Args                   json.RawMessage
+}
+
+// listed is what app jobs list shows of a filter, which must not be all of the
+// work that there is.
+func (d *deployment) listed(all int, filter ...string) []listedJob {
+	d.t.Helper()
+	var found []listedJob
+	require.NoError(d.t, json.Unmarshal([]byte(d.jobs(0, append([]string{"list", "--json"}, filter...)...)), &found))
+	require.NotEmpty(d.t, found, fmt.Sprint(filter))
+	require.Less(d.t, len(found), all, fmt.Sprint(filter))
+	for i, job := range found {
+		var compact bytes.Buffer
+		require.NoError(d.t, json.Compact(&compact, job.Args))
+		found[i].Args = compact.Bytes()
+	}
+	return found
+}
+
+func (d *deployment) execute(statement string, arguments ...any) {
+	d.t.Helper()
+	connection, err := pgx.Connect(d.t.Context(), d.databaseURL)
+	require.NoError(d.t, err)
+	defer connection.Close(context.Background())
+	_, err = connection.Exec(d.t.Context(), statement, arguments...)
+	require.NoError(d.t, err)
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"slipway/internal/config"
+	"slipway/internal/failopen"
+	"slipway/internal/postgres"
+)
+
+// settings are those of both workers.
+type settings struct{ pg, redis config.Config }
+
+func readSettings() (settings, error) {
+	variables, err := config.Environ(".")
+	if err != nil {
+		return settings{}, err
+	}
+	pg, problem := config.Load(config.WorkerPG, variables)
+	redis, another := config.Load(config.WorkerRedis, variables)
+	return settings{pg: pg, redis: redis}, errors.Join(problem, another)
+}
+
+// openDatabase opens the pool of a worker.
+func openDatabase(ctx context.Context, worker config.Config) (*pgxpool.Pool, error) {
+	return postgres.Open(ctx, postgres.Options{
+		URL: worker.DatabaseURL, Name: "bench", PoolSize: worker.DatabasePoolSize, ConnectTimeout: worker.DatabaseConnectTimeout,
+		StatementTimeout: worker.WorkerStatementTimeout, LockTimeout: worker.DatabaseLockTimeout, PingTimeout: worker.DatabasePingTimeout,
+	})
+}
+
+// openRedis opens a client of a worker, for the libraries without a runtime.
+func openRedis(worker config.Config) (*redis.Client, error) {
+	options, err := failopen.PatientOptions(worker.QueueRedisURL, max(worker.RedisPoolSize, 2*worker.TasksConcurrency))
+	if err != nil {
+		return nil, err
+	}
+	return redis.NewClient(options), nil
+}
+
+// guardOptions are those of worker-redis, with room for what a bench does at
+// the same time.
+func guardOptions(worker config.Config) failopen.Options {
+	return failopen.Options{
+		URL: worker.QueueRedisURL, Timeout: worker.RedisTimeout, DialTimeout: worker.RedisDialTimeout, PoolTimeout: worker.RedisPoolTimeout,
+		PoolSize: worker.RedisPoolSize, MaxInFlight: worker.RedisMaxInFlight, Failures: worker.RedisFailures, ProbeInterval: worker.RedisProbeInterval,
+	}
+}
+
+// pause waits, or returns early when ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// series are the values of one figure, in the order of the rounds.
+type series []float64
+
+// quantile is the value that a share of all is not above; 0.5 is the median.
+func (s series) quantile(share float64) float64 {
+	if len(s) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(s))
+	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
+}
+
+func (s series) median() float64 { return s.quantile(0.5) }
+
+// over divides round by round: what slowed down a round slowed down both.
+func (s series) over(other series) series {
+	ratios := series{}
+	for i := range min(len(s), len(other)) {
+		ratios = append(ratios, s[i]/other[i])
+	}
+	return ratios
+}
+
+// Private
+
+func (b *bench) section(title string, columns ...string) {
+	fmt.Fprintf(b.out, "\n%-46s", title)
+	for _, column := range columns {
+		fmt.Fprintf(b.out, " %12s", column)
+	}
+	fmt.Fprintln(b.out)
+}
+
+// row prints values, which are text, whole numbers from a hundred on and
+// otherwise as precise as makes sense. An empty text is a gap.
+func (b *bench) row(title string, values ...any) {
+	fmt.Fprintf(b.out, "  %-44s", title)
+	for _, value := range values {
+		text := fmt.Sprint(value)
+		if number, is := value.(float64); is {
+			text = figure(number)
+		}
+		fmt.Fprintf(b.out, " %12s", text)
+	}
+	fmt.Fprintln(b.out)
+}
+
+func figure(number float64) string {
+	switch {
+	case number >= 1000:
+		whole := fmt.Sprintf("%.0f", number)
+		var groups []string
+		for ; len(whole) > 3; whole = whole[:len(whole)-3] {
+			groups = append([]string{whole[len(whole)-3:]}, groups...)
+		}
+		return strings.Join(append([]string{whole}, groups...), ",")
+	case number >= 100:
+		return fmt.Sprintf("%.0f", number)
+	case number >= 10:
+		return fmt.Sprintf("%.1f", number)
+	default:
+		return fmt.Sprintf("%.2f", number)
+	}
+}

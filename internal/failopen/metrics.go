@@ -1,0 +1,126 @@
+package failopen
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics count the calls of all guards of a process.
+type Metrics struct {
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	state    *prometheus.GaugeVec
+	opened   *prometheus.CounterVec
+}
+
+// NewMetrics registers the figures of guards.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app_redis_calls_total",
+			Help: "Calls of Redis by what became of them; open, budget and bulkhead are those that were not made.",
+		}, []string{"redis", "source", "outcome"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "app_redis_call_seconds",
+			Help:    "How long calls of Redis took that were made.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
+		}, []string{"redis", "source"}),
+		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "app_redis_breaker_state",
+			Help: "Whether calls of Redis are refused: 0 when they are made, 1 while Redis is away.",
+		}, []string{"redis"}),
+		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app_redis_breaker_opened_total",
+			Help: "How often calls of Redis began to be refused.",
+		}, []string{"redis"}),
+	}
+	registry.MustRegister(m.calls, m.duration, m.state, m.opened)
+	return m
+}
+
+// Private
+
+// outcome is what became of a call.
+type outcome int
+
+const (
+	outcomeOK outcome = iota
+	outcomeMiss
+	outcomeTimeout
+	outcomeRefused
+	outcomeReset
+	outcomeServer
+	outcomeCancelled
+	outcomeOther
+	outcomeOpen
+	outcomeBudget
+	outcomeBulkhead
+	outcomes // how many there are
+)
+
+var outcomeNames = [outcomes]string{"ok", "miss", "timeout", "refused", "reset", "server", "cancelled", "other", "open", "budget", "bulkhead"}
+
+// outcomeOf sorts the class of a failure (see telemetry.Class).
+func outcomeOf(class string) outcome {
+	switch class {
+	case "timeout", "pool":
+		return outcomeTimeout
+	case "refused", "dns":
+		return outcomeRefused
+	case "reset":
+		return outcomeReset
+	case "other", "panic":
+		return outcomeOther
+	default:
+		return outcomeServer // it has answered, and said what is wrong
+	}
+}
+
+// guardMetrics are the figures of one guard. Those of a source are looked up
+// once: a guarded call must cost next to nothing.
+type guardMetrics struct {
+	all     *Metrics
+	name    string
+	state   prometheus.Gauge
+	opened  prometheus.Counter
+	sources atomic.Pointer[map[string]*sourceMetrics]
+	adding  sync.Mutex
+}
+
+type sourceMetrics struct {
+	calls    [outcomes]prometheus.Counter
+	duration prometheus.Observer
+}
+
+func (m *Metrics) of(name string) *guardMetrics {
+	g := &guardMetrics{all: m, name: name, state: m.state.WithLabelValues(name), opened: m.opened.WithLabelValues(name)}
+	g.sources.Store(&map[string]*sourceMetrics{})
+	return g
+}
+
+func (g *guardMetrics) source(source string) *sourceMetrics {
+	if known, is := (*g.sources.Load())[source]; is {
+		return known
+	}
+	g.adding.Lock()
+	defer g.adding.Unlock()
+	added := maps.Clone(*g.sources.Load())
+	if known, is := added[source]; is {
+		return known
+	}
+	fresh := &sourceMetrics{duration: g.all.duration.WithLabelValues(g.name, source)}
+	for i, name := range outcomeNames {
+		fresh.calls[i] = g.all.calls.WithLabelValues(g.name, source, name)
+	}
+	added[source] = fresh
+	g.sources.Store(&added)
+	return fresh
+}
+
+func (s *sourceMetrics) count(o outcome) { s.calls[o].Inc() }
+
+func (s *sourceMetrics) observe(took time.Duration) { s.duration.Observe(took.Seconds()) }

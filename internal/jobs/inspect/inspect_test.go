@@ -1,0 +1,299 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack"
+	"slipway/internal/failopen"
+	"slipway/internal/jobs"
+	"slipway/internal/postgres/pgtest"
+	"slipway/internal/telemetry"
+)
+
+const patience = 30 * time.Second
+
+func TestList_ShowsBothBackendsInTheSameWords(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.enqueue(t, mailArgs{Order: 1, APIKey: "hunter2", Note: "hunter3"})
+	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
+
+	items, err := s.inspector.List(t.Context(), Filter{})
+
+	require.NoError(t, err)
+	require.Len(t, items, 2)
+	require.Equal(t, "pg:1", items[0].ID.String())
+	require.Equal(t, Pending, items[0].State)
+	require.JSONEq(t, `{"order": 1, "api_key": "***", "note": "***"}`, string(items[0].Args))
+	require.Equal(t, jobs.Redis, items[1].ID.Backend)
+	require.Equal(t, Pending, items[1].State)
+	require.Equal(t, "low", items[1].Queue)
+	for _, filter := range []Filter{{Backend: jobs.PG}, {Kind: "mail"}, {Queue: "critical"}, {Limit: 1}, {State: Pending, Kind: "mail"}} {
+		items, err := s.inspector.List(t.Context(), filter)
+		require.NoError(t, err)
+		require.Len(t, items, 1, filter)
+	}
+	for _, filter := range []Filter{{State: Failed}, {Kind: "none"}, {Queue: "default"}} {
+		items, err := s.inspector.List(t.Context(), filter)
+		require.NoError(t, err)
+		require.Empty(t, items, filter)
+	}
+}
+
+func TestAct_RetriesWhatFailed(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.work(t)
+	s.fail.Store(true)
+	s.enqueue(t, mailArgs{Order: 1})
+	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
+	job, task := s.await(t, "mail", Failed), s.await(t, "wave", Failed)
+	require.Equal(t, "out of paper", job.Error)
+	require.Len(t, job.Errors, 1)
+	require.Equal(t, "out of paper", task.Error)
+	require.ErrorIs(t, s.inspector.Act(t.Context(), RunNow, job.ID), ErrState)
+
+	s.fail.Store(false)
+	require.NoError(t, s.inspector.Act(t.Context(), Retry, job.ID))
+	require.NoError(t, s.inspector.Act(t.Context(), Retry, task.ID))
+
+	s.await(t, "mail", Done)
+	s.gone(t, task.ID)
+}
+
+func TestAct_RetriesATaskThatRedisHasForgotten(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.work(t)
+	s.fail.Store(true)
+	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
+	task := s.await(t, "wave", Failed)
+	require.NoError(t, s.tasks.Inspector().DeleteTask("low", task.ID.Task))
+
+	s.fail.Store(false)
+	require.NoError(t, s.inspector.Act(t.Context(), Retry, task.ID))
+
+	require.Equal(t, "ada", <-s.waved)
+}
+
+func TestAct_CancelsAndDiscards(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.enqueue(t, mailArgs{Order: 1})
+	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
+	job, task := s.await(t, "mail", Pending), s.await(t, "wave", Pending)
+
+	require.NoError(t, s.inspector.Act(t.Context(), Cancel, job.ID))
+	require.NoError(t, s.inspector.Act(t.Context(), Cancel, task.ID))
+	require.Equal(t, Cancelled, s.await(t, "mail", Cancelled).State)
+	require.Equal(t, "cancelled", s.await(t, "wave", Failed).Error)
+
+	require.NoError(t, s.inspector.Act(t.Context(), Discard, job.ID))
+	require.NoError(t, s.inspector.Act(t.Context(), Discard, task.ID))
+	s.gone(t, job.ID)
+	s.gone(t, task.ID)
+	require.ErrorIs(t, s.inspector.Act(t.Context(), Discard, job.ID), ErrNotFound)
+}
+
+func TestPause_HoldsAQueueOfEitherBackend(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	require.NoError(t, s.inspector.Pause(t.Context(), jobs.PG, "critical"))
+	require.NoError(t, s.inspector.Pause(t.Context(), jobs.Redis, "low"))
+	s.work(t)
+	s.enqueue(t, mailArgs{Order: 1})
+	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
+
+	queues, err := s.inspector.Queues(t.Context())
+	require.NoError(t, err)
+	paused := map[string]int{}
+	for _, queue := range queues {
+		if queue.Paused {
+			paused[string(queue.Backend)+" "+queue.Name] = queue.Counts[Pending]
+		}
+	}
+	require.Equal(t, map[string]int{"pg critical": 1, "redis low": 1}, paused)
+
+	require.NoError(t, s.inspector.Resume(t.Context(), jobs.PG, "critical"))
+	require.NoError(t, s.inspector.Resume(t.Context(), jobs.Redis, "low"))
+	s.await(t, "mail", Done)
+	require.Equal(t, "ada", <-s.waved)
+	require.ErrorContains(t, s.inspector.Pause(t.Context(), jobs.PG, "urgent"), "there is no queue")
+	workers, err := s.inspector.Workers(t.Context())
+	require.NoError(t, err)
+	require.Len(t, workers, 2)
+}
+
+func TestList_SaysWhenRedisIsAway(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.enqueue(t, mailArgs{Order: 1})
+	require.NoError(t, s.redis.Kill())
+
+	items, err := s.inspector.List(t.Context(), Filter{})
+
+	require.ErrorContains(t, err, "list tasks")
+	require.Len(t, items, 1)
+	require.NoError(t, s.redis.Restart(t.Context()))
+}
+
+func TestParseID_RefusesWhatIsNoID(t *testing.T) {
+	t.Parallel()
+
+	for _, text := range []string{"", "1", "pg", "pg:", "pg:x", "pg:-1", "redis:low", "redis::x", "other:1"} {
+		_, err := ParseID(text)
+		require.ErrorContains(t, err, "is no id", text)
+	}
+	id, err := ParseID("redis:low:recurring:tick:2026-11-23T00:00:00.000000Z")
+	require.NoError(t, err)
+	require.Equal(t, "recurring:tick:2026-11-23T00:00:00.000000Z", id.Task)
+}
+
+func TestMasked_HidesSecretsAtAnyDepth(t *testing.T) {
+	t.Parallel()
+
+	for args, shown := range map[string]string{
+		`{"a": [{"Password": "x"}], "b": {"card_number": 4}}`: `{"a":[{"Password":"***"}],"b":{"card_number":"***"}}`,
+		`{"note": {"deep": 1}, "order": 1}`:                   `{"note":"***","order":1}`,
+		`not json`:                                            `"***"`,
+		`null`:                                                `null`,
+	} {
+		require.Equal(t, shown, string(masked([]byte(args), []string{"note"})))
+	}
+}
+
+// Private
+
+type mailArgs struct {
+	Order  int    `json:"order"`
+	APIKey string `json:"api_key"`
+	Note   string `json:"note"`
+}
+
+func (mailArgs) Declare() jobs.Declaration {
+	return jobs.Declaration{Kind: "mail", Queue: jobs.Critical, Attempts: 1, Masked: []string{"note"}}
+}
+
+type waveArgs struct {
+	Name string `json:"name"`
+}
+
+func (waveArgs) Declare() jobs.Declaration {
+	return jobs.Declaration{Kind: "wave", Queue: jobs.Low, Attempts: 1, Durable: false, Unique: jobs.Uniqueness{}}
+}
+
+type store struct {
+	db        *pgxpool.Pool
+	redis     *devstack.Redis
+	jobs      *jobs.Jobs
+	tasks     *jobs.Tasks
+	inspector *Inspector
+	handlers  jobs.Handlers
+	fail      atomic.Bool
+	waved     chan string
+}
+
+func setup(t *testing.T) *store {
+	t.Helper()
+	s := &store{db: pgtest.New(t, migrations), waved: make(chan string, 10)}
+	var err error
+	s.redis, err = devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.redis.Stop(context.Background())) })
+	metrics := jobs.NewMetrics(prometheus.NewRegistry())
+	s.jobs, err = jobs.NewJobs(s.db, metrics)
+	require.NoError(t, err)
+	guard := failopen.NewGuard(failopen.Options{URL: s.redis.URL(), Timeout: time.Second}, newReporter())
+	s.tasks, err = jobs.NewTasks(guard, s.jobs, metrics)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.tasks.Close()) })
+	work := func(name string) error {
+		if s.fail.Load() {
+			return errors.New("out of paper")
+		}
+		if name != "" {
+			s.waved <- name
+		}
+		return nil
+	}
+	s.handlers = jobs.Handlers{
+		jobs.Handle(func(context.Context, mailArgs) error { return work("") }),
+		jobs.Handle(func(_ context.Context, args waveArgs) error { return work(args.Name) }),
+	}
+	s.inspector, err = New(Options{DB: s.db, Tasks: s.tasks, Kinds: s.handlers})
+	require.NoError(t, err)
+	return s
+}
+
+// work runs a worker of each backend until the test ends.
+func (s *store) work(t *testing.T) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	pg, err := jobs.NewPGWorker(s.db, s.handlers[:1], jobs.PGWorkerOptions{
+		Concurrency: map[jobs.Queue]int{jobs.Critical: 2, jobs.Default: 2, jobs.Low: 2}, ShutdownTimeout: time.Second, Log: log, Metrics: jobs.NewMetrics(prometheus.NewRegistry()), Reporter: newReporter(),
+	})
+	require.NoError(t, err)
+	redis, err := jobs.NewRedisWorker(s.db, s.handlers[1:], jobs.RedisWorkerOptions{
+		URL: s.redis.URL(), PoolSize: 5, Servers: 1, Concurrency: 2, CheckInterval: 10 * time.Millisecond, ShutdownTimeout: time.Second,
+		Log: log, Metrics: jobs.NewMetrics(prometheus.NewRegistry()), Reporter: newReporter(),
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = pg.Run(ctx) })
+	running.Go(func() { _ = redis.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	require.Eventually(t, func() bool {
+		workers, err := s.inspector.Workers(t.Context())
+		return err == nil && len(workers) == 2
+	}, patience, 10*time.Millisecond)
+}
+
+func (s *store) enqueue(t *testing.T, args jobs.Args) {
+	t.Helper()
+	require.NoError(t, pgx.BeginFunc(t.Context(), s.db, func(tx pgx.Tx) error { return s.jobs.Enqueue(t.Context(), tx, args) }))
+}
+
+// await waits for the one job or task of a kind to be in a state.
+func (s *store) await(t *testing.T, kind string, state State) Item {
+	t.Helper()
+	var found []Item
+	require.Eventually(t, func() bool {
+		items, err := s.inspector.List(t.Context(), Filter{Kind: kind, State: state})
+		found = items
+		return err == nil && len(items) == 1
+	}, patience, 20*time.Millisecond, "%s is %s", kind, state)
+	shown, err := s.inspector.Show(t.Context(), found[0].ID)
+	require.NoError(t, err)
+	return shown
+}
+
+func (s *store) gone(t *testing.T, id ID) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, err := s.inspector.Show(t.Context(), id)
+		return errors.Is(err, ErrNotFound)
+	}, patience, 20*time.Millisecond)
+}
+
+func newReporter() *telemetry.Reporter {
+	return telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+}
+
+var migrations fs.FS = fstest.MapFS{"00001_nothing.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}

@@ -1,0 +1,238 @@
+package jobs
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// A worker writes its beat every beatEvery. One whose beat is older than
+// deadAfter is dead: others take what it had in hand.
+const (
+	beatEvery = 5 * time.Second
+	deadAfter = 20 * time.Second
+)
+
+// ErrDeclaredDead ends a worker that was silent for so long that others have
+// taken its work: what it would finish now, somebody else is doing.
+var ErrDeclaredDead = errors.New("this worker was silent for too long and others have taken its work")
+
+// State is what a worker does.
+type State string
+
+// A quiet worker takes no more work and finishes what it has in hand; a
+// stopping one ends as soon as it has.
+const (
+	Working  State = "working"
+	Quiet    State = "quiet"
+	Stopping State = "stopping"
+)
+
+// Process is one worker in the table of processes.
+type Process struct {
+	ID          string    `json:"id"`
+	Backend     Backend   `json:"backend"`
+	Host        string    `json:"host"`
+	PID         int       `json:"pid"`
+	Version     string    `json:"version"`
+	Queues      []string  `json:"queues"`
+	Concurrency int       `json:"concurrency"`
+	State       State     `json:"state"`
+	InHand      int       `json:"in_hand"`
+	StartedAt   time.Time `json:"started_at"`
+	BeatAt      time.Time `json:"beat_at"`
+}
+
+// Private
+
+// heart keeps a worker in the table of processes, and releases the jobs of
+// workers that are not there any more. Solid Queue does the same; River's own
+// rescue knows no workers and waits for the longest timeout.
+type heart struct {
+	db        *pgxpool.Pool
+	process   Process
+	state     atomic.Value // State
+	inHand    func() int
+	log       *slog.Logger
+	every     time.Duration // beatEvery
+	deadAfter time.Duration // deadAfter
+
+	// steadySince is when the beats began to arrive without a gap. Whoever was
+	// cut off from the database may not judge others: they were too.
+	steadySince time.Time
+}
+
+func newHeart(db *pgxpool.Pool, backend Backend, version string, concurrency int, inHand func() int, log *slog.Logger) *heart {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	h := &heart{db: db, inHand: inHand, log: log, every: beatEvery, deadAfter: deadAfter, process: Process{
+		ID: fmt.Sprintf("%s:%d:%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8])), Backend: backend,
+		Host: host, PID: os.Getpid(), Version: version, Concurrency: concurrency,
+	}}
+	for _, queue := range Queues {
+		h.process.Queues = append(h.process.Queues, string(queue))
+	}
+	h.state.Store(Working)
+	return h
+}
+
+// run beats until ctx ends, and then takes the worker off the table. It returns
+// ErrDeclaredDead when that has happened, or must have.
+func (h *heart) run(ctx context.Context) error {
+	ticker := time.NewTicker(h.every)
+	defer ticker.Stop()
+	for lastRound := time.Now(); ; {
+		if time.Since(lastRound) > h.deadAfter {
+			// The process itself stood still, and with it what it had in hand.
+			return ErrDeclaredDead
+		}
+		lastRound = time.Now()
+		err := h.beat(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, ErrDeclaredDead):
+			return err
+		case err != nil:
+			h.steadySince = time.Time{}
+			h.log.WarnContext(ctx, "Worker's beat was not written", "error", err)
+		case h.steadySince.IsZero():
+			h.steadySince = time.Now()
+		case time.Since(h.steadySince) > h.deadAfter:
+			if err := h.releaseOrphans(ctx); err != nil && ctx.Err() == nil {
+				h.log.WarnContext(ctx, "Jobs of dead workers were not released", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return h.signOff(ctx)
+		case <-ticker.C:
+		}
+	}
+}
+
+// beat writes that the worker lives. The first one writes its row; a later one
+// that finds no row was declared dead.
+func (h *heart) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, beatEvery)
+	defer cancel()
+	if h.process.StartedAt.IsZero() {
+		err := h.db.QueryRow(ctx, `
+			INSERT INTO job_processes (id, backend, host, pid, version, queues, concurrency, state, in_hand)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			ON CONFLICT (id) DO UPDATE SET beat_at = now()
+			RETURNING started_at`,
+			h.process.ID, h.process.Backend, h.process.Host, h.process.PID, h.process.Version, h.process.Queues, h.process.Concurrency, h.state.Load(), h.inHand(),
+		).Scan(&h.process.StartedAt)
+		if err != nil {
+			return fmt.Errorf("enter the worker into the table of processes: %w", err)
+		}
+		return nil
+	}
+	beaten, err := h.db.Exec(ctx, `UPDATE job_processes SET beat_at = now(), state = $2, in_hand = $3 WHERE id = $1`, h.process.ID, h.state.Load(), h.inHand())
+	if err != nil {
+		return fmt.Errorf("write the worker's beat: %w", err)
+	}
+	if beaten.RowsAffected() == 0 {
+		return ErrDeclaredDead
+	}
+	return nil
+}
+
+// releaseOrphans removes dead workers and hands their jobs to the living, as
+// if they had not begun: a crash uses up no attempt. Any number of workers may
+// call it at once.
+func (h *heart) releaseOrphans(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, beatEvery)
+	defer cancel()
+	return pgx.BeginFunc(ctx, h.db, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			DELETE FROM job_processes
+			WHERE id IN (SELECT id FROM job_processes WHERE beat_at < now() - $1::interval FOR UPDATE SKIP LOCKED)
+			RETURNING id`, h.deadAfter)
+		if err != nil {
+			return fmt.Errorf("find dead workers: %w", err)
+		}
+		dead, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil || len(dead) == 0 {
+			return err
+		}
+		released, err := release(ctx, tx, dead, true)
+		if err != nil {
+			return err
+		}
+		h.log.WarnContext(ctx, "Workers died, their jobs were released", "workers", strings.Join(dead, " "), "jobs", released)
+		return nil
+	})
+}
+
+// crashesForFree is how often a job may take its worker down, or be caught up
+// in a crash, before that counts as an attempt: a job that kills whoever runs
+// it must come to an end.
+const crashesForFree = 5
+
+// release makes the running jobs of workers available again, with the attempt
+// that they had begun still to come. Crashed tells that the workers died of
+// something, and not in order.
+func release(ctx context.Context, db executor, workers []string, crashed bool) (int64, error) {
+	released, err := db.Exec(ctx, `
+		WITH orphans AS (
+			SELECT id, metadata ? 'cancel_attempted_at' AS cancelled,
+			       CASE WHEN $2 THEN coalesce((metadata->>'slipway:crashes')::int, 0) + 1 ELSE 0 END AS crashes
+			FROM river_job
+			WHERE state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = ANY($1)
+			FOR UPDATE
+		), decided AS (
+			SELECT job.id, orphans.crashes,
+			       CASE
+			           WHEN orphans.cancelled THEN 'cancelled'
+			           WHEN orphans.crashes <= $3 THEN 'available'
+			           WHEN job.attempt >= job.max_attempts THEN 'discarded'
+			           ELSE 'retryable'
+			       END AS state
+			FROM orphans JOIN river_job AS job USING (id)
+		)
+		UPDATE river_job AS job
+		SET state = decided.state::river_job_state,
+		    attempt = CASE WHEN decided.state = 'available' THEN greatest(job.attempt - 1, 0) ELSE job.attempt END,
+		    scheduled_at = CASE WHEN decided.state = 'retryable' THEN now() + interval '1 minute' ELSE now() END,
+		    finalized_at = CASE WHEN decided.state IN ('cancelled', 'discarded') THEN now() END,
+		    errors = CASE
+		        WHEN decided.state IN ('discarded', 'retryable') THEN array_append(job.errors, jsonb_build_object(
+		            'at', now(), 'attempt', job.attempt, 'error', 'the worker died ' || decided.crashes || ' times while it ran this', 'trace', ''))
+		        ELSE job.errors
+		    END,
+		    metadata = job.metadata || CASE WHEN $2 THEN jsonb_build_object('slipway:crashes', decided.crashes) ELSE '{}' END
+		FROM decided
+		WHERE job.id = decided.id`, workers, crashed, crashesForFree)
+	if err != nil {
+		return 0, fmt.Errorf("release jobs of %s: %w", strings.Join(workers, " "), err)
+	}
+	return released.RowsAffected(), nil
+}
+
+// executor is a pool or a transaction.
+type executor interface {
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+}
+
+// signOff takes the worker off the table, so that nobody waits for its death.
+func (h *heart) signOff(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if _, err := h.db.Exec(ctx, `DELETE FROM job_processes WHERE id = $1`, h.process.ID); err != nil {
+		h.log.Warn("Worker did not sign off; others will notice", "error", err)
+	}
+	return nil
+}

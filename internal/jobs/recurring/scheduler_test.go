@@ -1,0 +1,243 @@
+package recurring
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack"
+	"slipway/internal/failopen"
+	"slipway/internal/jobs"
+	"slipway/internal/postgres/pgtest"
+	"slipway/internal/telemetry"
+)
+
+const patience = 30 * time.Second
+
+func TestParse_NamesEveryEntryThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+
+	_, err := Parse([]byte(`
+good:
+  kind: sweep
+  args: {store: 1}
+  schedule: every 5 minutes
+kind: {kind: swep, schedule: every minute}
+args: {kind: sweep, args: {store: one}, schedule: every minute}
+schedule: {kind: sweep, schedule: now and then}
+zone: {kind: sweep, schedule: every minute, zone: Atlantis}
+queue: {kind: sweep, schedule: every minute, queue: urgent}
+catch_up: {kind: sweep, schedule: every minute, catch_up: some}
+overlap: {kind: sweep, schedule: every minute, overlap: maybe}
+`), jobKinds, taskKinds)
+
+	for _, problem := range []string{
+		`kind: there is no kind of work called "swep"`, `args: args: read the arguments of sweep`, `schedule: schedule "now and then"`, `zone: zone "Atlantis"`,
+		`queue: queue "urgent"`, `catch_up: catch_up "some"`, `overlap: overlap "maybe"`,
+	} {
+		require.ErrorContains(t, err, problem)
+	}
+	require.NotContains(t, err.Error(), "good")
+
+	_, err = Parse([]byte("sweep:\n  kind: sweep\n  scheduel: every minute\n"), jobKinds, taskKinds)
+	require.ErrorContains(t, err, "scheduel")
+	none, err := Parse(nil, jobKinds, taskKinds)
+	require.NoError(t, err)
+	require.Empty(t, none)
+}
+
+func TestScheduler_AnyNumberOfCopiesEnqueuesEachRunOnce(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, args: {store: 7}, schedule: every second, catch_up: all}\nflash: {kind: wave, schedule: every second, catch_up: all}")
+	s.copies(t, 3)
+
+	s.await(t, `SELECT count(*) >= 4 FROM recurring_runs WHERE task_key = 'tick'`)
+	s.await(t, `SELECT count(*) >= 4 FROM recurring_runs WHERE task_key = 'flash'`)
+	s.stop()
+
+	for key, kind := range map[string]string{"tick": "sweep", "flash": "carry_task"} {
+		var runs, enqueued, gaps int
+		s.query(t, `SELECT count(*), count(*) FILTER (WHERE gap <> interval '1 second') FROM (
+			SELECT run_at - lag(run_at) OVER (ORDER BY run_at) AS gap FROM recurring_runs WHERE task_key = $1) AS runs`, []any{key}, &runs, &gaps)
+		s.query(t, `SELECT count(*) FROM river_job WHERE kind = $1`, []any{kind}, &enqueued)
+		require.Equal(t, runs, enqueued, key)
+		require.Zero(t, gaps, key)
+	}
+	var others int
+	s.query(t, `SELECT count(*) FROM river_job WHERE kind = 'sweep' AND args <> '{"store": 7}'`, nil, &others)
+	require.Zero(t, others)
+}
+
+func TestScheduler_MakesUpForATimeWithoutAnyWorker(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, schedule: every hour}\nall: {kind: sweep, schedule: every hour, catch_up: all}")
+	s.copies(t, 1)
+	s.await(t, `SELECT count(*) = 2 FROM recurring_tasks`)
+	s.stop()
+	_, err := s.db.Exec(t.Context(), `UPDATE recurring_tasks SET last_run_at = date_trunc('hour', now()) - interval '3 hours'`)
+	require.NoError(t, err)
+
+	s.copies(t, 2)
+
+	s.await(t, `SELECT count(*) = 1 FROM recurring_runs WHERE task_key = 'tick'`)
+	s.await(t, `SELECT count(*) = 3 FROM recurring_runs WHERE task_key = 'all'`)
+}
+
+func TestScheduler_SkipsARunWhileTheOneBeforeIsNotDone(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, schedule: every second, overlap: skip}\nflash: {kind: wave, schedule: every second, overlap: skip}")
+	s.copies(t, 2)
+
+	s.await(t, `SELECT count(*) >= 2 FROM recurring_runs WHERE task_key = 'tick' AND skipped`)
+	s.await(t, `SELECT count(*) >= 2 FROM recurring_runs WHERE task_key = 'flash' AND skipped`)
+	var tick, flash int
+	s.query(t, `SELECT count(*) FILTER (WHERE kind = 'sweep'), count(*) FILTER (WHERE kind = 'carry_task') FROM river_job`, nil, &tick, &flash)
+	require.Equal(t, 1, tick)
+	require.Equal(t, 1, flash)
+
+	_, err := s.db.Exec(t.Context(), `UPDATE river_job SET state = 'completed', finalized_at = now() WHERE kind = 'sweep'`)
+	require.NoError(t, err)
+	s.await(t, `SELECT count(*) = 2 FROM river_job WHERE kind = 'sweep'`)
+}
+
+func TestScheduler_GoesOnWhenAnOlderReleaseStartsBesideIt(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, schedule: every second}\nnew: {kind: sweep, schedule: every second}")
+	s.copies(t, 1)
+	s.await(t, `SELECT count(DISTINCT task_key) = 2 FROM recurring_runs`)
+
+	older, err := Parse([]byte("tick: {kind: sweep, schedule: every hour}\ngone: {kind: sweep, schedule: every hour}"), jobKinds, taskKinds)
+	require.NoError(t, err)
+	require.NoError(t, NewScheduler(s.db, s.jobs, s.tasks, older, slog.New(slog.DiscardHandler)).register(t.Context()))
+	var before int
+	s.query(t, `SELECT count(*) FROM recurring_runs`, nil, &before)
+
+	s.await(t, fmt.Sprintf(`SELECT count(*) >= %d FROM recurring_runs`, before+6))
+	s.await(t, `SELECT count(*) = 2 FROM (SELECT task_key FROM recurring_runs WHERE run_at > now() - interval '3 seconds' GROUP BY 1) AS keys`)
+	_, err = s.db.Exec(t.Context(), `UPDATE recurring_tasks SET updated_at = now() - interval '25 hours'`)
+	require.NoError(t, err)
+	require.NoError(t, NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler)).register(t.Context()))
+	var registered int
+	s.query(t, `SELECT count(*) FROM recurring_tasks WHERE key IN ('tick', 'new')`, nil, &registered)
+	require.Equal(t, 2, registered)
+	s.query(t, `SELECT count(*) FROM recurring_tasks`, nil, &registered)
+	require.Equal(t, 2, registered)
+}
+
+func TestScheduler_ForgetsOldRunsButNotTheNewest(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, schedule: every hour}")
+	for _, run := range []string{"3 days", "2 days"} {
+		_, err := s.db.Exec(t.Context(), `INSERT INTO recurring_runs (task_key, run_at, enqueued_at) VALUES ('tick', now() - $1::interval, now() - $1::interval)`, run)
+		require.NoError(t, err)
+	}
+
+	require.NoError(t, NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler)).register(t.Context()))
+
+	var kept int
+	s.query(t, `SELECT count(*) FROM recurring_runs WHERE run_at < now() - interval '1 day'`, nil, &kept)
+	require.Equal(t, 1, kept)
+}
+
+func TestScheduler_RunsNow(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, schedule: every day at 4am, enabled: false}")
+	scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler))
+
+	require.NoError(t, scheduler.RunNow(t.Context(), "tick"))
+	require.NoError(t, scheduler.RunNow(t.Context(), "tick"))
+	require.ErrorIs(t, scheduler.RunNow(t.Context(), "tock"), ErrNoSuchTask)
+
+	var manual, jobs int
+	s.query(t, `SELECT (SELECT count(*) FROM recurring_runs WHERE manual), (SELECT count(*) FROM river_job)`, nil, &manual, &jobs)
+	require.Equal(t, 2, manual)
+	require.Equal(t, 2, jobs)
+}
+
+// Private
+
+type sweepArgs struct {
+	Store int `json:"store"`
+}
+
+func (sweepArgs) Declare() jobs.Declaration {
+	return jobs.Declaration{Kind: "sweep", Queue: jobs.Low}
+}
+
+type waveArgs struct{}
+
+func (waveArgs) Declare() jobs.Declaration { return jobs.Declaration{Kind: "wave"} }
+
+var (
+	jobKinds  = jobs.Handlers{jobs.Handle(func(context.Context, sweepArgs) error { return nil })}
+	taskKinds = jobs.Handlers{jobs.Handle(func(context.Context, waveArgs) error { return nil })}
+)
+
+var migrations fs.FS = fstest.MapFS{"00001_nothing.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}
+
+type schedulers struct {
+	db      *pgxpool.Pool
+	jobs    *jobs.Jobs
+	tasks   *jobs.Tasks
+	all     []Task
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// setup prepares a file with a database and a Redis of its own.
+func setup(t *testing.T, file string) *schedulers {
+	t.Helper()
+	redis, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, redis.Stop(context.Background())) })
+	s := &schedulers{db: pgtest.New(t, migrations)}
+	metrics := jobs.NewMetrics(prometheus.NewRegistry())
+	s.jobs, err = jobs.NewJobs(s.db, metrics)
+	require.NoError(t, err)
+	guard := failopen.NewGuard(failopen.Options{URL: redis.URL(), Timeout: time.Second}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	s.tasks, err = jobs.NewTasks(guard, s.jobs, metrics)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.tasks.Close()) })
+	s.all, err = Parse([]byte(file), jobKinds, taskKinds)
+	require.NoError(t, err)
+	return s
+}
+
+// copies runs schedulers side by side until the test ends or stops them.
+func (s *schedulers) copies(t *testing.T, count int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	for range count {
+		s.running.Go(func() { _ = NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler)).Run(ctx) })
+	}
+	t.Cleanup(s.stop)
+}
+
+func (s *schedulers) stop() {
+	s.cancel()
+	s.running.Wait()
+}
+
+func (s *schedulers) await(t *testing.T, question string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var yes bool
+		s.query(t, question, nil, &yes)
+		return yes
+	}, patience, 50*time.Millisecond, question)
+}
+
+func (s *schedulers) query(t *testing.T, statement string, arguments []any, into ...any) {
+	t.Helper()
+	require.NoError(t, s.db.QueryRow(t.Context(), statement, arguments...).Scan(into...))
+}

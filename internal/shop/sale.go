@@ -1,0 +1,205 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Sale is a flash sale: a lower price for one variant, for a time, for so many
+// units and not one more.
+type Sale struct {
+	ID       int64
+	Product  Card    // without stock
+	Variant  Variant // its price is the ordinary one
+	Price    Money
+	Units    int // set aside for the sale
+	Held     int // in carts
+	Sold     int
+	StartsAt time.Time
+	EndsAt   time.Time
+	State    SaleState
+
+	version int64 // grows with every change
+	expired bool  // some units are in carts whose time is over
+}
+
+// SaleState says what a shopper can expect of a sale.
+type SaleState string
+
+// A sale is upcoming, open, and over. While it is open all its units may be
+// taken, by carts that have them for some minutes, or sold for good.
+const (
+	SaleUpcoming SaleState = "upcoming"
+	SaleOpen     SaleState = "open"
+	SaleTaken    SaleState = "taken"
+	SaleSoldOut  SaleState = "sold-out"
+	SaleOver     SaleState = "over"
+)
+
+// Left is the number of units that can be had right now.
+func (s Sale) Left() int { return s.Units - s.Held - s.Sold }
+
+// Percent is how much lower the sale's price is, rounded down.
+func (s Sale) Percent() int {
+	return int((s.Variant.Price.Cents - s.Price.Cents) * 100 / s.Variant.Price.Cents)
+}
+
+// SaleTerms are what a sale is to be.
+type SaleTerms struct {
+	VariantID int64
+	Price     Money
+	Units     int
+	StartsAt  time.Time
+	EndsAt    time.Time
+}
+
+// Why there is no sale, besides ShortError and ErrNotFound.
+var (
+	ErrSaleTerms  = errors.New("a sale needs units, a price below the ordinary one, and an end after its start that is still to come")
+	ErrSaleExists = errors.New("the variant has a sale already")
+)
+
+// CreateSale sets units of a variant aside for a sale. They come out of its
+// stock, and what is not sold goes back when the sale is closed.
+func (s *Shop) CreateSale(ctx context.Context, terms SaleTerms) (Sale, error) {
+	var sale Sale
+	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		var err error
+		sale, err = createSale(ctx, tx, terms)
+		return err
+	})
+	if err != nil {
+		return Sale{}, fmt.Errorf("create sale: %w", err)
+	}
+	s.log.InfoContext(ctx, "Sale created", "sale", sale.ID, "sku", sale.Variant.SKU, "units", sale.Units, "price", sale.Price.String(), "ends_at", sale.EndsAt)
+	return sale, nil
+}
+
+// FrontSale is the sale that the front page shows: one that is open before one
+// that is about to begin before one that is just over. Found is false when
+// there is none.
+func (s *Shop) FrontSale(ctx context.Context) (sale Sale, found bool, err error) {
+	return s.nearestSale(ctx, `true`)
+}
+
+// SaleOfProduct is the sale that a product's page shows, chosen like that of
+// the front page.
+func (s *Shop) SaleOfProduct(ctx context.Context, productID int64) (sale Sale, found bool, err error) {
+	return s.nearestSale(ctx, `v.product_id = $1`, productID)
+}
+
+// SalesOf are the sales that pages of products show.
+func (s *Shop) SalesOf(ctx context.Context, products []int64) ([]Sale, error) {
+	return readSales(ctx, s.db, `WHERE `+nearestSales+`v.product_id = ANY($1) ORDER BY s.id`, products)
+}
+
+// Private
+
+// Sales are announced and remembered for a while.
+const nearestSales = `
+	s.starts_at < now() + interval '1 day' AND s.ends_at > now() - interval '1 hour' AND `
+
+func (s *Shop) nearestSale(ctx context.Context, where string, arguments ...any) (Sale, bool, error) {
+	sales, err := readSales(ctx, s.db, `WHERE `+nearestSales+where+`
+		ORDER BY s.ends_at <= now(), s.starts_at > now(), s.sold = s.units, s.ends_at
+		LIMIT 1`, arguments...)
+	if err != nil || len(sales) == 0 {
+		return Sale{}, false, err
+	}
+	return sales[0], true, nil
+}
+
+// createSale takes the units out of stock first: orders lock variants after
+// sales, but nobody can wait for a sale that is not there yet.
+func createSale(ctx context.Context, tx pgx.Tx, terms SaleTerms) (Sale, error) {
+	var price Money
+	var stock int
+	err := tx.QueryRow(ctx, `
+		SELECT price_cents, currency, stock
+		FROM variants
+		WHERE id = $1
+		FOR NO KEY UPDATE`, terms.VariantID,
+	).Scan(&price.Cents, &price.Currency, &stock)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Sale{}, ErrNotFound
+	}
+	if err != nil {
+		return Sale{}, fmt.Errorf("find variant %d: %w", terms.VariantID, err)
+	}
+	if terms.Units < 1 || terms.Price.Cents < 1 || terms.Price.Cents >= price.Cents || terms.Price.Currency != price.Currency ||
+		!terms.EndsAt.After(terms.StartsAt) || !terms.EndsAt.After(time.Now()) {
+		return Sale{}, ErrSaleTerms
+	}
+	if stock < terms.Units {
+		return Sale{}, &ShortError{VariantID: terms.VariantID, Name: fmt.Sprintf("variant %d", terms.VariantID), Left: stock}
+	}
+	if _, err := tx.Exec(ctx, `UPDATE variants SET stock = stock - $2 WHERE id = $1`, terms.VariantID, terms.Units); err != nil {
+		return Sale{}, fmt.Errorf("set units aside: %w", err)
+	}
+	var id int64
+	err = tx.QueryRow(ctx, `
+		INSERT INTO flash_sales (variant_id, price_cents, units, starts_at, ends_at)
+		VALUES ($1, $2, $3, $4, $5)
+		RETURNING id`, terms.VariantID, terms.Price.Cents, terms.Units, terms.StartsAt, terms.EndsAt,
+	).Scan(&id)
+	var problem *pgconn.PgError
+	if errors.As(err, &problem) && problem.ConstraintName == "flash_sales_open_variant" {
+		return Sale{}, ErrSaleExists
+	}
+	if err != nil {
+		return Sale{}, fmt.Errorf("insert sale: %w", err)
+	}
+	return readSale(ctx, tx, id)
+}
+
+func readSale(ctx context.Context, db querier, id int64) (Sale, error) {
+	sales, err := readSales(ctx, db, `WHERE s.id = $1`, id)
+	if err != nil {
+		return Sale{}, err
+	}
+	if len(sales) == 0 {
+		return Sale{}, ErrNotFound
+	}
+	return sales[0], nil
+}
+
+// readSales reads sales as the database's clock sees them. Rest is the end of
+// the statement: which, and in which order.
+func readSales(ctx context.Context, db querier, rest string, arguments ...any) ([]Sale, error) {
+	rows, err := db.Query(ctx, `
+		SELECT s.id, s.price_cents, s.units, s.held, s.sold, s.starts_at, s.ends_at, s.version,
+		       CASE WHEN s.ends_at <= now() OR s.ended_at IS NOT NULL THEN 'over'
+		            WHEN s.starts_at > now() THEN 'upcoming'
+		            WHEN s.sold = s.units THEN 'sold-out'
+		            WHEN s.held + s.sold = s.units THEN 'taken'
+		            ELSE 'open' END,
+		       EXISTS (SELECT FROM sale_holds h WHERE h.sale_id = s.id AND h.state = 'held' AND h.expires_at <= now() - interval '`+saleGrace+`'),
+		       v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock,
+		       p.id, p.slug, p.name, p.tagline, p.picture
+		FROM flash_sales s
+		JOIN variants v ON v.id = s.variant_id
+		JOIN products p ON p.id = v.product_id
+		`+rest, arguments...)
+	if err != nil {
+		return nil, fmt.Errorf("read sales: %w", err)
+	}
+	sales, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Sale, error) {
+		var sale Sale
+		err := row.Scan(&sale.ID, &sale.Price.Cents, &sale.Units, &sale.Held, &sale.Sold, &sale.StartsAt, &sale.EndsAt, &sale.version,
+			&sale.State, &sale.expired,
+			&sale.Variant.ID, &sale.Variant.ProductID, &sale.Variant.SKU, &sale.Variant.Name, &sale.Variant.Price.Cents, &sale.Variant.Price.Currency, &sale.Variant.Stock,
+			&sale.Product.ID, &sale.Product.Slug, &sale.Product.Name, &sale.Product.Tagline, &sale.Product.Picture)
+		sale.Price.Currency = sale.Variant.Price.Currency
+		sale.Product.From = sale.Variant.Price
+		return sale, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read sales: %w", err)
+	}
+	return sales, nil
+}

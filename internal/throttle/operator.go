@@ -1,0 +1,79 @@
+package throttle
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"slipway/internal/failopen"
+)
+
+// Entry is a key that is refused at present.
+type Entry struct {
+	Kind string        // "ban" or "over": over its limit
+	Rule string        // that refuses it
+	Key  string        // an address, a network, an account's hash
+	Left time.Duration // until it ends
+}
+
+// List returns who is banned or over a limit, as all processes told Redis: bans
+// first, then what lasts longest. It is false when Redis does not answer.
+func List(ctx context.Context, redis *failopen.Redis) ([]Entry, bool) {
+	lifetimes, ok := redis.Lifetimes(ctx, "throttle.List", keyPrefix+"*")
+	var entries []Entry
+	for name, left := range lifetimes {
+		kind, rule, key := splitKey(name)
+		if kind == "ban" || kind == "over" {
+			entries = append(entries, Entry{Kind: kind, Rule: rule, Key: key, Left: left})
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(b.Left, a.Left), cmp.Compare(a.Key, b.Key))
+	})
+	return entries, ok
+}
+
+// Reset ends bans and counts: all of them, or those of a rule, of a client's
+// address, of an account or of a key as List shows it. Every process forgets
+// what it remembers within a second of its next request. It returns how many
+// keys there were, and false when Redis does not answer.
+func Reset(ctx context.Context, redis *failopen.Redis, what string, ipv6Prefix int) (int, bool) {
+	lifetimes, ok := redis.Lifetimes(ctx, "throttle.Reset", keyPrefix+"*")
+	if !ok {
+		return 0, false
+	}
+	var doomed []string
+	for name := range lifetimes {
+		_, rule, key := splitKey(name)
+		if what == "" || rule == what || slices.Contains(keysOf(what, ipv6Prefix), key) {
+			doomed = append(doomed, name)
+		}
+	}
+	return len(doomed), redis.LimitReset(ctx, "throttle.Reset", generationKey, doomed)
+}
+
+// Private
+
+// splitKey reads what countKey, banKey and overKey write.
+func splitKey(name string) (kind, rule, key string) {
+	kind, rest, _ := strings.Cut(strings.TrimPrefix(name, keyPrefix), ":")
+	rule, key, _ = strings.Cut(rest, ":")
+	if kind == "count" {
+		parts := strings.SplitN(key, ":", 3) // period, window, key
+		key = parts[len(parts)-1]
+	}
+	return kind, rule, key
+}
+
+// keysOf are the keys that an operator may mean.
+func keysOf(what string, ipv6Prefix int) []string {
+	keys := []string{normalizeKey(what), accountKey(what)}
+	if address, err := netip.ParseAddr(what); err == nil {
+		clients := Clients{ipv6Prefix: ipv6Prefix}
+		keys = append(keys, clients.Bucket(address.Unmap().WithZone("")))
+	}
+	return keys
+}
