@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"slipway/internal/postgres"
 )
 
 const (
@@ -23,15 +25,15 @@ const (
 // backends. All locks of a worker belong to one connection besides its pool: they
 // end with the worker, however that ends, and leave the pool to the work.
 type exclusive struct {
-	db   *pgxpool.Pool
 	turn chan struct{} // of one, who may use what follows
 
-	connection *pgx.Conn // nil: none yet, or lost
+	own        *postgres.Connection
+	connection *pgx.Conn // of the locks; nil: none yet, or lost
 	held       map[string]bool
 }
 
 func newExclusive(db *pgxpool.Pool) *exclusive {
-	return &exclusive{db: db, turn: make(chan struct{}, 1), held: map[string]bool{}}
+	return &exclusive{own: postgres.Beside(db), turn: make(chan struct{}, 1), held: map[string]bool{}}
 }
 
 // run calls work when no other run has the key, and is to be repeated later
@@ -77,12 +79,12 @@ func (e *exclusive) lock(ctx context.Context, key string) (*pgx.Conn, error) {
 	if e.held[key] {
 		return nil, nil // by this worker, whom PostgreSQL would give it twice
 	}
-	if e.connection == nil {
-		pooled, err := e.db.Acquire(ctx)
+	if len(e.held) == 0 {
+		connection, err := e.own.Open(ctx)
 		if err != nil {
 			return nil, err
 		}
-		e.connection = pooled.Hijack()
+		e.connection = connection
 	}
 	var locked bool
 	if err := e.connection.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 1))`, key).Scan(&locked); err != nil {
@@ -146,7 +148,7 @@ func (e *exclusive) holds(connection *pgx.Conn) bool {
 func (e *exclusive) lose() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = e.connection.Close(ctx) // it may be broken
+	_ = e.own.Close(ctx) // it may be broken
 	e.connection, e.held = nil, map[string]bool{}
 }
 

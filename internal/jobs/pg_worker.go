@@ -24,7 +24,6 @@ const stopGrace = 5 * time.Second
 
 // PGWorker works jobs.
 type PGWorker struct {
-	db      *pgxpool.Pool
 	client  *river.Client[pgx.Tx]
 	heart   *heart
 	timeout time.Duration
@@ -45,7 +44,7 @@ type PGWorkerOptions struct {
 
 // NewPGWorker makes a worker of the kinds in handlers.
 func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (*PGWorker, error) {
-	w := &PGWorker{db: db, timeout: options.ShutdownTimeout, log: options.Log}
+	w := &PGWorker{timeout: options.ShutdownTimeout, log: options.Log}
 	workers, alone := river.NewWorkers(), newExclusive(db)
 	for _, handler := range handlers {
 		if err := handler.river(workers, alone); err != nil {
@@ -81,7 +80,7 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 // back. It waits for a database that is not there yet.
 func (w *PGWorker) Run(ctx context.Context) error {
 	if !w.start(ctx) {
-		return nil
+		return w.heart.signOff(ctx)
 	}
 	w.started.Store(true)
 	w.log.InfoContext(ctx, "Working jobs")
@@ -151,7 +150,7 @@ func (w *PGWorker) die() error {
 	stopping, stopped := context.WithTimeout(ctx, time.Second)
 	defer stopped()
 	_ = w.client.StopAndCancel(stopping) // handlers that do not end are handed back all the same
-	if _, err := release(ctx, w.db, []string{w.heart.process.ID}, true); err != nil {
+	if _, err := w.heart.handBack(ctx, true); err != nil {
 		return err
 	}
 	return nil
@@ -162,7 +161,7 @@ func (w *PGWorker) die() error {
 func (w *PGWorker) abandon() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	released, err := release(ctx, w.db, []string{w.heart.process.ID}, false)
+	released, err := w.heart.handBack(ctx, false)
 	if err != nil {
 		return fmt.Errorf("stop: %d jobs did not heed the end of their context within %s: %w", w.inHand.Load(), w.timeout+stopGrace, err)
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"slipway/internal/postgres"
 )
 
 // A worker writes its beat every beatEvery. One whose beat is older than
@@ -57,9 +59,11 @@ type Process struct {
 
 // heart keeps a worker in the table of processes, and releases the jobs of
 // workers that are not there any more. Solid Queue does the same; River's own
-// rescue knows no workers and waits for the longest timeout.
+// rescue knows no workers and waits for the longest timeout. It has a connection
+// besides the pool: a worker whose jobs keep every other one busy is not dead.
 type heart struct {
-	db        *pgxpool.Pool
+	db        *pgxpool.Pool // only says where the database is
+	own       *postgres.Connection
 	process   Process
 	state     atomic.Value // State
 	inHand    func() int
@@ -77,7 +81,7 @@ func newHeart(db *pgxpool.Pool, backend Backend, version string, concurrency int
 	if err != nil {
 		host = "unknown"
 	}
-	h := &heart{db: db, inHand: inHand, log: log, every: beatEvery, deadAfter: deadAfter, process: Process{
+	h := &heart{db: db, own: postgres.Beside(db), inHand: inHand, log: log, every: beatEvery, deadAfter: deadAfter, process: Process{
 		ID: fmt.Sprintf("%s:%d:%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8])), Backend: backend,
 		Host: host, PID: os.Getpid(), Version: version, Concurrency: concurrency,
 	}}
@@ -127,8 +131,12 @@ func (h *heart) run(ctx context.Context) error {
 func (h *heart) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatEvery)
 	defer cancel()
+	connection, err := h.own.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("connect for the worker's beat: %w", err)
+	}
 	if h.process.StartedAt.IsZero() {
-		err := h.db.QueryRow(ctx, `
+		err := connection.QueryRow(ctx, `
 			INSERT INTO job_processes (id, backend, host, pid, version, queues, concurrency, state, in_hand)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			ON CONFLICT (id) DO UPDATE SET beat_at = now()
@@ -140,7 +148,7 @@ func (h *heart) beat(ctx context.Context) error {
 		}
 		return nil
 	}
-	beaten, err := h.db.Exec(ctx, `UPDATE job_processes SET beat_at = now(), state = $2, in_hand = $3 WHERE id = $1`, h.process.ID, h.state.Load(), h.inHand())
+	beaten, err := connection.Exec(ctx, `UPDATE job_processes SET beat_at = now(), state = $2, in_hand = $3 WHERE id = $1`, h.process.ID, h.state.Load(), h.inHand())
 	if err != nil {
 		return fmt.Errorf("write the worker's beat: %w", err)
 	}
@@ -156,7 +164,11 @@ func (h *heart) beat(ctx context.Context) error {
 func (h *heart) releaseOrphans(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatEvery)
 	defer cancel()
-	return pgx.BeginFunc(ctx, h.db, func(tx pgx.Tx) error {
+	connection, err := h.own.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to release jobs: %w", err)
+	}
+	return pgx.BeginFunc(ctx, connection, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			DELETE FROM job_processes
 			WHERE id IN (SELECT id FROM job_processes WHERE beat_at < now() - $1::interval FOR UPDATE SKIP LOCKED)
@@ -222,17 +234,38 @@ func release(ctx context.Context, db executor, workers []string, crashed bool) (
 	return released.RowsAffected(), nil
 }
 
-// executor is a pool or a transaction.
+// executor is a connection or a transaction.
 type executor interface {
 	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
 }
 
 // signOff takes the worker off the table, so that nobody waits for its death.
 func (h *heart) signOff(ctx context.Context) error {
+	if h.process.StartedAt.IsZero() {
+		return nil // it never was on it
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if _, err := h.db.Exec(ctx, `DELETE FROM job_processes WHERE id = $1`, h.process.ID); err != nil {
-		h.log.Warn("Worker did not sign off; others will notice", "error", err)
+	connection, err := h.own.Open(ctx)
+	if err == nil {
+		_, err = connection.Exec(ctx, `DELETE FROM job_processes WHERE id = $1`, h.process.ID)
 	}
+	if err != nil {
+		h.log.Warn("Worker did not sign off; others will notice", "error", err)
+		return nil
+	}
+	_ = h.own.Close(ctx) // there is nothing left to do on it
 	return nil
+}
+
+// handBack releases what this worker itself has in hand. It has a connection
+// for that alone: the heart may still beat on its own.
+func (h *heart) handBack(ctx context.Context, crashed bool) (int64, error) {
+	own := postgres.Beside(h.db)
+	connection, err := own.Open(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("connect to hand jobs back: %w", err)
+	}
+	defer func() { _ = own.Close(ctx) }() // it has done its work, or is broken
+	return release(ctx, connection, []string{h.process.ID}, crashed)
 }

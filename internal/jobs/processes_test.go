@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"context"
+	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -9,7 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
+	"slipway/internal/telemetry"
 )
 
 func TestHeart_ReleasesTheJobsOfADeadWorkerWithoutLosingAnAttempt(t *testing.T) {
@@ -149,6 +153,93 @@ func TestHeart_JudgesNobodyAfterItWasCutOffItself(t *testing.T) {
 	}
 }
 
+// Jobs and tasks that keep all connections busy do not make their worker look
+// dead, to others or to itself.
+func TestHeart_BeatsWhileThePoolIsExhausted(t *testing.T) {
+	t.Parallel()
+	options := func() (*slog.Logger, *Metrics, *telemetry.Reporter) {
+		return slog.New(slog.DiscardHandler), NewMetrics(prometheus.NewRegistry()), newReporter()
+	}
+	for backend, start := range map[Backend]func(*testing.T, *pgxpool.Pool) (*heart, runner){
+		PG: func(t *testing.T, db *pgxpool.Pool) (*heart, runner) {
+			log, metrics, reporter := options()
+			worker, err := NewPGWorker(db, Handlers{Handle(func(context.Context, greetArgs) error { return nil })}, PGWorkerOptions{
+				Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second, Log: log, Metrics: metrics, Reporter: reporter,
+			})
+			require.NoError(t, err)
+			return worker.heart, worker
+		},
+		Redis: func(t *testing.T, db *pgxpool.Pool) (*heart, runner) {
+			log, metrics, reporter := options()
+			worker, err := NewRedisWorker(db, nil, RedisWorkerOptions{
+				URL: startRedis(t).URL(), PoolSize: 5, Servers: 1, Concurrency: 1, CheckInterval: 10 * time.Millisecond, ShutdownTimeout: time.Second,
+				Log: log, Metrics: metrics, Reporter: reporter,
+			})
+			require.NoError(t, err)
+			return worker.heart, worker
+		},
+	} {
+		t.Run(string(backend), func(t *testing.T) {
+			t.Parallel()
+			db := smallPool(t, 8)
+			look := postgres.Beside(db)
+			beatAt := func() (at time.Time) {
+				connection, err := look.Open(t.Context())
+				require.NoError(t, err)
+				_ = connection.QueryRow(t.Context(), `SELECT beat_at FROM job_processes`).Scan(&at) // none yet, or no more
+				return at
+			}
+			heart, work := start(t, db)
+			heart.every, heart.deadAfter = 100*time.Millisecond, 2*time.Second
+			worker := run(t, &journal{}, work.Run)
+			require.Eventually(t, func() bool { return work.Started() && !beatAt().IsZero() }, patience, time.Millisecond)
+
+			busy := exhaust(t, db)
+			began := beatAt()
+
+			require.Eventually(t, func() bool { return beatAt().Sub(began) > 2*heart.deadAfter }, patience, 10*time.Millisecond, "beats on")
+			require.Empty(t, worker.ended)
+			busy()
+			require.NoError(t, worker.end(t))
+			require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
+			require.NoError(t, look.Close(t.Context()))
+		})
+	}
+}
+
+func TestPGWorker_SignsOffWhenItIsStoppedBeforeItCouldStart(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	worker := newHandlers(t, db, time.Second) // River does not start without any
+	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 1 }, patience, time.Millisecond)
+
+	require.NoError(t, worker.end(t))
+
+	require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
+}
+
+func TestPGWorker_HandsBackWhatKeepsItsPoolBusy(t *testing.T) {
+	t.Parallel()
+	db := smallPool(t, 8)
+	began := make(chan struct{})
+	worker := startPGWorker(t, db, time.Second, func(context.Context, greetArgs) error {
+		exhaust(t, db)
+		close(began)
+		select {} // heeds nothing
+	})
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	receive(t, began)
+
+	require.NoError(t, worker.end(t))
+
+	connection, err := postgres.Beside(db).Open(t.Context())
+	require.NoError(t, err)
+	var waiting, workers int
+	require.NoError(t, connection.QueryRow(t.Context(), `SELECT count(*), (SELECT count(*) FROM job_processes) FROM river_job WHERE state = 'available' AND attempt = 0`).Scan(&waiting, &workers))
+	require.Equal(t, 1, waiting)
+	require.Zero(t, workers)
+}
+
 func TestPGWorker_IsInTheTableOfProcessesWhileItRuns(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
@@ -201,6 +292,32 @@ func die(t *testing.T, db *pgxpool.Pool, attempt int) {
 		INSERT INTO job_processes (id, backend, host, pid, version, queues, concurrency, state, beat_at)
 		VALUES ('dead', 'pg', 'host', 1, 'v1', '{}', 1, 'working', now() - interval '1 hour')`)
 	execute(t, db, `UPDATE river_job SET state = 'running', attempt = $1, attempted_by = attempted_by || '{"dead"}'::text[]`, attempt)
+}
+
+// runner is a worker of either backend.
+type runner interface {
+	Run(ctx context.Context) error
+	Started() bool
+}
+
+// exhaust takes every connection of a pool until it is called back or the test
+// ends.
+func exhaust(t *testing.T, db *pgxpool.Pool) (release func()) {
+	var all []*pgxpool.Conn
+	for range db.Config().MaxConns {
+		connection, err := db.Acquire(context.Background())
+		if err != nil {
+			break // the test has ended
+		}
+		all = append(all, connection)
+	}
+	release = sync.OnceFunc(func() {
+		for _, connection := range all {
+			connection.Release()
+		}
+	})
+	t.Cleanup(release)
+	return release
 }
 
 func execute(t *testing.T, db *pgxpool.Pool, statement string, arguments ...any) {
