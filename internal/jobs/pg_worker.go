@@ -57,7 +57,7 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 		queues[string(queue)] = river.QueueConfig{MaxWorkers: options.Concurrency[queue], FetchCooldown: FetchCooldown(queue)}
 		concurrency += options.Concurrency[queue]
 	}
-	w.heart = newHeart(db, PG, options.Version, concurrency, func() int { return int(w.inHand.Load()) }, options.Log)
+	w.heart = newHeart(db, Process{Backend: PG, Version: options.Version, Concurrency: concurrency}, func() int { return int(w.inHand.Load()) }, options.Log, options.Reporter)
 	var err error
 	w.client, err = river.NewClient(riverpgxv5.New(db), &river.Config{
 		ID:                   w.heart.process.ID,

@@ -7,15 +7,17 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/rivertype"
 
 	"slipway/internal/postgres"
+	"slipway/internal/telemetry"
 )
 
 // A worker writes its beat every beatEvery. One whose beat is older than
@@ -68,6 +70,7 @@ type heart struct {
 	state     atomic.Value // State
 	inHand    func() int
 	log       *slog.Logger
+	reporter  *telemetry.Reporter
 	every     time.Duration // beatEvery
 	deadAfter time.Duration // deadAfter
 
@@ -76,15 +79,16 @@ type heart struct {
 	steadySince time.Time
 }
 
-func newHeart(db *pgxpool.Pool, backend Backend, version string, concurrency int, inHand func() int, log *slog.Logger) *heart {
+// newHeart makes the heart of a process of which backend, version and
+// concurrency are given.
+func newHeart(db *pgxpool.Pool, process Process, inHand func() int, log *slog.Logger, reporter *telemetry.Reporter) *heart {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	h := &heart{db: db, own: postgres.Beside(db), inHand: inHand, log: log, every: beatEvery, deadAfter: deadAfter, process: Process{
-		ID: fmt.Sprintf("%s:%d:%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8])), Backend: backend,
-		Host: host, PID: os.Getpid(), Version: version, Concurrency: concurrency,
-	}}
+	process.Host, process.PID = host, os.Getpid()
+	process.ID = fmt.Sprintf("%s:%d:%s", host, process.PID, strings.ToLower(rand.Text()[:8]))
+	h := &heart{db: db, own: postgres.Beside(db), process: process, inHand: inHand, log: log, reporter: reporter, every: beatEvery, deadAfter: deadAfter}
 	for _, queue := range Queues {
 		h.process.Queues = append(h.process.Queues, string(queue))
 	}
@@ -168,7 +172,9 @@ func (h *heart) releaseOrphans(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to release jobs: %w", err)
 	}
-	return pgx.BeginFunc(ctx, connection, func(tx pgx.Tx) error {
+	var dead []string
+	var released []releasedJob
+	err = pgx.BeginFunc(ctx, connection, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			DELETE FROM job_processes
 			WHERE id IN (SELECT id FROM job_processes WHERE beat_at < now() - $1::interval FOR UPDATE SKIP LOCKED)
@@ -176,17 +182,30 @@ func (h *heart) releaseOrphans(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("find dead workers: %w", err)
 		}
-		dead, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		dead, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil || len(dead) == 0 {
 			return err
 		}
-		released, err := release(ctx, tx, dead, true)
-		if err != nil {
-			return err
-		}
-		h.log.WarnContext(ctx, "Workers died, their jobs were released", "workers", strings.Join(dead, " "), "jobs", released)
-		return nil
+		released, err = release(ctx, tx, dead, true)
+		return err
 	})
+	if err != nil || len(dead) == 0 {
+		return err
+	}
+	h.log.WarnContext(ctx, "Workers died, their jobs were released", "workers", strings.Join(dead, " "), "jobs", len(released))
+	h.tellGivenUp(ctx, released)
+	return nil
+}
+
+// tellGivenUp tells people of jobs that failed for good by killing their
+// workers: no worker lives to tell of those.
+func (h *heart) tellGivenUp(ctx context.Context, released []releasedJob) {
+	for _, job := range released {
+		if job.State == string(rivertype.JobStateDiscarded) {
+			h.log.ErrorContext(ctx, "Job was given up: its workers died while they ran it", "kind", job.Kind, "id", job.ID, "times", job.Crashes)
+			h.reporter.Unexpected("job "+job.Kind, strconv.FormatInt(job.ID, 10), &workersDied{job.Crashes})
+		}
+	}
 }
 
 // crashesForFree is how often a job may take its worker down, or be caught up
@@ -194,11 +213,27 @@ func (h *heart) releaseOrphans(ctx context.Context) error {
 // it must come to an end.
 const crashesForFree = 5
 
+// workersDied is the error of work that is given up because its workers died
+// while they ran it.
+type workersDied struct{ times int }
+
+func (w *workersDied) Error() string {
+	return fmt.Sprintf("the worker died %d times while it ran this", w.times)
+}
+
+// releasedJob is a job that its worker does not run any more.
+type releasedJob struct {
+	ID      int64
+	Kind    string
+	State   string // River's
+	Crashes int
+}
+
 // release makes the running jobs of workers available again, with the attempt
 // that they had begun still to come. Crashed tells that the workers died of
 // something, and not in order.
-func release(ctx context.Context, db executor, workers []string, crashed bool) (int64, error) {
-	released, err := db.Exec(ctx, `
+func release(ctx context.Context, db querier, workers []string, crashed bool) ([]releasedJob, error) {
+	rows, err := db.Query(ctx, `
 		WITH orphans AS (
 			SELECT id, metadata ? 'cancel_attempted_at' AS cancelled,
 			       CASE WHEN $2 THEN coalesce((metadata->>'slipway:crashes')::int, 0) + 1 ELSE 0 END AS crashes
@@ -227,16 +262,21 @@ func release(ctx context.Context, db executor, workers []string, crashed bool) (
 		    END,
 		    metadata = job.metadata || CASE WHEN $2 THEN jsonb_build_object('slipway:crashes', decided.crashes) ELSE '{}' END
 		FROM decided
-		WHERE job.id = decided.id`, workers, crashed, crashesForFree)
+		WHERE job.id = decided.id
+		RETURNING job.id, job.kind, decided.state, decided.crashes`, workers, crashed, crashesForFree)
 	if err != nil {
-		return 0, fmt.Errorf("release jobs of %s: %w", strings.Join(workers, " "), err)
+		return nil, fmt.Errorf("release jobs of %s: %w", strings.Join(workers, " "), err)
 	}
-	return released.RowsAffected(), nil
+	released, err := pgx.CollectRows(rows, pgx.RowToStructByPos[releasedJob])
+	if err != nil {
+		return nil, fmt.Errorf("release jobs of %s: %w", strings.Join(workers, " "), err)
+	}
+	return released, nil
 }
 
-// executor is a connection or a transaction.
-type executor interface {
-	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+// querier is a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
 }
 
 // signOff takes the worker off the table, so that nobody waits for its death.
@@ -260,12 +300,14 @@ func (h *heart) signOff(ctx context.Context) error {
 
 // handBack releases what this worker itself has in hand. It has a connection
 // for that alone: the heart may still beat on its own.
-func (h *heart) handBack(ctx context.Context, crashed bool) (int64, error) {
+func (h *heart) handBack(ctx context.Context, crashed bool) (jobs int, err error) {
 	own := postgres.Beside(h.db)
 	connection, err := own.Open(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("connect to hand jobs back: %w", err)
 	}
 	defer func() { _ = own.Close(ctx) }() // it has done its work, or is broken
-	return release(ctx, connection, []string{h.process.ID}, crashed)
+	released, err := release(ctx, connection, []string{h.process.ID}, crashed)
+	h.tellGivenUp(ctx, released)
+	return len(released), err
 }

@@ -68,6 +68,8 @@ func TestHeart_GivesUpAJobThatKillsItsWorkers(t *testing.T) {
 	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "eve")
 	execute(t, db, `UPDATE river_job SET max_attempts = 2`)
 	survivor := newTestHeart(db)
+	reporter, told := tellingReporter(t)
+	survivor.reporter = reporter
 
 	for range crashesForFree {
 		die(t, db, 1)
@@ -77,10 +79,19 @@ func TestHeart_GivesUpAJobThatKillsItsWorkers(t *testing.T) {
 	die(t, db, 1)
 	require.NoError(t, survivor.releaseOrphans(t.Context()))
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'retryable' AND attempt = 1 AND scheduled_at > now()`))
+	require.Empty(t, told)
 	die(t, db, 2)
-	require.NoError(t, survivor.releaseOrphans(t.Context()))
+	for range 2 {
+		require.NoError(t, survivor.releaseOrphans(t.Context()))
+	}
 
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'discarded' AND errors[2]->>'error' LIKE 'the worker died 7 times%'`))
+	reporter.Close()
+	body := receive(t, told)
+	require.Contains(t, body, `"source":"job greet"`)
+	require.Contains(t, body, `"id":"1"`)
+	require.Contains(t, body, "the worker died 7 times")
+	require.Empty(t, told)
 }
 
 func TestHeart_EndsAWorkerThatOthersDeclaredDead(t *testing.T) {
@@ -280,7 +291,7 @@ func TestPGWorker_TakesNoMoreJobsWhenItIsQuiet(t *testing.T) {
 
 // newTestHeart is the heart of a worker that beats and judges quickly.
 func newTestHeart(db *pgxpool.Pool) *heart {
-	h := newHeart(db, PG, "v1", 5, func() int { return 0 }, (&journal{}).logger())
+	h := newHeart(db, Process{Backend: PG, Version: "v1", Concurrency: 5}, func() int { return 0 }, (&journal{}).logger(), newReporter())
 	h.every, h.deadAfter = 50*time.Millisecond, 200*time.Millisecond
 	return h
 }

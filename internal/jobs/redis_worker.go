@@ -64,8 +64,8 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	}
 	w.waiting = newWaiting(redisOptions)
 	w.redis.AddHook(w.waiting)
-	w.heart = newHeart(db, Redis, options.Version, options.Concurrency, func() int { return int(w.inHand.Load()) }, options.Log)
-	w.sweeper = newSweeper(w.redis, w.failed, options.Log)
+	w.heart = newHeart(db, Process{Backend: Redis, Version: options.Version, Concurrency: options.Concurrency}, func() int { return int(w.inHand.Load()) }, options.Log, options.Reporter)
+	w.sweeper = newSweeper(w.redis, w.failed, options.Log, options.Reporter)
 	for i := range options.Servers {
 		interval := options.CheckInterval
 		if i > 0 {

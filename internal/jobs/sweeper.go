@@ -32,13 +32,14 @@ type sweeper struct {
 	inspector *asynq.Inspector
 	failed    *failedTasks
 	log       *slog.Logger
+	reporter  *telemetry.Reporter
 	unleased  map[string]time.Time // since when, by queue and id
 
 	leaseGrace, unleasedGrace time.Duration
 }
 
-func newSweeper(client *redis.Client, failed *failedTasks, log *slog.Logger) *sweeper {
-	return &sweeper{redis: client, inspector: asynq.NewInspectorFromRedisClient(client), failed: failed, log: log, unleased: map[string]time.Time{}, leaseGrace: leaseGrace, unleasedGrace: unleasedGrace}
+func newSweeper(client *redis.Client, failed *failedTasks, log *slog.Logger, reporter *telemetry.Reporter) *sweeper {
+	return &sweeper{redis: client, inspector: asynq.NewInspectorFromRedisClient(client), failed: failed, log: log, reporter: reporter, unleased: map[string]time.Time{}, leaseGrace: leaseGrace, unleasedGrace: unleasedGrace}
 }
 
 // run sweeps until ctx ends.
@@ -91,10 +92,22 @@ func (s *sweeper) sweep(ctx context.Context, queue Queue) error {
 		case "returned":
 			s.log.WarnContext(ctx, "Task of a dead worker was returned to its queue", "queue", string(queue), "id", lost[i])
 		case "archived":
-			s.log.ErrorContext(ctx, "Task was given up: its worker died each time it ran", "queue", string(queue), "id", lost[i], "times", crashesForFree+1)
+			s.giveUp(ctx, queue, lost[i])
 		}
 	}
 	return nil
+}
+
+// giveUp tells people of a task that failed for good by killing its workers,
+// and keeps it with that reason.
+func (s *sweeper) giveUp(ctx context.Context, queue Queue, id string) {
+	kind, cause := "unknown", &workersDied{crashesForFree + 1}
+	if task, err := s.inspector.GetTaskInfo(string(queue), id); err == nil { // else copyFailed keeps it
+		kind = task.Type
+		s.failed.add(ctx, s.log, failedTask{ID: id, Kind: kind, Queue: task.Queue, Args: task.Payload, Error: cause.Error(), Attempts: task.Retried + 1})
+	}
+	s.log.ErrorContext(ctx, "Task was given up: its workers died while they ran it", "queue", string(queue), "kind", kind, "id", id, "times", cause.times)
+	s.reporter.Unexpected("task "+kind, id, cause)
 }
 
 // lost lists tasks in work whose lease ran out, or that have none.
@@ -171,7 +184,7 @@ func (s *sweeper) copyFailed(ctx context.Context, queue Queue) error {
 			}
 			reason := task.LastErr
 			if reason == "" {
-				reason = "its worker died each time it ran"
+				reason = (&workersDied{crashesForFree + 1}).Error()
 			}
 			if err := s.failed.insert(ctx, failedTask{ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload, Error: telemetry.Scrub(reason), Attempts: task.Retried + 1}); err != nil {
 				return err

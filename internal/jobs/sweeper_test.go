@@ -20,7 +20,7 @@ func TestSweeper_ReturnsTasksThatNobodyWorks(t *testing.T) {
 	server := startRedis(t)
 	tasks, _ := newTasks(t, server.URL())
 	client := newClient(t, server)
-	s := newSweeper(client, &failedTasks{pgtest.New(t, migrations)}, (&journal{}).logger())
+	s := newSweeper(client, &failedTasks{pgtest.New(t, migrations)}, (&journal{}).logger(), newReporter())
 	s.unleasedGrace = 0
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}, waveTask{Name: "bob"}, waveTask{Name: "cyd"}))
 	expired := take(t, client, time.Now().Add(-time.Hour))
@@ -44,11 +44,17 @@ func TestSweeper_GivesUpATaskThatKillsItsWorkers(t *testing.T) {
 	tasks, _ := newTasks(t, server.URL())
 	client := newClient(t, server)
 	db := pgtest.New(t, migrations)
-	s := newSweeper(client, &failedTasks{db}, (&journal{}).logger())
+	reporter, told := tellingReporter(t)
+	s := newSweeper(client, &failedTasks{db}, (&journal{}).logger(), reporter)
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "eve"}))
 
-	for range crashesForFree + 1 {
+	for range crashesForFree {
 		take(t, client, time.Now().Add(-time.Hour))
+		require.NoError(t, s.sweep(t.Context(), Default))
+	}
+	id := take(t, client, time.Now().Add(-time.Hour))
+	require.Empty(t, told)
+	for range 2 {
 		require.NoError(t, s.sweep(t.Context(), Default))
 	}
 	require.NoError(t, s.copyFailed(t.Context(), Default))
@@ -57,7 +63,13 @@ func TestSweeper_GivesUpATaskThatKillsItsWorkers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, info.Archived)
 	require.Zero(t, info.Pending+info.Active)
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM failed_tasks WHERE kind = 'wave' AND args->>'name' = 'eve' AND error LIKE 'its worker died%'`))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM failed_tasks WHERE kind = 'wave' AND args->>'name' = 'eve' AND error LIKE 'the worker died 6 times%'`))
+	reporter.Close()
+	body := receive(t, told)
+	require.Contains(t, body, `"source":"task wave"`)
+	require.Contains(t, body, `"id":"`+id+`"`)
+	require.Contains(t, body, "the worker died 6 times")
+	require.Empty(t, told)
 }
 
 func TestSweeper_CopiesTheNewestFailureBehindThousandsOfOthers(t *testing.T) {
@@ -66,7 +78,7 @@ func TestSweeper_CopiesTheNewestFailureBehindThousandsOfOthers(t *testing.T) {
 	tasks, _ := newTasks(t, server.URL())
 	client := newClient(t, server)
 	db := pgtest.New(t, migrations)
-	s := newSweeper(client, &failedTasks{db}, (&journal{}).logger())
+	s := newSweeper(client, &failedTasks{db}, (&journal{}).logger(), newReporter())
 	fail := func(name string) {
 		require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: name}))
 		_, err := s.inspector.ArchiveAllPendingTasks("default")
