@@ -108,11 +108,15 @@ func newJobsActCommand(action inspect.Action, short string) *cobra.Command {
 	var all bool
 	var most int
 	filter := &jobsFilter{}
+	note := ""
+	if action == inspect.Retry {
+		note = " Without --state\nthat is what has failed for good: to revive what was cancelled, add --state cancelled."
+	}
 	command := &cobra.Command{
 		Use:   string(action) + " [ID...]",
 		Short: short,
 		Long: short + ".\n\nName the work by its ids, or take everything that the filter chooses with --all:\n" +
-			fmt.Sprintf("it is read in pages of %d, and no more than --most is touched.", inspect.PageSize),
+			fmt.Sprintf("it is read in pages of %d, and no more than --most is touched.%s", inspect.PageSize, note),
 		Example: fmt.Sprintf("  app jobs %[1]s pg:123 redis:default:0197\n  app jobs %[1]s --all --queue low", action),
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -170,7 +174,7 @@ func actOnAll(ctx context.Context, c *cobra.Command, inspector *inspect.Inspecto
 	done := 0
 	var problems []error
 	seen := map[inspect.ID]bool{}
-	states := inspect.Actions[action]
+	states := inspect.Unasked(action)
 	if filter.State != "" {
 		states = []inspect.State{filter.State}
 	}

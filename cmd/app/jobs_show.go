@@ -150,9 +150,9 @@ func newJobsQueuesCommand() *cobra.Command {
 						paused = "paused"
 					}
 					counts := queue.Counts
-					rows[i] = []any{queue.Backend, queue.Name, counts[inspect.Pending], counts[inspect.Scheduled], counts[inspect.Running], counts[inspect.Retrying], counts[inspect.Failed], queue.Oldest.Round(time.Millisecond), paused}
+					rows[i] = []any{queue.Backend, queue.Name, counts[inspect.Pending], counts[inspect.Scheduled], counts[inspect.Running], counts[inspect.Retrying], counts[inspect.Failed], counts[inspect.Cancelled], queue.Oldest.Round(time.Millisecond), paused}
 				}
-				if said := printTable(c, queues, "BACKEND\tQUEUE\tPENDING\tSCHEDULED\tRUNNING\tRETRYING\tFAILED\tOLDEST\t", rows); said != nil {
+				if said := printTable(c, queues, "BACKEND\tQUEUE\tPENDING\tSCHEDULED\tRUNNING\tRETRYING\tFAILED\tCANCELLED\tOLDEST\t", rows); said != nil {
 					return said
 				}
 				return err

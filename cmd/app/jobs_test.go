@@ -31,7 +31,8 @@ func TestJobs_ShowAndChangeTheWorkOfBothBackends(t *testing.T) {
 
 	d.jobs(0, "cancel", job.ID, task.ID)
 	require.Contains(t, d.jobs(0, "show", job.ID), `"state": "cancelled"`)
-	require.Contains(t, d.jobs(0, "show", task.ID), `"state": "failed"`)
+	require.Contains(t, d.jobs(0, "show", task.ID), `"state": "cancelled"`)
+	require.Len(t, d.listed(3, "--state", "cancelled"), 2)
 	d.jobs(0, "retry", job.ID, task.ID)
 	require.Contains(t, d.jobs(0, "show", job.ID), `"state": "pending"`)
 	require.Contains(t, d.jobs(0, "show", task.ID), `"state": "pending"`)
@@ -78,6 +79,22 @@ func TestJobs_ActOnMoreThanOnePage(t *testing.T) {
 
 	require.EqualValues(t, 1203, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
 	require.Zero(t, d.query(`SELECT count(*) FROM failed_tasks`))
+}
+
+func TestJobs_RetryRevivesNoCancelledWorkUnasked(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue) SELECT 'capture_payment', '{}', state::river_job_state, 5, 5, now(), 'critical' FROM unnest('{discarded,cancelled}'::text[]) AS state`)
+	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled) SELECT 'task-' || cancelled, 'broadcast_order', 'critical', '{"order_id": 1}', 'gone', 4, cancelled FROM unnest('{true,false}'::boolean[]) AS cancelled`)
+
+	require.Contains(t, d.jobs(0, "retry", "--all"), "retry: 2 done")
+
+	require.EqualValues(t, 1, d.query(`SELECT count(*) FROM river_job WHERE state = 'cancelled'`))
+	require.EqualValues(t, 1, d.query(`SELECT count(*) FROM failed_tasks WHERE cancelled`))
+	require.Len(t, d.listed(4, "--state", "cancelled"), 2)
+	require.Contains(t, d.jobs(0, "retry", "--all", "--state", "cancelled"), "retry: 2 done")
+	require.Zero(t, d.query(`SELECT count(*) FROM failed_tasks`))
+	require.EqualValues(t, 2, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
 }
 
 func TestJobs_RefuseWhatTheyDoNotUnderstand(t *testing.T) {

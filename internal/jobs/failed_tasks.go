@@ -12,11 +12,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// KeepFailed puts a task on the list of those that will not run again by
-// themselves.
-func (t *Tasks) KeepFailed(ctx context.Context, db *pgxpool.Pool, task *asynq.TaskInfo, reason string) error {
-	failed := failedTask{ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload, Error: reason, Attempts: task.Retried}
-	return (&failedTasks{db}).insert(ctx, failed)
+// KeepCancelled puts a task on the list of those that will not run again by
+// themselves, as one that an operator has cancelled.
+func (t *Tasks) KeepCancelled(ctx context.Context, db *pgxpool.Pool, task *asynq.TaskInfo) error {
+	cancelled := failedTask{ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload, Error: errCancelled.Error(), Attempts: task.Retried, Cancelled: true}
+	return (&failedTasks{db}).insert(ctx, cancelled)
 }
 
 // Private
@@ -26,16 +26,18 @@ const failedTasksKept = 90 * 24 * time.Hour
 
 // failedTask is a task that will not run again by itself.
 type failedTask struct {
-	ID       string
-	Kind     string
-	Queue    string
-	Args     []byte
-	Error    string
-	Attempts int
+	ID        string
+	Kind      string
+	Queue     string
+	Args      []byte
+	Error     string
+	Attempts  int
+	Cancelled bool // by an operator: it did not fail
 }
 
-// failedTasks is the durable list of tasks that failed for good: asynq's own
-// keeps ten thousand, and drops the oldest without a word.
+// failedTasks is the durable list of tasks that failed for good or were
+// cancelled: asynq's own keeps ten thousand, drops the oldest without a word and
+// knows no difference.
 type failedTasks struct{ db *pgxpool.Pool }
 
 // add stores a failure. Where it cannot, asynq's list still has the task, and
@@ -54,10 +56,10 @@ func (f *failedTasks) insert(ctx context.Context, task failedTask) error {
 		args, _ = json.Marshal(string(args)) // a string always can
 	}
 	_, err := f.db.Exec(ctx, `
-		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts)
-		VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (id) DO UPDATE SET error = excluded.error, attempts = excluded.attempts, failed_at = now()`,
-		task.ID, task.Kind, task.Queue, args, task.Error, task.Attempts)
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (id) DO UPDATE SET error = excluded.error, attempts = excluded.attempts, cancelled = excluded.cancelled, failed_at = now()`,
+		task.ID, task.Kind, task.Queue, args, task.Error, task.Attempts, task.Cancelled)
 	if err != nil {
 		return fmt.Errorf("store the failed task %s: %w", task.ID, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river/rivertype"
 )
 
 // Backend labels metrics and logs.
@@ -63,12 +64,14 @@ type work struct {
 
 // finish counts one run and logs it: what went wrong for people to read, what
 // went well for whoever looks for it. A run that ends because the worker stops
-// is handed back and did not fail.
+// is handed back and did not fail, nor did one that an operator cancelled.
 func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err error) {
 	took := time.Since(w.started)
 	result := "done"
 	_, later := isLater(err)
 	switch {
+	case errors.Is(err, errCancelled), err != nil && errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely):
+		result = "cancelled"
 	case later:
 		result = "later"
 	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
@@ -89,7 +92,7 @@ func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err erro
 		return
 	}
 	level := slog.LevelInfo
-	if later {
+	if result == "later" {
 		level = slog.LevelDebug // asked again every few seconds
 	}
 	log.Log(ctx, level, noun+" "+result, attributes...)

@@ -207,7 +207,7 @@ func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func
 	finished := false
 	defer func() {
 		if !finished {
-			o.metrics.finish(ctx, o.log, run, errors.New("panic"))
+			o.metrics.finish(context.WithoutCancel(ctx), o.log, run, errors.New("panic")) // also of one that was to end
 		}
 	}()
 	err := next(ctx)

@@ -76,10 +76,18 @@ func (t *Tasks) Inspector() *asynq.Inspector {
 	return asynq.NewInspectorFromRedisClient(t.redis)
 }
 
-// MarkCancelled keeps a task that runs from being run again.
+// MarkCancelled keeps a task from being run again.
 func (t *Tasks) MarkCancelled(ctx context.Context, id string) error {
 	if err := t.redis.Set(ctx, cancelledKey(id), 1, cancelledKept).Err(); err != nil {
 		return fmt.Errorf("mark the task %s as cancelled: %w", id, err)
+	}
+	return nil
+}
+
+// UnmarkCancelled lets a task run again.
+func (t *Tasks) UnmarkCancelled(ctx context.Context, id string) error {
+	if err := t.redis.Del(ctx, cancelledKey(id)).Err(); err != nil {
+		return fmt.Errorf("unmark the cancelled task %s: %w", id, err)
 	}
 	return nil
 }

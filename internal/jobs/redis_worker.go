@@ -257,11 +257,13 @@ func (w *RedisWorker) process(ctx context.Context, task *asynq.Task) error {
 
 	err := w.perform(ctx, handler, id, retries, task.Payload())
 	w.metrics.finish(ctx, w.log, run, err)
-	if _, later := isLater(err); err == nil || later || w.stopping.Load() && errors.Is(err, context.Canceled) {
+	// Where asynq has ended the context, it has put the task back already.
+	if _, later := isLater(err); err == nil || later || errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
-	if run.attempt >= handler.Attempts || errors.Is(err, errCancelled) || errors.Is(err, asynq.SkipRetry) {
-		w.failed.add(ctx, w.log, failedTask{ID: id, Kind: task.Type(), Queue: queue, Args: task.Payload(), Error: telemetry.Scrub(err.Error()), Attempts: run.attempt})
+	cancelled := errors.Is(err, errCancelled)
+	if run.attempt >= handler.Attempts || cancelled || errors.Is(err, asynq.SkipRetry) {
+		w.failed.add(ctx, w.log, failedTask{ID: id, Kind: task.Type(), Queue: queue, Args: task.Payload(), Error: telemetry.Scrub(err.Error()), Attempts: run.attempt, Cancelled: cancelled})
 		return giveUp(err)
 	}
 	return err
@@ -277,7 +279,7 @@ func (w *RedisWorker) perform(ctx context.Context, handler Handler, id string, r
 	}()
 	// Only what has been run before can have been cancelled while it ran.
 	if retries > 0 {
-		if cancelled, err := w.redis.Exists(ctx, cancelledKey(id)).Result(); err == nil && cancelled > 0 {
+		if cancelled, err := isCancelled(ctx, w.redis, id); err == nil && cancelled {
 			return errCancelled
 		}
 	}
@@ -304,7 +306,7 @@ func (w *RedisWorker) handleError(ctx context.Context, task *asynq.Task, err err
 			err = last.cause
 		}
 		w.reporter.Unexpected("task "+task.Type(), id, err)
-	case errors.Is(err, context.Canceled) && !w.stopping.Load():
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil && !w.stopping.Load():
 		w.markCancelled(ctx, id)
 	}
 }
@@ -320,6 +322,11 @@ func (w *RedisWorker) markCancelled(ctx context.Context, id string) {
 }
 
 func cancelledKey(id string) string { return "slipway:cancelled:" + id }
+
+func isCancelled(ctx context.Context, client *redis.Client, id string) (bool, error) {
+	marks, err := client.Exists(ctx, cancelledKey(id)).Result()
+	return marks > 0, err
+}
 
 // asynqLog sends what asynq would print to the reporter.
 type asynqLog struct{ reporter *telemetry.Reporter }

@@ -55,6 +55,35 @@ func TestPGWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
 	require.Empty(t, told)
 }
 
+func TestPGWorker_TellsNobodyOfACancelledJob(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	reporter, told := tellingReporter(t)
+	registry, log, began := prometheus.NewRegistry(), &journal{}, make(chan struct{})
+	worker, err := NewPGWorker(db, Handlers{Handle(func(ctx context.Context, _ greetArgs) error {
+		close(began)
+		<-ctx.Done()
+		return ctx.Err()
+	})}, PGWorkerOptions{
+		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second, Log: log.logger(), Metrics: NewMetrics(registry), Reporter: reporter,
+	})
+	require.NoError(t, err)
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	execute(t, db, `UPDATE river_job SET max_attempts = 1`)
+	running := run(t, log, worker.Run)
+	receive(t, began)
+
+	_, err = worker.client.JobCancel(t.Context(), 1)
+	require.NoError(t, err)
+
+	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'cancelled'`) == 1 }, patience, 10*time.Millisecond)
+	require.NoError(t, running.end(t))
+	require.EqualValues(t, 1, figures(t, registry, "app_jobs_processed_total")["pg greet default cancelled"])
+	require.Contains(t, log.String(), `"Job cancelled"`)
+	reporter.Close()
+	require.Empty(t, told)
+}
+
 func TestRedisWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)

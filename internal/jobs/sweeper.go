@@ -161,8 +161,8 @@ func cutQueue(key string, queue Queue) (id string, of bool) {
 	return "", false
 }
 
-// copyFailed stores the tasks that failed for good, as far as the database does
-// not know them yet. It looks at all that asynq has, ten thousand at most.
+// copyFailed stores the tasks that failed for good or were cancelled, as far as
+// the database does not know them yet. It looks at all that asynq has, ten thousand at most.
 func (s *sweeper) copyFailed(ctx context.Context, queue Queue) error {
 	const pageSize = 1000
 	for start := int64(0); ; start += pageSize {
@@ -182,11 +182,18 @@ func (s *sweeper) copyFailed(ctx context.Context, queue Queue) error {
 			if err != nil {
 				return fmt.Errorf("read the failed task %s: %w", id, err)
 			}
+			cancelled, err := isCancelled(ctx, s.redis, id)
+			if err != nil {
+				return fmt.Errorf("read the failed task %s: %w", id, err)
+			}
 			reason := task.LastErr
-			if reason == "" {
+			switch {
+			case cancelled:
+				reason = errCancelled.Error()
+			case reason == "":
 				reason = (&workersDied{crashesForFree + 1}).Error()
 			}
-			if err := s.failed.insert(ctx, failedTask{ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload, Error: telemetry.Scrub(reason), Attempts: task.Retried + 1}); err != nil {
+			if err := s.failed.insert(ctx, failedTask{ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload, Error: telemetry.Scrub(reason), Attempts: task.Retried + 1, Cancelled: cancelled}); err != nil {
 				return err
 			}
 		}

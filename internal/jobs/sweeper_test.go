@@ -3,8 +3,10 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,7 +137,48 @@ func TestRedisWorker_DoesNotRunACancelledTaskAgain(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 
 	require.Empty(t, began)
-	require.Equal(t, 1, count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE error LIKE 'cancelled%'`))
+	require.Equal(t, 1, count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE cancelled AND error = 'cancelled'`))
+	require.Positive(t, figures(t, worker.registry, "app_jobs_processed_total")["redis wave default cancelled"]) // it was cancelled more than once
+	require.Contains(t, worker.log.String(), `"Task cancelled"`)
+	require.NotContains(t, worker.log.String(), "Task failed")
+}
+
+// What a handler cancels by itself is a failure like any other.
+func TestRedisWorker_TakesNoOtherCancelForAnOperators(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	var runs atomic.Int64
+	worker := startRedisWorker(t, server.URL(), time.Second, func(context.Context, waveTask) error {
+		if runs.Add(1) == 1 {
+			return fmt.Errorf("ask a neighbour: %w", context.Canceled)
+		}
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+
+	require.Eventually(t, func() bool {
+		return figures(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
+	}, patience, 10*time.Millisecond)
+}
+
+func TestSweeper_KnowsWhatWasCancelled(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	tasks, _ := newTasks(t, server.URL())
+	client := newClient(t, server)
+	db := pgtest.New(t, migrations)
+	s := newSweeper(client, &failedTasks{db}, (&journal{}).logger(), newReporter())
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+	pending, err := s.inspector.ListPendingTasks("default")
+	require.NoError(t, err)
+	require.NoError(t, tasks.MarkCancelled(t.Context(), pending[0].ID))
+	require.NoError(t, s.inspector.ArchiveTask("default", pending[0].ID)) // and then whoever cancels it dies
+
+	require.NoError(t, s.copyFailed(t.Context(), Default))
+
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM failed_tasks WHERE cancelled AND error = 'cancelled'`))
 }
 
 // Private

@@ -195,6 +195,16 @@ var Actions = map[Action][]State{
 	Discard: {Pending, Scheduled, Retrying, Failed, Cancelled, Done},
 }
 
+// Unasked are the states in which an action takes work that nobody has named,
+// neither by its id nor by its state. What was cancelled on purpose does not come
+// back with what failed.
+func Unasked(action Action) []State {
+	if action == Retry {
+		return []State{Failed}
+	}
+	return Actions[action]
+}
+
 // Act does an action to one job or task. ErrState tells that it makes no sense
 // there.
 func (i *Inspector) Act(ctx context.Context, action Action, id ID) error {

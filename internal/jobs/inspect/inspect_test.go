@@ -99,13 +99,66 @@ func TestAct_CancelsAndDiscards(t *testing.T) {
 	require.NoError(t, s.inspector.Act(t.Context(), Cancel, job.ID))
 	require.NoError(t, s.inspector.Act(t.Context(), Cancel, task.ID))
 	require.Equal(t, Cancelled, s.await(t, "mail", Cancelled).State)
-	require.Equal(t, "cancelled", s.await(t, "wave", Failed).Error)
+	require.Equal(t, Cancelled, s.await(t, "wave", Cancelled).State)
+	for _, state := range []State{Failed, Pending} {
+		items, err := s.inspector.List(t.Context(), Filter{State: state})
+		require.NoError(t, err)
+		require.Empty(t, items, state)
+	}
+	queues, err := s.inspector.Queues(t.Context())
+	require.NoError(t, err)
+	counts := map[string][2]int{}
+	for _, queue := range queues {
+		counts[string(queue.Backend)+" "+queue.Name] = [2]int{queue.Counts[Failed], queue.Counts[Cancelled]}
+	}
+	require.Equal(t, [2]int{0, 1}, counts["pg critical"])
+	require.Equal(t, [2]int{0, 1}, counts["redis low"])
 
 	require.NoError(t, s.inspector.Act(t.Context(), Discard, job.ID))
 	require.NoError(t, s.inspector.Act(t.Context(), Discard, task.ID))
 	s.gone(t, job.ID)
 	s.gone(t, task.ID)
 	require.ErrorIs(t, s.inspector.Act(t.Context(), Discard, job.ID), ErrNotFound)
+}
+
+func TestAct_RevivesWhatWasCancelledWhileItRan(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	began, again := make(chan struct{}, 10), make(chan struct{})
+	run := func(ctx context.Context) error {
+		select {
+		case <-again:
+			return nil
+		default:
+		}
+		began <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	s.handlers = jobs.Handlers{
+		jobs.Handle(func(ctx context.Context, _ mailArgs) error { return run(ctx) }),
+		jobs.Handle(func(ctx context.Context, _ waveArgs) error { return run(ctx) }),
+	}
+	s.work(t)
+	s.enqueue(t, mailArgs{Order: 1})
+	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
+	<-began
+	<-began
+	job, task := s.await(t, "mail", Running), s.await(t, "wave", Running)
+
+	require.NoError(t, s.inspector.Act(t.Context(), Cancel, job.ID))
+	require.Eventually(t, func() bool { // asynq subscribes to cancellations a moment after it starts
+		_ = s.inspector.Act(t.Context(), Cancel, task.ID)
+		shown, err := s.inspector.Show(t.Context(), task.ID)
+		return err == nil && shown.State == Cancelled
+	}, patience, 50*time.Millisecond)
+	s.await(t, "mail", Cancelled)
+	close(again)
+	require.NoError(t, s.inspector.Act(t.Context(), Retry, job.ID))
+	require.NoError(t, s.inspector.Act(t.Context(), Retry, task.ID))
+
+	s.await(t, "mail", Done)
+	s.gone(t, task.ID)
 }
 
 func TestPause_HoldsAQueueOfEitherBackend(t *testing.T) {

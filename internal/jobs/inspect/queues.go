@@ -29,7 +29,7 @@ func (i *Inspector) Queues(ctx context.Context) ([]Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	ofTasks, err := i.taskQueues()
+	ofTasks, err := i.taskQueues(ctx)
 	return append(ofJobs, ofTasks...), err
 }
 
@@ -100,11 +100,11 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 		SELECT names.name, coalesce(q.paused_at IS NOT NULL, false),
 		       count(j.id) FILTER (WHERE j.state = 'available'), count(j.id) FILTER (WHERE j.state IN ('scheduled', 'pending')),
 		       count(j.id) FILTER (WHERE j.state = 'running'), count(j.id) FILTER (WHERE j.state = 'retryable'),
-		       count(j.id) FILTER (WHERE j.state = 'discarded'),
+		       count(j.id) FILTER (WHERE j.state = 'discarded'), count(j.id) FILTER (WHERE j.state = 'cancelled'),
 		       coalesce(extract(epoch FROM now() - min(j.scheduled_at) FILTER (WHERE j.state = 'available')), 0)::float8
 		FROM unnest($1::text[]) WITH ORDINALITY AS names (name, position)
 		LEFT JOIN river_queue q ON q.name = names.name
-		LEFT JOIN river_job j ON j.queue = names.name AND j.state IN ('available', 'scheduled', 'pending', 'running', 'retryable', 'discarded')
+		LEFT JOIN river_job j ON j.queue = names.name AND j.state IN ('available', 'scheduled', 'pending', 'running', 'retryable', 'discarded', 'cancelled')
 		GROUP BY names.name, names.position, q.paused_at
 		ORDER BY names.position`, jobs.Queues)
 	if err != nil {
@@ -112,10 +112,10 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 	}
 	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Queue, error) {
 		queue := Queue{Backend: jobs.PG, Counts: map[State]int{}}
-		var pending, scheduled, running, retrying, failed int
+		var pending, scheduled, running, retrying, failed, cancelled int
 		var oldest float64
-		err := row.Scan(&queue.Name, &queue.Paused, &pending, &scheduled, &running, &retrying, &failed, &oldest)
-		queue.Counts = map[State]int{Pending: pending, Scheduled: scheduled, Running: running, Retrying: retrying, Failed: failed}
+		err := row.Scan(&queue.Name, &queue.Paused, &pending, &scheduled, &running, &retrying, &failed, &cancelled, &oldest)
+		queue.Counts = map[State]int{Pending: pending, Scheduled: scheduled, Running: running, Retrying: retrying, Failed: failed, Cancelled: cancelled}
 		queue.Oldest = max(0, time.Duration(oldest*float64(time.Second)))
 		return queue, err
 	})
@@ -125,9 +125,13 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 	return queues, nil
 }
 
-func (i *Inspector) taskQueues() ([]Queue, error) {
+func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 	if i.asynq == nil {
 		return nil, nil
+	}
+	failed, cancelled, err := i.countFailedTasks(ctx)
+	if err != nil {
+		return nil, err
 	}
 	known, err := i.asynq.Queues()
 	if err != nil {
@@ -143,10 +147,32 @@ func (i *Inspector) taskQueues() ([]Queue, error) {
 		}
 		queues = append(queues, Queue{
 			Backend: jobs.Redis, Name: string(name), Paused: info.Paused, Oldest: info.Latency,
-			Counts: map[State]int{Pending: info.Pending, Scheduled: info.Scheduled, Running: info.Active, Retrying: info.Retry, Failed: info.Archived},
+			Counts: map[State]int{Pending: info.Pending, Scheduled: info.Scheduled, Running: info.Active, Retrying: info.Retry, Failed: failed[string(name)], Cancelled: cancelled[string(name)]},
 		})
 	}
 	return queues, nil
+}
+
+// countFailedTasks counts by queue, as they are listed.
+func (i *Inspector) countFailedTasks(ctx context.Context) (failed, cancelled map[string]int, err error) {
+	rows, err := i.db.Query(ctx, `
+		SELECT queue, count(*) FILTER (WHERE NOT cancelled), count(*) FILTER (WHERE cancelled)
+		FROM failed_tasks
+		GROUP BY queue`)
+	if err != nil {
+		return nil, nil, fmt.Errorf("count failed tasks: %w", err)
+	}
+	failed, cancelled = map[string]int{}, map[string]int{}
+	var queue string
+	var ofFailed, ofCancelled int
+	_, err = pgx.ForEachRow(rows, []any{&queue, &ofFailed, &ofCancelled}, func() error {
+		failed[queue], cancelled[queue] = ofFailed, ofCancelled
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("count failed tasks: %w", err)
+	}
+	return failed, cancelled, nil
 }
 
 func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue string, paused bool) error {

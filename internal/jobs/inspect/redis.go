@@ -21,8 +21,8 @@ var ErrNoRedis = errors.New("there is no Redis: REDIS_URL is not set")
 // mostRead bounds the tasks that one list reads to find those of a kind.
 const mostRead = 5000
 
-// taskStates are asynq's lists of a state. Those that failed for good are in
-// the database, which keeps them longer and all of them.
+// taskStates are asynq's lists of a state. Those that failed for good or were
+// cancelled are in the database, which keeps them longer and all of them.
 func (i *Inspector) taskStates() map[State]func(queue string, options ...asynq.ListOption) ([]*asynq.TaskInfo, error) {
 	return map[State]func(queue string, options ...asynq.ListOption) ([]*asynq.TaskInfo, error){
 		Pending: i.asynq.ListPendingTasks, Scheduled: i.asynq.ListScheduledTasks, Running: i.asynq.ListActiveTasks,
@@ -32,7 +32,7 @@ func (i *Inspector) taskStates() map[State]func(queue string, options ...asynq.L
 
 func (i *Inspector) listTasks(ctx context.Context, filter Filter) ([]Item, error) {
 	var items []Item
-	if filter.State == "" || filter.State == Failed {
+	if filter.State == "" || filter.State == Failed || filter.State == Cancelled {
 		failed, err := i.listFailedTasks(ctx, filter)
 		if err != nil {
 			return nil, err
@@ -77,13 +77,17 @@ func (i *Inspector) listTasks(ctx context.Context, filter Filter) ([]Item, error
 	return items, nil
 }
 
+const failedColumns = `id, kind, queue, args, error, attempts, failed_at, cancelled`
+
 func (i *Inspector) listFailedTasks(ctx context.Context, filter Filter) ([]Item, error) {
 	rows, err := i.db.Query(ctx, `
-		SELECT id, kind, queue, args, error, attempts, failed_at
+		SELECT `+failedColumns+`
 		FROM failed_tasks
-		WHERE ($1 = '' OR queue = $1) AND ($2 = '' OR kind = $2)
+		WHERE ($1 = '' OR queue = $1)
+		  AND ($2 = '' OR kind = $2)
+		  AND ($3 = '' OR cancelled = ($3 = 'cancelled'))
 		ORDER BY failed_at DESC
-		LIMIT $3`, filter.Queue, filter.Kind, filter.Limit)
+		LIMIT $4`, filter.Queue, filter.Kind, string(filter.State), filter.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("list failed tasks: %w", err)
 	}
@@ -97,8 +101,12 @@ func (i *Inspector) listFailedTasks(ctx context.Context, filter Filter) ([]Item,
 func (i *Inspector) scanFailed(row pgx.CollectableRow) (Item, error) {
 	item := Item{ID: ID{Backend: jobs.Redis}, State: Failed}
 	var args []byte
-	if err := row.Scan(&item.ID.Task, &item.Kind, &item.Queue, &args, &item.Error, &item.Attempt, &item.FinishedAt); err != nil {
+	var cancelled bool
+	if err := row.Scan(&item.ID.Task, &item.Kind, &item.Queue, &args, &item.Error, &item.Attempt, &item.FinishedAt, &cancelled); err != nil {
 		return Item{}, err
+	}
+	if cancelled {
+		item.State = Cancelled
 	}
 	item.ID.Queue = item.Queue
 	item.MaxAttempts, item.Error = item.Attempt, telemetry.Scrub(item.Error)
@@ -108,7 +116,7 @@ func (i *Inspector) scanFailed(row pgx.CollectableRow) (Item, error) {
 }
 
 func (i *Inspector) showTask(ctx context.Context, id ID) (Item, error) {
-	rows, err := i.db.Query(ctx, `SELECT id, kind, queue, args, error, attempts, failed_at FROM failed_tasks WHERE id = $1 AND queue = $2`, id.Task, id.Queue)
+	rows, err := i.db.Query(ctx, `SELECT `+failedColumns+` FROM failed_tasks WHERE id = $1 AND queue = $2`, id.Task, id.Queue)
 	if err != nil {
 		return Item{}, fmt.Errorf("read task %s: %w", id, err)
 	}
@@ -171,8 +179,13 @@ func (i *Inspector) actOnTask(ctx context.Context, action Action, item Item) err
 	queue, id := item.ID.Queue, item.ID.Task
 	switch action {
 	case Retry, RunNow:
+		if action == Retry {
+			if err := i.tasks.UnmarkCancelled(ctx, id); err != nil {
+				return err
+			}
+		}
 		err := i.asynq.RunTask(queue, id)
-		if item.State != Failed {
+		if item.State != Failed && item.State != Cancelled {
 			return err
 		}
 		if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
@@ -188,6 +201,9 @@ func (i *Inspector) actOnTask(ctx context.Context, action Action, item Item) err
 		if err := i.asynq.DeleteTask(queue, id); err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
 			return err
 		}
+		if err := i.tasks.UnmarkCancelled(ctx, id); err != nil {
+			return err
+		}
 		return i.forgetFailed(ctx, id)
 	}
 }
@@ -195,6 +211,9 @@ func (i *Inspector) actOnTask(ctx context.Context, action Action, item Item) err
 // cancelTask ends a task. One that runs is told; whether it heeds that is up to
 // it, and it does not run again.
 func (i *Inspector) cancelTask(ctx context.Context, item Item) error {
+	if err := i.tasks.MarkCancelled(ctx, item.ID.Task); err != nil {
+		return err
+	}
 	if item.State != Running {
 		task, err := i.asynq.GetTaskInfo(item.ID.Queue, item.ID.Task)
 		if err != nil {
@@ -203,10 +222,7 @@ func (i *Inspector) cancelTask(ctx context.Context, item Item) error {
 		if err := i.asynq.ArchiveTask(item.ID.Queue, item.ID.Task); err != nil {
 			return err
 		}
-		return i.tasks.KeepFailed(ctx, i.db, task, "cancelled")
-	}
-	if err := i.tasks.MarkCancelled(ctx, item.ID.Task); err != nil {
-		return err
+		return i.tasks.KeepCancelled(ctx, i.db, task)
 	}
 	return i.asynq.CancelProcessing(item.ID.Task)
 }
