@@ -129,6 +129,14 @@ func (g *Guard) Open() (bool, time.Time) {
 	return status.Open, status.Since
 }
 
+// Dropped tells that work of a kind was dropped because Redis did not take it.
+// Where there is none, that is meant.
+func (g *Guard) Dropped(kind string) {
+	if !g.Disabled() {
+		g.reporter.Dropped("Redis", kind)
+	}
+}
+
 // Private
 
 // Why a call was not made, or was not given the time that it needed. None says

@@ -55,8 +55,8 @@ func (t *Tasks) Close() error {
 }
 
 // Enqueue hands transient tasks to worker-redis, and tells whether it could
-// with all of them. While Redis is away they are dropped: that is counted, and
-// nothing fails. Durable tasks go through EnqueueTx.
+// with all of them. While Redis is away they are dropped: that is counted and
+// reported once a minute, and nothing fails. Durable tasks go through EnqueueTx.
 func (t *Tasks) Enqueue(ctx context.Context, tasks ...Args) bool {
 	messages := make([]taskMessage, len(tasks))
 	for i, task := range tasks {
@@ -65,7 +65,7 @@ func (t *Tasks) Enqueue(ctx context.Context, tasks ...Args) bool {
 		}
 		messages[i] = message(task)
 	}
-	return t.pushAll(ctx, "Tasks.Enqueue", messages, "dropped")
+	return t.pushAll(ctx, "Tasks.Enqueue", messages, dropped)
 }
 
 // Inspector looks at the tasks in Redis; nil when there is no Redis.
@@ -153,6 +153,7 @@ const (
 	brought   = "ok" // also when it was there already
 	duplicate = "duplicate"
 	refused   = "refused"
+	dropped   = "dropped" // refused, and nobody tries again
 )
 
 // One call of the guard brings at most pushedAtOnce tasks, pushedSideBySide at
@@ -170,6 +171,9 @@ func (t *Tasks) pushAll(ctx context.Context, source string, messages []taskMessa
 		for i, outcome := range t.pushPart(ctx, source, part) {
 			if outcome == refused {
 				outcome, all = otherwise, false
+				if otherwise == dropped {
+					t.guard.Dropped(part[i].Kind)
+				}
 			}
 			t.metrics.enqueued.WithLabelValues(string(Redis), part[i].Kind, outcome).Inc()
 		}

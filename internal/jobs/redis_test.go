@@ -18,6 +18,7 @@ import (
 	"slipway/internal/devstack"
 	"slipway/internal/failopen"
 	"slipway/internal/postgres/pgtest"
+	"slipway/internal/telemetry"
 )
 
 func TestTasks_AreWorked(t *testing.T) {
@@ -98,6 +99,30 @@ func TestTasks_AreDroppedInTimeWithoutRedis(t *testing.T) {
 
 		require.Less(t, time.Since(started), 3*time.Second, name)
 		require.Equal(t, map[string]float64{"redis wave dropped": 20}, figures(t, registry, "app_jobs_enqueue_total"), name)
+	}
+}
+
+func TestTasks_TellHowManyWereDropped(t *testing.T) {
+	t.Parallel()
+	stopped := startRedis(t)
+	require.NoError(t, stopped.Kill())
+	for address, lines := range map[string]int{"": 0, stopped.URL(): 2} {
+		log := &journal{}
+		reporter := telemetry.NewReporter(log.logger(), prometheus.NewRegistry())
+		tasks, err := NewTasks(failopen.NewGuard(failopen.Options{URL: address}, reporter), nil, NewMetrics(prometheus.NewRegistry()))
+		require.NoError(t, err)
+
+		for range 10 {
+			require.False(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}, waveTask{Name: "bob"}, waveOnceTask{}))
+		}
+		reporter.Close()
+
+		require.Equal(t, lines, strings.Count(log.String(), "Tasks were dropped"), log)
+		if lines > 0 {
+			require.Contains(t, log.String(), "dropped=1 kinds.wave=1\n")
+			require.Contains(t, log.String(), "dropped=29 kinds.wave=19 kinds.wave_once=10 within=")
+		}
+		require.NoError(t, tasks.Close())
 	}
 }
 

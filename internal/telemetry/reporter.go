@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +33,8 @@ type Reporter struct {
 	closed  bool
 	kinds   map[failureKind]*failureRun
 	outages map[*Outage]struct{}
-	spells  map[string]*spell // by backend
+	spells  map[string]*spell   // by backend
+	drops   map[string]*dropRun // by backend
 }
 
 // NewReporter logs to log and counts in registry.
@@ -47,6 +50,7 @@ func NewReporter(log *slog.Logger, registry prometheus.Registerer) *Reporter {
 		kinds:    map[failureKind]*failureRun{},
 		outages:  map[*Outage]struct{}{},
 		spells:   map[string]*spell{},
+		drops:    map[string]*dropRun{},
 	}
 }
 
@@ -98,9 +102,18 @@ func (r *Reporter) Close() {
 	for _, run := range r.kinds {
 		run.timer.Stop()
 	}
+	dropping := slices.Collect(maps.Keys(r.drops))
+	for _, run := range r.drops {
+		if run.timer != nil {
+			run.timer.Stop()
+		}
+	}
 	r.mutex.Unlock()
 
 	r.flush(func(failureKind, *failureRun) bool { return true })
+	for _, backend := range dropping {
+		r.tellDropped(backend)
+	}
 	r.sentry.Close()
 }
 
