@@ -18,11 +18,11 @@ import (
 	"slipway/internal/config"
 )
 
-// What a role gives itself between SIGTERM and its end, beside the timeouts in
-// its settings: jobs.stopGrace for handlers, and a second for OPS_PORT.
+// What a role gives itself at most between SIGTERM and its end, beside the
+// timeouts in its settings.
 const (
-	workerGrace = 5 * time.Second
-	opsGrace    = time.Second
+	workerGrace = 5*time.Second + time.Second + time.Second // jobs.stopGrace for handlers, to hand back by force, to sign off
+	closing     = time.Second + 2*time.Second + time.Second // OPS_PORT, Sentry, the pool
 )
 
 // notOurs are the secrets that the program itself does not read: Kamal does,
@@ -141,9 +141,9 @@ func TestKamal_WaitsLongerThanTheProgramTakes(t *testing.T) {
 	for name, server := range deploy.Servers {
 		settings, err := config.Load(server.role(), deploy.given(t, name))
 		require.NoError(t, err)
-		budget := settings.ShutdownTimeout + opsGrace
+		budget := settings.ShutdownTimeout + closing
 		if server.role() != config.Web {
-			budget = settings.JobsShutdownTimeout + workerGrace + opsGrace
+			budget = settings.JobsShutdownTimeout + workerGrace + closing
 		}
 
 		require.Greater(t, inSeconds(server.StopTimeout), budget, name)

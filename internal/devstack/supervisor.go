@@ -16,7 +16,7 @@ const (
 	steadyAfter = 30 * time.Second
 
 	// RoleStopBudget is what a role may take to stop before it is killed.
-	RoleStopBudget = 35 * time.Second
+	RoleStopBudget = 40 * time.Second
 
 	// wrongConfiguration is the exit code of a role that a restart cannot help.
 	wrongConfiguration = 2
