@@ -160,8 +160,6 @@ func (c *Config) check(role Role) Problems {
 	checks.between("JOBS_LOW_CONCURRENCY", c.JobsLowConcurrency, 1, 10000)
 	checks.between("TASKS_CONCURRENCY", c.TasksConcurrency, 1, 10000)
 	checks.between("TASKS_SERVERS", c.TasksServers, 1, 64)
-	checks.that("TASKS_SERVERS", c.TasksServers <= c.TasksConcurrency || c.TasksConcurrency < 1,
-		fmt.Sprintf("is %d; it must not be more than TASKS_CONCURRENCY (%d)", c.TasksServers, c.TasksConcurrency))
 
 	for _, duration := range []struct {
 		name      string

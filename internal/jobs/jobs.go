@@ -82,18 +82,17 @@ func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err erro
 	m.processed.WithLabelValues(string(w.backend), w.queue, w.kind, result).Inc()
 	m.duration.WithLabelValues(string(w.backend), w.kind).Observe(took.Seconds())
 
-	attributes := []any{"kind", w.kind, "id", w.id, "attempt", w.attempt, "took", took.Round(time.Microsecond).String()}
+	attributes := []slog.Attr{slog.String("kind", w.kind), slog.Any("id", w.id), slog.Int("attempt", w.attempt), slog.String("took", took.Round(time.Microsecond).String())}
 	noun := "Job"
 	if w.backend == Redis {
 		noun = "Task"
 	}
-	if result == "failed" {
-		log.WarnContext(ctx, noun+" failed", append(attributes, "error", err)...)
-		return
-	}
 	level := slog.LevelInfo
-	if result == "later" {
+	switch result {
+	case "failed":
+		level, attributes = slog.LevelWarn, append(attributes, slog.Any("error", err))
+	case "later":
 		level = slog.LevelDebug // asked again every few seconds
 	}
-	log.Log(ctx, level, noun+" "+result, attributes...)
+	log.LogAttrs(ctx, level, noun+" "+result, attributes...)
 }

@@ -20,11 +20,14 @@ import (
 
 // Tasks enqueues tasks.
 type Tasks struct {
-	guard   *failopen.Guard
-	jobs    *Jobs         // carries durable tasks
-	redis   *redis.Client // nil when the guard is disabled
-	client  *asynq.Client
-	metrics *Metrics
+	guard    *failopen.Guard
+	jobs     *Jobs         // carries durable tasks
+	redis    *redis.Client // nil when the guard is disabled
+	single   *asynq.Client
+	bulk     *asynq.Client
+	bulked   *redis.Client // of bulk
+	pipeline *autoPipeline // of bulk
+	metrics  *Metrics
 }
 
 // NewTasks makes an enqueuer over the Redis that guard watches. Jobs carries
@@ -39,7 +42,11 @@ func NewTasks(guard *failopen.Guard, jobs *Jobs, metrics *Metrics) (*Tasks, erro
 		return nil, err
 	}
 	tasks.redis = redis.NewClient(options)
-	tasks.client = asynq.NewClientFromRedisClient(tasks.redis)
+	tasks.single = asynq.NewClientFromRedisClient(tasks.redis)
+	tasks.pipeline = newAutoPipeline(options)
+	tasks.bulked = redis.NewClient(options)
+	tasks.bulked.AddHook(tasks.pipeline)
+	tasks.bulk = asynq.NewClientFromRedisClient(tasks.bulked)
 	return tasks, nil
 }
 
@@ -48,7 +55,8 @@ func (t *Tasks) Close() error {
 	if t.redis == nil {
 		return nil
 	}
-	if err := t.redis.Close(); err != nil {
+	t.pipeline.end()
+	if err := errors.Join(t.redis.Close(), t.bulked.Close()); err != nil {
 		return fmt.Errorf("close the task queue: %w", err)
 	}
 	return nil
@@ -156,12 +164,9 @@ const (
 	dropped   = "dropped" // refused, and nobody tries again
 )
 
-// One call of the guard brings at most pushedAtOnce tasks, pushedSideBySide at
-// the same time: so many fit into its time many times over.
-const (
-	pushedAtOnce     = 100
-	pushedSideBySide = 8
-)
+// pushedAtOnce is how many tasks one call of the guard brings at most: so many
+// fit into its time many times over.
+const pushedAtOnce = pipelinedAtOnce
 
 // pushAll brings tasks to Redis, counts what becomes of each, with otherwise for
 // those that Redis did not take, and tells whether all are there.
@@ -191,14 +196,13 @@ func (t *Tasks) pushPart(ctx context.Context, source string, part []taskMessage)
 	outcomes = slices.Repeat([]string{refused}, len(part))
 	t.guard.Do(ctx, source, func(ctx context.Context) (err error) {
 		if len(part) == 1 {
-			outcomes[0], err = t.enqueue(ctx, part[0])
+			outcomes[0], err = bring(ctx, t.single, part[0])
 			return err
 		}
 		group, ctx := errgroup.WithContext(ctx) // the first failure ends the rest
-		group.SetLimit(pushedSideBySide)
 		for i, m := range part {
 			group.Go(func() (err error) {
-				outcomes[i], err = t.enqueue(ctx, m)
+				outcomes[i], err = bring(ctx, t.bulk, m)
 				return err
 			})
 		}
@@ -207,7 +211,7 @@ func (t *Tasks) pushPart(ctx context.Context, source string, part []taskMessage)
 	return outcomes
 }
 
-func (t *Tasks) enqueue(ctx context.Context, m taskMessage) (outcome string, err error) {
+func bring(ctx context.Context, client *asynq.Client, m taskMessage) (outcome string, err error) {
 	// A worker that dies must find an attempt left, or its task would be given
 	// up: what ends the attempts is the worker's own count.
 	options := []asynq.Option{asynq.Queue(string(m.Queue)), asynq.MaxRetry(m.Attempts), asynq.Timeout(m.Timeout + 5*time.Second)}
@@ -220,7 +224,7 @@ func (t *Tasks) enqueue(ctx context.Context, m taskMessage) (outcome string, err
 	if m.KeptForDone > 0 {
 		options = append(options, asynq.Retention(m.KeptForDone))
 	}
-	_, err = t.client.EnqueueContext(ctx, asynq.NewTask(m.Kind, canonical(m.Args)), options...)
+	_, err = client.EnqueueContext(ctx, asynq.NewTask(m.Kind, canonical(m.Args)), options...)
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
 		return brought, nil

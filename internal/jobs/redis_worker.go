@@ -25,6 +25,7 @@ type RedisWorker struct {
 	handlers Handlers
 	heart    *heart
 	waiting  *waiting
+	pipeline *autoPipeline
 	sweeper  *sweeper
 	failed   *failedTasks
 	alone    *exclusive
@@ -41,7 +42,7 @@ type RedisWorker struct {
 type RedisWorkerOptions struct {
 	URL             string
 	PoolSize        int
-	Servers         int           // fetch side by side; a single one is limited by its round trips
+	Servers         int           // fetch side by side, at most Concurrency; a single one is limited by its round trips
 	Concurrency     int           // tasks at the same time, over all servers
 	CheckInterval   time.Duration // of an idle worker
 	ShutdownTimeout time.Duration
@@ -54,6 +55,7 @@ type RedisWorkerOptions struct {
 // NewRedisWorker makes a worker of the kinds in handlers. The table of
 // processes and of tasks that failed for good are in db.
 func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOptions) (*RedisWorker, error) {
+	options.Servers = min(options.Servers, options.Concurrency)
 	redisOptions, err := failopen.PatientOptions(options.URL, max(options.PoolSize, options.Concurrency+5*options.Servers))
 	if err != nil {
 		return nil, err
@@ -64,6 +66,8 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	}
 	w.waiting = newWaiting(redisOptions)
 	w.redis.AddHook(w.waiting)
+	w.pipeline = newAutoPipeline(redisOptions)
+	w.redis.AddHook(w.pipeline)
 	w.heart = newHeart(db, Process{Backend: Redis, Version: options.Version, Concurrency: options.Concurrency}, func() int { return int(w.inHand.Load()) }, options.Log, options.Reporter)
 	w.sweeper = newSweeper(w.redis, w.failed, options.Log, options.Reporter)
 	for i := range options.Servers {
@@ -174,6 +178,7 @@ func (w *RedisWorker) awaitStop(stopped <-chan struct{}) error {
 			if w.inHand.Load() > 0 {
 				w.log.Error("Tasks did not heed the end of their context and were handed back as they are", "tasks", w.inHand.Load(), "within", w.timeout.String())
 			}
+			w.pipeline.end()
 			if err := w.redis.Close(); err != nil {
 				return fmt.Errorf("close Redis: %w", err)
 			}
