@@ -107,7 +107,7 @@ func Handle[T Args](work func(ctx context.Context, args T) error) Handler {
 		work: func(ctx context.Context, payload []byte) error {
 			args, err := read(payload)
 			if err != nil {
-				return err
+				return giveUp(err)
 			}
 			return work(ctx, args)
 		},

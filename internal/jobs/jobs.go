@@ -54,12 +54,13 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 
 // work is one run of a job or task, for the log and the metrics.
 type work struct {
-	backend Backend
-	queue   string
-	kind    string
-	id      any
-	attempt int
-	started time.Time
+	backend   Backend
+	queue     string
+	kind      string
+	id        any
+	attempt   int
+	started   time.Time
+	transient bool
 }
 
 // finish counts one run and logs it: what went wrong for people to read, what
@@ -82,17 +83,23 @@ func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err erro
 	m.processed.WithLabelValues(string(w.backend), w.queue, w.kind, result).Inc()
 	m.duration.WithLabelValues(string(w.backend), w.kind).Observe(took.Seconds())
 
+	level := slog.LevelInfo
+	switch {
+	case result == "failed":
+		level = slog.LevelWarn
+	case result == "later", result == "done" && w.transient && w.attempt == 1:
+		level = slog.LevelDebug // what happens often and is no news
+	}
+	if !log.Enabled(ctx, level) {
+		return
+	}
 	attributes := []slog.Attr{slog.String("kind", w.kind), slog.Any("id", w.id), slog.Int("attempt", w.attempt), slog.String("took", took.Round(time.Microsecond).String())}
+	if result == "failed" {
+		attributes = append(attributes, slog.Any("error", err))
+	}
 	noun := "Job"
 	if w.backend == Redis {
 		noun = "Task"
-	}
-	level := slog.LevelInfo
-	switch result {
-	case "failed":
-		level, attributes = slog.LevelWarn, append(attributes, slog.Any("error", err))
-	case "later":
-		level = slog.LevelDebug // asked again every few seconds
 	}
 	log.LogAttrs(ctx, level, noun+" "+result, attributes...)
 }

@@ -258,7 +258,7 @@ func (w *RedisWorker) process(ctx context.Context, task *asynq.Task) error {
 	id, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
 	retries, _ := asynq.GetRetryCount(ctx)
-	run := work{backend: Redis, queue: queue, kind: task.Type(), id: id, attempt: retries + 1, started: time.Now()}
+	run := work{backend: Redis, queue: queue, kind: task.Type(), id: id, attempt: retries + 1, started: time.Now(), transient: !handler.Durable}
 
 	err := w.perform(ctx, handler, id, retries, task.Payload())
 	w.metrics.finish(ctx, w.log, run, err)
@@ -287,9 +287,6 @@ func (w *RedisWorker) perform(ctx context.Context, handler Handler, id string, r
 		if cancelled, err := isCancelled(ctx, w.redis, id); err == nil && cancelled {
 			return errCancelled
 		}
-	}
-	if err := handler.Check(payload); err != nil {
-		return giveUp(err)
 	}
 	// asynq's own deadline comes a little later, so that a handler that heeds this
 	// one ends its attempt here.
