@@ -100,7 +100,7 @@ type Config struct {
 	JobsDefaultConcurrency  int           `env:"JOBS_DEFAULT_CONCURRENCY" envDefault:"50" roles:"worker-pg" example:"50" help:"jobs of the queue default that are worked at the same time"`
 	JobsLowConcurrency      int           `env:"JOBS_LOW_CONCURRENCY" envDefault:"3" roles:"worker-pg" example:"3" help:"jobs of the queue low that are worked at the same time"`
 	TasksConcurrency        int           `env:"TASKS_CONCURRENCY" envDefault:"20" roles:"worker-redis" example:"20" help:"tasks of all queues that are worked at the same time"`
-	TasksServers            int           `env:"TASKS_SERVERS" envDefault:"8" roles:"worker-redis" example:"8" help:"how many fetch tasks side by side, at most TASKS_CONCURRENCY; more is faster until the cores are busy"`
+	TasksServers            int           `env:"TASKS_SERVERS" envDefault:"10" roles:"worker-redis" example:"10" help:"how many fetch tasks side by side, at most TASKS_CONCURRENCY; more is faster until the cores are busy"`
 	TasksCheckInterval      time.Duration `env:"TASKS_CHECK_INTERVAL" envDefault:"5ms" roles:"worker-redis" example:"5ms" help:"how often an idle worker asks for tasks"`
 	JobsShutdownTimeout     time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" example:"25s" help:"how long a worker finishes its work after SIGTERM before it hands the rest back"`
 

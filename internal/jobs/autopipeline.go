@@ -8,8 +8,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// pipelinedAtOnce bounds what shares a round trip.
-const pipelinedAtOnce = 100
+const (
+	pipelinedAtOnce = 100 // what shares a round trip, at most
+	pipelineDepth   = 2   // round trips at the same time: while Redis works on one, the next is written
+)
 
 // autoPipeline is a hook of a client that asynq works with. Asynq enqueues,
 // takes and settles every task by a script run of its own; with the hook, runs
@@ -45,9 +47,11 @@ func (r *scriptRun) SetErr(err error) {
 func newAutoPipeline(options *redis.Options) *autoPipeline {
 	own := *options
 	own.MaxRetries = -1
-	own.PoolSize = 1
+	own.PoolSize = pipelineDepth
 	p := &autoPipeline{client: redis.NewClient(&own), waits: make(chan *scriptRun), done: make(chan struct{})}
-	p.ended.Go(p.send)
+	for range pipelineDepth {
+		p.ended.Go(p.send)
+	}
 	return p
 }
 

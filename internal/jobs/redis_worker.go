@@ -71,15 +71,16 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	w.heart = newHeart(db, Process{Backend: Redis, Version: options.Version, Concurrency: options.Concurrency}, func() int { return int(w.inHand.Load()) }, options.Log, options.Reporter)
 	w.sweeper = newSweeper(w.redis, w.failed, options.Log, options.Reporter)
 	for i := range options.Servers {
-		interval := options.CheckInterval
+		check, housekeeping := options.CheckInterval, time.Second
 		if i > 0 {
-			interval = max(interval, lazyInterval)
+			check, housekeeping = max(check, lazyCheck), lazyHousekeeping
 		}
 		w.servers = append(w.servers, asynq.NewServerFromRedisClient(w.redis, asynq.Config{
 			Concurrency:              (options.Concurrency + i) / options.Servers, // shares that add up
 			Queues:                   taskWeights,
-			TaskCheckInterval:        interval,
-			DelayedTaskCheckInterval: time.Second,
+			TaskCheckInterval:        check,
+			DelayedTaskCheckInterval: housekeeping,
+			JanitorInterval:          8 * housekeeping,
 			ShutdownTimeout:          options.ShutdownTimeout,
 			IsFailure:                isFailure,
 			RetryDelayFunc:           w.retryDelay,
@@ -156,9 +157,12 @@ func (w *RedisWorker) Started() bool { return w.started.Load() }
 // workers: unlike jobs, tasks are quick.
 var taskWeights = map[string]int{string(Critical): 6, string(Default): 3, string(Low): 1}
 
-// lazyInterval is how often the servers but the first ask for tasks while
-// there are none: one is enough to notice, and asking costs.
-const lazyInterval = 100 * time.Millisecond
+// How often the servers but the first look for tasks while there are none, and
+// for those that have become due: one is enough to notice, and looking costs.
+const (
+	lazyCheck        = 100 * time.Millisecond
+	lazyHousekeeping = time.Minute
+)
 
 // goodbye is how long a worker with nothing in hand waits for asynq to sign off
 // from Redis. asynq itself would try for as long as its client does, which is
