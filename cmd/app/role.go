@@ -95,6 +95,25 @@ func (p *process) run(ctx context.Context, main service, background ...service) 
 	return nil
 }
 
+// whenReady begins a service as soon as /up is open: what a worker does on a
+// schema that is too old for it would fail, and in the end fail for good.
+func whenReady(checks *health.Health, begin service) service {
+	return func(ctx context.Context) error {
+		look := time.NewTicker(20 * time.Millisecond)
+		defer look.Stop()
+		for {
+			if ready, _ := checks.Ready(); ready {
+				return begin(ctx)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-look.C:
+			}
+		}
+	}
+}
+
 // ops serves /up, /health and /metrics on OPS_PORT.
 func (p *process) ops(checks *health.Health) service {
 	mux := http.NewServeMux()
