@@ -49,7 +49,8 @@ func (t *Tasks) EnqueueRun(ctx context.Context, tx pgx.Tx, handler Handler, queu
 }
 
 // RunUnfinished tells whether the task of a run is still with its carrier, or
-// waits or runs. Where Redis does not say, it is taken to.
+// waits or runs. Where Redis does not say, only the carrier counts: one run too
+// many is better than none for as long as Redis is away.
 func (t *Tasks) RunUnfinished(ctx context.Context, tx pgx.Tx, queue Queue, run string) (bool, error) {
 	var carried bool
 	err := tx.QueryRow(ctx, `
@@ -60,9 +61,9 @@ func (t *Tasks) RunUnfinished(ctx context.Context, tx pgx.Tx, queue Queue, run s
 	if err != nil {
 		return false, fmt.Errorf("look for the carrier of %s: %w", run, err)
 	}
-	state, known := "", true
+	state := ""
 	if !t.guard.Disabled() {
-		known = t.guard.Do(ctx, "Tasks.RunUnfinished", func(ctx context.Context) error {
+		t.guard.Do(ctx, "Tasks.RunUnfinished", func(ctx context.Context) error {
 			found, err := t.redis.HGet(ctx, "asynq:{"+string(queue)+"}:t:"+run, "state").Result()
 			if errors.Is(err, redis.Nil) {
 				return nil
@@ -71,12 +72,9 @@ func (t *Tasks) RunUnfinished(ctx context.Context, tx pgx.Tx, queue Queue, run s
 			return err
 		})
 	}
-	if !known {
-		return true, nil
-	}
 	switch state {
 	case "":
-		return carried, nil // not in Redis yet, or done long ago
+		return carried, nil // not in Redis yet, done long ago, or nobody knows
 	case asynq.TaskStateCompleted.String(), asynq.TaskStateArchived.String():
 		return false, nil
 	}

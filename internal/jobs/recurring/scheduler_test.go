@@ -109,6 +109,22 @@ func TestScheduler_SkipsARunWhileTheOneBeforeIsNotDone(t *testing.T) {
 	s.await(t, `SELECT count(*) = 2 FROM river_job WHERE kind = 'sweep'`)
 }
 
+func TestScheduler_SkipsNoRunBecauseRedisIsAway(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "flash: {kind: wave, schedule: every second, overlap: skip}")
+	_, err := s.db.Exec(t.Context(), `INSERT INTO recurring_runs (task_key, run_at) VALUES ('flash', now() - interval '1 hour')`)
+	require.NoError(t, err)
+	require.NoError(t, s.redis.Kill())
+
+	s.copies(t, 2)
+
+	// The first one waits with its carrier; those after it would only pile up.
+	s.await(t, `SELECT count(*) >= 2 FROM recurring_runs WHERE skipped`)
+	var carried int
+	s.query(t, `SELECT count(*) FROM river_job WHERE kind = 'carry_task'`, nil, &carried)
+	require.Equal(t, 1, carried)
+}
+
 func TestScheduler_GoesOnWhenAnOlderReleaseStartsBesideIt(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, schedule: every second}\nnew: {kind: sweep, schedule: every second}")
@@ -186,6 +202,7 @@ var migrations fs.FS = fstest.MapFS{"00001_nothing.sql": {Data: []byte("-- +goos
 
 type schedulers struct {
 	db      *pgxpool.Pool
+	redis   *devstack.Redis
 	jobs    *jobs.Jobs
 	tasks   *jobs.Tasks
 	all     []Task
@@ -199,7 +216,7 @@ func setup(t *testing.T, file string) *schedulers {
 	redis, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, redis.Stop(context.Background())) })
-	s := &schedulers{db: pgtest.New(t, migrations)}
+	s := &schedulers{db: pgtest.New(t, migrations), redis: redis}
 	metrics := jobs.NewMetrics(prometheus.NewRegistry())
 	s.jobs, err = jobs.NewJobs(s.db, metrics)
 	require.NoError(t, err)
