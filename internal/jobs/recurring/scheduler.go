@@ -229,7 +229,7 @@ func (s *Scheduler) enqueue(ctx context.Context, task Task, at time.Time, manual
 			}
 		}
 		if task.Overlap == OverlapSkip && !manual {
-			busy, err := s.busy(ctx, tx, task)
+			busy, err := s.busy(ctx, tx, task, at)
 			if err != nil {
 				return err
 			}
@@ -264,15 +264,16 @@ func (s *Scheduler) insert(ctx context.Context, tx pgx.Tx, task Task, at time.Ti
 	return func(context.Context) {}, s.jobs.EnqueueRun(ctx, tx, task.Handler, task.Queue, task.Args, runID(task.Key, at))
 }
 
-// busy tells whether the newest run that was enqueued is not done yet.
-func (s *Scheduler) busy(ctx context.Context, tx pgx.Tx, task Task) (bool, error) {
+// busy tells whether the run that was enqueued before the one of a time is not
+// done yet.
+func (s *Scheduler) busy(ctx context.Context, tx pgx.Tx, task Task, at time.Time) (bool, error) {
 	var before time.Time
 	err := tx.QueryRow(ctx, `
 		SELECT run_at
 		FROM recurring_runs
-		WHERE task_key = $1 AND NOT skipped
+		WHERE task_key = $1 AND run_at <> $2 AND NOT skipped
 		ORDER BY enqueued_at DESC, run_at DESC
-		OFFSET 1 LIMIT 1`, task.Key).Scan(&before) // the first is this one
+		LIMIT 1`, task.Key, at).Scan(&before)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}

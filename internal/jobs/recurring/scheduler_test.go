@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -123,6 +124,27 @@ func TestScheduler_SkipsNoRunBecauseRedisIsAway(t *testing.T) {
 	var carried int
 	s.query(t, `SELECT count(*) FROM river_job WHERE kind = 'carry_task'`, nil, &carried)
 	require.Equal(t, 1, carried)
+}
+
+func TestScheduler_KnowsTheRunBeforeWhenTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, schedule: every day at 4am, overlap: skip}")
+	scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler))
+	for _, run := range []string{"2 days", "1 day"} {
+		_, err := s.db.Exec(t.Context(), `INSERT INTO recurring_runs (task_key, run_at, enqueued_at) VALUES ('tick', now() - $1::interval, now() - $1::interval + interval '3 days')`, run)
+		require.NoError(t, err)
+	}
+	var before time.Time
+	s.query(t, `SELECT max(run_at) FROM recurring_runs`, nil, &before)
+	require.NoError(t, pgx.BeginFunc(t.Context(), s.db, func(tx pgx.Tx) error {
+		return s.jobs.EnqueueRun(t.Context(), tx, jobKinds[0], jobs.Low, []byte("{}"), runID("tick", before))
+	}))
+
+	require.NoError(t, scheduler.enqueue(t.Context(), s.all[0], before.Add(time.Hour), false))
+
+	var skipped int
+	s.query(t, `SELECT count(*) FROM recurring_runs WHERE skipped`, nil, &skipped)
+	require.Equal(t, 1, skipped)
 }
 
 func TestScheduler_GoesOnWhenAnOlderReleaseStartsBesideIt(t *testing.T) {
