@@ -115,7 +115,10 @@ func (b *Backlog) checkTasks(ctx context.Context) error {
 		return nil
 	}
 	var queues []waitingWork
-	ok := b.guard.Do(ctx, "Backlog.Check", func(context.Context) error {
+	ok := b.guard.Do(ctx, "Backlog.Check", func(ctx context.Context) error {
+		// An enqueuer writes the list of queues once. When that is lost and the tasks
+		// come anew, nobody would see them. A full Redis refuses this, and no harm done.
+		b.redis.SAdd(ctx, "asynq:queues", string(Critical), string(Default), string(Low))
 		inspector := asynq.NewInspectorFromRedisClient(b.redis)
 		names, err := inspector.Queues()
 		if err != nil {
