@@ -26,6 +26,7 @@ func NewJobs(pool *pgxpool.Pool, metrics *Metrics) (*Jobs, error) {
 		// An enqueuer wakes workers once in this time only: what comes right after
 		// would wait for their next look, a second later.
 		FetchCooldown: river.FetchCooldownMin,
+		Hooks:         []rivertype.Hook{dueByDatabase},
 		Logger:        slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -68,6 +69,11 @@ const copiedFrom = 10
 
 // copy inserts jobs of which none is unique.
 func (j *Jobs) copy(ctx context.Context, tx pgx.Tx, inserts []river.InsertManyParams) error {
+	var now time.Time
+	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+		return fmt.Errorf("ask the database for the time: %w", err)
+	}
+	ctx = context.WithValue(ctx, dueAt{}, now)
 	if _, err := j.client.InsertManyFastTx(ctx, tx, inserts); err != nil {
 		return fmt.Errorf("enqueue %s: %w", kindsOf(inserts), err)
 	}
@@ -76,6 +82,20 @@ func (j *Jobs) copy(ctx context.Context, tx pgx.Tx, inserts []river.InsertManyPa
 	}
 	return nil
 }
+
+// dueByDatabase makes jobs that are due at once due by the clock of the database,
+// by which they are taken. River writes this machine's: where that is ahead,
+// workers would be told of a job and not find it yet.
+var dueByDatabase = river.HookInsertBeginFunc(func(ctx context.Context, job *rivertype.JobInsertParams) error {
+	if job.ScheduledAt == nil {
+		at, _ := ctx.Value(dueAt{}).(time.Time) // River's INSERT takes zero for now(), its COPY does not
+		job.ScheduledAt = &at
+	}
+	return nil
+})
+
+// dueAt is the key of the database's time in a context.
+type dueAt struct{}
 
 func (j *Jobs) insert(ctx context.Context, tx pgx.Tx, inserts ...river.InsertManyParams) error {
 	if len(inserts) == 0 {

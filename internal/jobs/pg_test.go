@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,22 @@ func TestEnqueue_InBulkDoesTheSame(t *testing.T) {
 	}
 	require.ElementsMatch(t, names, found)
 	require.Equal(t, map[string]float64{"pg greet ok": float64(4 * copiedFrom)}, figures(t, registry, "app_jobs_enqueue_total"), "counted before the transaction ended")
+}
+
+func TestEnqueue_IsDueByTheClockOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	queue := newJobs(t, db, prometheus.NewRegistry())
+
+	for _, size := range []int{1, copiedFrom} {
+		require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+			require.NoError(t, queue.Enqueue(t.Context(), tx, slices.Repeat([]Args{greetArgs{Name: "ada"}}, size)...))
+			var due int
+			require.NoError(t, tx.QueryRow(t.Context(), `SELECT count(*) FROM river_job WHERE scheduled_at = now() AND state = 'available'`).Scan(&due))
+			require.Equal(t, size, due)
+			return nil
+		}))
+	}
 }
 
 func TestEnqueue_WakesTheWorkerForEveryTransaction(t *testing.T) {
