@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -189,6 +190,11 @@ func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue s
 		err = i.asynq.PauseQueue(queue)
 	default:
 		err = i.asynq.UnpauseQueue(queue)
+	}
+	// It is no error that a queue is already as it should be; asynq has only words
+	// for that.
+	if err != nil && (strings.HasSuffix(err.Error(), "is already paused") || strings.HasSuffix(err.Error(), "is not paused")) {
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("pause or resume %s of %s: %w", queue, backend, err)
