@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -129,6 +130,8 @@ func newJobsActCommand(action inspect.Action, short string) *cobra.Command {
 				return &usageError{err: errors.New("name ids, or use --all with what it is to choose"), usage: c.UsageString()}
 			case all && chosen == (inspect.Filter{}) && (action == inspect.Discard || action == inspect.Cancel):
 				return &usageError{err: fmt.Errorf("%s --all needs to be told which: --backend, --queue, --kind or --state", action), usage: c.UsageString()}
+			case all && chosen.State != "" && !slices.Contains(inspect.Actions[action], chosen.State):
+				return &usageError{err: fmt.Errorf("%s does nothing to what is %s: it is for what is %s", action, chosen.State, joined(inspect.Actions[action])), usage: c.UsageString()}
 			case most < 1:
 				return &usageError{err: errors.New("--most must be at least 1"), usage: c.UsageString()}
 			}

@@ -116,6 +116,7 @@ func TestJobs_RefuseWhatTheyDoNotUnderstand(t *testing.T) {
 		{2, `name ids, or use --all`, []string{"retry"}},
 		{2, `name ids, or use --all`, []string{"retry", "pg:1", "--queue", "low"}},
 		{2, `discard --all needs to be told which`, []string{"discard", "--all"}},
+		{2, `discard does nothing to what is running: it is for what is pending,`, []string{"discard", "--all", "--state", "running"}},
 		{2, `unknown command "burn"`, []string{"burn"}},
 		{1, `there is no such job or task`, []string{"show", "pg:99"}},
 		{1, `there is no such job or task`, []string{"cancel", "redis:low:nothing"}},
