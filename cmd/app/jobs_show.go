@@ -250,7 +250,7 @@ func enqueueOne(ctx context.Context, c *cobra.Command, office jobsOffice, kind s
 	if !isJob && !isTask {
 		return fmt.Errorf("there is no kind of work called %q: %s", kind, kindsOf(office.store))
 	}
-	if err := handler.Check(payload); err != nil {
+	if err := handler.CheckWritten(payload); err != nil {
 		return err
 	}
 	run := "manual:" + time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,9 +85,10 @@ func Quick(attempt int) time.Duration {
 // Handler is what a kind of work does.
 type Handler struct {
 	Declaration
-	work  func(ctx context.Context, payload []byte) error
-	check func(payload []byte) error
-	river func(*river.Workers, *exclusive) error
+	work    func(ctx context.Context, payload []byte) error
+	check   func(payload []byte) error
+	written func(payload []byte) error
+	river   func(*river.Workers, *exclusive) error
 }
 
 // Handlers are all kinds that one backend works.
@@ -115,6 +117,18 @@ func Handle[T Args](work func(ctx context.Context, args T) error) Handler {
 			_, err := read(payload)
 			return err
 		},
+		written: func(payload []byte) error {
+			if _, err := read(payload); err != nil {
+				return err
+			}
+			var args T
+			decoder := json.NewDecoder(bytes.NewReader(payload))
+			decoder.DisallowUnknownFields()
+			if err := decoder.Decode(&args); err != nil {
+				return fmt.Errorf("read the arguments of %s: %w", kind.Declare().Kind, err)
+			}
+			return nil
+		},
 		river: func(workers *river.Workers, exclusive *exclusive) error {
 			return river.AddWorkerSafely(workers, &riverWorker[T]{declaration: kind.Declare().withDefaults(), exclusive: exclusive, work: work})
 		},
@@ -133,6 +147,10 @@ func (h Handlers) Find(kind string) (Handler, bool) {
 
 // Check tells whether a kind can read payload.
 func (h Handler) Check(payload []byte) error { return h.check(payload) }
+
+// CheckWritten is Check for what a person wrote: it also refuses fields that
+// the kind does not have, which from another release would be all right.
+func (h Handler) CheckWritten(payload []byte) error { return h.written(payload) }
 
 // Private
 

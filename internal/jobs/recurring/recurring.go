@@ -115,7 +115,7 @@ func (e entry) task(key string, jobKinds, taskKinds jobs.Handlers) (Task, error)
 	if task.Args, err = json.Marshal(e.Args); err != nil {
 		return Task{}, fmt.Errorf("args: %w", err)
 	}
-	if err := task.Handler.Check(task.Args); err != nil {
+	if err := task.Handler.CheckWritten(task.Args); err != nil {
 		return Task{}, fmt.Errorf("args: %w", err)
 	}
 

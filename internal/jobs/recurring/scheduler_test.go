@@ -34,6 +34,7 @@ good:
   schedule: every 5 minutes
 kind: {kind: swep, schedule: every minute}
 args: {kind: sweep, args: {store: one}, schedule: every minute}
+field: {kind: sweep, args: {stroe: 1}, schedule: every minute}
 schedule: {kind: sweep, schedule: now and then}
 zone: {kind: sweep, schedule: every minute, zone: Atlantis}
 queue: {kind: sweep, schedule: every minute, queue: urgent}
@@ -42,7 +43,7 @@ overlap: {kind: sweep, schedule: every minute, overlap: maybe}
 `), jobKinds, taskKinds)
 
 	for _, problem := range []string{
-		`kind: there is no kind of work called "swep"`, `args: args: read the arguments of sweep`, `schedule: schedule "now and then"`, `zone: zone "Atlantis"`,
+		`kind: there is no kind of work called "swep"`, `args: args: read the arguments of sweep`, `field: args: read the arguments of sweep: json: unknown field "stroe"`, `schedule: schedule "now and then"`, `zone: zone "Atlantis"`,
 		`queue: queue "urgent"`, `catch_up: catch_up "some"`, `overlap: overlap "maybe"`,
 	} {
 		require.ErrorContains(t, err, problem)
