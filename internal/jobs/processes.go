@@ -77,6 +77,10 @@ type heart struct {
 	// steadySince is when the beats began to arrive without a gap. Whoever was
 	// cut off from the database may not judge others: they were too.
 	steadySince time.Time
+
+	// ahead is the clock of the database against this machine's, as of the last
+	// beat. When one of them is set, everybody seems to be silent for once.
+	ahead time.Duration
 }
 
 // newHeart makes the heart of a process of which backend, version and
@@ -107,7 +111,9 @@ func (h *heart) run(ctx context.Context) error {
 			return ErrDeclaredDead
 		}
 		lastRound = time.Now()
+		aheadBefore := h.ahead
 		err := h.beat(ctx)
+		clockWasSet := (h.ahead - aheadBefore).Abs() > h.deadAfter/2
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(err, ErrDeclaredDead):
@@ -115,7 +121,7 @@ func (h *heart) run(ctx context.Context) error {
 		case err != nil:
 			h.steadySince = time.Time{}
 			h.log.WarnContext(ctx, "Worker's beat was not written", "error", err)
-		case h.steadySince.IsZero():
+		case h.steadySince.IsZero() || clockWasSet:
 			h.steadySince = time.Now()
 		case time.Since(h.steadySince) > h.deadAfter:
 			if err := h.releaseOrphans(ctx); err != nil && ctx.Err() == nil {
@@ -144,21 +150,23 @@ func (h *heart) beat(ctx context.Context) error {
 			INSERT INTO job_processes (id, backend, host, pid, version, queues, concurrency, state, in_hand)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			ON CONFLICT (id) DO UPDATE SET beat_at = now()
-			RETURNING started_at`,
+			RETURNING started_at, beat_at`,
 			h.process.ID, h.process.Backend, h.process.Host, h.process.PID, h.process.Version, h.process.Queues, h.process.Concurrency, h.state.Load(), h.inHand(),
-		).Scan(&h.process.StartedAt)
+		).Scan(&h.process.StartedAt, &h.process.BeatAt)
 		if err != nil {
 			return fmt.Errorf("enter the worker into the table of processes: %w", err)
 		}
-		return nil
+	} else {
+		err := connection.QueryRow(ctx, `UPDATE job_processes SET beat_at = now(), state = $2, in_hand = $3 WHERE id = $1 RETURNING beat_at`,
+			h.process.ID, h.state.Load(), h.inHand()).Scan(&h.process.BeatAt)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrDeclaredDead
+		}
+		if err != nil {
+			return fmt.Errorf("write the worker's beat: %w", err)
+		}
 	}
-	beaten, err := connection.Exec(ctx, `UPDATE job_processes SET beat_at = now(), state = $2, in_hand = $3 WHERE id = $1`, h.process.ID, h.state.Load(), h.inHand())
-	if err != nil {
-		return fmt.Errorf("write the worker's beat: %w", err)
-	}
-	if beaten.RowsAffected() == 0 {
-		return ErrDeclaredDead
-	}
+	h.ahead = time.Until(h.process.BeatAt)
 	return nil
 }
 
@@ -177,7 +185,11 @@ func (h *heart) releaseOrphans(ctx context.Context) error {
 	err = pgx.BeginFunc(ctx, connection, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			DELETE FROM job_processes
-			WHERE id IN (SELECT id FROM job_processes WHERE beat_at < now() - $1::interval FOR UPDATE SKIP LOCKED)
+			WHERE id IN (
+				SELECT id FROM job_processes
+				WHERE beat_at NOT BETWEEN now() - $1::interval AND now() + $1::interval -- after: the clock was set back since
+				FOR UPDATE SKIP LOCKED
+			)
 			RETURNING id`, h.deadAfter)
 		if err != nil {
 			return fmt.Errorf("find dead workers: %w", err)

@@ -50,6 +50,18 @@ func TestHeart_LeavesJobsOfWorkersThatItDoesNotKnow(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'running'`))
 }
 
+func TestHeart_FindsAWorkerThatDiedBeforeTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	die(t, db, 1)
+	execute(t, db, `UPDATE job_processes SET beat_at = now() + interval '1 hour'`)
+
+	require.NoError(t, newTestHeart(db).releaseOrphans(t.Context()))
+
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'available' AND attempt = 0`))
+}
+
 func TestHeart_CancelsAnOrphanThatWasToBeCancelled(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
@@ -249,6 +261,25 @@ func TestPGWorker_HandsBackWhatKeepsItsPoolBusy(t *testing.T) {
 	require.NoError(t, connection.QueryRow(t.Context(), `SELECT count(*), (SELECT count(*) FROM job_processes) FROM river_job WHERE state = 'available' AND attempt = 0`).Scan(&waiting, &workers))
 	require.Equal(t, 1, waiting)
 	require.Zero(t, workers)
+}
+
+func TestHeart_JudgesNobodyWhenTheClockWasSet(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	die(t, db, 1) // or so it seems, by a clock that was an hour behind until now
+	beaten := make(chan struct{}, 100)
+	h := newTestHeart(db)
+	h.deadAfter, h.steadySince, h.ahead = patience, time.Now().Add(-time.Hour), -time.Hour
+	h.inHand = func() int { beaten <- struct{}{}; return 0 }
+
+	beating := run(t, &journal{}, h.run)
+	for range 3 {
+		receive(t, beaten)
+	}
+	require.NoError(t, beating.end(t))
+
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM job_processes WHERE id = 'dead'`))
 }
 
 func TestPGWorker_IsInTheTableOfProcessesWhileItRuns(t *testing.T) {
