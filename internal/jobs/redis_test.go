@@ -38,7 +38,7 @@ func TestTasks_AreWorked(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return figures(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
 	}, patience, 10*time.Millisecond)
-	require.Contains(t, worker.log.String(), `level=INFO msg="Task done" kind=wave id=`)
+	require.Contains(t, worker.log.String(), `level=DEBUG msg="Task done" kind=wave id=`)
 }
 
 func TestTasks_InBulkAreAllWorked(t *testing.T) {

@@ -153,6 +153,31 @@ func TestRedisWorker_AnOutageDoesNotFloodTheLog(t *testing.T) {
 	require.Regexp(t, `\[asynq.Server\] Redis error: refused: .* suppressed=2\d\d `, log.String())
 }
 
+func TestMetrics_LogWhatIsNews(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		run  work
+		err  error
+		want string
+	}{
+		"job":                         {work{backend: PG, attempt: 1}, nil, `level=INFO msg="Job done"`},
+		"transient task":              {work{backend: Redis, attempt: 1, transient: true}, nil, `level=DEBUG msg="Task done"`},
+		"transient task, second time": {work{backend: Redis, attempt: 2, transient: true}, nil, `level=INFO msg="Task done"`},
+		"transient task that fails":   {work{backend: Redis, attempt: 1, transient: true}, errors.New("no"), `level=WARN msg="Task failed"`},
+		"durable task":                {work{backend: Redis, attempt: 1}, nil, `level=INFO msg="Task done"`},
+		"put off":                     {work{backend: PG, attempt: 1}, Later(time.Second, "busy"), `level=DEBUG msg="Job later"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := &journal{}
+
+			NewMetrics(prometheus.NewRegistry()).finish(t.Context(), log.logger(), test.run, test.err)
+
+			require.Contains(t, log.String(), test.want)
+		})
+	}
+}
+
 // Private
 
 // tellingReporter makes a reporter whose Sentry hands on what it is told.

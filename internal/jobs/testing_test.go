@@ -127,7 +127,9 @@ type journal struct {
 	buffer bytes.Buffer
 }
 
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+func (j *journal) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
 
 func (j *journal) Write(line []byte) (int, error) {
 	j.mutex.Lock()

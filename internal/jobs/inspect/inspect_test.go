@@ -318,7 +318,7 @@ func (s *store) work(t *testing.T) {
 	})
 	require.Eventually(t, func() bool {
 		workers, err := s.inspector.Workers(t.Context())
-		return err == nil && len(workers) == 2
+		return err == nil && len(workers) == 2 && pg.Started() && redis.Started()
 	}, patience, 10*time.Millisecond)
 }
 
