@@ -253,6 +253,9 @@ func enqueueOne(ctx context.Context, c *cobra.Command, office jobsOffice, kind s
 	if err := handler.CheckWritten(payload); err != nil {
 		return err
 	}
+	if isTask && office.tasks.Inspector() == nil {
+		return fmt.Errorf("%s is a task, and there is no Redis to enqueue it in: set REDIS_URL", kind)
+	}
 	run := "manual:" + time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
 	deliver := func(context.Context) {}
 	err := pgx.BeginFunc(ctx, office.db, func(tx pgx.Tx) (err error) {

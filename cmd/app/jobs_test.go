@@ -122,6 +122,7 @@ func TestJobs_RefuseWhatTheyDoNotUnderstand(t *testing.T) {
 		{1, `there is no such job or task`, []string{"cancel", "redis:low:nothing"}},
 		{1, `there is no kind of work called "fly"`, []string{"enqueue", "fly"}},
 		{1, `read the arguments of capture_payment`, []string{"enqueue", "capture_payment", `{"order_id": "x"}`}},
+		{1, `they must be an object`, []string{"enqueue", "capture_payment", `null`}},
 		{1, `unknown field "ordr_id"`, []string{"enqueue", "capture_payment", `{"ordr_id": 1}`}},
 		{1, `there is no such recurring work: tea`, []string{"recurring", "run", "tea"}},
 	} {

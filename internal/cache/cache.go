@@ -33,7 +33,8 @@ type Cache struct {
 
 	flights singleflight.Group
 	mutex   sync.Mutex
-	closed  bool
+	open    context.Context // until end
+	end     context.CancelFunc
 	running sync.WaitGroup
 }
 
@@ -62,14 +63,16 @@ func New(redis *failopen.Redis, options Options, registry prometheus.Registerer)
 			Logger: &otter.NoopLogger{},
 		}),
 	}
+	c.open, c.end = context.WithCancel(context.Background())
 	registry.MustRegister(c.requests)
 	return c
 }
 
-// Close waits until no value is being made any more, and lets none begin.
+// Close ends the making of values, waits until none is made any more, and lets
+// none begin.
 func (c *Cache) Close() {
 	c.mutex.Lock()
-	c.closed = true
+	c.end()
 	c.mutex.Unlock()
 	c.running.Wait()
 	c.local.StopAllGoroutines()
@@ -92,7 +95,7 @@ type entry struct {
 func (c *Cache) begin() bool {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	if c.closed {
+	if c.open.Err() != nil {
 		return false
 	}
 	c.running.Add(1)
@@ -102,5 +105,7 @@ func (c *Cache) begin() bool {
 // detached is the context in which a value is made: it belongs to all who wait
 // for it, so it does not end when one of them leaves.
 func (c *Cache) detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), c.loadTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.loadTimeout)
+	forget := context.AfterFunc(c.open, cancel)
+	return ctx, func() { forget(); cancel() }
 }

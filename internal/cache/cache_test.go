@@ -417,10 +417,16 @@ func TestLast_RemembersWhatWasKeptForItsLife(t *testing.T) {
 func TestClose_WaitsForWhatIsBeingMade(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, "")
-	shelf := &shelf{hold: make(chan struct{})}
+	began, finish := make(chan struct{}), make(chan struct{})
 	ctx, leave := context.WithCancel(t.Context())
-	go func() { _, _ = mugs.Fetch(ctx, c, "blue", shelf.load) }()
-	require.Eventually(t, func() bool { return shelf.loads.Load() == 1 }, patience, time.Millisecond)
+	go func() {
+		_, _ = mugs.Fetch(ctx, c, "blue", func(context.Context) (mug, error) { // heeds nothing
+			close(began)
+			<-finish
+			return mug{}, nil
+		})
+	}()
+	<-began
 	leave()
 	closed := make(chan struct{})
 	go func() { c.Close(); close(closed) }()
@@ -433,11 +439,30 @@ func TestClose_WaitsForWhatIsBeingMade(t *testing.T) {
 			return false
 		}
 	}, 50*time.Millisecond, 10*time.Millisecond)
-	close(shelf.hold)
+	close(finish)
 
 	<-closed
-	_, err := mugs.Fetch(t.Context(), c, "green", shelf.load)
+	_, err := mugs.Fetch(t.Context(), c, "green", (&shelf{}).load)
 	require.ErrorIs(t, err, errClosed)
+}
+
+func TestClose_EndsWhatIsBeingMade(t *testing.T) {
+	t.Parallel()
+	c := newCache(t, "")
+	began, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := mugs.Fetch(t.Context(), c, "blue", func(ctx context.Context) (mug, error) {
+			close(began)
+			<-ctx.Done()
+			return mug{}, ctx.Err()
+		})
+		ended <- err
+	}()
+	<-began
+
+	c.Close()
+
+	require.ErrorIs(t, <-ended, context.Canceled)
 }
 
 func BenchmarkFetch_Local(b *testing.B) {

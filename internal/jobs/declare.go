@@ -121,6 +121,9 @@ func Handle[T Args](work func(ctx context.Context, args T) error) Handler {
 			if _, err := read(payload); err != nil {
 				return err
 			}
+			if !bytes.HasPrefix(bytes.TrimSpace(payload), []byte("{")) {
+				return fmt.Errorf(`read the arguments of %s: they must be an object, such as {"id": 7} or {}`, kind.Declare().Kind)
+			}
 			var args T
 			decoder := json.NewDecoder(bytes.NewReader(payload))
 			decoder.DisallowUnknownFields()
