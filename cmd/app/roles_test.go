@@ -103,7 +103,7 @@ func init() { nextPort.Store(6000 + int32(os.Getpid()%4000)) }
 // startAll runs all three roles and waits until they are up and well.
 func (d *deployment) startAll() (web, workerPG, workerRedis *appProcess) {
 	d.t.Helper()
-	web, workerPG, workerRedis = d.start("web"), d.start("worker-pg"), d.start("worker-redis")
+	web, workerPG, workerRedis = d.start("web"), d.start("worker-pg"), d.start("worker-redis", "LOG_LEVEL=debug")
 	for _, p := range []*appProcess{web, workerPG, workerRedis} {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
 	}
@@ -288,7 +288,7 @@ func openEvents(t *testing.T, s *shopper, path string) *events {
 	ctx, cancel := context.WithCancel(t.Context())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	require.NoError(t, err)
-	response, err := (&http.Client{Jar: s.http.Jar}).Do(request)
+	response, err := (&http.Client{Jar: s.http.Jar, Transport: s.http.Transport}).Do(request)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	stream := &events{lines: make(chan string, 1000)}
@@ -591,7 +591,7 @@ func TestWorkers_WorkNothingOnASchemaThatIsTooOld(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	d.execute(`ALTER TABLE goose_db_version RENAME TO not_migrated`)
-	pg, redis := d.start("worker-pg"), d.start("worker-redis")
+	pg, redis := d.start("worker-pg"), d.start("worker-redis", "LOG_LEVEL=debug")
 	for _, worker := range []*appProcess{pg, redis} {
 		worker.eventually(func() bool {
 			response, err := http.Get(worker.ops + "/up")

@@ -75,6 +75,8 @@ func (r *Reporter) tellDropped(backend string) {
 	attributes := []any{"dropped", total, slog.Group("kinds", counts...)}
 	if goesOn {
 		attributes = append(attributes, "within", now.Sub(since).Round(time.Second).String())
+	}
+	if goesOn && now.Sub(since) >= droppedEvery { // not where Close tells what is left
 		r.sentry.tell(alarm{
 			level:       sentry.LevelWarning,
 			fingerprint: strings.ToLower(backend) + "/dropped",

@@ -54,3 +54,18 @@ func TestDropped_SentryHearsWhenItGoesOn(t *testing.T) {
 		require.Equal(t, []string{"redis/dropped"}, sentry.told())
 	})
 }
+
+func TestDropped_SentryIsSparedWhenARoleStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reporter, sentry := newQueue(t)
+
+		for range 10 {
+			reporter.Dropped("Redis", "wave")
+		}
+		reporter.Close()
+		synctest.Wait()
+
+		require.Empty(t, sentry.told())
+	})
+}
