@@ -63,6 +63,8 @@ func PatientOptions(url string, poolSize int) (*redis.Options, error) {
 	options.ReadTimeout = 2 * time.Second
 	options.WriteTimeout = 2 * time.Second
 	options.PoolTimeout = 3 * time.Second
+	options.ReadBufferSize = 8 << 10 // of every connection; tasks are small
+	options.WriteBufferSize = 8 << 10
 	options.MaxRetries = 10
 	options.MinRetryBackoff = 100 * time.Millisecond
 	options.MaxRetryBackoff = 2 * time.Second

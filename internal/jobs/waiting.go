@@ -84,8 +84,11 @@ func (w *waiting) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			return redis.Nil
 		}
 		err := next(ctx, command)
-		if errors.Is(err, redis.Nil) {
+		switch {
+		case errors.Is(err, redis.Nil):
 			w.markEmpty(queue)
+		case err == nil:
+			w.markFound(queue)
 		}
 		return err
 	}
@@ -112,16 +115,21 @@ func (w *waiting) asked(command redis.Cmder) *queueWatch {
 }
 
 // mayHave tells whether the queue is to be asked. While all are empty, it waits
-// for any to be filled.
+// for any to be filled. When the time is over for which an empty queue is left
+// alone, one asks for all.
 func (w *waiting) mayHave(queue *queueWatch) bool {
 	w.mutex.Lock()
+	if queue.claim() {
+		w.mutex.Unlock()
+		return true
+	}
 	left, filled, allEmpty := queue.emptyStill(), w.filled, true
 	for _, other := range w.queues {
 		allEmpty = allEmpty && other.emptyStill() > 0
 	}
 	w.mutex.Unlock()
-	if left <= 0 || !allEmpty {
-		return left <= 0
+	if !allEmpty {
+		return false
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()
@@ -132,7 +140,7 @@ func (w *waiting) mayHave(queue *queueWatch) bool {
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return queue.emptyStill() <= 0
+	return queue.claim()
 }
 
 // queueWatch is what is known about one queue.
@@ -148,6 +156,29 @@ func (q *queueWatch) emptyStill() time.Duration {
 		return 0
 	}
 	return emptyFor - time.Since(q.emptyAt)
+}
+
+// claim tells whether to ask the queue now. Of a queue that was empty, others
+// think so still until the answer is there.
+func (q *queueWatch) claim() bool {
+	if q.emptyStill() > 0 {
+		return false
+	}
+	if !q.emptyAt.IsZero() {
+		q.emptyAt = time.Now()
+	}
+	return true
+}
+
+// markFound lets everybody ask a queue that was thought to be empty.
+func (w *waiting) markFound(queue *queueWatch) {
+	w.mutex.Lock()
+	thoughtEmpty := !queue.emptyAt.IsZero()
+	watched := queue.watched
+	w.mutex.Unlock()
+	if thoughtEmpty {
+		w.markFilled(queue, watched)
+	}
 }
 
 func (w *waiting) markEmpty(queue *queueWatch) {
