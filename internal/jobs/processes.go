@@ -78,9 +78,9 @@ type heart struct {
 	// cut off from the database may not judge others: they were too.
 	steadySince time.Time
 
-	// ahead is the clock of the database against this machine's, as of the last
-	// beat. When one of them is set, everybody seems to be silent for once.
-	ahead time.Duration
+	// beatenAt is when the last beat was answered, which only its distance to others
+	// counts of: this machine's clock may be set together with the database's.
+	beatenAt time.Time
 }
 
 // newHeart makes the heart of a process of which backend, version and
@@ -111,9 +111,10 @@ func (h *heart) run(ctx context.Context) error {
 			return ErrDeclaredDead
 		}
 		lastRound = time.Now()
-		aheadBefore := h.ahead
+		lastBeat, lastBeatenAt := h.process.BeatAt, h.beatenAt
 		err := h.beat(ctx)
-		clockWasSet := (h.ahead - aheadBefore).Abs() > h.deadAfter/2
+		// Then everybody seems to be silent for once.
+		clockWasSet := (h.process.BeatAt.Sub(lastBeat) - h.beatenAt.Sub(lastBeatenAt)).Abs() > h.deadAfter/2
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(err, ErrDeclaredDead):
@@ -166,7 +167,7 @@ func (h *heart) beat(ctx context.Context) error {
 			return fmt.Errorf("write the worker's beat: %w", err)
 		}
 	}
-	h.ahead = time.Until(h.process.BeatAt)
+	h.beatenAt = time.Now()
 	return nil
 }
 

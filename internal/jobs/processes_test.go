@@ -270,7 +270,9 @@ func TestHeart_JudgesNobodyWhenTheClockWasSet(t *testing.T) {
 	die(t, db, 1) // or so it seems, by a clock that was an hour behind until now
 	beaten := make(chan struct{}, 100)
 	h := newTestHeart(db)
-	h.deadAfter, h.steadySince, h.ahead = patience, time.Now().Add(-time.Hour), -time.Hour
+	require.NoError(t, h.beat(t.Context()))
+	h.process.BeatAt = h.process.BeatAt.Add(-time.Hour) // as that clock told it a moment ago
+	h.deadAfter, h.steadySince = patience, time.Now().Add(-time.Hour)
 	h.inHand = func() int { beaten <- struct{}{}; return 0 }
 
 	beating := run(t, &journal{}, h.run)
