@@ -174,6 +174,9 @@ func (w *PGWorker) start(ctx context.Context) bool {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		// River must outlive ctx: Stop ends it, within its budget.
 		err := w.heart.beat(ctx)
+		if errors.Is(err, ErrDeclaredDead) {
+			w.heart.process.StartedAt = time.Time{} // it has nothing in hand: it may enter the table anew
+		}
 		if err == nil {
 			err = w.client.Start(context.WithoutCancel(ctx))
 		}

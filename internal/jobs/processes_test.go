@@ -241,6 +241,19 @@ func TestPGWorker_SignsOffWhenItIsStoppedBeforeItCouldStart(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
 }
 
+func TestPGWorker_EntersTheTableAnewWhenItWasDeclaredDeadBeforeItCouldStart(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	worker := newHandlers(t, db, time.Second) // River does not start without any
+	entered := func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 1 }
+	require.Eventually(t, entered, patience, time.Millisecond)
+
+	execute(t, db, `DELETE FROM job_processes`)
+
+	require.Eventually(t, entered, patience, 10*time.Millisecond)
+	require.NoError(t, worker.end(t))
+}
+
 func TestPGWorker_HandsBackWhatKeepsItsPoolBusy(t *testing.T) {
 	t.Parallel()
 	db := smallPool(t, 8)
