@@ -19,13 +19,16 @@ const (
 	busyPause = 2 * time.Second
 	// watchEvery is how often a run looks whether it still has its key.
 	watchEvery = time.Second
+	// answerWithin is how long the database may take for an answer about a lock.
+	answerWithin = 5 * time.Second
 )
 
 // exclusive lets one run at a time have a key, over all workers of both
 // backends. All locks of a worker belong to one connection besides its pool: they
 // end with the worker, however that ends, and leave the pool to the work.
 type exclusive struct {
-	turn chan struct{} // of one, who may use what follows
+	within time.Duration // answerWithin
+	turn   chan struct{} // of one, who may use what follows
 
 	own        *postgres.Connection
 	connection *pgx.Conn // of the locks; nil: none yet, or lost
@@ -33,7 +36,7 @@ type exclusive struct {
 }
 
 func newExclusive(db *pgxpool.Pool) *exclusive {
-	return &exclusive{own: postgres.Beside(db), turn: make(chan struct{}, 1), held: map[string]bool{}}
+	return &exclusive{within: answerWithin, own: postgres.Beside(db), turn: make(chan struct{}, 1), held: map[string]bool{}}
 }
 
 // run calls work when no other run has the key, and is to be repeated later
@@ -76,6 +79,8 @@ func (e *exclusive) lock(ctx context.Context, key string) (*pgx.Conn, error) {
 		return nil, err
 	}
 	defer e.endTurn()
+	ctx, cancel := context.WithTimeout(ctx, e.within)
+	defer cancel()
 	if e.held[key] {
 		return nil, nil // by this worker, whom PostgreSQL would give it twice
 	}
@@ -99,12 +104,12 @@ func (e *exclusive) lock(ctx context.Context, key string) (*pgx.Conn, error) {
 }
 
 func (e *exclusive) unlock(connection *pgx.Conn, key string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if e.takeTurn(ctx) != nil {
-		return // unheard of: whoever has the turn has a deadline of its own
-	}
+	// Without a deadline: whoever has the turn has one, and a lock that is left
+	// behind would be held for as long as others keep the connection.
+	e.turn <- struct{}{}
 	defer e.endTurn()
+	ctx, cancel := context.WithTimeout(context.Background(), e.within)
+	defer cancel()
 	if e.connection != connection {
 		return // the lock went with it
 	}
@@ -132,7 +137,7 @@ func (e *exclusive) watch(ctx context.Context, connection *pgx.Conn, cancel cont
 }
 
 func (e *exclusive) holds(connection *pgx.Conn) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), e.within)
 	defer cancel()
 	if e.takeTurn(ctx) != nil {
 		return false

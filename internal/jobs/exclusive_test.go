@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +39,36 @@ func TestExclusive_TellsARunThatItsLockIsLost(t *testing.T) {
 	require.NoError(t, one.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { return nil }))
 }
 
+func TestExclusive_KeepsNoLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	e := newExclusive(db)
+	e.within = 300 * time.Millisecond
+	began, finish, ended := make(chan struct{}), make(chan struct{}), make(chan struct{}, 2)
+	go func() {
+		_ = e.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { close(began); <-finish; return nil })
+		ended <- struct{}{}
+	}()
+	receive(t, began)
+	thaw := freezeLocks(t, db)
+	go func() {
+		_ = e.run(t.Context(), onePerStore, []byte("2"), func(context.Context) error { return nil })
+		ended <- struct{}{}
+	}()
+	require.Eventually(t, func() bool { return len(e.turn) == 1 }, patience, time.Millisecond)
+
+	close(finish)
+	receive(t, ended)
+	thaw()
+	receive(t, ended)
+
+	for _, key := range []string{"1", "2"} {
+		require.Eventually(t, func() bool {
+			return e.run(t.Context(), onePerStore, []byte(key), func(context.Context) error { return nil }) == nil
+		}, patience, 10*time.Millisecond, key)
+	}
+}
+
 func TestExclusive_LeavesThePoolToTheWork(t *testing.T) {
 	t.Parallel()
 	db := smallPool(t, 2)
@@ -56,6 +88,16 @@ func TestExclusive_LeavesThePoolToTheWork(t *testing.T) {
 // Private
 
 var onePerStore = Declaration{Kind: "reconcile", OneAtATime: func(args json.RawMessage) string { return string(args) }}
+
+// freezeLocks freezes the server's side of the connection that holds locks.
+func freezeLocks(t *testing.T, db *pgxpool.Pool) (thaw func()) {
+	t.Helper()
+	pid := count(t, db, `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	thaw = sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	t.Cleanup(thaw)
+	return thaw
+}
 
 func smallPool(t *testing.T, size int) *pgxpool.Pool {
 	t.Helper()
