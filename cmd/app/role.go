@@ -95,14 +95,15 @@ func (p *process) run(ctx context.Context, main service, background ...service) 
 	return nil
 }
 
-// whenReady begins a service as soon as /up is open: what a worker does on a
-// schema that is too old for it would fail, and in the end fail for good.
-func whenReady(checks *health.Health, begin service) service {
+// whenItMayWork begins a service as soon as the database has said that its schema
+// fits: what a worker does on one that is too old for it would fail, and in the
+// end fail for good. A worker that was made quiet before that never begins.
+func whenItMayWork(checks *health.Health, begin service) service {
 	return func(ctx context.Context) error {
 		look := time.NewTicker(20 * time.Millisecond)
 		defer look.Stop()
 		for {
-			if ready, _ := checks.Ready(); ready {
+			if checks.MayWork() {
 				return begin(ctx)
 			}
 			select {

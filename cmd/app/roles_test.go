@@ -23,9 +23,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/health"
 	"slipway/internal/mail"
 	"slipway/internal/postgres/pgtest"
 	"slipway/internal/shop"
@@ -612,6 +614,20 @@ func TestWorkers_WorkNothingOnASchemaThatIsTooOld(t *testing.T) {
 
 	pg.eventually(func() bool { return strings.Contains(pg.output.String(), `"Job done" kind=forget_holds`) }, "works the job")
 	redis.eventually(func() bool { return strings.Contains(redis.output.String(), `"Task done" kind=warm_cache`) }, "works the task")
+}
+
+func TestWorkers_NeverBeginWhenTheyWereMadeQuietBefore(t *testing.T) {
+	t.Parallel()
+	checks := health.New(prometheus.NewRegistry())
+	checks.Booted()
+	checks.Retire()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+
+	began := false
+	require.NoError(t, whenItMayWork(checks, func(context.Context) error { began = true; return nil })(ctx))
+
+	require.False(t, began)
 }
 
 func TestHealthCommand_SaysWhetherTheRoleIsUp(t *testing.T) {

@@ -91,5 +91,5 @@ func runWorkerPG(ctx context.Context, p *process) error {
 	defer backlog.Close()
 	checks := health.New(p.registry, append(guards.redisChecks(false), database, queuesCheck(backlog), workingCheck("jobs", worker.Started))...)
 	checks.Booted()
-	return p.run(ctx, whenReady(checks, worker.Run), p.ops(checks), checks.Run, guards.run, scheduler.Run, store.RunSales, p.heedSignals(checks, worker.Quiet))
+	return p.run(ctx, whenItMayWork(checks, worker.Run), p.ops(checks), checks.Run, guards.run, scheduler.Run, store.RunSales, p.heedSignals(checks, worker.Quiet))
 }

@@ -86,5 +86,5 @@ func runWorkerRedis(ctx context.Context, p *process) error {
 	defer backlog.Close()
 	checks := health.New(p.registry, append(guards.redisChecks(true), database, queuesCheck(backlog), workingCheck("tasks", worker.Started))...)
 	checks.Booted()
-	return p.run(ctx, whenReady(checks, worker.Run), p.ops(checks), checks.Run, guards.run, scheduler.Run, p.heedSignals(checks, worker.Quiet))
+	return p.run(ctx, whenItMayWork(checks, worker.Run), p.ops(checks), checks.Run, guards.run, scheduler.Run, p.heedSignals(checks, worker.Quiet))
 }

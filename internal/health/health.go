@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -172,6 +173,17 @@ func (h *Health) Ready() (bool, string) {
 		}
 	}
 	return true, ""
+}
+
+// MayWork tells whether the process may begin to take work: it is ready, every
+// gate has said so, however long that took, and it was not retired.
+func (h *Health) MayWork() bool {
+	if ready, _ := h.Ready(); !ready || h.retired.Load() {
+		return false
+	}
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return !slices.ContainsFunc(h.checks, func(check Check) bool { return check.Gate && !h.results[check.Name].answered })
 }
 
 // Private

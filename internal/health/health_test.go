@@ -64,6 +64,38 @@ func TestUp_WaitsForItsGatesOnlySoLong(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
+func TestMayWork_WaitsForItsGatesHoweverLongThatTakes(t *testing.T) {
+	t.Parallel()
+	database := &outcome{err: errors.New("refused")}
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: database.probe})
+	require.False(t, h.MayWork())
+	h.Booted()
+	h.probeAll(t)
+	booted := time.Now()
+	h.now = func() time.Time { return booted.Add(gatePatience + time.Second) }
+	ready, _ := h.Ready()
+	require.True(t, ready)
+	require.False(t, h.MayWork())
+
+	database.set(NotReady(errors.New("run app migrate")))
+	h.probeAll(t)
+	require.False(t, h.MayWork())
+	database.set(nil)
+	h.probeAll(t)
+	require.True(t, h.MayWork())
+}
+
+func TestMayWork_NotWhenRetired(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth(t)
+	h.Booted()
+	require.True(t, h.MayWork())
+
+	h.Retire()
+
+	require.False(t, h.MayWork())
+}
+
 func TestUp_IsClosedWhileThisBuildDoesNotFit(t *testing.T) {
 	t.Parallel()
 	database := &outcome{err: NotReady(errors.New("run app migrate"))}
