@@ -323,6 +323,13 @@ func TestImage_SellsWhileItsRedisRestarts(t *testing.T) {
 	h.eventually("the store serves again", func() bool { return status(web+"/") == http.StatusOK })
 }
 
+func TestComposeFiles_NestNoDefaults(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"docker-compose.yml", "docker-compose.production.yml"} {
+		require.NotRegexp(t, `\$\{[^}]*\$\{`, repositoryFile(t, file), "docker-compose 1.29 takes a default in a default for text")
+	}
+}
+
 func TestCompose_UpFromNothingSells(t *testing.T) {
 	t.Parallel()
 	needImage(t)
