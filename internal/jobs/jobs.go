@@ -54,13 +54,13 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 
 // work is one run of a job or task, for the log and the metrics.
 type work struct {
-	backend   Backend
-	queue     string
-	kind      string
-	id        any
-	attempt   int
-	started   time.Time
-	transient bool
+	backend Backend
+	queue   string
+	kind    string
+	id      any
+	attempt int
+	started time.Time
+	routine bool // whose success is no news: transient tasks, and what is done by the clock
 }
 
 // finish counts one run and logs it: what went wrong for people to read, what
@@ -87,7 +87,7 @@ func (m *Metrics) finish(ctx context.Context, log *slog.Logger, w work, err erro
 	switch {
 	case result == "failed":
 		level = slog.LevelWarn
-	case result == "later", result == "done" && w.transient && w.attempt == 1:
+	case result == "later", result == "done" && w.routine && w.attempt == 1:
 		level = slog.LevelDebug // what happens often and is no news
 	}
 	if !log.Enabled(ctx, level) {

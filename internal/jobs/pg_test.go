@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -312,6 +313,24 @@ func TestPGWorker_StopsWhileItWaitsForADatabase(t *testing.T) {
 	for _, db := range []*pgxpool.Pool{nowhere, frozen} {
 		require.NoError(t, newPGWorker(t, db, time.Second, work).end(t))
 	}
+}
+
+func TestPGWorker_LogsRunsByTheClockForDebuggingOnly(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	queue := newJobs(t, db, prometheus.NewRegistry())
+	handler := Handle(func(context.Context, greetArgs) error { return nil })
+	for _, run := range []string{ByTheClock + "greet:2026-01-01T00:00:00Z", "manual:2026-01-01T00:00:00Z"} {
+		require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+			return queue.EnqueueRun(t.Context(), tx, handler, Default, json.RawMessage(`{}`), run)
+		}))
+	}
+
+	worker := startPGWorker(t, db, time.Second, func(context.Context, greetArgs) error { return nil })
+
+	require.Eventually(t, func() bool { return strings.Count(worker.log.String(), "Job done") == 2 }, patience, time.Millisecond)
+	require.Contains(t, worker.log.String(), `level=DEBUG msg="Job done" kind=greet id=1 `)
+	require.Contains(t, worker.log.String(), `level=INFO msg="Job done" kind=greet id=2 `)
 }
 
 // Private

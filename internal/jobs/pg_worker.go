@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -206,7 +207,7 @@ type observeJobs struct {
 func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
 	o.inHand.Add(1)
 	defer o.inHand.Add(-1)
-	run := work{backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt, started: time.Now()}
+	run := work{backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt, started: time.Now(), routine: bytes.Contains(job.Metadata, clockRun)}
 	finished := false
 	defer func() {
 		if !finished {

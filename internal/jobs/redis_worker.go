@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,7 +263,7 @@ func (w *RedisWorker) process(ctx context.Context, task *asynq.Task) error {
 	id, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
 	retries, _ := asynq.GetRetryCount(ctx)
-	run := work{backend: Redis, queue: queue, kind: task.Type(), id: id, attempt: retries + 1, started: time.Now(), transient: !handler.Durable}
+	run := work{backend: Redis, queue: queue, kind: task.Type(), id: id, attempt: retries + 1, started: time.Now(), routine: !handler.Durable || strings.HasPrefix(id, ByTheClock)}
 
 	err := w.perform(ctx, handler, id, retries, task.Payload())
 	w.metrics.finish(ctx, w.log, run, err)

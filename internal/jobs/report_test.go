@@ -161,9 +161,9 @@ func TestMetrics_LogWhatIsNews(t *testing.T) {
 		want string
 	}{
 		"job":                         {work{backend: PG, attempt: 1}, nil, `level=INFO msg="Job done"`},
-		"transient task":              {work{backend: Redis, attempt: 1, transient: true}, nil, `level=DEBUG msg="Task done"`},
-		"transient task, second time": {work{backend: Redis, attempt: 2, transient: true}, nil, `level=INFO msg="Task done"`},
-		"transient task that fails":   {work{backend: Redis, attempt: 1, transient: true}, errors.New("no"), `level=WARN msg="Task failed"`},
+		"transient task":              {work{backend: Redis, attempt: 1, routine: true}, nil, `level=DEBUG msg="Task done"`},
+		"transient task, second time": {work{backend: Redis, attempt: 2, routine: true}, nil, `level=INFO msg="Task done"`},
+		"transient task that fails":   {work{backend: Redis, attempt: 1, routine: true}, errors.New("no"), `level=WARN msg="Task failed"`},
 		"durable task":                {work{backend: Redis, attempt: 1}, nil, `level=INFO msg="Task done"`},
 		"put off":                     {work{backend: PG, attempt: 1}, Later(time.Second, "busy"), `level=DEBUG msg="Job later"`},
 	} {

@@ -12,6 +12,9 @@ import (
 	"github.com/riverqueue/river"
 )
 
+// ByTheClock begins the names of runs that a schedule asked for.
+const ByTheClock = "recurring:"
+
 // EnqueueRun inserts a job of a kind with args that are JSON already. Run names
 // it, so that it can be found again.
 func (j *Jobs) EnqueueRun(ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string) error {
@@ -85,6 +88,9 @@ func (t *Tasks) RunUnfinished(ctx context.Context, tx pgx.Tx, queue Queue, run s
 
 // runKey is where a job's metadata names the run that it is.
 const runKey = "slipway:run"
+
+// clockRun is in the metadata of a run by the clock, as PostgreSQL writes JSON.
+var clockRun = []byte(`"` + runKey + `": "` + ByTheClock)
 
 // rawArgs are args that are JSON already.
 type rawArgs json.RawMessage
