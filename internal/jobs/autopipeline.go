@@ -21,6 +21,7 @@ const (
 // go-redis has an AutoPipeliner too. It is experimental, and sends a broken
 // batch again as a whole: what was answered already would run twice.
 type autoPipeline struct {
+	commandHook
 	client *redis.Client // without the hook, and without second tries
 	waits  chan *scriptRun
 	done   chan struct{}
@@ -60,16 +61,6 @@ func (p *autoPipeline) end() {
 	close(p.done)
 	p.ended.Wait()
 	_ = p.client.Close()
-}
-
-// DialHook changes nothing.
-func (p *autoPipeline) DialHook(next redis.DialHook) redis.DialHook {
-	return next
-}
-
-// ProcessPipelineHook changes nothing.
-func (p *autoPipeline) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }
 
 // ProcessHook lets runs of scripts share a round trip.
@@ -136,4 +127,15 @@ func (p *autoPipeline) send() {
 			close(run.over)
 		}
 	}
+}
+
+// commandHook is what a hook of single commands has besides ProcessHook.
+type commandHook struct{}
+
+// DialHook changes nothing.
+func (commandHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessPipelineHook changes nothing.
+func (commandHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -331,6 +332,20 @@ func TestPGWorker_LogsRunsByTheClockForDebuggingOnly(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Count(worker.log.String(), "Job done") == 2 }, patience, time.Millisecond)
 	require.Contains(t, worker.log.String(), `level=DEBUG msg="Job done" kind=greet id=1 `)
 	require.Contains(t, worker.log.String(), `level=INFO msg="Job done" kind=greet id=2 `)
+}
+
+func TestPGWorker_StopsWhenItWasQuietAtOnce(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	for range 5 {
+		worker := newPGWorker(t, db, patience, func(context.Context, greetArgs) error { return nil })
+		for !worker.worker.Started() { // River may still be starting its queues
+			runtime.Gosched()
+		}
+		worker.worker.Quiet(t.Context())
+
+		require.NoError(t, worker.end(t))
+	}
 }
 
 // Private

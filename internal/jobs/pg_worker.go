@@ -100,6 +100,7 @@ func (w *PGWorker) Run(ctx context.Context) error {
 	w.log.Info("Stopping: no more jobs are taken, those in hand are finished", "within", w.timeout.String())
 	stopping, cancel := context.WithTimeout(context.Background(), w.timeout+stopGrace)
 	defer cancel()
+	go w.awaitIdle(stopping, cancel)
 	err := w.client.Stop(stopping)
 	if err != nil {
 		if err = w.abandon(); err != nil {
@@ -157,6 +158,27 @@ func (w *PGWorker) die() error {
 	return nil
 }
 
+// idleGoodbye is how long a worker with nothing in hand waits for River to end.
+const idleGoodbye = 5 * time.Second
+
+// awaitIdle gives up the wait for River when nothing has been in hand for long:
+// one whose queues were removed while it started may never end.
+func (w *PGWorker) awaitIdle(stopping context.Context, giveUp func()) {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for idleSince := time.Now(); time.Since(idleSince) < idleGoodbye; {
+		select {
+		case <-stopping.Done():
+			return
+		case now := <-look.C:
+			if w.inHand.Load() > 0 {
+				idleSince = now
+			}
+		}
+	}
+	giveUp()
+}
+
 // abandon hands back jobs whose handlers do not heed the end of their context.
 // They end with the process.
 func (w *PGWorker) abandon() error {
@@ -165,6 +187,10 @@ func (w *PGWorker) abandon() error {
 	released, err := w.heart.handBack(ctx, false)
 	if err != nil {
 		return fmt.Errorf("stop: %d jobs did not heed the end of their context within %s: %w", w.inHand.Load(), w.timeout+stopGrace, err)
+	}
+	if w.inHand.Load() == 0 {
+		w.log.Warn("River did not end with nothing in hand: stopping without it", "jobs", released)
+		return nil
 	}
 	w.log.Error("Jobs did not heed the end of their context and were handed back as they are", "jobs", released, "within", (w.timeout + stopGrace).String())
 	return nil

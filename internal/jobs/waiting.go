@@ -22,6 +22,7 @@ const (
 // empty is not asked, and when all are, the question waits until Redis says
 // that there is something. Where it cannot be told, asynq asks as ever.
 type waiting struct {
+	commandHook
 	client *redis.Client          // without the hook
 	queues map[string]*queueWatch // by the key of what is pending
 	ctx    context.Context        // of the watching
@@ -60,16 +61,6 @@ func (w *waiting) end() {
 	for _, queue := range w.queues {
 		w.markFilled(queue, false)
 	}
-}
-
-// DialHook changes nothing.
-func (w *waiting) DialHook(next redis.DialHook) redis.DialHook {
-	return next
-}
-
-// ProcessPipelineHook changes nothing.
-func (w *waiting) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }
 
 // ProcessHook answers for queues that are known to be empty.
