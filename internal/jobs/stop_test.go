@@ -57,6 +57,8 @@ func TestStop_ASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 		t.Run(string(backend), func(t *testing.T) {
 			t.Parallel()
 			s := newStopping(t, "stubborn", backend)
+			workers := func() int { return count(t, s.db, `SELECT count(*) FROM job_processes`) }
+			require.Eventually(t, func() bool { return workers() == 1 }, patience, time.Millisecond)
 
 			process := s.worker.cmd.Process
 			require.NoError(t, process.Signal(syscall.SIGTERM))
@@ -78,7 +80,7 @@ func TestStop_ASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 			}, shutdownOfStop, 20*time.Millisecond)
 			s.worker.cmd = nil
 
-			require.Equal(t, 1, count(t, s.db, `SELECT count(*) FROM job_processes`)) // others find it dead, and release its work
+			require.Equal(t, 1, workers()) // others find it dead, and release its work
 		})
 	}
 }
