@@ -11,7 +11,7 @@ import (
 	"slipway/internal/config"
 )
 
-func newConfigCommand() *cobra.Command {
+func newConfigCommand(app application) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "config",
 		Short:   "Look at the settings",
@@ -20,11 +20,11 @@ func newConfigCommand() *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    requireSubcommand,
 	}
-	command.AddCommand(newConfigCheckCommand())
+	command.AddCommand(newConfigCheckCommand(app))
 	return command
 }
 
-func newConfigCheckCommand() *cobra.Command {
+func newConfigCheckCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [role ...]",
 		Short: "Print what each role would use; exit code 2 when a role could not start",
@@ -41,13 +41,14 @@ func newConfigCheckCommand() *cobra.Command {
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
+			schema := app.schema()
 			var broken []string
 			for _, name := range names {
 				role := config.Role(name)
-				settings, problems := config.Load(role, variables)
+				settings, warnings, problems := schema.Load(role, variables)
 				fmt.Fprintf(c.OutOrStdout(), "%s\n", role)
-				printSettings(c, role, settings, variables)
-				for _, warning := range config.Warnings(role, variables) {
+				printSettings(c, schema, role, settings, variables)
+				for _, warning := range warnings {
 					fmt.Fprintf(c.OutOrStdout(), "\n  warning: %s %s\n", warning.Name, warning.Text)
 				}
 				if problems != nil {
@@ -66,13 +67,13 @@ func newConfigCheckCommand() *cobra.Command {
 
 // Private
 
-func printSettings(c *cobra.Command, role config.Role, settings config.Config, variables map[string]string) {
+func printSettings(c *cobra.Command, schema *config.Schema, role config.Role, settings config.Config, variables map[string]string) {
 	table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	for _, variable := range config.Variables() {
+	for _, variable := range schema.Variables() {
 		if !variable.ReadBy(role) {
 			continue
 		}
-		value, source := variable.Shown(settings), "default"
+		value, source := schema.Shown(variable, settings), "default"
 		switch {
 		case strings.TrimSpace(variables[variable.Name]) != "":
 			source = "set"

@@ -17,11 +17,12 @@ import (
 	"slipway/internal/devstack"
 )
 
-// Everything that `app dev` makes is below this directory of the checkout.
+// devDir is the directory of the checkout that holds everything that `app dev`
+// makes.
 const devDir = "tmp/dev"
 
-// devMailDir is where mails go unless MAIL_DIR says something else. It goes
-// with the data: new orders have the numbers, and so the mails, of old ones.
+// devMailDir is the default of MAIL_DIR in development. --fresh deletes it with
+// the data, because new records get the numbers, and so the mails, of old ones.
 const devMailDir = "tmp/mail"
 
 // devOptions are the flags of `app dev`.
@@ -30,8 +31,8 @@ type devOptions struct {
 	only  string // the one role to run; empty for all
 }
 
-// dir is where a server keeps its things. Servers of one role each, in
-// containers over one checkout, must not meet.
+// dir is the directory of this server's files. Containers that share a checkout
+// run one role each and must not share a directory.
 func (o devOptions) dir() string {
 	if o.only == "" {
 		return devDir
@@ -39,7 +40,7 @@ func (o devOptions) dir() string {
 	return devDir + "-" + o.only
 }
 
-func newDevCommand() *cobra.Command {
+func newDevCommand(app application) *cobra.Command {
 	var options devOptions
 	command := &cobra.Command{
 		Use:   "dev",
@@ -49,8 +50,8 @@ web, worker-pg and worker-redis. A change of a source file builds and restarts t
 build that fails leaves them as they are. Ctrl-C stops everything in order, a second one
 at once. tmp/dev/env holds the addresses for other terminals.
 
-With --only it runs one role, and neither seeds nor chooses ports: for containers, which
-share a checkout and have one role each.
+With --only it runs one role, and neither seeds nor chooses ports. Containers that share
+a checkout use it to run one role each.
 
 Reads DATABASE_URL and REDIS_URL, which are used instead of a private server each; PORT,
 the first port to try (3000); BASE_URL (http://localhost:PORT); NO_COLOR. The rest of the
@@ -58,9 +59,10 @@ environment is handed on to the roles.`,
 		Example: "  app dev\n  app dev --fresh\n  . tmp/dev/env && psql \"$DATABASE_URL\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if options.only != "" && !slices.Contains(roleNames(), options.only) {
-				return &usageError{err: fmt.Errorf("--only %s is no role; it must be one of: %s", options.only, strings.Join(roleNames(), ", ")), usage: c.UsageString()}
+				unknown := fmt.Errorf("--only %s is no role; it must be one of: %s", options.only, strings.Join(roleNames(), ", "))
+				return &usageError{err: unknown, usage: c.UsageString()}
 			}
-			return runDev(c.Context(), c.OutOrStdout(), options)
+			return runDev(c.Context(), c.OutOrStdout(), app, options)
 		},
 	}
 	command.Flags().BoolVar(&options.fresh, "fresh", false, "start over: delete the private data and the mail first")
@@ -69,7 +71,7 @@ environment is handed on to the roles.`,
 	return command
 }
 
-func runDev(ctx context.Context, stdout io.Writer, options devOptions) (err error) {
+func runDev(ctx context.Context, stdout io.Writer, app application, options devOptions) (err error) {
 	variables, err := config.Environ(".")
 	if err != nil {
 		return err
@@ -100,7 +102,7 @@ func runDev(ctx context.Context, stdout io.Writer, options devOptions) (err erro
 	}()
 
 	if options.fresh && (stack.Postgres == nil || stack.Redis == nil) {
-		output.Printf("dev", "--fresh deletes private data only: what DATABASE_URL and REDIS_URL name stays as it is")
+		output.Printf("dev", "--fresh deletes private data only: the servers of DATABASE_URL and REDIS_URL keep theirs")
 	}
 	if options.fresh {
 		if err := os.RemoveAll(devMailDir); err != nil {
@@ -110,15 +112,15 @@ func runDev(ctx context.Context, stdout io.Writer, options devOptions) (err erro
 	if err := writeDevEnv(options.dir(), stack); err != nil {
 		return err
 	}
-	server := &devServer{options: options, output: output, stack: stack, variables: variables}
+	server := &devServer{app: app, options: options, output: output, stack: stack, variables: variables}
 	return server.run(stopping, killing)
 }
 
-// writeDevEnv keeps the addresses where another terminal can read them.
+// writeDevEnv writes the addresses to a file that other terminals can source.
 func writeDevEnv(dir string, stack *devstack.Stack) error {
 	text := fmt.Sprintf("export DATABASE_URL='%s'\nexport REDIS_URL='%s'\n", stack.DatabaseURL(), stack.RedisURL())
 	if err := os.WriteFile(filepath.Join(dir, "env"), []byte(text), 0o600); err != nil {
-		return fmt.Errorf("keep the addresses: %w", err)
+		return fmt.Errorf("write the addresses: %w", err)
 	}
 	return nil
 }

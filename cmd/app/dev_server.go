@@ -24,23 +24,24 @@ const (
 
 // devServer builds the program of this checkout and keeps its roles running.
 type devServer struct {
+	app       application
 	options   devOptions
 	output    *devstack.Output
 	stack     *devstack.Stack
 	variables map[string]string // the environment, with .env
 
-	templates bool                 // some have changed and wait to be generated
-	seeded    bool                 // the sample data is in
-	roles     *devstack.Supervisor // nil until a first build has worked
+	templates bool                 // a template has changed and must be generated
+	seeded    bool                 // the sample data is stored
+	roles     *devstack.Supervisor // nil until the first build succeeds
 	group     sync.WaitGroup
 }
 
-// run builds and serves, again after every change, until stopping ends. When
-// killing ends too, the roles get no more time to stop.
+// run builds and serves, and repeats that after every change, until stopping
+// ends. When killing ends too, the roles are killed.
 func (d *devServer) run(stopping, killing context.Context) error {
 	watcher, err := devstack.Watch(".")
 	if err != nil {
-		return fmt.Errorf("look at the source files: %w", err)
+		return fmt.Errorf("watch the source files: %w", err)
 	}
 	defer d.group.Wait()
 	defer d.stopRoles(killing)
@@ -55,7 +56,7 @@ func (d *devServer) run(stopping, killing context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("look for changes: %w", err)
+			return fmt.Errorf("watch for changes: %w", err)
 		}
 		d.say("Changed: %s", strings.Join(changed, " "))
 	}
@@ -63,7 +64,7 @@ func (d *devServer) run(stopping, killing context.Context) error {
 
 // Private
 
-// update brings what runs in line with the source files.
+// update builds the source files as they are now and restarts the roles.
 func (d *devServer) update(ctx context.Context, changed []string) error {
 	if err := d.generate(ctx, changed); err != nil {
 		return fmt.Errorf("generate the templates: %w", err)
@@ -111,9 +112,9 @@ func (d *devServer) build(ctx context.Context) error {
 	return nil
 }
 
-// seed runs once for every `app dev`: the sample data is the same each time.
+// seed runs once in the life of a server, because the sample data never changes.
 func (d *devServer) seed(ctx context.Context) error {
-	if d.seeded || d.options.only != "" {
+	if d.seeded || d.options.only != "" || d.app.seed == nil {
 		return nil
 	}
 	if err := d.runCommand(ctx, "seed", d.program(), "seed"); err != nil {
@@ -166,7 +167,7 @@ func (d *devServer) startRoles(ctx context.Context) error {
 	return nil
 }
 
-// announce says where the store is as soon as it answers.
+// announce prints the address of web as soon as web is up.
 func (d *devServer) announce(ctx context.Context, port int, address string) {
 	client := http.Client{Timeout: time.Second}
 	up := fmt.Sprintf("http://127.0.0.1:%d/up", port)
@@ -184,7 +185,7 @@ func (d *devServer) announce(ctx context.Context, port int, address string) {
 		}
 		_ = response.Body.Close()
 		if response.StatusCode == http.StatusOK {
-			d.output.Announce("Leeward is open at %s  (mail: %s/dev/mail)", address, address)
+			d.output.Announce(d.app.announcement, address)
 			return
 		}
 	}
@@ -212,7 +213,7 @@ func (d *devServer) wantedPort() (int, error) {
 	return port, nil
 }
 
-// address is what people type to reach the store on a port.
+// address is the address of web on a port, as a developer types it.
 func (d *devServer) address(port int) string {
 	if given := d.variables["BASE_URL"]; given != "" {
 		return given
@@ -220,7 +221,8 @@ func (d *devServer) address(port int) string {
 	return fmt.Sprintf("http://localhost:%d", port)
 }
 
-// environment is what every command gets: ours, and these on top.
+// environment is that of every command: our own, overridden by the servers'
+// addresses and by more.
 func (d *devServer) environment(more ...string) []string {
 	return append(append(os.Environ(),
 		"APP_ENV=development",

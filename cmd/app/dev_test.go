@@ -23,7 +23,7 @@ func TestDevExec_RunsACommandBesideItsServers(t *testing.T) {
 	dir := t.TempDir()
 	seen := filepath.Join(dir, "seen")
 
-	code := run(t.Context(), []string{"dev", "exec", "--dir", dir, "--", "sh", "-c",
+	code := run(t.Context(), newApplication(), []string{"dev", "exec", "--dir", dir, "--", "sh", "-c",
 		`echo "$TEST_DATABASE_URL $TEST_REDIS_URL" > "$0"; [ "$DATABASE_URL $REDIS_URL" = "$TEST_DATABASE_URL $TEST_REDIS_URL" ] && exit 7`, seen}, io.Discard, io.Discard)
 
 	require.Equal(t, 7, code)
@@ -35,7 +35,7 @@ func TestDevExec_RunsACommandBesideItsServers(t *testing.T) {
 func TestDevExec_NeedsACommand(t *testing.T) {
 	t.Parallel()
 
-	require.Equal(t, exitUsage, run(t.Context(), []string{"dev", "exec"}, io.Discard, io.Discard))
+	require.Equal(t, exitUsage, run(t.Context(), newApplication(), []string{"dev", "exec"}, io.Discard, io.Discard))
 }
 
 // A small program stands in for the store, because this test builds it anew

@@ -20,16 +20,16 @@ import (
 	"slipway/internal/health"
 )
 
-func newHealthCommand() *cobra.Command {
+func newHealthCommand(app application) *cobra.Command {
 	var deep bool
 	command := &cobra.Command{
 		Use:   "health",
 		Short: "Ask the role on this machine whether it is up",
 		Long: "Ask /up of the role on OPS_PORT; exit code 0 when it is up, else 1. With --deep ask\n" +
-			"/health and print what it says. For container health checks: the image has no curl.\n\n" + config.Help(config.Health),
+			"/health and print what it says. For container health checks: the image has no curl.\n\n" + app.help(config.Health),
 		Example: "  app health\n  OPS_PORT=9091 app health --deep",
 		RunE: func(c *cobra.Command, _ []string) error {
-			settings, err := loadConfig(config.Health)
+			p, err := newProcess(c, app, config.Health)
 			if err != nil {
 				return err
 			}
@@ -39,9 +39,9 @@ func newHealthCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
 			defer cancel()
-			status, body, err := fetch(ctx, "http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(settings.OpsPort))+path)
+			status, body, err := fetch(ctx, "http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(p.config.OpsPort))+path)
 			if err != nil {
-				return fmt.Errorf("nothing answers on OPS_PORT %d: %w", settings.OpsPort, err)
+				return fmt.Errorf("nothing answers on OPS_PORT %d: %w", p.config.OpsPort, err)
 			}
 			if deep {
 				body = readable(body)
@@ -73,8 +73,7 @@ func fetch(ctx context.Context, address string) (status int, body string, err er
 	return response.StatusCode, string(content), err
 }
 
-// readable shows the body of /health as a table. What is no such body is shown
-// as it is.
+// readable returns the body of /health as a table, and any other body unchanged.
 func readable(body string) string {
 	var report health.Report
 	if json.Unmarshal([]byte(body), &report) != nil || report.Status == "" {

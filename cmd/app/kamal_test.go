@@ -122,7 +122,7 @@ func TestKamal_HasTheRolesOfTheProgram(t *testing.T) {
 func TestKamal_SendsRequestsWhereWebListens(t *testing.T) {
 	t.Parallel()
 	deploy := readKamal(t)
-	web, err := config.Load(config.Web, deploy.given(t, "web"))
+	web, _, err := newApplication().schema().Load(config.Web, deploy.given(t, "web"))
 	require.NoError(t, err)
 
 	require.Equal(t, web.Port, deploy.Proxy.AppPort)
@@ -139,7 +139,7 @@ func TestKamal_WaitsLongerThanTheProgramTakes(t *testing.T) {
 	deploy := readKamal(t)
 
 	for name, server := range deploy.Servers {
-		settings, err := config.Load(server.role(), deploy.given(t, name))
+		settings, _, err := newApplication().schema().Load(server.role(), deploy.given(t, name))
 		require.NoError(t, err)
 		budget := settings.ShutdownTimeout + closing
 		if server.role() != config.Web {
@@ -159,12 +159,12 @@ func TestKamal_GivesEachRoleWhatItReadsAndNeeds(t *testing.T) {
 	for name, server := range deploy.Servers {
 		given := deploy.given(t, name)
 
-		settings, err := config.Load(server.role(), given)
+		settings, _, err := newApplication().schema().Load(server.role(), given)
 
 		require.NoError(t, err, name)
 		require.Equal(t, config.Production, settings.Environment)
 		require.NotEmpty(t, settings.RedisURL)
-		for _, variable := range config.Variables() {
+		for _, variable := range newApplication().schema().Variables() {
 			if _, ok := given[variable.Name]; ok {
 				require.True(t, variable.ReadBy(server.role()), "%s does not read %s", name, variable.Name)
 			}
@@ -173,7 +173,7 @@ func TestKamal_GivesEachRoleWhatItReadsAndNeeds(t *testing.T) {
 			}
 			without := maps.Clone(given)
 			delete(without, variable.Name)
-			_, err := config.Load(server.role(), without)
+			_, _, err := newApplication().schema().Load(server.role(), without)
 			require.ErrorContains(t, err, variable.Name, "%s is given a secret that it could do without", name)
 		}
 	}
@@ -258,7 +258,7 @@ func TestKamal_AliasesRunCommandsThatExist(t *testing.T) {
 			require.Contains(t, deploy.Servers, roles[1], name)
 		}
 		if line := regexp.MustCompile(`"app (.+)"$`).FindStringSubmatch(line); line != nil {
-			command, rest, err := newRootCommand().Find(strings.Fields(line[1]))
+			command, rest, err := newRootCommand(newApplication()).Find(strings.Fields(line[1]))
 			require.NoError(t, err, name)
 			require.True(t, command.HasParent(), "%s: there is no app %s", name, line[1])
 			require.NoError(t, command.ParseFlags(rest), name)
@@ -546,7 +546,7 @@ func (c kamalConfig) given(t *testing.T, name string) map[string]string {
 	given := maps.Clone(c.Env.Clear)
 	maps.Copy(given, server.Env.Clear)
 	for _, secret := range slices.Concat(c.Env.Secret, server.Env.Secret) {
-		for _, variable := range config.Variables() {
+		for _, variable := range newApplication().schema().Variables() {
 			if variable.Name == secret {
 				given[secret] = variable.Example
 			}
@@ -562,7 +562,7 @@ func (c kamalConfig) given(t *testing.T, name string) map[string]string {
 }
 
 func isVariable(name string) bool {
-	return slices.ContainsFunc(config.Variables(), func(variable config.Variable) bool { return variable.Name == name })
+	return slices.ContainsFunc(newApplication().schema().Variables(), func(variable config.Variable) bool { return variable.Name == name })
 }
 
 // runHook runs a hook of the repository in dir, with nothing of this process's

@@ -18,13 +18,13 @@ const (
 )
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), newApplication(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run executes one command line and returns its exit code. Every error ends
-// here, printed once on stderr.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRootCommand()
+// run executes one command line for an application and returns its exit code.
+// Every error ends here, printed once on stderr.
+func run(ctx context.Context, app application, args []string, stdout, stderr io.Writer) int {
+	root := newRootCommand(app)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

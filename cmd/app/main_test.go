@@ -17,7 +17,7 @@ import (
 // processes, with the race detector in them.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_BINARY_IS_APP") != "" {
-		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(run(context.Background(), newApplication(), os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
@@ -32,7 +32,7 @@ func TestCommands_HelpSaysWhatTheyDoAndRead(t *testing.T) {
 		"config": "environment", "config check": "secrets masked", "version": "KAMAL_VERSION", "dev": "DATABASE_URL", "dev exec": "DATABASE_URL",
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append(strings.Fields(command), "--help"), &stdout, &stderr)
+		code := run(t.Context(), newApplication(), append(strings.Fields(command), "--help"), &stdout, &stderr)
 
 		require.Equal(t, exitOK, code, command)
 		require.Empty(t, stderr.String(), command)
@@ -47,8 +47,8 @@ func TestCommands_HelpNamesEveryVariableOfARole(t *testing.T) {
 
 	for _, role := range config.Roles {
 		var stdout bytes.Buffer
-		run(t.Context(), []string{string(role), "--help"}, &stdout, io.Discard)
-		for _, variable := range config.Variables() {
+		run(t.Context(), newApplication(), []string{string(role), "--help"}, &stdout, io.Discard)
+		for _, variable := range newApplication().schema().Variables() {
 			require.Equal(t, variable.ReadBy(role), strings.Contains(stdout.String(), "\n  "+variable.Name+" "), "%s %s", role, variable.Name)
 		}
 	}
@@ -59,7 +59,7 @@ func TestCommands_RefuseWhatTheyDoNotKnow(t *testing.T) {
 
 	for _, line := range []string{"", "nonsense", "--nonsense", "web --nonsense", "web surplus", "worker-pg -x", "migrate nonsense", "config", "config nonsense", "config check nonsense", "health --deep=maybe"} {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), strings.Fields(line), &stdout, &stderr)
+		code := run(t.Context(), newApplication(), strings.Fields(line), &stdout, &stderr)
 
 		require.Equal(t, exitUsage, code, line)
 		require.Contains(t, stderr.String(), "Usage:", line)
@@ -71,7 +71,7 @@ func TestVersion_SaysWhatRuns(t *testing.T) {
 	t.Setenv("KAMAL_VERSION", "9f8e7d6c")
 	var stdout bytes.Buffer
 
-	require.Equal(t, exitOK, run(t.Context(), []string{"version"}, &stdout, io.Discard))
+	require.Equal(t, exitOK, run(t.Context(), newApplication(), []string{"version"}, &stdout, io.Discard))
 
 	for _, word := range []string{"version", "commit", "built", "go1.", "9f8e7d6c"} {
 		require.Contains(t, stdout.String(), word)
@@ -87,7 +87,7 @@ func TestConfigCheck_MasksSecretsAndConnectsToNothing(t *testing.T) {
 	}
 	var stdout, stderr bytes.Buffer
 
-	code := run(t.Context(), []string{"config", "check"}, &stdout, &stderr)
+	code := run(t.Context(), newApplication(), []string{"config", "check"}, &stdout, &stderr)
 
 	require.Equal(t, exitOK, code, stderr.String())
 	require.NotContains(t, stdout.String()+stderr.String(), "hunter")
@@ -111,7 +111,7 @@ func TestRoles_NameEveryMissingVariableBeforeTheyConnect(t *testing.T) {
 		"seed":         {"DATABASE_URL"},
 	} {
 		var stderr bytes.Buffer
-		code := run(t.Context(), []string{role}, io.Discard, &stderr)
+		code := run(t.Context(), newApplication(), []string{role}, io.Discard, &stderr)
 
 		require.Equal(t, exitUsage, code, role)
 		for _, name := range missing {

@@ -10,19 +10,17 @@ import (
 
 	"slipway/internal/config"
 	"slipway/internal/postgres"
-	"slipway/internal/shop"
-	"slipway/internal/telemetry"
 )
 
-func newMigrateCommand() *cobra.Command {
+func newMigrateCommand(app application) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database to the schema that this build needs",
-		Long: "Apply the migrations that are missing: the store's own and River's. Any number of\n" +
-			"processes may do it at once; one works and the others wait for it.\n\n" + config.Help(config.Migrate),
+		Long: "Apply the migrations that are missing: those of the runtime, of the application and of River. Any number of\n" +
+			"processes may do it at once; one works and the others wait for it.\n\n" + app.help(config.Migrate),
 		Example: "  app migrate\n  app migrate status",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withMigrator(c, func(ctx context.Context, migrator *postgres.Migrator) error {
+			return withMigrator(c, app, func(ctx context.Context, migrator *postgres.Migrator) error {
 				applied, err := migrator.Migrate(ctx)
 				if err != nil {
 					return err
@@ -36,18 +34,18 @@ func newMigrateCommand() *cobra.Command {
 			})
 		},
 	}
-	command.AddCommand(newMigrateStatusCommand())
+	command.AddCommand(newMigrateStatusCommand(app))
 	return command
 }
 
-func newMigrateStatusCommand() *cobra.Command {
+func newMigrateStatusCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
 		Short:   "List all migrations; exit code 1 when any is missing",
-		Long:    "List all migrations and whether they are applied. Exit code 1 when any is missing.\n\n" + config.Help(config.Migrate),
+		Long:    "List all migrations and whether they are applied. Exit code 1 when any is missing.\n\n" + app.help(config.Migrate),
 		Example: "  app migrate status",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withMigrator(c, func(ctx context.Context, migrator *postgres.Migrator) error {
+			return withMigrator(c, app, func(ctx context.Context, migrator *postgres.Migrator) error {
 				all, err := migrator.Status(ctx)
 				if err != nil {
 					return err
@@ -79,19 +77,18 @@ func newMigrateStatusCommand() *cobra.Command {
 
 // Private
 
-// migratePatience is how long a migration takes at most, and the wait for
-// another process that migrates the same database.
-const migratePatience = 10 * time.Minute
+// migrateTimeout bounds all migrations together with the wait for another
+// process that migrates the same database.
+const migrateTimeout = 10 * time.Minute
 
-func withMigrator(c *cobra.Command, use func(context.Context, *postgres.Migrator) error) error {
-	settings, err := loadConfig(config.Migrate)
+func withMigrator(c *cobra.Command, app application, use func(context.Context, *postgres.Migrator) error) error {
+	p, err := newProcess(c, app, config.Migrate)
 	if err != nil {
 		return err
 	}
-	log := telemetry.NewLogger(c.ErrOrStderr(), settings.LogLevel, settings.LogFormat == config.LogJSON, "migrate")
-	ctx, cancel := context.WithTimeout(c.Context(), migratePatience)
+	ctx, cancel := context.WithTimeout(c.Context(), migrateTimeout)
 	defer cancel()
-	migrator, err := postgres.NewMigrator(ctx, settings.DatabaseURL, settings.DatabaseConnectTimeout, shop.Migrations(), log)
+	migrator, err := postgres.NewMigrator(ctx, p.config.DatabaseURL, p.config.DatabaseConnectTimeout, app.migrations, p.log)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/jobs"
@@ -15,9 +14,11 @@ import (
 
 func TestRecurringWork_CanAllBeUsed(t *testing.T) {
 	t.Parallel()
-	store := shop.New(shop.Options{Registry: prometheus.NewRegistry()})
+	app := newApplication()
+	work, err := app.declared()
+	require.NoError(t, err)
 
-	tasks, err := recurringWork(store)
+	tasks, err := app.schedules(work)
 
 	require.NoError(t, err)
 	backends := map[string]jobs.Backend{}
@@ -37,14 +38,15 @@ func TestJobsCheck_FindsNothingWrong(t *testing.T) {
 	t.Parallel()
 	var stdout bytes.Buffer
 
-	require.Equal(t, exitOK, run(t.Context(), []string{"jobs", "check"}, &stdout, io.Discard))
+	require.Equal(t, exitOK, run(t.Context(), newApplication(), []string{"jobs", "check"}, &stdout, io.Discard))
 
 	require.Contains(t, stdout.String(), "7 recurring: all can be used")
 }
 
 func TestKinds_SayTheirQueueAttemptsAndTimeout(t *testing.T) {
 	t.Parallel()
-	store := shop.New(shop.Options{Registry: prometheus.NewRegistry()})
+	work, err := newApplication().declared()
+	require.NoError(t, err)
 
 	for _, args := range declared {
 		declaration := args.Declare()
@@ -52,7 +54,7 @@ func TestKinds_SayTheirQueueAttemptsAndTimeout(t *testing.T) {
 		require.NotZero(t, declaration.Attempts, declaration.Kind)
 		require.NotZero(t, declaration.Timeout, declaration.Kind)
 	}
-	require.Len(t, append(store.Jobs(), taskKinds(store)...), len(declared))
+	require.Len(t, work.kinds(), len(declared))
 }
 
 // declared are the args of all kinds of the store.

@@ -24,9 +24,10 @@ import (
 	"slipway/internal/web"
 )
 
-// process is what every long-running role has.
+// process is what every role and command has that reads settings.
 type process struct {
 	config   config.Config
+	build    build
 	log      *slog.Logger
 	registry *prometheus.Registry
 	reporter *telemetry.Reporter
@@ -35,35 +36,50 @@ type process struct {
 // service is a part of a role that works until its context ends.
 type service func(ctx context.Context) error
 
-// startRole reads the settings of a role and says so before anything is
-// contacted, so that there is a line in the log whatever happens next.
-func startRole(c *cobra.Command, role config.Role) (*process, error) {
-	settings, err := loadConfig(role)
+// newProcess reads the settings of a role or command. Settings that cannot be
+// used end the program with exit code 2.
+func newProcess(c *cobra.Command, app application, role config.Role) (*process, error) {
+	variables, err := config.Environ(".")
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
+	}
+	settings, warnings, err := app.schema().Load(role, variables)
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
+	}
+	p := &process{
+		config:   settings,
+		build:    currentBuild(settings.KamalVersion),
+		log:      telemetry.NewLogger(c.ErrOrStderr(), settings.LogLevel, settings.LogFormat == config.LogJSON, string(role)),
+		registry: telemetry.NewRegistry(),
+	}
+	for _, warning := range warnings {
+		p.log.Warn("Setting cannot be used and was replaced by its default", "name", warning.Name, "problem", warning.Text, "example", warning.Example)
+	}
+	p.reporter = telemetry.NewReporter(p.log, p.registry)
+	failopen.LogThrough(func(source string, err error) { p.reporter.Report("Redis", source, err) })
+	return p, nil
+}
+
+// startRole is newProcess for a long-running role. It logs that the role starts
+// before any backend is contacted.
+func startRole(c *cobra.Command, app application, role config.Role) (*process, error) {
+	p, err := newProcess(c, app, role)
 	if err != nil {
 		return nil, err
 	}
-	log := telemetry.NewLogger(c.ErrOrStderr(), settings.LogLevel, settings.LogFormat == config.LogJSON, string(role))
-	build := currentBuild()
-	log.Info("Starting", "version", build.name(), "commit", build.Commit, "environment", string(settings.Environment), "ops_port", settings.OpsPort)
-
-	for _, warning := range warnings(role) {
-		log.Warn("Setting cannot be used: "+warning.Name+" "+warning.Text, "example", warning.Example)
-	}
-
-	registry := telemetry.NewRegistry()
-	registry.MustRegister(build.metric())
-	reporter := telemetry.NewReporter(log, registry)
-	if settings.SentryDSN != "" && settings.Environment == config.Production {
+	p.log.Info("Starting", "version", p.build.name(), "commit", p.build.Commit, "environment", string(p.config.Environment), "ops_port", p.config.OpsPort)
+	p.registry.MustRegister(p.build.metric())
+	if p.config.SentryDSN != "" && p.config.Environment == config.Production {
 		sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{
-			DSN: settings.SentryDSN, Environment: string(settings.Environment), Release: build.name(), Role: string(role),
-		}, registry)
+			DSN: p.config.SentryDSN, Environment: string(p.config.Environment), Release: p.build.name(), Role: string(role),
+		}, p.registry)
 		if err != nil {
 			return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
 		}
-		reporter.SendTo(sentry)
+		p.reporter.SendTo(sentry)
 	}
-	failopen.LogThrough(func(source string, err error) { reporter.Report("Redis", source, err) })
-	return &process{config: settings, log: log, registry: registry, reporter: reporter}, nil
+	return p, nil
 }
 
 // run runs a role: main until SIGTERM or SIGINT, and background beside it for
@@ -81,7 +97,7 @@ func (p *process) run(ctx context.Context, main service, background ...service) 
 		group.Go(func() error { return one(backgroundCtx) })
 	}
 
-	// A part that fails takes the role down in order, not by surprise.
+	// A part that fails still takes the role down in order.
 	mainCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	context.AfterFunc(backgroundCtx, cancel)
@@ -95,27 +111,7 @@ func (p *process) run(ctx context.Context, main service, background ...service) 
 	return nil
 }
 
-// whenItMayWork begins a service as soon as the database has said that its schema
-// fits: what a worker does on one that is too old for it would fail, and in the
-// end fail for good. A worker that was made quiet before that never begins.
-func whenItMayWork(checks *health.Health, begin service) service {
-	return func(ctx context.Context) error {
-		look := time.NewTicker(20 * time.Millisecond)
-		defer look.Stop()
-		for {
-			if checks.MayWork() {
-				return begin(ctx)
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-look.C:
-			}
-		}
-	}
-}
-
-// ops serves /up, /health and /metrics on OPS_PORT.
+// ops serves /up, /ready, /health and /metrics on OPS_PORT.
 func (p *process) ops(checks *health.Health) service {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /up", checks.ServeUp)
@@ -129,27 +125,4 @@ func (p *process) ops(checks *health.Health) service {
 
 func (p *process) address(port int) string {
 	return net.JoinHostPort(p.config.BindAddress, strconv.Itoa(port))
-}
-
-// loadConfig reads the settings of a role; what is wrong with them ends the
-// program with exit code 2.
-func loadConfig(role config.Role) (config.Config, error) {
-	variables, err := config.Environ(".")
-	if err != nil {
-		return config.Config{}, &exitError{code: exitUsage, err: err}
-	}
-	settings, err := config.Load(role, variables)
-	if err != nil {
-		return config.Config{}, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
-	}
-	return settings, nil
-}
-
-// warnings are the settings that loadConfig has replaced by their defaults.
-func warnings(role config.Role) config.Problems {
-	variables, err := config.Environ(".")
-	if err != nil {
-		return nil // loadConfig has said so
-	}
-	return config.Warnings(role, variables)
 }

@@ -625,7 +625,7 @@ func TestWorkers_NeverBeginWhenTheyWereMadeQuietBefore(t *testing.T) {
 	stop()
 
 	began := false
-	require.NoError(t, whenItMayWork(checks, func(context.Context) error { began = true; return nil })(ctx))
+	require.NoError(t, whenSchemaFits(checks, func(context.Context) error { began = true; return nil })(ctx))
 
 	require.False(t, began)
 }

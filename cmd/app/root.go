@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newRootCommand() *cobra.Command {
+func newRootCommand(app application) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "app",
-		Short: "One binary that serves the store, works its jobs and operates both",
+		Short: "One binary that serves the pages, works the jobs and operates both",
 		Long: `One binary, several processes: "web" serves pages, "worker-pg" works the jobs in
 PostgreSQL, "worker-redis" works the tasks in Redis. Every setting comes from the
 environment; "app config check" shows what each role would use.`,
-		Example:       "  app dev\n  app web\n  app migrate && app seed",
+		Example:       "  app dev\n  app migrate && app web",
 		Args:          cobra.ArbitraryArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -23,18 +23,20 @@ environment; "app config check" shows what each role would use.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newWebCommand(),
-		newWorkerPGCommand(),
-		newWorkerRedisCommand(),
-		newDevCommand(),
-		newMigrateCommand(),
-		newSeedCommand(),
-		newThrottleCommand(),
-		newJobsCommand(),
-		newHealthCommand(),
-		newConfigCommand(),
+		newWebCommand(app),
+		newWorkerPGCommand(app),
+		newWorkerRedisCommand(app),
+		newDevCommand(app),
+		newMigrateCommand(app),
+		newThrottleCommand(app),
+		newJobsCommand(app),
+		newHealthCommand(app),
+		newConfigCommand(app),
 		newVersionCommand(),
 	)
+	if app.seed != nil {
+		root.AddCommand(newSeedCommand(app))
+	}
 	useUsageErrors(root)
 	return root
 }
@@ -49,8 +51,8 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// exitError ends the program with a code of its own. A nil err prints nothing:
-// the command has said all there is to say.
+// exitError ends the program with a code of its own. With a nil err nothing is
+// printed, because the command itself has reported the reason.
 type exitError struct {
 	code int
 	err  error
@@ -67,7 +69,7 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // Private
 
-// useUsageErrors makes every command of the tree report unknown flags,
+// useUsageErrors makes every command below command report unknown flags,
 // unknown subcommands and surplus arguments as a usageError.
 func useUsageErrors(command *cobra.Command) {
 	command.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

@@ -5,33 +5,32 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"slipway/internal/config"
 	"slipway/internal/postgres"
-	"slipway/internal/shop"
-	"slipway/internal/telemetry"
 )
 
-func newSeedCommand() *cobra.Command {
+// seedTimeout bounds the whole command.
+const seedTimeout = time.Minute
+
+func newSeedCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "seed",
-		Short: "Fill the store with the sample catalogue",
-		Long: "Store the sample catalogue. It may run again at any time: words, pictures and prices\n" +
-			"become those of the sample, stock stays as it is. Where no flash sale is under way or to\n" +
-			"come, one begins.\n\n" + config.Help(config.Seed),
+		Short: "Store the sample data",
+		Long: "Store the sample data. It may run again at any time: it repairs what it stored\n" +
+			"before, and duplicates nothing.\n\n" + app.help(config.Seed),
 		Example: "  app migrate && app seed",
 		RunE: func(c *cobra.Command, _ []string) error {
-			settings, err := loadConfig(config.Seed)
+			p, err := newProcess(c, app, config.Seed)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(c.Context(), seedTimeout)
 			defer cancel()
 			db, err := postgres.Open(ctx, postgres.Options{
-				URL: settings.DatabaseURL, Name: "app seed", PoolSize: 1,
-				ConnectTimeout: settings.DatabaseConnectTimeout, StatementTimeout: time.Minute,
+				URL: p.config.DatabaseURL, Name: "app seed", PoolSize: 1,
+				ConnectTimeout: p.config.DatabaseConnectTimeout, StatementTimeout: seedTimeout,
 				LockTimeout: 10 * time.Second, PingTimeout: time.Second,
 			})
 			if err != nil {
@@ -39,19 +38,10 @@ func newSeedCommand() *cobra.Command {
 			}
 			defer db.Close()
 
-			log := telemetry.NewLogger(c.ErrOrStderr(), settings.LogLevel, settings.LogFormat == config.LogJSON, "seed")
-			store := shop.New(shop.Options{DB: db, Log: log, Registry: prometheus.NewRegistry()})
-			products, err := store.Seed(ctx)
+			report, err := app.seed(ctx, db, p.log)
+			fmt.Fprint(c.OutOrStdout(), report)
 			if err != nil {
 				return fmt.Errorf("seed (has app migrate run?): %w", err)
-			}
-			fmt.Fprintf(c.OutOrStdout(), "The store has the %d products of the sample catalogue.\n", products)
-			sale, made, err := store.SeedSale(ctx)
-			if err != nil {
-				return err
-			}
-			if made {
-				fmt.Fprintf(c.OutOrStdout(), "A flash sale of %d x %s at %s runs until %s.\n", sale.Units, sale.Product.Name, sale.Price, sale.EndsAt.Format("15:04 MST"))
 			}
 			return nil
 		},

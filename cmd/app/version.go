@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+
+	"slipway/internal/config"
 )
 
 // Set by the build with -ldflags "-X main.version=… -X main.commit=… -X main.built=…".
@@ -25,7 +26,8 @@ func newVersionCommand() *cobra.Command {
 		Long:    "Print version, commit, build date and Go version of this binary.\n\nReads KAMAL_VERSION, which Kamal sets in every container it starts.",
 		Example: "  app version",
 		RunE: func(c *cobra.Command, _ []string) error {
-			build := currentBuild()
+			variables, _ := config.Environ(".") // a broken .env file is no reason to hide the version
+			build := currentBuild(variables["KAMAL_VERSION"])
 			fmt.Fprintf(c.OutOrStdout(), "version  %s\ncommit   %s\nbuilt    %s\ngo       %s %s/%s\n",
 				build.Version, build.Commit, build.Built, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			if build.KamalVersion != "" {
@@ -44,8 +46,8 @@ type build struct {
 	KamalVersion string
 }
 
-func currentBuild() build {
-	b := build{Version: version, Commit: commit, Built: built, KamalVersion: os.Getenv("KAMAL_VERSION")}
+func currentBuild(kamalVersion string) build {
+	b := build{Version: version, Commit: commit, Built: built, KamalVersion: kamalVersion}
 	info, ok := debug.ReadBuildInfo()
 	if ok {
 		b.fillFrom(info)

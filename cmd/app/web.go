@@ -4,120 +4,117 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"slipway/internal/cache"
 	"slipway/internal/config"
-	"slipway/internal/failopen"
 	"slipway/internal/health"
 	"slipway/internal/jobs"
 	"slipway/internal/live"
-	"slipway/internal/mail"
-	"slipway/internal/payment"
-	"slipway/internal/postgres"
-	"slipway/internal/shop"
-	"slipway/internal/storefront"
 	"slipway/internal/throttle"
 	"slipway/internal/web"
 )
 
-func newWebCommand() *cobra.Command {
+func newWebCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "web",
-		Short: "Serve the store's pages",
-		Long: "Serve the store's pages on PORT, and /up, /health and /metrics on OPS_PORT.\n" +
-			"On SIGTERM, requests under way are finished within SHUTDOWN_TIMEOUT.\n\n" + config.Help(config.Web),
+		Short: "Serve the pages",
+		Long: "Serve the pages on PORT, and /up, /health and /metrics on OPS_PORT.\n" +
+			"On SIGTERM, requests under way are finished within SHUTDOWN_TIMEOUT.\n\n" + app.help(config.Web),
 		Example: "  DATABASE_URL=postgres://localhost/shop REDIS_URL=redis://localhost:6379/0 app web",
 		RunE: func(c *cobra.Command, _ []string) error {
-			p, err := startRole(c, config.Web)
+			p, err := startRole(c, app, config.Web)
 			if err != nil {
 				return err
 			}
-			return runWeb(c.Context(), p)
+			return runWeb(c.Context(), p, app)
 		},
 	}
 }
 
-func runWeb(ctx context.Context, p *process) error {
-	databaseGuard := postgres.NewGuard(p.config.DatabaseAcquireTimeout, p.config.DatabaseQueueLimit, p.reporter)
-	db, err := p.openDatabase(ctx, config.Web, p.config.DatabaseStatementTimeout, databaseGuard)
+func runWeb(ctx context.Context, p *process, app application) error {
+	options := p.roleOptions(config.Web, p.config.DatabaseStatementTimeout)
+	options.guarded, options.cache = true, &cache.Options{}
+	b, err := p.connect(ctx, options)
 	if err != nil {
 		return err
 	}
-	defer postgres.Close(db)
-	guards := p.guardRedis()
-	redis, err := failopen.Open(guards.shared)
-	if err != nil {
-		return err
-	}
-	defer redis.Close()
+	defer b.close()
 
-	metrics := jobs.NewMetrics(p.registry)
-	queue, err := jobs.NewJobs(db, metrics)
-	if err != nil {
-		return err
-	}
-	tasks, err := jobs.NewTasks(guards.queue, queue, metrics)
-	if err != nil {
-		return err
-	}
-	defer tasks.Close()
-
-	kept := cache.New(redis, cache.Options{}, p.registry)
-	defer kept.Close()
-	store := shop.New(shop.Options{
-		DB: db, Jobs: queue, Tasks: tasks, Gateway: payment.NewSandbox(p.config.PaymentTimeout), Cache: kept, Redis: redis,
-		BaseURL: strings.TrimSuffix(p.config.BaseURL, "/"), Log: p.log, Registry: p.registry,
-		OrderLimit: shop.OrderLimit{Orders: p.config.OrderLimit, Period: p.config.OrderLimitPeriod},
-		SaleHold:   p.config.FlashSaleHold, SaleLimit: p.config.FlashSaleLimitPerCart,
-	})
-	hub := live.NewHub(p.config.RedisURL, redis, live.StreamOptions{Lifetime: p.config.LiveStreamLifetime, Limit: p.config.LiveStreamLimit}, p.reporter, p.registry)
-	pages, err := storefront.New(storefront.Options{
-		Shop: store, Hub: hub, AssetsDir: p.config.AssetsDir, Secret: p.config.SecretKeyBase, Secure: strings.HasPrefix(p.config.BaseURL, "https://"),
-		Cards: payment.TestCards, Development: p.config.Environment == config.Development,
-		Mails: mail.NewDirectory(p.config.MailDir, p.config.MailFrom), PageTimeout: p.config.RequestTimeout,
-		SaleHold: p.config.FlashSaleHold, SaleLimit: p.config.FlashSaleLimitPerCart,
-		Stale: web.NewStale(p.config.ServeStaleFor, p.config.StaleCacheSize, p.registry),
-	})
+	streams := live.StreamOptions{Lifetime: p.config.LiveStreamLifetime, Limit: p.config.LiveStreamLimit}
+	hub := live.NewHub(p.config.RedisURL, b.redis, streams, p.reporter, p.registry)
+	pages, err := app.pages(b, hub)
 	if err != nil {
 		return err
 	}
 
-	database, err := p.databaseCheck(databaseGuard)
-	if err != nil {
-		return err
-	}
 	clients := throttle.NewClients(p.config.ThrottleTrustedProxies, p.config.ThrottleIPv6Prefix, p.log)
 	countries := p.countries()
-	limits, err := p.throttle(redis, clients, pages, countries)
+	limiter, err := b.limiter(clients, countries, pages)
 	if err != nil {
 		return err
 	}
-	backlog, err := p.backlog(db, &guards)
+	database, err := b.databaseCheck(app.migrations)
+	if err != nil {
+		return err
+	}
+	backlog, err := b.backlog(jobs.PG, jobs.Redis)
 	if err != nil {
 		return err
 	}
 	defer backlog.Close()
 	checks := health.New(p.registry, slices.Concat(
-		[]health.Check{database, poolCheck(databaseGuard, db), queuesCheck(backlog)}, guards.redisChecks(false), geoIPCheck(countries),
+		[]health.Check{database, b.poolCheck(), queuesCheck(backlog)}, b.redisChecks(false), geoIPCheck(countries),
 	)...)
 
 	server := web.New(web.Options{
 		Log: p.log, Registry: p.registry, Reporter: p.reporter, Health: checks,
-		RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody, Clients: clients, Throttle: limits,
-		Status: storefront.ErrorStatus, ErrorPage: pages.ErrorPage,
-	}, pages.Routes)
+		RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody, Clients: clients, Throttle: limiter,
+	}, pages)
 	checks.Booted()
 
-	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, guards.run, hub.Run, p.heedSignals(checks, nil))
+	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, b.guards.run, hub.Run, p.heedSignals(checks, nil))
 }
 
-// serve is the public listener. Event streams end first: they would hold up
-// the shutdown, and their browsers come back by themselves.
+// Private
+
+// serve is the public listener. A shutdown ends event streams first: they would
+// hold it up, and browsers reconnect by themselves.
 func (p *process) serve(handler http.Handler, hub *live.Hub) service {
 	return func(ctx context.Context) error {
 		return web.Serve(ctx, p.address(p.config.Port), handler, p.config.ShutdownTimeout, hub.Close, p.log)
 	}
+}
+
+// limiter applies the limits of pages. It is nil when limits are switched off.
+func (b *backends) limiter(clients *throttle.Clients, countries *throttle.Countries, pages pages) (*throttle.Limiter, error) {
+	if !b.config.ThrottleEnabled {
+		b.log.Warn("Requests are not limited: RACK_ATTACK_ENABLED is false")
+		return nil, nil
+	}
+	rules := pages.Limits(throttle.Settings{
+		Safelist: b.config.ThrottleSafelist, Blocklist: b.config.ThrottleBlocklist, Countries: countries,
+		Requests: int(b.config.ThrottleRequestLimit), RequestPeriod: time.Duration(b.config.ThrottleRequestPeriod),
+		Logins: int(b.config.ThrottleLoginLimit), LoginPeriod: time.Duration(b.config.ThrottleLoginPeriod),
+		FailedLogins: throttle.Ban{
+			After:  int(b.config.ThrottleFailedLoginLimit),
+			Within: time.Duration(b.config.ThrottleFailedLoginPeriod),
+			For:    time.Duration(b.config.ThrottleFailedLoginTTL),
+		},
+	})
+	return throttle.New(throttle.Options{
+		Redis: b.redis, Clients: clients, Rules: rules, Sliding: b.config.ThrottleWindow == config.Sliding,
+		FallbackDivisor: b.config.ThrottleFallbackDivisor, Log: b.log, Registry: b.registry,
+	})
+}
+
+// countries refuses clients by their country. It is nil when every country is
+// allowed.
+func (p *process) countries() *throttle.Countries {
+	if !p.config.ThrottleEnabled || p.config.GeoIPDatabase == "" {
+		return nil
+	}
+	return throttle.NewCountries(p.config.GeoIPDatabase, p.config.BlockedCountries, p.config.AllowedCountries, p.log)
 }

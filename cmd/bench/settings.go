@@ -21,9 +21,10 @@ func readSettings() (settings, error) {
 	if err != nil {
 		return settings{}, err
 	}
-	pg, problem := config.Load(config.WorkerPG, variables)
-	redis, another := config.Load(config.WorkerRedis, variables)
-	return settings{pg: pg, redis: redis}, errors.Join(problem, another)
+	runtime := config.NewSchema(nil)
+	pg, _, pgProblems := runtime.Load(config.WorkerPG, variables)
+	redis, _, redisProblems := runtime.Load(config.WorkerRedis, variables)
+	return settings{pg: pg, redis: redis}, errors.Join(pgProblems, redisProblems)
 }
 
 // openDatabase opens the pool of a worker.

@@ -7,77 +7,82 @@ import (
 	"time"
 )
 
-// Config is every environment variable that this program reads. Each field's
-// tags are its documentation for the program itself: env is the name,
-// envDefault the value when unset, roles who reads it, example a value that
-// works, help one line for --help, secret whether its value is masked, lenient
-// whether a value that cannot be read is its default and a warning.
-// An empty variable counts as unset.
+// Config holds every environment variable of the runtime. An application has
+// variables of its own: see Settings. An empty variable counts as unset.
+//
+// The tags of a field declare its variable:
+//   - env: the name; envDefault: the value when unset.
+//   - roles: the roles and commands that read it, or "all".
+//   - min, max: the bounds of a number or duration; oneof: the allowed words.
+//   - required: "true", or the roles that cannot start without it.
+//   - schemes: the allowed schemes of a URL.
+//   - secret: "true" masks the whole value, "url" the password in it.
+//   - lenient: a value that cannot be parsed becomes a warning, and the default is used.
+//   - example: a value that works; help: one line for --help.
 type Config struct {
-	Environment Environment `env:"APP_ENV" envDefault:"development" roles:"all" example:"production" help:"development, test or production"`
+	Environment Environment `env:"APP_ENV" envDefault:"development" roles:"all" oneof:"development,test,production" example:"production" help:"development, test or production"`
 	LogLevel    slog.Level  `env:"LOG_LEVEL" envDefault:"info" roles:"all" example:"warn" help:"debug, info, warn or error"`
-	LogFormat   LogFormat   `env:"LOG_FORMAT" roles:"all" example:"json" help:"text or json; unset: json in production, else text"`
+	LogFormat   LogFormat   `env:"LOG_FORMAT" roles:"all" oneof:"text,json" example:"json" help:"text or json; unset: json in production, else text"`
 
 	// KamalVersion is set by Kamal in every container that it starts.
 	KamalVersion string `env:"KAMAL_VERSION" roles:"all" example:"9f8e7d6c" help:"shown as the version; Kamal sets it"`
 
-	// SentryDSN is where people are told of what needs them, in production only.
-	SentryDSN string `env:"SENTRY_DSN" roles:"web,worker-pg,worker-redis" secret:"url" example:"https://public-key@sentry.example.com/1" help:"Sentry, which hears of errors in production; unset: nobody is told"`
+	// SentryDSN is where errors are reported, in production only.
+	SentryDSN string `env:"SENTRY_DSN" roles:"web,worker-pg,worker-redis" secret:"url" example:"https://public-key@sentry.example.com/1" help:"Sentry project that errors are reported to, in production only; unset: errors are only logged"`
 
-	// BindAddress is where every listener listens. Unset, it is the loopback
-	// address in development and every address elsewhere: a container must be
-	// reached from outside, a laptop must not.
+	// BindAddress is the address of every listener. Unset, it is the loopback
+	// address in development and all addresses elsewhere: a container must be
+	// reachable from outside, a laptop must not.
 	BindAddress string `env:"BIND_ADDRESS" roles:"web,worker-pg,worker-redis" example:"0.0.0.0" help:"address to listen on; unset: 127.0.0.1 in development, else 0.0.0.0"`
-	Port        int    `env:"PORT" envDefault:"3000" roles:"web,worker-pg" example:"3000" help:"port of the store"`
-	OpsPort     int    `env:"OPS_PORT" envDefault:"9090" roles:"web,worker-pg,worker-redis,health" example:"9090" help:"port of /up, /health and /metrics"`
+	Port        int    `env:"PORT" envDefault:"3000" roles:"web,worker-pg" min:"1" max:"65535" example:"3000" help:"public port of web"`
+	OpsPort     int    `env:"OPS_PORT" envDefault:"9090" roles:"web,worker-pg,worker-redis,health" min:"1" max:"65535" example:"9090" help:"port of /up, /health and /metrics"`
 
-	// BaseURL is the store's public address, for links in mails.
-	BaseURL string `env:"BASE_URL" roles:"web,worker-pg" example:"https://shop.example.com" help:"public address of the store, for links in mails; required in production"`
+	// BaseURL is the public address of the application, for links in mails.
+	BaseURL string `env:"BASE_URL" roles:"web,worker-pg" required:"true" schemes:"http,https" example:"https://shop.example.com" help:"public address, for links in mails; required in production"`
 
-	// SecretKeyBase signs cookies. Changing it empties every open cart.
-	SecretKeyBase string `env:"SECRET_KEY_BASE" roles:"web" secret:"true" example:"the output of: openssl rand -hex 64" help:"signs cookies; at least 32 characters, required in production"`
+	// SecretKeyBase signs cookies. A new value makes every cookie invalid.
+	SecretKeyBase string `env:"SECRET_KEY_BASE" roles:"web" required:"true" secret:"true" example:"the output of: openssl rand -hex 64" help:"signs cookies; at least 32 characters, required in production"`
 
-	// RequestTimeout ends the work for one page. Event streams are exempt. It
-	// is less than ShutdownTimeout, so that a shutdown cuts nobody off, and more
-	// than PaymentTimeout, so that a shopper learns how a payment went.
-	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"7s" roles:"web" example:"7s" help:"the longest that one page may take"`
-	MaxRequestBody  int64         `env:"MAX_REQUEST_BODY" envDefault:"1048576" roles:"web" example:"1048576" help:"largest request body in bytes"`
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"8s" roles:"web" example:"8s" help:"how long web drains after SIGTERM"`
+	// RequestTimeout bounds the work for one page; event streams are exempt. It is
+	// less than ShutdownTimeout, so that a shutdown cuts no request off.
+	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"7s" roles:"web" min:"100ms" max:"10m" example:"7s" help:"the longest that one page may take"`
+	MaxRequestBody  int64         `env:"MAX_REQUEST_BODY" envDefault:"1048576" roles:"web" min:"1024" max:"1073741824" example:"1048576" help:"largest request body in bytes"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"8s" roles:"web" min:"100ms" max:"10m" example:"8s" help:"how long web drains after SIGTERM"`
 
-	// LiveStreamLifetime ends event streams before a deploy has to wait for them.
-	LiveStreamLifetime time.Duration `env:"LIVE_STREAM_LIFETIME" envDefault:"20s" roles:"web" example:"20s" help:"how long one event stream stays open; browsers reconnect by themselves"`
-	LiveStreamLimit    int           `env:"LIVE_STREAM_LIMIT" envDefault:"2000" roles:"web" example:"2000" help:"most event streams open at once in one process"`
+	// LiveStreamLifetime ends event streams early, so that a deploy never waits for them.
+	LiveStreamLifetime time.Duration `env:"LIVE_STREAM_LIFETIME" envDefault:"20s" roles:"web" min:"1s" max:"25s" example:"20s" help:"how long one event stream stays open; browsers reconnect by themselves"`
+	LiveStreamLimit    int           `env:"LIVE_STREAM_LIMIT" envDefault:"2000" roles:"web" min:"1" max:"1000000" example:"2000" help:"most event streams open at once in one process"`
 
-	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" secret:"url" example:"postgres://shop:secret@127.0.0.1:5432/shop_production" help:"PostgreSQL; required"`
-	DatabasePoolSize         int           `env:"DATABASE_POOL_SIZE" envDefault:"10" roles:"web,worker-pg,worker-redis" example:"10" help:"most connections to PostgreSQL of one process"`
-	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" example:"2s" help:"longest wait for a new connection"`
-	DatabaseStatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"5s" roles:"web" example:"5s" help:"longest statement that a page may run"`
-	WorkerStatementTimeout   time.Duration `env:"WORKER_STATEMENT_TIMEOUT" envDefault:"60s" roles:"worker-pg,worker-redis" example:"60s" help:"longest statement that a worker may run"`
-	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" example:"2s" help:"longest wait for a lock"`
-	DatabasePingTimeout      time.Duration `env:"DATABASE_PING_TIMEOUT" envDefault:"1s" roles:"web,worker-pg,worker-redis" example:"1s" help:"longest check of an idle connection before it is used"`
-	DatabaseAcquireTimeout   time.Duration `env:"DATABASE_ACQUIRE_TIMEOUT" envDefault:"1s" roles:"web" example:"1s" help:"longest that a page waits for a connection to PostgreSQL"`
-	DatabaseQueueLimit       int           `env:"DATABASE_QUEUE_LIMIT" envDefault:"500" roles:"web" example:"500" help:"most pages that wait for a connection to PostgreSQL at a time"`
+	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" required:"true" secret:"url" example:"postgres://shop:secret@127.0.0.1:5432/shop_production" help:"PostgreSQL; required"`
+	DatabasePoolSize         int           `env:"DATABASE_POOL_SIZE" envDefault:"10" roles:"web,worker-pg,worker-redis" min:"4" max:"1000" example:"10" help:"most connections to PostgreSQL of one process"`
+	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" min:"1s" max:"1m" example:"2s" help:"longest wait for a new connection"`
+	DatabaseStatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"5s" roles:"web" min:"10ms" max:"1h" example:"5s" help:"longest statement that a page may run"`
+	WorkerStatementTimeout   time.Duration `env:"WORKER_STATEMENT_TIMEOUT" envDefault:"60s" roles:"worker-pg,worker-redis" min:"10ms" max:"24h" example:"60s" help:"longest statement that a worker may run"`
+	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" min:"10ms" max:"1h" example:"2s" help:"longest wait for a lock"`
+	DatabasePingTimeout      time.Duration `env:"DATABASE_PING_TIMEOUT" envDefault:"1s" roles:"web,worker-pg,worker-redis" min:"10ms" max:"1m" example:"1s" help:"longest check of an idle connection before it is used"`
+	DatabaseAcquireTimeout   time.Duration `env:"DATABASE_ACQUIRE_TIMEOUT" envDefault:"1s" roles:"web" min:"10ms" max:"1m" example:"1s" help:"longest that a page waits for a connection to PostgreSQL"`
+	DatabaseQueueLimit       int           `env:"DATABASE_QUEUE_LIMIT" envDefault:"500" roles:"web" min:"1" max:"1000000" example:"500" help:"most pages that wait for a connection to PostgreSQL at a time"`
 
-	// ServeStaleFor is how old a public page may be that is served while
-	// PostgreSQL is away.
-	ServeStaleFor  time.Duration `env:"SERVE_STALE_FOR" envDefault:"10m" roles:"web" example:"10m" help:"how old a public page may be that is shown while PostgreSQL is away; 0s: none is shown"`
-	StaleCacheSize int64         `env:"STALE_CACHE_SIZE" envDefault:"16777216" roles:"web" example:"16777216" help:"bytes of public pages that are kept for that"`
+	// ServeStaleFor is the greatest age of a cached public page that is served
+	// while PostgreSQL is unavailable.
+	ServeStaleFor  time.Duration `env:"SERVE_STALE_FOR" envDefault:"10m" roles:"web" min:"0s" max:"24h" example:"10m" help:"greatest age of a cached public page that is served while PostgreSQL is unavailable; 0s: none is served"`
+	StaleCacheSize int64         `env:"STALE_CACHE_SIZE" envDefault:"16777216" roles:"web" min:"0" max:"1099511627776" example:"16777216" help:"bytes of public pages that are cached for that"`
 
-	RedisURL           string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis,jobs,throttle" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
+	RedisURL           string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis,jobs,throttle" required:"worker-redis,throttle" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
 	QueueRedisURL      string        `env:"QUEUE_REDIS_URL" roles:"web,worker-pg,worker-redis,jobs" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
-	RedisPoolSize      int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-pg,worker-redis" example:"20" help:"most connections to Redis of one process"`
-	RedisTimeout       time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis,throttle" example:"250ms" help:"longest wait for one answer of Redis"`
-	RedisBudget        time.Duration `env:"REDIS_BUDGET" envDefault:"300ms" roles:"web" example:"300ms" help:"longest that Redis may hold up one request in all"`
-	RedisDialTimeout   time.Duration `env:"REDIS_DIAL_TIMEOUT" envDefault:"300ms" roles:"web,worker-pg,worker-redis" example:"300ms" help:"longest wait for a new connection to Redis"`
-	RedisPoolTimeout   time.Duration `env:"REDIS_POOL_TIMEOUT" envDefault:"100ms" roles:"web,worker-pg,worker-redis" example:"100ms" help:"longest wait for a connection when all are busy"`
-	RedisMinIdle       int           `env:"REDIS_MIN_IDLE" envDefault:"2" roles:"web,worker-pg,worker-redis" example:"2" help:"connections to Redis that are kept open for the next call"`
-	RedisMaxInFlight   int           `env:"REDIS_MAX_IN_FLIGHT" envDefault:"256" roles:"web,worker-pg,worker-redis" example:"256" help:"most calls of Redis under way at once in one process"`
-	RedisFailures      int           `env:"REDIS_FAILURES" envDefault:"3" roles:"web,worker-pg,worker-redis" example:"3" help:"failures in a row after which Redis is not called until it is back"`
-	RedisProbeInterval time.Duration `env:"REDIS_PROBE_INTERVAL" envDefault:"100ms" roles:"web,worker-pg,worker-redis" example:"100ms" help:"pause between two tries whether Redis is back, up to twice that"`
+	RedisPoolSize      int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-pg,worker-redis" min:"1" max:"10000" example:"20" help:"most connections to Redis of one process"`
+	RedisTimeout       time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis,throttle" min:"1ms" max:"10s" example:"250ms" help:"longest wait for one answer of Redis"`
+	RedisBudget        time.Duration `env:"REDIS_BUDGET" envDefault:"300ms" roles:"web" min:"1ms" max:"10s" example:"300ms" help:"longest that Redis may hold up one request in all"`
+	RedisDialTimeout   time.Duration `env:"REDIS_DIAL_TIMEOUT" envDefault:"300ms" roles:"web,worker-pg,worker-redis" min:"1ms" max:"10s" example:"300ms" help:"longest wait for a new connection to Redis"`
+	RedisPoolTimeout   time.Duration `env:"REDIS_POOL_TIMEOUT" envDefault:"100ms" roles:"web,worker-pg,worker-redis" min:"1ms" max:"10s" example:"100ms" help:"longest wait for a connection when all are busy"`
+	RedisMinIdle       int           `env:"REDIS_MIN_IDLE" envDefault:"2" roles:"web,worker-pg,worker-redis" min:"0" max:"10000" example:"2" help:"connections to Redis that are kept open for the next call"`
+	RedisMaxInFlight   int           `env:"REDIS_MAX_IN_FLIGHT" envDefault:"256" roles:"web,worker-pg,worker-redis" min:"1" max:"100000" example:"256" help:"most concurrent calls of Redis in one process"`
+	RedisFailures      int           `env:"REDIS_FAILURES" envDefault:"3" roles:"web,worker-pg,worker-redis" min:"1" max:"1000" example:"3" help:"consecutive failures that open the circuit breaker"`
+	RedisProbeInterval time.Duration `env:"REDIS_PROBE_INTERVAL" envDefault:"100ms" roles:"web,worker-pg,worker-redis" min:"10ms" max:"1m" example:"100ms" help:"least pause between two probes of an unavailable Redis; the longest is twice that"`
 
-	// The limits of internal/throttle, by the names that Rack::Attack's users
-	// know. A limit or period that cannot be read is its default and a warning,
-	// and never keeps the store from starting; 0 switches its rule off.
+	// The limits of internal/throttle, under the names that Rack::Attack's users
+	// know. A limit or period that cannot be parsed becomes a warning and its
+	// default is used, so that it never stops a deploy; 0 switches a rule off.
 	ThrottleEnabled           bool      `env:"RACK_ATTACK_ENABLED" envDefault:"true" roles:"web" example:"true" help:"whether requests are limited at all"`
 	ThrottleRequestLimit      uint32    `env:"RACK_ATTACK_REQ_IP_LIMIT" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"requests of one client in a period, pictures and assets apart; 0: any number"`
 	ThrottleRequestPeriod     Period    `env:"RACK_ATTACK_REQ_IP_PERIOD" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"that period, in seconds or as 5m"`
@@ -86,47 +91,36 @@ type Config struct {
 	ThrottleFailedLoginLimit  uint32    `env:"RACK_ATTACK_FAILED_LOGIN_LIMIT" envDefault:"5" roles:"web" lenient:"true" example:"5" help:"failed logins in a period that ban client or account; 0: never"`
 	ThrottleFailedLoginPeriod Period    `env:"RACK_ATTACK_FAILED_LOGIN_PERIOD" envDefault:"20" roles:"web" lenient:"true" example:"20" help:"that period"`
 	ThrottleFailedLoginTTL    Period    `env:"RACK_ATTACK_FAILED_LOGIN_TTL" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"how long that ban lasts"`
-	ThrottleSafelist          Networks  `env:"RACK_ATTACK_SAFELIST_IPS" roles:"web" example:"192.0.2.7,2001:db8::/32" help:"clients that no rule is about; unset: loopback in development, else none"`
+	ThrottleSafelist          Networks  `env:"RACK_ATTACK_SAFELIST_IPS" roles:"web" example:"192.0.2.7,2001:db8::/32" help:"clients that are never limited; unset: loopback in development, else none"`
 	ThrottleBlocklist         Networks  `env:"RACK_ATTACK_BLOCKLIST_IPS" roles:"web" example:"198.51.100.0/24" help:"clients that are refused"`
-	ThrottleTrustedProxies    Networks  `env:"RACK_ATTACK_TRUSTED_PROXIES" roles:"web" example:"172.16.0.0/12" help:"proxies whose X-Forwarded-For is believed; unset: none, and all who come through one share a limit"`
-	ThrottleIPv6Prefix        int       `env:"RACK_ATTACK_IPV6_PREFIX" envDefault:"64" roles:"web,throttle" example:"64" help:"bits of an IPv6 address that make one client"`
-	ThrottleFallbackDivisor   int       `env:"RACK_ATTACK_FALLBACK_DIVISOR" envDefault:"1" roles:"web" example:"2" help:"web processes that share a limit while Redis is away"`
-	ThrottleWindow            Window    `env:"RACK_ATTACK_WINDOW" envDefault:"fixed" roles:"web" example:"sliding" help:"fixed: counts begin anew with each period; sliding: no burst around its end"`
+	ThrottleTrustedProxies    Networks  `env:"RACK_ATTACK_TRUSTED_PROXIES" roles:"web" example:"172.16.0.0/12" help:"proxies whose X-Forwarded-For is trusted; unset: none, and all clients behind a proxy share one limit"`
+	ThrottleIPv6Prefix        int       `env:"RACK_ATTACK_IPV6_PREFIX" envDefault:"64" roles:"web,throttle" min:"32" max:"128" example:"64" help:"bits of an IPv6 address that make one client"`
+	ThrottleFallbackDivisor   int       `env:"RACK_ATTACK_FALLBACK_DIVISOR" envDefault:"1" roles:"web" min:"1" max:"1000" example:"2" help:"number of web processes that share a limit while Redis is unavailable"`
+	ThrottleWindow            Window    `env:"RACK_ATTACK_WINDOW" envDefault:"fixed" roles:"web" oneof:"fixed,sliding" example:"sliding" help:"fixed: counts begin anew with each period; sliding: no burst around its end"`
 	GeoIPDatabase             string    `env:"RACK_ATTACK_GEOIP_DATABASE" roles:"web" example:"/geoip/country.mmdb" help:"country database in MaxMind's format; unset: no country is refused"`
 	BlockedCountries          Countries `env:"RACK_ATTACK_BLOCKED_COUNTRIES" roles:"web" example:"XX,YY" help:"countries that are refused; needs RACK_ATTACK_GEOIP_DATABASE"`
 	AllowedCountries          Countries `env:"RACK_ATTACK_ALLOWED_COUNTRIES" roles:"web" example:"DE,FR" help:"if set, all other known countries are refused; needs RACK_ATTACK_GEOIP_DATABASE"`
 
-	JobsCriticalConcurrency int           `env:"JOBS_CRITICAL_CONCURRENCY" envDefault:"20" roles:"worker-pg" example:"20" help:"jobs of the queue critical that are worked at the same time"`
-	JobsDefaultConcurrency  int           `env:"JOBS_DEFAULT_CONCURRENCY" envDefault:"50" roles:"worker-pg" example:"50" help:"jobs of the queue default that are worked at the same time"`
-	JobsLowConcurrency      int           `env:"JOBS_LOW_CONCURRENCY" envDefault:"3" roles:"worker-pg" example:"3" help:"jobs of the queue low that are worked at the same time"`
-	TasksConcurrency        int           `env:"TASKS_CONCURRENCY" envDefault:"20" roles:"worker-redis" example:"20" help:"tasks of all queues that are worked at the same time"`
-	TasksServers            int           `env:"TASKS_SERVERS" envDefault:"10" roles:"worker-redis" example:"10" help:"how many fetch tasks side by side, at most TASKS_CONCURRENCY; more is faster until the cores are busy"`
-	TasksCheckInterval      time.Duration `env:"TASKS_CHECK_INTERVAL" envDefault:"5ms" roles:"worker-redis" example:"5ms" help:"how often an idle worker asks for tasks"`
-	JobsShutdownTimeout     time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" example:"25s" help:"how long a worker finishes its work after SIGTERM before it hands the rest back"`
+	JobsCriticalConcurrency int           `env:"JOBS_CRITICAL_CONCURRENCY" envDefault:"20" roles:"worker-pg" min:"1" max:"10000" example:"20" help:"jobs of the queue critical that run at the same time"`
+	JobsDefaultConcurrency  int           `env:"JOBS_DEFAULT_CONCURRENCY" envDefault:"50" roles:"worker-pg" min:"1" max:"10000" example:"50" help:"jobs of the queue default that run at the same time"`
+	JobsLowConcurrency      int           `env:"JOBS_LOW_CONCURRENCY" envDefault:"3" roles:"worker-pg" min:"1" max:"10000" example:"3" help:"jobs of the queue low that run at the same time"`
+	TasksConcurrency        int           `env:"TASKS_CONCURRENCY" envDefault:"20" roles:"worker-redis" min:"1" max:"10000" example:"20" help:"tasks of all queues that run at the same time"`
+	TasksServers            int           `env:"TASKS_SERVERS" envDefault:"10" roles:"worker-redis" min:"1" max:"64" example:"10" help:"asynq servers that fetch tasks in parallel, at most TASKS_CONCURRENCY; more is faster until the cores are busy"`
+	TasksCheckInterval      time.Duration `env:"TASKS_CHECK_INTERVAL" envDefault:"5ms" roles:"worker-redis" min:"1ms" max:"1m" example:"5ms" help:"how often an idle worker asks for tasks"`
+	JobsShutdownTimeout     time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" min:"100ms" max:"1h" example:"25s" help:"how long a worker finishes its work after SIGTERM before it hands the rest back"`
 
-	QueueLatencyAlert time.Duration `env:"QUEUE_LATENCY_ALERT" envDefault:"5m" roles:"web,worker-pg,worker-redis" example:"5m" help:"how long a job or task may wait for a worker before /health says degraded"`
+	QueueLatencyAlert time.Duration `env:"QUEUE_LATENCY_ALERT" envDefault:"5m" roles:"web,worker-pg,worker-redis" min:"1s" max:"24h" example:"5m" help:"how long a job or task may wait for a worker before /health says degraded"`
 
-	AssetsDir string `env:"ASSETS_DIR" roles:"web" example:"/assets" help:"directory with the assets of other builds, for the time of a deploy; unset: only this build's are served"`
+	AssetsDir string `env:"ASSETS_DIR" roles:"web" example:"/assets" help:"directory with the assets of other builds, served during a deploy; unset: only this build's are served"`
 
-	MailFrom string `env:"MAIL_FROM" envDefault:"Leeward <orders@leeward.example>" roles:"worker-pg" example:"Shop <orders@shop.example.com>" help:"sender of every mail"`
-	SMTPURL  string `env:"SMTP_URL" roles:"worker-pg" secret:"url" example:"smtp://user:secret@mail.example.com:587" help:"mail server (smtp:// with STARTTLS, smtps:// with TLS); production needs it or MAIL_DIR"`
-	MailDir  string `env:"MAIL_DIR" roles:"web,worker-pg" example:"tmp/mail" help:"directory that mails are written to instead of being sent; unset: tmp/mail in development"`
-
-	// OrderLimit counts by email address and by cart, in PostgreSQL.
-	OrderLimit       int           `env:"ORDER_LIMIT" envDefault:"10" roles:"web" example:"10" help:"orders that one shopper may place in ORDER_LIMIT_PERIOD; 0: no limit"`
-	OrderLimitPeriod time.Duration `env:"ORDER_LIMIT_PERIOD" envDefault:"1h" roles:"web" example:"1h" help:"time in which ORDER_LIMIT comes back"`
-
-	FlashSaleHold         time.Duration `env:"FLASH_SALE_HOLD" envDefault:"10m" roles:"web" example:"10m" help:"how long a cart holds a unit of a flash sale"`
-	FlashSaleLimitPerCart int           `env:"FLASH_SALE_LIMIT_PER_CART" envDefault:"1" roles:"web" example:"1" help:"most units of one flash sale for one cart"`
-
-	PaymentTimeout time.Duration `env:"PAYMENT_TIMEOUT" envDefault:"5s" roles:"web,worker-pg" example:"5s" help:"longest wait for an answer of the payment gateway"`
+	SMTPURL string `env:"SMTP_URL" roles:"worker-pg" schemes:"smtp,smtps" secret:"url" example:"smtp://user:secret@mail.example.com:587" help:"mail server (smtp:// with STARTTLS, smtps:// with TLS); production needs it or MAIL_DIR"`
+	MailDir string `env:"MAIL_DIR" roles:"web,worker-pg" example:"tmp/mail" help:"directory that mails are written to instead of being sent; unset: tmp/mail in development"`
 }
 
 // Environment is the kind of place that the program runs in.
 type Environment string
 
-// Development reads a .env file and shows sent mail; Production requires its
-// secrets and logs JSON.
+// Development reads a .env file. Production requires its secrets and logs JSON.
 const (
 	Development Environment = "development"
 	Test        Environment = "test"
@@ -150,21 +144,3 @@ const (
 	Fixed   Window = "fixed"
 	Sliding Window = "sliding"
 )
-
-// Role is a command that reads settings.
-type Role string
-
-// The roles and commands that read settings.
-const (
-	Web         Role = "web"
-	WorkerPG    Role = "worker-pg"
-	WorkerRedis Role = "worker-redis"
-	Migrate     Role = "migrate"
-	Seed        Role = "seed"
-	Jobs        Role = "jobs"
-	Health      Role = "health"
-	Throttle    Role = "throttle"
-)
-
-// Roles are the long-running ones.
-var Roles = []Role{Web, WorkerPG, WorkerRedis}

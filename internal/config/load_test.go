@@ -52,16 +52,15 @@ func TestLoad_SaysWhatIsWrongWithEveryKindOfValue(t *testing.T) {
 		{Web, "SENTRY_DSN", "https://key@sentry.example.com/shop", "is not an address of a project in Sentry, such as https://KEY@HOST/NUMBER"},
 		{WorkerRedis, "REDIS_URL", "", "is missing"},
 		{WorkerPG, "SMTP_URL", "mail.example.com:587", "is not an address that begins with smtp:// or smtps://"},
-		{WorkerPG, "MAIL_FROM", "Leeward", `"Leeward" is not a mail address`},
 	} {
 		variables := development()
 		variables[wrong.name] = wrong.value
 
-		_, err := Load(wrong.role, variables)
+		_, _, err := runtime.Load(wrong.role, variables)
 
 		var problems Problems
 		require.ErrorAs(t, err, &problems, "%s=%s", wrong.name, wrong.value)
-		require.Equal(t, Problems{{Name: wrong.name, Text: wrong.text, Example: variableNamed(wrong.name).Example}}, problems)
+		require.Equal(t, Problems{{Name: wrong.name, Text: wrong.text, Example: runtime.named(wrong.name).Example}}, problems)
 		require.Contains(t, err.Error(), "1 problem in the environment:\n  "+wrong.name+" "+wrong.text+"\n    example: "+wrong.name+"=")
 	}
 }
@@ -85,7 +84,7 @@ func TestLoad_TakesEveryFormOfAddress(t *testing.T) {
 			variables := development()
 			variables[name] = value
 
-			_, err := Load(roleThatReads(name), variables)
+			_, _, err := runtime.Load(roleThatReads(name), variables)
 
 			require.NoError(t, err, "%s=%s", name, value)
 		}
@@ -96,7 +95,7 @@ func TestLoad_ReportsAllProblemsAtOnceInOrder(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{"PORT": "x", "REDIS_URL": "x", "REQUEST_TIMEOUT": "x", "APP_ENV": "x"}
 
-	_, err := Load(Web, variables)
+	_, _, err := runtime.Load(Web, variables)
 
 	// QUEUE_REDIS_URL is not among them: it was not set.
 	require.Equal(t, []string{"APP_ENV", "DATABASE_URL", "PORT", "REDIS_URL", "REQUEST_TIMEOUT"}, names(t, err))
@@ -108,22 +107,23 @@ func TestLoad_ReadsOnlyWhatTheRoleNeeds(t *testing.T) {
 	variables := production()
 	delete(variables, "SECRET_KEY_BASE")
 	delete(variables, "REDIS_URL")
-	variables["PAYMENT_TIMEOUT"] = "soon"
+	variables["JOBS_SHUTDOWN_TIMEOUT"] = "soon"
 	variables["TASKS_CONCURRENCY"] = "some"
+	variables["PORT"] = "open"
 
-	_, err := Load(Web, variables)
-	require.Equal(t, []string{"PAYMENT_TIMEOUT", "SECRET_KEY_BASE"}, names(t, err))
+	_, _, err := runtime.Load(Web, variables)
+	require.Equal(t, []string{"PORT", "SECRET_KEY_BASE"}, names(t, err))
 
-	_, err = Load(WorkerPG, variables)
-	require.Equal(t, []string{"PAYMENT_TIMEOUT"}, names(t, err))
+	_, _, err = runtime.Load(WorkerPG, variables)
+	require.Equal(t, []string{"JOBS_SHUTDOWN_TIMEOUT", "PORT"}, names(t, err))
 
-	_, err = Load(WorkerRedis, variables)
-	require.Equal(t, []string{"REDIS_URL", "TASKS_CONCURRENCY"}, names(t, err))
+	_, _, err = runtime.Load(WorkerRedis, variables)
+	require.Equal(t, []string{"JOBS_SHUTDOWN_TIMEOUT", "REDIS_URL", "TASKS_CONCURRENCY"}, names(t, err))
 
-	_, err = Load(Migrate, variables)
+	_, _, err = runtime.Load(Migrate, variables)
 	require.NoError(t, err)
 
-	_, err = Load(Health, map[string]string{"PORT": "3000", "OPS_PORT": "3000"})
+	_, _, err = runtime.Load(Health, map[string]string{"PORT": "3000", "OPS_PORT": "3000"})
 	require.NoError(t, err)
 }
 
@@ -131,17 +131,17 @@ func TestLoad_ProductionRequiresWhatItMust(t *testing.T) {
 	t.Parallel()
 	nothing := map[string]string{"APP_ENV": "production", "DATABASE_URL": "  "}
 
-	_, err := Load(Web, nothing)
+	_, _, err := runtime.Load(Web, nothing)
 	require.Equal(t, []string{"BASE_URL", "DATABASE_URL", "SECRET_KEY_BASE"}, names(t, err))
 
-	_, err = Load(WorkerPG, nothing)
+	_, _, err = runtime.Load(WorkerPG, nothing)
 	require.Equal(t, []string{"BASE_URL", "DATABASE_URL", "SMTP_URL"}, names(t, err))
 
-	_, err = Load(WorkerRedis, nothing)
+	_, _, err = runtime.Load(WorkerRedis, nothing)
 	require.Equal(t, []string{"DATABASE_URL", "REDIS_URL"}, names(t, err))
 
 	for _, role := range []Role{Migrate, Seed} {
-		_, err = Load(role, nothing)
+		_, _, err = runtime.Load(role, nothing)
 		require.Equal(t, []string{"DATABASE_URL"}, names(t, err))
 	}
 }
@@ -152,7 +152,7 @@ func TestLoad_ProductionTakesAMailDirectoryInsteadOfAServer(t *testing.T) {
 	delete(variables, "SMTP_URL")
 	variables["MAIL_DIR"] = "/var/mail/shop"
 
-	config, err := Load(WorkerPG, variables)
+	config, _, err := runtime.Load(WorkerPG, variables)
 
 	require.NoError(t, err)
 	require.Equal(t, "/var/mail/shop", config.MailDir)
@@ -161,7 +161,7 @@ func TestLoad_ProductionTakesAMailDirectoryInsteadOfAServer(t *testing.T) {
 func TestLoad_DevelopmentNeedsOnlyADatabase(t *testing.T) {
 	t.Parallel()
 
-	config, err := Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "PORT": "4000", "REDIS_URL": "", "LOG_LEVEL": "\t"})
+	config, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "PORT": "4000", "REDIS_URL": "", "LOG_LEVEL": "\t"})
 
 	require.NoError(t, err)
 	require.Equal(t, Development, config.Environment)
@@ -178,7 +178,7 @@ func TestLoad_DevelopmentNeedsOnlyADatabase(t *testing.T) {
 func TestLoad_WorkersLinkToTheStoreOfTheSameMachine(t *testing.T) {
 	t.Parallel()
 
-	config, err := Load(WorkerPG, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "PORT": "4000"})
+	config, _, err := runtime.Load(WorkerPG, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "PORT": "4000"})
 
 	require.NoError(t, err)
 	require.Equal(t, "http://localhost:4000", config.BaseURL)
@@ -187,7 +187,7 @@ func TestLoad_WorkersLinkToTheStoreOfTheSameMachine(t *testing.T) {
 func TestLoad_ProductionDefaults(t *testing.T) {
 	t.Parallel()
 
-	config, err := Load(Web, production())
+	config, _, err := runtime.Load(Web, production())
 
 	require.NoError(t, err)
 	require.Equal(t, LogJSON, config.LogFormat)
@@ -198,7 +198,7 @@ func TestLoad_ProductionDefaults(t *testing.T) {
 
 func TestLoad_NeverRepeatsASecret(t *testing.T) {
 	t.Parallel()
-	for _, variable := range Variables() {
+	for _, variable := range runtime.Variables() {
 		if variable.Secret == "" {
 			continue
 		}
@@ -210,12 +210,12 @@ func TestLoad_NeverRepeatsASecret(t *testing.T) {
 			variables := development()
 			variables[variable.Name] = value
 
-			config, err := Load(roleThatReads(variable.Name), variables)
+			config, _, err := runtime.Load(roleThatReads(variable.Name), variables)
 
 			if err != nil {
 				require.NotContains(t, err.Error(), "hunter2", "%s=%s", variable.Name, value)
 			}
-			require.NotContains(t, variable.Shown(config), "hunter2", "%s=%s", variable.Name, value)
+			require.NotContains(t, runtime.Shown(variable, config), "hunter2", "%s=%s", variable.Name, value)
 		}
 	}
 }
@@ -223,13 +223,16 @@ func TestLoad_NeverRepeatsASecret(t *testing.T) {
 func TestHelp_ListsWhatTheRoleReads(t *testing.T) {
 	t.Parallel()
 
-	help := Help(WorkerPG)
+	help := runtime.Help(WorkerPG)
 
 	require.Contains(t, help, "  DATABASE_POOL_SIZE           most connections to PostgreSQL of one process (10)\n")
 	require.NotContains(t, help, "SECRET_KEY_BASE")
 }
 
 // Private
+
+// runtime are the variables without an application.
+var runtime = NewSchema(nil)
 
 func development() map[string]string {
 	return map[string]string{"DATABASE_URL": "postgres://localhost/shop", "REDIS_URL": "redis://localhost"}
@@ -259,7 +262,7 @@ func names(t *testing.T, err error) []string {
 
 func roleThatReads(name string) Role {
 	for _, role := range Roles {
-		if variableNamed(name).ReadBy(role) {
+		if runtime.named(name).ReadBy(role) {
 			return role
 		}
 	}
@@ -273,8 +276,7 @@ func TestLoad_ALimitThatCannotBeReadIsItsDefaultAndAWarning(t *testing.T) {
 		"RACK_ATTACK_LOGIN_PERIOD": "-1", "RACK_ATTACK_FAILED_LOGIN_PERIOD": "1ms", "RACK_ATTACK_FAILED_LOGIN_LIMIT": "", "RACK_ATTACK_FAILED_LOGIN_TTL": "99999999999",
 	}
 
-	config, err := Load(Web, variables)
-	warnings := Warnings(Web, variables)
+	config, warnings, err := runtime.Load(Web, variables)
 
 	require.NoError(t, err)
 	require.EqualValues(t, 300, config.ThrottleRequestLimit)
@@ -288,7 +290,9 @@ func TestLoad_ALimitThatCannotBeReadIsItsDefaultAndAWarning(t *testing.T) {
 		"RACK_ATTACK_FAILED_LOGIN_PERIOD", "RACK_ATTACK_FAILED_LOGIN_TTL", "RACK_ATTACK_LOGIN_LIMIT", "RACK_ATTACK_LOGIN_PERIOD", "RACK_ATTACK_REQ_IP_LIMIT", "RACK_ATTACK_REQ_IP_PERIOD",
 	}, names(t, warnings))
 	require.ErrorContains(t, warnings, `"-5" is not a whole number from 0; 300 is used instead`)
-	require.Empty(t, Warnings(WorkerPG, variables), "it reads none of them")
+	_, warnings, err = runtime.Load(WorkerPG, variables)
+	require.NoError(t, err)
+	require.Empty(t, warnings, "worker-pg reads none of them")
 }
 
 func TestLoad_ReadsLimitsAsRackAttackWritesThemAndAsDurations(t *testing.T) {
@@ -298,9 +302,9 @@ func TestLoad_ReadsLimitsAsRackAttackWritesThemAndAsDurations(t *testing.T) {
 		for i := 0; i < len(more); i += 2 {
 			variables[more[i]] = more[i+1]
 		}
-		config, err := Load(Web, variables)
+		config, warnings, err := runtime.Load(Web, variables)
 		require.NoError(t, err)
-		require.Empty(t, Warnings(Web, variables))
+		require.Empty(t, warnings)
 		return config
 	}
 
@@ -321,10 +325,10 @@ func TestLoad_RefusesListsThatCannotBeRead(t *testing.T) {
 		"RACK_ATTACK_SAFELIST_IPS": "192.0.2.7/33", "RACK_ATTACK_TRUSTED_PROXIES": "all", "RACK_ATTACK_BLOCKLIST_IPS": "1.2.3", "RACK_ATTACK_ENABLED": "perhaps",
 		"RACK_ATTACK_BLOCKED_COUNTRIES": "Germany", "RACK_ATTACK_WINDOW": "open", "RACK_ATTACK_IPV6_PREFIX": "16", "RACK_ATTACK_FALLBACK_DIVISOR": "0",
 	} {
-		_, err := Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", name: value})
+		_, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", name: value})
 
 		require.Equal(t, []string{name}, names(t, err))
 	}
-	_, err := Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "RACK_ATTACK_BLOCKED_COUNTRIES": "DE"})
+	_, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "RACK_ATTACK_BLOCKED_COUNTRIES": "DE"})
 	require.Equal(t, []string{"RACK_ATTACK_GEOIP_DATABASE"}, names(t, err))
 }

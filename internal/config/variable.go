@@ -2,52 +2,129 @@ package config
 
 import (
 	"fmt"
+	"log/slog"
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
-// Variable is one environment variable as Config declares it.
+// Variable is one environment variable, as the tags of its field declare it
+// (see Config).
 type Variable struct {
 	Name    string
-	Field   string // of Config
-	Default string
+	Field   string // of Config or of the application's Settings
+	Default string // empty when there is none
 	Example string
 	Help    string
-	Secret  string // "true": mask all of it; "url": mask the password in it
-	roles   []string
-	lenient bool
-	zero    any
+	Secret  string // "true": the whole value is masked; "url": the password in it
+
+	own      bool // a field of the application's Settings
+	roles    []string
+	required []string // roles that cannot start without it, or "true" for all that read it
+	oneOf    []string // empty: any value
+	schemes  []string // of a URL; empty: any value
+	bounds   *bounds  // nil: any value
+	lenient  bool
+	zero     any
 }
 
-// Variables are all variables, in the order of Config.
-func Variables() []Variable {
+// ReadBy reports whether a role reads the variable.
+func (v Variable) ReadBy(role Role) bool {
+	return slices.Contains(v.roles, "all") || slices.Contains(v.roles, string(role))
+}
+
+// Readers are the roles and commands that read the variable, or "all".
+func (v Variable) Readers() []string { return v.roles }
+
+// Private
+
+// hidden replaces a value that must not be shown.
+const hidden = "********"
+
+func variablesOf(settings reflect.Type, own bool) []Variable {
 	var variables []Variable
-	for field := range reflect.TypeFor[Config]().Fields() {
+	for field := range settings.Fields() {
 		variables = append(variables, Variable{
-			Name:    field.Tag.Get("env"),
-			Field:   field.Name,
-			Default: field.Tag.Get("envDefault"),
-			Example: field.Tag.Get("example"),
-			Help:    field.Tag.Get("help"),
-			Secret:  field.Tag.Get("secret"),
-			roles:   strings.Split(field.Tag.Get("roles"), ","),
-			lenient: field.Tag.Get("lenient") == "true",
-			zero:    reflect.Zero(field.Type).Interface(),
+			Name:     field.Tag.Get("env"),
+			Field:    field.Name,
+			Default:  field.Tag.Get("envDefault"),
+			Example:  field.Tag.Get("example"),
+			Help:     field.Tag.Get("help"),
+			Secret:   field.Tag.Get("secret"),
+			own:      own,
+			roles:    listTag(field, "roles"),
+			required: listTag(field, "required"),
+			oneOf:    listTag(field, "oneof"),
+			schemes:  listTag(field, "schemes"),
+			bounds:   boundsOf(field),
+			lenient:  field.Tag.Get("lenient") == "true",
+			zero:     reflect.Zero(field.Type).Interface(),
 		})
 	}
 	return variables
 }
 
-// ReadBy tells whether a role reads the variable.
-func (v Variable) ReadBy(role Role) bool {
-	return slices.Contains(v.roles, "all") || slices.Contains(v.roles, string(role))
+func listTag(field reflect.StructField, name string) []string {
+	if list := field.Tag.Get(name); list != "" {
+		return strings.Split(list, ",")
+	}
+	return nil
 }
 
-// Shown is the variable's value in config with its secrets masked.
-func (v Variable) Shown(config Config) string {
-	value := fmt.Sprint(reflect.ValueOf(config).FieldByName(v.Field).Interface())
+// check reports a value that breaks what the field's tags demand.
+func (v Variable) check(checks *Checker, value reflect.Value) {
+	text := fmt.Sprint(value.Interface())
+	if slices.Contains(v.required, "true") || slices.Contains(v.required, string(checks.role)) {
+		checks.That(v.Name, text != "", "is missing")
+	}
+	if v.oneOf != nil {
+		checks.That(v.Name, slices.Contains(v.oneOf, text), fmt.Sprintf("is %q; it must be one of: %s", text, strings.Join(v.oneOf, ", ")))
+	}
+	if v.schemes != nil {
+		checks.url(v.Name, text, v.schemes...)
+	}
+	if v.bounds != nil {
+		problem := v.bounds.problem(value.Int())
+		checks.That(v.Name, problem == "", problem)
+	}
+}
+
+func (v Variable) problem(text string) Problem {
+	return Problem{Name: v.Name, Text: text, Example: v.Example}
+}
+
+// notOfType describes a value that cannot be parsed. It never repeats a secret.
+func (v Variable) notOfType(value string) string {
+	shown := strconv.Quote(value)
+	if v.Secret != "" {
+		shown = "its value"
+	}
+	switch v.zero.(type) {
+	case time.Duration:
+		return fmt.Sprintf("%s is not a duration such as 250ms, 5s or 2m", shown)
+	case bool:
+		return fmt.Sprintf("%s is neither true nor false", shown)
+	case Networks:
+		return fmt.Sprintf("%s is not a list of addresses and networks with commas", shown)
+	case Countries:
+		return fmt.Sprintf("%s is not a list of two-letter countries with commas", shown)
+	case Period:
+		return fmt.Sprintf("%s is neither a number of seconds nor a duration such as 5m", shown)
+	case uint32:
+		return fmt.Sprintf("%s is not a whole number from 0", shown)
+	case int, int64:
+		return fmt.Sprintf("%s is not a whole number", shown)
+	case slog.Level:
+		return fmt.Sprintf("%s is not one of: debug, info, warn, error", shown)
+	default:
+		return fmt.Sprintf("%s cannot be read", shown)
+	}
+}
+
+func (v Variable) masked(value string) string {
 	switch {
 	case value == "":
 		return ""
@@ -60,44 +137,9 @@ func (v Variable) Shown(config Config) string {
 	}
 }
 
-// Help lists the variables that a role reads, for the help of its command.
-func Help(role Role) string {
-	var text strings.Builder
-	text.WriteString("Reads from the environment:\n")
-	for _, variable := range Variables() {
-		if !variable.ReadBy(role) {
-			continue
-		}
-		fmt.Fprintf(&text, "  %-28s %s", variable.Name, variable.Help)
-		if variable.Default != "" {
-			fmt.Fprintf(&text, " (%s)", variable.Default)
-		}
-		text.WriteByte('\n')
-	}
-	return text.String()
-}
-
-// Private
-
-// hidden stands for what must not be shown.
-const hidden = "********"
-
-func variableNamed(name string) Variable {
-	for _, variable := range Variables() {
-		if variable.Name == name {
-			return variable
-		}
-	}
-	panic("config: no variable " + name)
-}
-
-func (v Variable) problem(text string) Problem {
-	return Problem{Name: v.Name, Text: text, Example: v.Example}
-}
-
-// maskURL hides the password and every query parameter of an address. What
-// cannot be told apart with certainty (a PostgreSQL keyword string, a password
-// with an unescaped @ or /) is hidden whole.
+// maskURL hides the password and every query parameter of a URL. A value that
+// is not certainly a URL (a PostgreSQL keyword string, a password with an
+// unescaped @ or /) is hidden as a whole.
 func maskURL(value string) string {
 	address, err := url.Parse(value)
 	if err != nil || !strings.Contains(value, "://") || address.Opaque != "" || address.Fragment != "" ||
@@ -105,7 +147,7 @@ func maskURL(value string) string {
 		return hidden
 	}
 	if _, has := address.User.Password(); address.User != nil && !has {
-		address.User = url.User("xxxxx") // a lone user may be a token
+		address.User = url.User("xxxxx") // a user name without a password may be a token
 	}
 	query := address.RawQuery
 	address.RawQuery = ""

@@ -28,24 +28,9 @@ func TestShown_HidesCredentialsAndShowsTheRest(t *testing.T) {
 		"unix:///run/postgres.sock":                         "unix:///run/postgres.sock",
 		"postgres:///shop?host=/run&password=hunter2&user=": "postgres:///shop?********",
 	} {
-		require.Equal(t, shown, variableNamed("DATABASE_URL").Shown(Config{DatabaseURL: value}), value)
+		require.Equal(t, shown, runtime.Shown(runtime.named("DATABASE_URL"), Config{DatabaseURL: value}), value)
 	}
 
-	require.Equal(t, "********", variableNamed("SECRET_KEY_BASE").Shown(Config{SecretKeyBase: "hunter2"}))
-	require.Equal(t, "3000", variableNamed("PORT").Shown(Config{Port: 3000}))
-}
-
-func TestVariables_AreDeclaredInFull(t *testing.T) {
-	t.Parallel()
-	known := map[string]bool{"all": true, "web": true, "worker-pg": true, "worker-redis": true, "migrate": true, "seed": true, "health": true, "throttle": true, "jobs": true}
-
-	for _, variable := range Variables() {
-		require.Regexp(t, `^[A-Z][A-Z0-9_]+$`, variable.Name, variable.Field)
-		require.NotEmpty(t, variable.Example, variable.Name)
-		require.NotEmpty(t, variable.Help, variable.Name)
-		require.Contains(t, []string{"", "true", "url"}, variable.Secret, variable.Name)
-		for _, role := range variable.roles {
-			require.True(t, known[role], "%s is read by the unknown role %q", variable.Name, role)
-		}
-	}
+	require.Equal(t, "********", runtime.Shown(runtime.named("SECRET_KEY_BASE"), Config{SecretKeyBase: "hunter2"}))
+	require.Equal(t, "3000", runtime.Shown(runtime.named("PORT"), Config{Port: 3000}))
 }

@@ -12,9 +12,8 @@ import (
 	"slipway/internal/web"
 )
 
-// ErrorStatus gives errors of the shop their HTTP status, 0 for those that are
-// not its own.
-func ErrorStatus(err error) int {
+// ErrorStatus is the HTTP status of an error of the shop, 0 for other errors.
+func (s *Storefront) ErrorStatus(err error) int {
 	for _, known := range shopErrors {
 		if errors.Is(err, known.err) {
 			return known.status

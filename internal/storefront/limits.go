@@ -2,27 +2,12 @@ package storefront
 
 import (
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
 	"slipway/internal/assets"
 	"slipway/internal/throttle"
 )
-
-// LimitSettings are what the operator decides about limits.
-type LimitSettings struct {
-	Safelist, Blocklist []netip.Prefix
-	Countries           *throttle.Countries // nil: none is refused
-
-	Requests      int // of one client in RequestPeriod; 0 for any number
-	RequestPeriod time.Duration
-
-	Logins      int // of one client or into one account in LoginPeriod; 0 for any number
-	LoginPeriod time.Duration
-
-	FailedLogins throttle.Ban
-}
 
 // Limits are the store's rules against those who want too much. Here is what
 // the numbers are for:
@@ -40,7 +25,7 @@ type LimitSettings struct {
 // A card is declined twice, a shopper tries another; five times from one cart
 // is somebody who tries cards. Links to orders are opened from a mail: one or
 // two may be broken by it, ten are guesses. No browser asks for "/.env".
-func (s *Storefront) Limits(settings LimitSettings) []throttle.Rule {
+func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 	rules := []throttle.Rule{
 		throttle.Safelist("safelist", throttle.In(settings.Safelist)),
 		throttle.Blocklist("blocklist", throttle.In(settings.Blocklist)),

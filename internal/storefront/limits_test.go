@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/storefront"
+	"slipway/internal/throttle"
 )
 
 func TestLimits_ABusyShopperNeverMeetsThem(t *testing.T) {
@@ -151,8 +151,8 @@ func TestLimits_CartsAndLoginsHaveTheirOwn(t *testing.T) {
 // Private
 
 // usualLimits are the defaults, with one address on each list.
-func usualLimits() *storefront.LimitSettings {
-	return &storefront.LimitSettings{
+func usualLimits() *throttle.Settings {
+	return &throttle.Settings{
 		Safelist: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, Blocklist: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Requests: 300, RequestPeriod: 5 * time.Minute, Logins: 10, LoginPeriod: time.Minute,
 	}

@@ -44,7 +44,7 @@ func newSite(t *testing.T, adjust ...func(*shop.Options)) site {
 }
 
 // newLimitedSite is a site with limits, which believes X-Forwarded-For.
-func newLimitedSite(t *testing.T, limits *storefront.LimitSettings, adjust ...func(*shop.Options)) site {
+func newLimitedSite(t *testing.T, limits *throttle.Settings, adjust ...func(*shop.Options)) site {
 	t.Helper()
 	db := pgtest.New(t, shop.Migrations())
 	registry := prometheus.NewRegistry()
@@ -85,8 +85,8 @@ func newLimitedSite(t *testing.T, limits *storefront.LimitSettings, adjust ...fu
 	}
 	server := web.New(web.Options{
 		Clients: clients, Throttle: limiter, Log: log, Registry: registry, Reporter: reporter, Health: health.New(registry),
-		RedisBudget: time.Second, MaxRequestBody: 1 << 20, Status: storefront.ErrorStatus, ErrorPage: pages.ErrorPage,
-	}, pages.Routes)
+		RedisBudget: time.Second, MaxRequestBody: 1 << 20,
+	}, pages)
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
 	return site{url: listener.URL, db: db}

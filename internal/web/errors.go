@@ -17,9 +17,9 @@ import (
 // Private
 
 // handleError gives every error that a handler returns its status and page.
-func handleError(options Options) echo.HTTPErrorHandler {
+func handleError(options Options, pages Pages) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
-		status := statusOf(err, options.Status)
+		status := statusOf(err, pages.ErrorStatus)
 		report(options.Reporter, c, status, err)
 		if c.Response().Committed {
 			return
@@ -36,7 +36,7 @@ func handleError(options Options) echo.HTTPErrorHandler {
 		}
 		// The page's own time may be what has run out.
 		c.SetRequest(c.Request().WithContext(context.WithoutCancel(c.Request().Context())))
-		if err := Render(c, status, options.ErrorPage(c, status, requestID(c))); err != nil {
+		if err := Render(c, status, pages.ErrorPage(c, status, requestID(c))); err != nil {
 			options.Log.WarnContext(c.Request().Context(), "Error page was not sent", "status", status, "error", err)
 		}
 	}

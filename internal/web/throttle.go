@@ -21,13 +21,13 @@ const refusalKey = "throttle refusal"
 
 // limitRequests refuses requests that are too many. Health checks are never
 // refused: they would take the process out of service.
-func limitRequests(options Options) echo.MiddlewareFunc {
+func limitRequests(limiter *throttle.Limiter, pages Pages) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if options.Throttle == nil || isHealthCheck(c) {
+			if limiter == nil || isHealthCheck(c) {
 				return next(c)
 			}
-			request, decision := options.Throttle.Check(c.Request())
+			request, decision := limiter.Check(c.Request())
 			c.SetRequest(request.Request)
 			if decision.Refused() {
 				c.Set(refusalKey, decision)
@@ -41,9 +41,9 @@ func limitRequests(options Options) echo.MiddlewareFunc {
 			err := next(c)
 			status := c.Response().Status
 			if err != nil && !c.Response().Committed {
-				status = statusOf(err, options.Status)
+				status = statusOf(err, pages.ErrorStatus)
 			}
-			options.Throttle.Answered(request, status)
+			limiter.Answered(request, status)
 			return err
 		}
 	}

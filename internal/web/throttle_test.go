@@ -125,7 +125,7 @@ func newLimitedSite(t *testing.T, trusted []netip.Prefix, rules ...throttle.Rule
 	require.NoError(t, err)
 	s.health = given.Health
 	s.registry = given.Registry.(*prometheus.Registry)
-	s.Server = httptest.NewServer(New(given, func(e *echo.Echo) {
+	s.Server = httptest.NewServer(New(given, testPages(func(e *echo.Echo) {
 		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
 		e.GET("/ip", func(c echo.Context) error { return c.String(http.StatusOK, c.RealIP()) })
 		e.GET("/declined", func(c echo.Context) error {
@@ -135,7 +135,7 @@ func newLimitedSite(t *testing.T, trusted []netip.Prefix, rules ...throttle.Rule
 		e.POST("/login", func(c echo.Context) error {
 			return c.String(http.StatusOK, c.FormValue("email"))
 		})
-	}))
+	})))
 	t.Cleanup(s.Close)
 	return s
 }

@@ -28,22 +28,27 @@ type Options struct {
 
 	Clients  *throttle.Clients // tells who a request is from; nil: the peer
 	Throttle *throttle.Limiter // nil: requests are not limited
-
-	// Status gives errors of the store their HTTP status, 0 for those it does
-	// not know.
-	Status func(err error) int
-	// ErrorPage draws the page of a status. It must not need a backend.
-	ErrorPage func(c echo.Context, status int, requestID string) templ.Component
 }
 
-// New makes the handler of the public port: everything around the pages, and
-// the pages that routes puts in place.
-func New(options Options, routes func(*echo.Echo)) http.Handler {
+// Pages are the pages of an application.
+type Pages interface {
+	// Routes registers every address.
+	Routes(e *echo.Echo)
+	// ErrorStatus is the HTTP status of an error of the application, 0 for an
+	// error that it does not know.
+	ErrorStatus(err error) int
+	// ErrorPage renders the page of an HTTP status. It must not need a backend.
+	ErrorPage(c echo.Context, status int, requestID string) templ.Component
+}
+
+// New makes the handler of the public port: pages, with all middleware around
+// them.
+func New(options Options, pages Pages) http.Handler {
 	e := echo.New()
 	e.HideBanner = true
 	e.HidePort = true
 	e.IPExtractor = clientIP(options.Clients)
-	e.HTTPErrorHandler = handleError(options)
+	e.HTTPErrorHandler = handleError(options, pages)
 
 	e.Use(
 		identify,
@@ -53,10 +58,10 @@ func New(options Options, routes func(*echo.Echo)) http.Handler {
 		refuseCrossOrigin(http.NewCrossOriginProtection()),
 		limitBody(options.MaxRequestBody, bodyTimeout),
 		limitRedis(options.RedisBudget),
-		limitRequests(options),
+		limitRequests(options.Throttle, pages),
 	)
 	e.GET("/up", echo.WrapHandler(http.HandlerFunc(options.Health.ServeUp)))
 	e.GET("/health", echo.WrapHandler(http.HandlerFunc(options.Health.ServeHealth)))
-	routes(e)
+	pages.Routes(e)
 	return headAsGet(e)
 }

@@ -239,7 +239,7 @@ func TestNew_LimitsBodies(t *testing.T) {
 func TestLimitBody_GivesUpOnAClientThatSendsTooSlowly(t *testing.T) {
 	t.Parallel()
 	e := echo.New()
-	e.HTTPErrorHandler = handleError(options(t, &stacktest.Journal{}))
+	e.HTTPErrorHandler = handleError(options(t, &stacktest.Journal{}), testPages(nil))
 	e.Use(limitBody(1024, 100*time.Millisecond))
 	e.POST("/form", func(c echo.Context) error {
 		_, err := io.ReadAll(c.Request().Body)
@@ -422,7 +422,7 @@ func newSite(t *testing.T, routes func(*echo.Echo), sentry ...string) *site {
 	t.Cleanup(s.reporter.Close)
 	s.health = given.Health
 	s.registry = given.Registry.(*prometheus.Registry)
-	s.Server = httptest.NewServer(New(given, routes))
+	s.Server = httptest.NewServer(New(given, testPages(routes)))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -437,22 +437,29 @@ func options(t *testing.T, log *stacktest.Journal) Options {
 		Health:         health.New(registry),
 		RedisBudget:    100 * time.Millisecond,
 		MaxRequestBody: 1024,
-		Status: func(err error) int {
-			if errors.Is(err, errSoldOut) {
-				return http.StatusConflict
-			}
-			return 0
-		},
-		ErrorPage: func(_ echo.Context, status int, requestID string) templ.Component {
-			return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
-				if ctx.Err() != nil {
-					return ctx.Err() // as real pages do
-				}
-				_, err := fmt.Fprintf(w, "<h1>%d</h1>%s", status, requestID)
-				return err
-			})
-		},
 	}
+}
+
+// testPages are the pages that routes registers, with the errors of a test.
+type testPages func(*echo.Echo)
+
+func (p testPages) Routes(e *echo.Echo) { p(e) }
+
+func (testPages) ErrorStatus(err error) int {
+	if errors.Is(err, errSoldOut) {
+		return http.StatusConflict
+	}
+	return 0
+}
+
+func (testPages) ErrorPage(_ echo.Context, status int, requestID string) templ.Component {
+	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
+		if ctx.Err() != nil {
+			return ctx.Err() // as real pages do
+		}
+		_, err := fmt.Fprintf(w, "<h1>%d</h1>%s", status, requestID)
+		return err
+	})
 }
 
 func (s *site) port() string {

@@ -1,4 +1,4 @@
-package config
+package main
 
 import (
 	"io/fs"
@@ -10,6 +10,8 @@ import (
 
 	"github.com/joho/godotenv"
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/config"
 )
 
 func TestExamples_DocumentEveryVariableOnce(t *testing.T) {
@@ -20,7 +22,7 @@ func TestExamples_DocumentEveryVariableOnce(t *testing.T) {
 			documented[entry.name]++
 		}
 
-		for _, variable := range Variables() {
+		for _, variable := range newApplication().schema().Variables() {
 			require.Equal(t, 1, documented[variable.Name], "%s in %s", variable.Name, file)
 			delete(documented, variable.Name)
 		}
@@ -32,8 +34,8 @@ func TestExamples_SayWhoReadsAVariableAndItsDefault(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"env.example", ".env.production.example"} {
 		for _, entry := range readExample(t, file) {
-			variable := variableNamed(entry.name)
-			readers := strings.Join(variable.roles, ", ")
+			variable := variableNamed(t, entry.name)
+			readers := strings.Join(variable.Readers(), ", ")
 			if readers == "all" {
 				readers = "every command"
 			}
@@ -68,10 +70,10 @@ func TestExamples_EveryValueWorksOnceItsLineIsSwitchedOn(t *testing.T) {
 		switchedOn := regexp.MustCompile(`(?m)^#([A-Z0-9_]+=)`).ReplaceAllString(fillIn(string(content)), "$1")
 		variables, err := godotenv.Unmarshal(switchedOn)
 		require.NoError(t, err)
-		require.Len(t, variables, len(Variables()))
+		require.Len(t, variables, len(newApplication().schema().Variables()))
 
-		for _, role := range append(Roles, Migrate, Seed, Health, Throttle, Jobs) {
-			_, err := Load(role, variables)
+		for _, role := range append(config.Roles, config.Migrate, config.Seed, config.Health, config.Throttle, config.Jobs) {
+			_, _, err := newApplication().schema().Load(role, variables)
 
 			require.NoError(t, err, "%s of %s", role, file)
 		}
@@ -85,11 +87,11 @@ func TestExamples_ProductionLoadsOnceThePlaceholdersAreReplaced(t *testing.T) {
 	variables, err := godotenv.Unmarshal(fillIn(string(content)))
 	require.NoError(t, err)
 
-	for _, role := range append(Roles, Migrate, Seed, Health, Throttle, Jobs) {
-		config, err := Load(role, variables)
+	for _, role := range append(config.Roles, config.Migrate, config.Seed, config.Health, config.Throttle, config.Jobs) {
+		settings, _, err := newApplication().schema().Load(role, variables)
 
 		require.NoError(t, err, role)
-		require.Equal(t, Production, config.Environment)
+		require.Equal(t, config.Production, settings.Environment)
 	}
 }
 
@@ -97,20 +99,20 @@ func TestExamples_ProductionIsRefusedUntilThePlaceholdersAreReplaced(t *testing.
 	t.Parallel()
 	variables, err := godotenv.Read("../../.env.production.example")
 	require.NoError(t, err)
-	required := map[Role][]string{
-		Web:         {"BASE_URL", "DATABASE_URL", "REDIS_URL", "SECRET_KEY_BASE"},
-		WorkerPG:    {"BASE_URL", "DATABASE_URL", "MAIL_FROM", "REDIS_URL", "SMTP_URL"},
-		WorkerRedis: {"DATABASE_URL", "REDIS_URL"},
+	required := map[config.Role][]string{
+		config.Web:         {"BASE_URL", "DATABASE_URL", "REDIS_URL", "SECRET_KEY_BASE"},
+		config.WorkerPG:    {"BASE_URL", "DATABASE_URL", "MAIL_FROM", "REDIS_URL", "SMTP_URL"},
+		config.WorkerRedis: {"DATABASE_URL", "REDIS_URL"},
 	}
 
 	for role, missing := range required {
-		_, err := Load(role, variables)
+		_, _, err := newApplication().schema().Load(role, variables)
 
-		require.Equal(t, missing, names(t, err))
+		require.Equal(t, missing, problemNames(t, err))
 	}
 }
 
-func TestConfig_EveryFieldIsUsed(t *testing.T) {
+func TestSettings_EveryFieldIsUsed(t *testing.T) {
 	t.Parallel()
 	var source strings.Builder
 	for _, directory := range []string{"../../cmd", "../../internal"} {
@@ -127,14 +129,50 @@ func TestConfig_EveryFieldIsUsed(t *testing.T) {
 		}))
 	}
 
-	for _, variable := range Variables() {
-		// "app version" needs no settings and so asks for its one by name.
-		used := regexp.MustCompile(`\b(config|settings)\.` + variable.Field + `\b|os\.Getenv\("` + variable.Name + `"\)`)
-		require.Regexp(t, used, source.String(), "nothing reads Config.%s", variable.Field)
+	for _, variable := range newApplication().schema().Variables() {
+		used := regexp.MustCompile(`\b(config|settings)\.` + variable.Field + `\b`)
+		require.Regexp(t, used, source.String(), "no code reads the field %s of %s", variable.Field, variable.Name)
+	}
+}
+
+func TestVariables_AreDeclaredInFull(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{"all": true, "web": true, "worker-pg": true, "worker-redis": true, "migrate": true, "seed": true, "health": true, "throttle": true, "jobs": true}
+
+	for _, variable := range newApplication().schema().Variables() {
+		require.Regexp(t, `^[A-Z][A-Z0-9_]+$`, variable.Name, variable.Field)
+		require.NotEmpty(t, variable.Example, variable.Name)
+		require.NotEmpty(t, variable.Help, variable.Name)
+		require.Contains(t, []string{"", "true", "url"}, variable.Secret, variable.Name)
+		for _, role := range variable.Readers() {
+			require.True(t, known[role], "%s is read by the unknown role %q", variable.Name, role)
+		}
 	}
 }
 
 // Private
+
+func variableNamed(t *testing.T, name string) config.Variable {
+	t.Helper()
+	for _, variable := range newApplication().schema().Variables() {
+		if variable.Name == name {
+			return variable
+		}
+	}
+	require.Fail(t, "there is no variable "+name)
+	return config.Variable{}
+}
+
+func problemNames(t *testing.T, err error) []string {
+	t.Helper()
+	var problems config.Problems
+	require.ErrorAs(t, err, &problems)
+	var names []string
+	for _, problem := range problems {
+		names = append(names, problem.Name)
+	}
+	return names
+}
 
 // exampleLine is one variable of an example file.
 type exampleLine struct {

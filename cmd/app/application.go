@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"slipway/internal/config"
+	"slipway/internal/jobs"
+	"slipway/internal/live"
+	"slipway/internal/throttle"
+	"slipway/internal/web"
+)
+
+// application is what the roles serve and work: everything that is not runtime.
+// newApplication (store.go) returns the one of this repository; the runtime's
+// tests have a small one of their own.
+type application struct {
+	announcement string          // printed by `app dev` when web is up; %[1]s is its address
+	settings     config.Settings // its environment variables; nil: none
+	migrations   fs.FS           // its numbered SQL files
+	recurring    []byte          // its schedules, see config/recurring.yml
+
+	// work returns the handlers of its jobs and tasks.
+	work func(b *backends) (work, error)
+
+	// pages returns its pages. Only web calls it.
+	pages func(b *backends, hub *live.Hub) (pages, error)
+
+	// seed stores sample data and returns a report of one line or more. Nil: there
+	// is no seed command, and `app dev` skips that step.
+	seed func(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) (report string, err error)
+}
+
+// work is what an application does behind its pages.
+type work struct {
+	jobs       jobs.Handlers // run by worker-pg
+	tasks      jobs.Handlers // run by worker-redis
+	background []service     // runs in worker-pg beside its jobs
+}
+
+// kinds are the handlers of both backends.
+func (w work) kinds() jobs.Handlers { return append(append(jobs.Handlers{}, w.jobs...), w.tasks...) }
+
+// pages are the pages of an application, with its limits on requests.
+type pages interface {
+	web.Pages
+	// Limits are its rules. The operator decides the numbers in settings.
+	Limits(settings throttle.Settings) []throttle.Rule
+}
+
+// declared is the work of an application without any backend: its declarations
+// can be read, and its handlers cannot run.
+func (a application) declared() (work, error) {
+	return a.work(&backends{process: &process{registry: prometheus.NewRegistry()}})
+}
+
+// schema is every environment variable that the program reads.
+func (a application) schema() *config.Schema { return config.NewSchema(a.settings) }
+
+// help lists the variables of a role, for the help of its command.
+func (a application) help(role config.Role) string { return a.schema().Help(role) }

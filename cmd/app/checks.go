@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"slipway/internal/failopen"
+	"slipway/internal/health"
+	"slipway/internal/jobs"
+	"slipway/internal/postgres"
+	"slipway/internal/throttle"
+)
+
+// The checks of /health. To add one, write a function here and name it in its
+// roles.
+
+// databaseCheck fails when the database is unavailable or takes no writes. It
+// keeps /up at 503 while the schema is older than this build needs.
+func (b *backends) databaseCheck(migrations fs.FS) (health.Check, error) {
+	schema, err := postgres.NeededSchema(migrations)
+	if err != nil {
+		return health.Check{}, err
+	}
+	probe, err := postgres.NewProbe(b.config.DatabaseURL, b.config.DatabaseConnectTimeout, schema)
+	if err != nil {
+		return health.Check{}, err
+	}
+	monitor := postgres.NewMonitor(probe, b.databaseGuard, b.reporter)
+	return health.Check{
+		Name: "database", Critical: true, Gate: true, Every: 500 * time.Millisecond, Again: 100 * time.Millisecond,
+		Probe: func(ctx context.Context) error { return databaseFinding(monitor.Check(ctx)) },
+	}, nil
+}
+
+// poolCheck fails while pages wait in vain for a connection. The role is then
+// busy, not broken.
+func (b *backends) poolCheck() health.Check {
+	return health.Check{Name: "pool", Probe: func(context.Context) error { return b.databaseGuard.CheckPool(b.db) }}
+}
+
+// redisChecks fail when Redis takes no writes. A failure makes a critical check
+// an error, and degrades a role that can do without Redis.
+func (b *backends) redisChecks(critical bool) []health.Check {
+	check := func(name string, guard *failopen.Guard) health.Check {
+		return health.Check{Name: name, Critical: critical, Disabled: guard.Disabled(), Probe: guard.Check}
+	}
+	checks := []health.Check{check("redis", b.guards.shared)}
+	if b.guards.queue != b.guards.shared {
+		checks = append(checks, check("queue_redis", b.guards.queue))
+	}
+	return checks
+}
+
+// geoIPCheck fails while there is no usable country database. It also loads a
+// database that was replaced.
+func geoIPCheck(countries *throttle.Countries) []health.Check {
+	if countries == nil {
+		return nil
+	}
+	return []health.Check{{Name: "geoip", Every: 10 * time.Second, Probe: countries.Refresh}}
+}
+
+// queuesCheck fails while a job or task waits too long for a worker.
+func queuesCheck(backlog *jobs.Backlog) health.Check {
+	return health.Check{Name: "queues", Every: 5 * time.Second, Again: time.Second, Timeout: 2 * time.Second, Probe: backlog.Check}
+}
+
+// workingCheck fails until a worker has begun to fetch work.
+func workingCheck(name string, started func() bool) health.Check {
+	return health.Check{Name: name, Critical: true, Probe: func(context.Context) error {
+		if !started() {
+			return errors.New("waiting for its backend to begin")
+		}
+		return nil
+	}}
+}
+
+// Private
+
+// databaseFinding is what /health shows of a result of postgres.Monitor.
+func databaseFinding(err error) error {
+	switch {
+	case errors.Is(err, postgres.ErrSchemaOld):
+		return health.NotReady(err)
+	case errors.Is(err, postgres.ErrReadOnlyShortly):
+		return health.Finding{Status: health.Degraded, Reason: "read_only"}
+	case errors.Is(err, postgres.ErrReadOnly):
+		return health.Finding{Status: health.Error, Reason: "read_only"}
+	case errors.Is(err, postgres.ErrDiskFull):
+		return health.Finding{Status: health.Error, Reason: "disk_full"}
+	default:
+		return err
+	}
+}
+
+// backlog measures what waits in the queues of the given backends.
+func (b *backends) backlog(of ...jobs.Backend) (*jobs.Backlog, error) {
+	backlog := jobs.NewBacklog(b.config.QueueLatencyAlert, b.registry)
+	if slices.Contains(of, jobs.PG) {
+		backlog.Jobs(b.db)
+	}
+	if slices.Contains(of, jobs.Redis) {
+		if err := backlog.Tasks(b.guards.queue); err != nil {
+			return nil, err
+		}
+	}
+	return backlog, nil
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"slipway/internal/health"
+	"slipway/internal/jobs/recurring"
+)
+
+// worker is a jobs.PGWorker or a jobs.RedisWorker.
+type worker interface {
+	Run(ctx context.Context) error
+	Quiet(ctx context.Context)
+}
+
+// runWorker runs a worker with everything that both kinds have beside them:
+// the schedules, the checks and the listener on OPS_PORT.
+func (b *backends) runWorker(ctx context.Context, app application, work work, worker worker, checks []health.Check, more ...service) error {
+	database, err := b.databaseCheck(app.migrations)
+	if err != nil {
+		return err
+	}
+	entries, err := app.schedules(work)
+	if err != nil {
+		return err
+	}
+	scheduler := recurring.NewScheduler(b.db, b.jobs, b.tasks, entries, b.log)
+
+	all := health.New(b.registry, append(checks, database)...)
+	all.Booted()
+	background := append([]service{b.ops(all), all.Run, b.guards.run, scheduler.Run, b.heedSignals(all, worker.Quiet)}, more...)
+	return b.run(ctx, whenSchemaFits(all, worker.Run), background...)
+}
+
+// Private
+
+// schedules reads config/recurring.yml as it was when this binary was built.
+func (a application) schedules(work work) ([]recurring.Task, error) {
+	entries, err := recurring.Parse(a.recurring, work.jobs, work.tasks)
+	if err != nil {
+		return nil, fmt.Errorf("config/recurring.yml: %w", err)
+	}
+	return entries, nil
+}
+
+// whenSchemaFits begins a service as soon as the database has reported that its
+// schema fits this build: on an older schema the work would fail, and at last
+// fail for good. A worker that was made quiet before that never begins.
+func whenSchemaFits(checks *health.Health, begin service) service {
+	return func(ctx context.Context) error {
+		poll := time.NewTicker(20 * time.Millisecond)
+		defer poll.Stop()
+		for {
+			if checks.MayWork() {
+				return begin(ctx)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-poll.C:
+			}
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"strconv"
+)
+
+// Private
+
+// fillDefaults sets what depends on other settings.
+func (c *Config) fillDefaults() {
+	development := c.Environment != Production
+	if c.LogFormat == "" {
+		c.LogFormat = LogJSON
+		if development {
+			c.LogFormat = LogText
+		}
+	}
+	if c.BindAddress == "" {
+		c.BindAddress = "0.0.0.0"
+		if development {
+			c.BindAddress = "127.0.0.1"
+		}
+	}
+	if c.QueueRedisURL == "" {
+		c.QueueRedisURL = c.RedisURL
+	}
+	if c.Environment == Development && c.ThrottleSafelist == nil {
+		c.ThrottleSafelist = Networks{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
+	if !development {
+		return
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = "http://localhost:" + strconv.Itoa(c.Port)
+	}
+	if c.SecretKeyBase == "" {
+		c.SecretKeyBase = "development only: anybody who reads the source knows this key"
+	}
+	if c.MailDir == "" && c.SMTPURL == "" {
+		c.MailDir = filepath.Join("tmp", "mail")
+	}
+}
