@@ -75,7 +75,7 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	}, pages)
 	checks.Booted()
 
-	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, b.guards.run, hub.Run, p.heedSignals(checks, nil))
+	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, b.guards.run, hub.Run, p.handleSignals(checks, nil))
 }
 
 // Private

@@ -30,7 +30,7 @@ func (b *backends) runWorker(ctx context.Context, app application, work work, wo
 
 	all := health.New(b.registry, append(checks, database)...)
 	all.Booted()
-	background := append([]service{b.ops(all), all.Run, b.guards.run, scheduler.Run, b.heedSignals(all, worker.Quiet)}, more...)
+	background := append([]service{b.ops(all), all.Run, b.guards.run, scheduler.Run, b.handleSignals(all, worker.Quiet)}, more...)
 	return b.run(ctx, whenSchemaFits(all, worker.Run), background...)
 }
 
