@@ -39,7 +39,7 @@ func (c Claim) String() string {
 func (r *Redis) Claim(ctx context.Context, source, sale, id string, units int, ttl time.Duration) Claim {
 	claim := Unknown
 	keys := claimKeys(sale)
-	r.on(ctx, source, keys, func(ctx context.Context) error {
+	r.onKeys(ctx, source, keys, func(ctx context.Context) error {
 		result, err := claimUnits.Run(ctx, r.client, keys, id, units, ttl.Milliseconds()).Int()
 		if err == nil && result != int(Unknown) {
 			claim = Claim(result)
@@ -53,7 +53,7 @@ func (r *Redis) Claim(ctx context.Context, source, sale, id string, units int, t
 // Redis may have counted without anybody knowing is given back by it too.
 func (r *Redis) Unclaim(ctx context.Context, source, sale, id string, units int) bool {
 	keys := claimKeys(sale)
-	return r.on(ctx, source, keys, func(ctx context.Context) error {
+	return r.onKeys(ctx, source, keys, func(ctx context.Context) error {
 		return unclaimUnits.Run(ctx, r.client, keys, id, units).Err()
 	})
 }
@@ -64,7 +64,7 @@ func (r *Redis) Unclaim(ctx context.Context, source, sale, id string, units int)
 // there is ignored.
 func (r *Redis) SetUnits(ctx context.Context, source, sale string, version int64, left int, lifetime time.Duration) bool {
 	keys := claimKeys(sale)
-	return r.on(ctx, source, keys, func(ctx context.Context) error {
+	return r.onKeys(ctx, source, keys, func(ctx context.Context) error {
 		return setUnits.Run(ctx, r.client, keys, strconv.FormatInt(version, 10), left, lifetime.Milliseconds()).Err()
 	})
 }

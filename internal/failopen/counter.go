@@ -21,7 +21,7 @@ const presenceSlots = 3
 // and is off by 1 % at most where there are many.
 func (r *Redis) Visit(ctx context.Context, source, place, visitor string) (visitors int, ok bool) {
 	keys := presenceKeys(place, time.Now())
-	ok = r.on(ctx, source, keys, func(ctx context.Context) error {
+	ok = r.onKeys(ctx, source, keys, func(ctx context.Context) error {
 		count, err := visitAndCount.Run(ctx, r.client, keys, visitor, (presenceSlots * presenceSlot).Milliseconds()).Int()
 		visitors = count
 		return err
@@ -32,7 +32,7 @@ func (r *Redis) Visit(ctx context.Context, source, place, visitor string) (visit
 // Visitors counts as Visit does, and notes nobody.
 func (r *Redis) Visitors(ctx context.Context, source, place string) (visitors int, ok bool) {
 	keys := presenceKeys(place, time.Now())
-	ok = r.on(ctx, source, keys, func(ctx context.Context) error {
+	ok = r.onKeys(ctx, source, keys, func(ctx context.Context) error {
 		count, err := r.client.PFCount(ctx, keys...).Result()
 		visitors = int(count)
 		return err

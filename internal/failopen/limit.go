@@ -63,7 +63,7 @@ type LimitCounted struct {
 // together with its first value.
 func (r *Redis) Limit(ctx context.Context, source string, call LimitCall) (reply LimitReply, ok bool) {
 	keys, arguments := call.script()
-	ok = r.on(ctx, source, keys, func(ctx context.Context) error {
+	ok = r.onKeys(ctx, source, keys, func(ctx context.Context) error {
 		numbers, err := limit.Run(ctx, r.client, keys, arguments...).Int64Slice()
 		if err != nil {
 			return err
@@ -72,46 +72,6 @@ func (r *Redis) Limit(ctx context.Context, source string, call LimitCall) (reply
 		return err
 	})
 	return reply, ok
-}
-
-// Delete deletes keys.
-func (r *Redis) Delete(ctx context.Context, source string, keys ...string) bool {
-	return r.guard.Do(ctx, source, func(ctx context.Context) error { return r.client.Del(ctx, keys...).Err() })
-}
-
-// Lifetimes are the keys that match pattern, and how long each of them has
-// left. It walks through all keys of Redis: for operators, not for requests.
-func (r *Redis) Lifetimes(ctx context.Context, source, pattern string) (map[string]time.Duration, bool) {
-	lifetimes := map[string]time.Duration{}
-	cursor := uint64(0)
-	for {
-		ok := r.guard.Do(ctx, source, func(ctx context.Context) error {
-			keys, next, err := r.client.Scan(ctx, cursor, pattern, 1000).Result()
-			if err != nil {
-				return err
-			}
-			cursor = next
-			left := make([]*redis.DurationCmd, len(keys))
-			_, err = r.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-				for i, key := range keys {
-					left[i] = pipe.PTTL(ctx, key)
-				}
-				return nil
-			})
-			for i, key := range keys {
-				if err == nil && left[i].Val() > 0 { // else it ended meanwhile
-					lifetimes[key] = left[i].Val()
-				}
-			}
-			return err
-		})
-		if !ok {
-			return nil, false
-		}
-		if cursor == 0 {
-			return lifetimes, true
-		}
-	}
 }
 
 // LimitReset deletes keys, and then tells all processes to forget what they
@@ -125,7 +85,7 @@ func (r *Redis) LimitReset(ctx context.Context, source, generation string, keys 
 			return false
 		}
 	}
-	return r.on(ctx, source, []string{generation}, func(ctx context.Context) error {
+	return r.onKeys(ctx, source, []string{generation}, func(ctx context.Context) error {
 		return nextGeneration.Run(ctx, r.client, []string{generation}).Err()
 	})
 }

@@ -43,7 +43,7 @@ func (r *Redis) Close() error {
 // a space. Numbers of a channel only grow, also through a Redis that lost its
 // data, so that a listener can tell what it has missed.
 func (r *Redis) Publish(ctx context.Context, source, channel string, payload []byte) (number int64, ok bool) {
-	ok = r.on(ctx, source, []string{sequenceKey(channel)}, func(ctx context.Context) error {
+	ok = r.onKeys(ctx, source, []string{sequenceKey(channel)}, func(ctx context.Context) error {
 		result, err := publishNumbered.Run(ctx, r.client, []string{sequenceKey(channel)}, channel, payload).Int64()
 		number = result
 		return err
@@ -54,7 +54,7 @@ func (r *Redis) Publish(ctx context.Context, source, channel string, payload []b
 // LastNumber is the number of the newest message of channel, 0 when there was
 // none yet.
 func (r *Redis) LastNumber(ctx context.Context, source, channel string) (number int64, ok bool) {
-	ok = r.on(ctx, source, []string{sequenceKey(channel)}, func(ctx context.Context) error {
+	ok = r.onKeys(ctx, source, []string{sequenceKey(channel)}, func(ctx context.Context) error {
 		result, err := r.client.Get(ctx, sequenceKey(channel)).Int64()
 		if err == redis.Nil {
 			return nil
@@ -75,10 +75,10 @@ func (r *Redis) Ping(ctx context.Context, source string) bool {
 
 // Private
 
-// on makes a guarded call about keys. A key of a type that the call cannot use
-// is somebody's mistake, and would keep the feature from working for good: it
-// is deleted, and the feature begins anew with the next call.
-func (r *Redis) on(ctx context.Context, source string, keys []string, call func(context.Context) error) bool {
+// onKeys makes a guarded call that uses keys. When one of them holds a type that
+// the call cannot use, the call fails and all of them are deleted: otherwise
+// every later call would fail too.
+func (r *Redis) onKeys(ctx context.Context, source string, keys []string, call func(context.Context) error) bool {
 	return r.guard.Do(ctx, source, func(ctx context.Context) error {
 		err := call(ctx)
 		if redis.HasErrorPrefix(err, "WRONGTYPE") {

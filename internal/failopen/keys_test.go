@@ -9,7 +9,7 @@ import (
 	"slipway/internal/devstack/stacktest"
 )
 
-func TestGet_TellsMissingFromNoAnswer(t *testing.T) {
+func TestGet_TellsMissingFromUnavailable(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
@@ -23,7 +23,7 @@ func TestGet_TellsMissingFromNoAnswer(t *testing.T) {
 	require.Equal(t, Missing, before)
 	require.Equal(t, Found, after)
 	require.Equal(t, "3 \x00 left", string(value))
-	require.Equal(t, NoAnswer, away)
+	require.Equal(t, Unavailable, away)
 	require.Nil(t, lost)
 	require.False(t, r.Set(t.Context(), "test", "mug", []byte("2 left"), time.Minute))
 }
@@ -43,7 +43,7 @@ func TestSet_LivesAsLongAsItIsTold(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
-func TestGet_AKeyOfTheWrongTypeIsNoAnswerAndThenMissing(t *testing.T) {
+func TestGet_AKeyOfTheWrongTypeIsUnavailableAndThenMissing(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
@@ -53,7 +53,7 @@ func TestGet_AKeyOfTheWrongTypeIsNoAnswerAndThenMissing(t *testing.T) {
 	_, first := r.Get(t.Context(), "test", "mug")
 	_, second := r.Get(t.Context(), "test", "mug")
 
-	require.Equal(t, NoAnswer, first)
+	require.Equal(t, Unavailable, first)
 	require.Equal(t, Missing, second)
 	require.True(t, r.Set(t.Context(), "test", "lamp", nil, time.Minute), "a write replaces it")
 }
