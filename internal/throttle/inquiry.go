@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
-
-	"slipway/internal/failopen"
 )
 
 // inquiry is the decision about one request while it is made: first from the
@@ -75,33 +73,33 @@ func (q *inquiry) fromMemory() Decision {
 }
 
 // fromRedis learns what Redis says and refuses by it.
-func (q *inquiry) fromRedis(reply failopen.LimitReply) Decision {
+func (q *inquiry) fromRedis(reply limitReply) Decision {
 	l := q.limiter
-	for i, answer := range reply.Bans {
+	for i, answer := range reply.bans {
 		step := q.bans[i]
 		switch {
-		case answer.Strikes > 0:
-			l.apart.learn(step.at, q.now, reply.Generation, answer.Strikes, 0)
-			q.banAt(step, answer.Strikes, reply.Generation)
+		case answer.strikes > 0:
+			l.apart.learn(step.at, q.now, reply.generation, answer.strikes, 0)
+			q.banAt(step, answer.strikes, reply.generation)
 			if step.rule.kind == fail2ban {
 				q.uncountFrom(0)
 				return banned(step)
 			}
-		case answer.Left > 0:
-			l.apart.ban(step.at, q.now, answer.Left, reply.Generation)
+		case answer.left > 0:
+			l.apart.ban(step.at, q.now, answer.left, reply.generation)
 			q.uncountFrom(0)
 			return banned(step)
 		}
 	}
-	for i, answer := range reply.Counts {
+	for i, answer := range reply.counts {
 		step := &q.counts[i]
 		if !step.tally.coarse {
-			step.memory.learn(step.at, q.now, reply.Generation, answer.Count, answer.Previous)
+			step.memory.learn(step.at, q.now, reply.generation, answer.count, answer.previous)
 		}
-		step.tally.count = max(step.tally.count, answer.Count)
-		step.tally.previous = max(step.tally.previous, answer.Previous)
+		step.tally.count = max(step.tally.count, answer.count)
+		step.tally.previous = max(step.tally.previous, answer.previous)
 		if step.tally.coarse {
-			step.tally = tally{count: answer.Count, previous: answer.Previous}
+			step.tally = tally{count: answer.count, previous: answer.previous}
 		}
 		if q.over(*step) {
 			q.uncountFrom(i + 1)
@@ -203,13 +201,13 @@ func (q *inquiry) describe(step countStep, result Result) Decision {
 func banned(step banStep) Decision { return Decision{Result: Banned, Rule: step.rule.name} }
 
 // call is the question to Redis.
-func (q *inquiry) call() failopen.LimitCall {
-	call := failopen.LimitCall{Generation: generationKey}
+func (q *inquiry) call() limitCall {
+	var call limitCall
 	for _, step := range q.bans {
 		ban := step.rule.ban
-		call.Bans = append(call.Bans, failopen.LimitBan{
-			Key: banKey(step.at), Strikes: countKey(step.at, windowOf(step.at.period, q.now)), Strike: step.strike,
-			After: int64(ban.After), Within: ban.Within, Lasts: ban.For, Blocks: step.rule.kind == fail2ban,
+		call.bans = append(call.bans, banCheck{
+			key: banKey(step.at), strikes: countKey(step.at, windowOf(step.at.period, q.now)), strike: step.strike,
+			after: int64(ban.After), within: ban.Within, lasts: ban.For, blocks: step.rule.kind == fail2ban,
 		})
 	}
 	counts := q.counts
@@ -224,9 +222,9 @@ func (q *inquiry) call() failopen.LimitCall {
 		if weight > 0 {
 			life += period
 		}
-		call.Counts = append(call.Counts, failopen.LimitCount{
-			Key: countKey(step.at, window), Previous: countKey(step.at, window-1), Over: overKey(step.at),
-			Refused: q.refused && i == q.counted-1, Limit: step.limit, Weight: weight, Life: life,
+		call.counts = append(call.counts, countCheck{
+			key: countKey(step.at, window), previous: countKey(step.at, window-1), over: overKey(step.at),
+			refused: q.refused && i == q.counted-1, limit: step.limit, weight: weight, life: life,
 		})
 	}
 	return call

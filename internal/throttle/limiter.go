@@ -223,12 +223,12 @@ func (l *Limiter) isDue(now time.Time) bool {
 
 // ask makes the one call of Redis. It does not end with the client's
 // connection: who hangs up early is counted all the same.
-func (l *Limiter) ask(ctx context.Context, call failopen.LimitCall, now time.Time) (failopen.LimitReply, bool) {
+func (l *Limiter) ask(ctx context.Context, call limitCall, now time.Time) (limitReply, bool) {
 	l.asked.Store(now.UnixMilli())
-	reply, ok := l.redis.Limit(context.WithoutCancel(ctx), "throttle.Limiter", call)
+	reply, ok := call.run(context.WithoutCancel(ctx), l.redis)
 	if ok {
-		l.traffic.reset(reply.Generation)
-		l.apart.reset(reply.Generation)
+		l.traffic.reset(reply.generation)
+		l.apart.reset(reply.generation)
 	}
 	return reply, ok
 }

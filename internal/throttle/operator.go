@@ -52,10 +52,24 @@ func Reset(ctx context.Context, redis *failopen.Redis, what string, ipv6Prefix i
 			doomed = append(doomed, name)
 		}
 	}
-	return len(doomed), redis.LimitReset(ctx, "throttle.Reset", generationKey, doomed)
+	return len(doomed), deleteAndRaise(ctx, redis, doomed)
 }
 
 // Private
+
+// deleteBatch is the largest number of keys that one command deletes.
+const deleteBatch = 1000
+
+// deleteAndRaise deletes keys and then raises the generation, by which every
+// process learns that it must forget its own counts and bans.
+func deleteAndRaise(ctx context.Context, redis *failopen.Redis, keys []string) bool {
+	for batch := range slices.Chunk(keys, deleteBatch) {
+		if !redis.Delete(ctx, "throttle.Reset", batch...) {
+			return false
+		}
+	}
+	return redis.Run(ctx, "throttle.Reset", nextGenerationScript, []string{generationKey}, nil, nil)
+}
 
 // splitKey reads what countKey, banKey and overKey write.
 func splitKey(name string) (kind, rule, key string) {
@@ -77,3 +91,12 @@ func keysOf(what string, ipv6Prefix int) []string {
 	}
 	return keys
 }
+
+// nextGenerationScript sets the generation to the time in microseconds, so that
+// it grows even when Redis has lost the last one.
+var nextGenerationScript = failopen.NewScript(`
+	local now = redis.call('TIME')
+	local number = math.max(now[1] * 1000000 + now[2], (tonumber(redis.call('GET', KEYS[1]) or 0) or 0) + 1)
+	redis.call('SET', KEYS[1], string.format('%.0f', number))
+	return 1
+`)

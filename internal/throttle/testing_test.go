@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
@@ -144,6 +145,18 @@ func open(t testing.TB, server *devstack.Redis) (*failopen.Redis, *failopen.Guar
 		require.NoError(t, redis.Close())
 	})
 	return redis, guard
+}
+
+// command runs a command of Redis without the guard.
+func command(t testing.TB, server *devstack.Redis, args ...any) any {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	defer client.Close()
+	result, err := client.Do(t.Context(), args...).Result()
+	require.NoError(t, err)
+	return result
 }
 
 // bothStores runs a test with Redis and without.
