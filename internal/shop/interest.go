@@ -25,10 +25,8 @@ type Interest struct {
 func (s *Shop) Look(ctx context.Context, productID int64, visitor string) Interest {
 	ctx, cancel := context.WithTimeout(ctx, interestTimeout)
 	defer cancel()
-	if s.redis != nil {
-		if count, ok := s.redis.Visit(ctx, "Shop.Look", lookPlace(productID), visitor); ok {
-			s.keepLooking(productID, count)
-		}
+	if count, ok := s.presence.visit(ctx, productID, visitor); ok {
+		s.keepLooking(productID, count)
 	}
 	return s.Interest(ctx, productID)
 }
@@ -80,10 +78,10 @@ func (s *Shop) keepLooking(productID int64, count int) {
 
 func (s *Shop) looking(ctx context.Context, productID int64) int {
 	last, known := lastLooking.Last(s.cache, lookPlace(productID))
-	if known && time.Since(last.At) < lookingFresh || s.redis == nil {
+	if known && time.Since(last.At) < lookingFresh {
 		return last.Count
 	}
-	count, ok := s.redis.Visitors(ctx, "Shop.Interest", lookPlace(productID))
+	count, ok := s.presence.count(ctx, productID)
 	if !ok {
 		return last.Count
 	}

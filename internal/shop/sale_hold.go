@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"slipway/internal/failopen"
 )
 
 // Hold is one unit of a sale in a cart, at the sale's price.
@@ -43,26 +40,21 @@ func (s *Shop) HoldSaleUnit(ctx context.Context, cartID string, saleID int64, cl
 	if uuid.Validate(claimID) != nil || len(claimID) != 36 || cartID == "" {
 		return ErrClaimID
 	}
-	number, id := strconv.FormatInt(saleID, 10), cartID+":"+claimID
-	quick := failopen.Unknown
-	if s.redis != nil {
-		quick = s.redis.Claim(ctx, "Shop.HoldSaleUnit", number, id, 1, s.saleHold)
-	}
-	if quick == failopen.SoldOut {
+	claim := cartID + ":" + claimID
+	quick := s.claims.claim(ctx, saleID, claim, s.saleHold)
+	if quick == claimSoldOut {
 		s.metrics.claims.WithLabelValues("turned_away").Inc()
 		return ErrSaleSoldOut
 	}
 
 	sale, repeated, err := s.claimUnit(ctx, cartID, saleID, claimID)
-	s.metrics.claims.WithLabelValues(claimResult(repeated, err)).Inc()
-	if s.redis != nil {
-		if err != nil {
-			s.redis.Unclaim(ctx, "Shop.HoldSaleUnit", number, id, 1)
-		}
-		// Where both agree, Redis has counted by itself.
-		if sale.ID != 0 && (err != nil || quick == failopen.Unknown) {
-			s.tellUnits(ctx, sale)
-		}
+	s.metrics.claims.WithLabelValues(claimLabel(repeated, err)).Inc()
+	if err != nil {
+		s.claims.unclaim(ctx, saleID, claim)
+	}
+	// When both granted the claim, the count in Redis is right already.
+	if sale.ID != 0 && (err != nil || quick == claimUnknown) {
+		s.tellUnits(ctx, sale)
 	}
 	return err
 }
@@ -106,13 +98,10 @@ const unitsLifetime = 5 * time.Second
 
 // tellUnits tells Redis how many units there are.
 func (s *Shop) tellUnits(ctx context.Context, sale Sale) {
-	if s.redis == nil {
-		return
-	}
 	if sale.State == SaleUpcoming || sale.State == SaleOver {
 		return // they are refused for another reason
 	}
-	s.redis.SetUnits(ctx, "Shop.tellUnits", strconv.FormatInt(sale.ID, 10), sale.version, sale.Left(), unitsLifetime)
+	s.claims.setUnits(ctx, sale.ID, sale.version, sale.Left(), unitsLifetime)
 }
 
 // claimUnit has PostgreSQL decide. The sale is what it was found to be, zero
@@ -393,8 +382,8 @@ func isRefusal(err error) bool {
 	return errors.Is(err, ErrSaleSoldOut) || errors.Is(err, ErrSaleClosed) || errors.Is(err, ErrSaleLimit) || errors.Is(err, ErrNotFound)
 }
 
-// claimResult is the label of a claim in the metrics.
-func claimResult(repeated bool, err error) string {
+// claimLabel is the label of a claim in the metrics.
+func claimLabel(repeated bool, err error) string {
 	switch {
 	case err == nil && repeated:
 		return "repeated"

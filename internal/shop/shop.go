@@ -31,9 +31,11 @@ type Shop struct {
 	mail    mail.Sender
 	baseURL string
 	cache   *cache.Cache
-	redis   *failopen.Redis // nil: PostgreSQL answers every claim itself, and nobody counts who looks
 	log     *slog.Logger
 	metrics *metrics
+
+	claims   saleClaims
+	presence presence
 
 	orderLimit OrderLimit
 	saleHold   time.Duration
@@ -69,10 +71,12 @@ func New(options Options) *Shop {
 		gateway: options.Gateway,
 		mail:    options.Mail,
 		cache:   options.Cache,
-		redis:   options.Redis,
 		baseURL: options.BaseURL,
 		log:     options.Log,
 		metrics: newMetrics(options.Registry),
+
+		claims:   saleClaims{options.Redis},
+		presence: presence{options.Redis},
 
 		orderLimit: options.OrderLimit,
 		saleHold:   options.SaleHold,
