@@ -39,32 +39,6 @@ func (r *Redis) Close() error {
 	return nil
 }
 
-// Publish sends payload to all who listen on channel, preceded by a number and
-// a space. Numbers of a channel only grow, also through a Redis that lost its
-// data, so that a listener can tell what it has missed.
-func (r *Redis) Publish(ctx context.Context, source, channel string, payload []byte) (number int64, ok bool) {
-	ok = r.onKeys(ctx, source, []string{sequenceKey(channel)}, func(ctx context.Context) error {
-		result, err := publishNumbered.Run(ctx, r.client, []string{sequenceKey(channel)}, channel, payload).Int64()
-		number = result
-		return err
-	})
-	return number, ok
-}
-
-// LastNumber is the number of the newest message of channel, 0 when there was
-// none yet.
-func (r *Redis) LastNumber(ctx context.Context, source, channel string) (number int64, ok bool) {
-	ok = r.onKeys(ctx, source, []string{sequenceKey(channel)}, func(ctx context.Context) error {
-		result, err := r.client.Get(ctx, sequenceKey(channel)).Int64()
-		if err == redis.Nil {
-			return nil
-		}
-		number = result
-		return err
-	})
-	return number, ok
-}
-
 // Ping tells whether Redis answers, through the guard: while the guard refuses
 // calls it returns false at once.
 func (r *Redis) Ping(ctx context.Context, source string) bool {
@@ -87,21 +61,3 @@ func (r *Redis) onKeys(ctx context.Context, source string, keys []string, call f
 		return err
 	})
 }
-
-func sequenceKey(channel string) string { return "slipway:sequence:" + channel }
-
-// publishNumbered numbers messages within Redis, so that all publishers share
-// one order. A number is the time in microseconds, or one more than the last:
-// so it grows even when Redis lost its data or took up an old copy of it.
-var publishNumbered = redis.NewScript(`
-	local now = redis.call('TIME')
-	local number = now[1] * 1000000 + now[2]
-	local last = tonumber(redis.call('GET', KEYS[1])) or 0
-	if number <= last then
-		number = last + 1
-	end
-	number = string.format('%.0f', number)
-	redis.call('SET', KEYS[1], number)
-	redis.call('PUBLISH', ARGV[1], number .. ' ' .. ARGV[2])
-	return number
-`)

@@ -2,9 +2,7 @@ package failopen
 
 import (
 	"errors"
-	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -94,25 +92,6 @@ func TestCommand_ReadsKeys(t *testing.T) {
 
 	require.EqualValues(t, 2, count)
 	require.True(t, missing)
-}
-
-func TestRun_ReturnsInTimeWithoutRedis(t *testing.T) {
-	t.Parallel()
-	stopped, frozen := stacktest.Redis(t), stacktest.Redis(t)
-	require.NoError(t, stopped.Kill())
-	require.NoError(t, frozen.Freeze())
-
-	for name, r := range map[string]*Redis{
-		"disabled": open(t, ""), "stopped": open(t, stopped.URL()), "frozen": open(t, frozen.URL()),
-	} {
-		started := time.Now()
-		for i := range 100 {
-			require.False(t, r.Run(t.Context(), "test", addScript, []string{fmt.Sprint(i)}, []any{1}, readNumber(nil)), name)
-			require.False(t, r.Command(t.Context(), "test", "get", []string{"a"}, readNumber(nil)), name)
-		}
-		// Three calls may wait for the timeout, of two hundred.
-		require.Less(t, time.Since(started), 5*time.Second, name)
-	}
 }
 
 // Private

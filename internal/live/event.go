@@ -42,7 +42,7 @@ const (
 	live news = "live"
 )
 
-// parseEvent reads what failopen.Redis.Publish sends: number, space, payload.
+// parseEvent reads a message of publishNext: number, space, payload.
 func parseEvent(message string) (event, error) {
 	number, payload, found := bytes.Cut([]byte(message), []byte(" "))
 	if !found {

@@ -24,6 +24,6 @@ func (p *Publisher) Publish(ctx context.Context, fragment Fragment) bool {
 	if err != nil {
 		panic(fmt.Sprintf("live fragment cannot be JSON: %v", err)) // two strings always can
 	}
-	_, ok := p.redis.Publish(ctx, "Publisher.Publish", channel, payload)
+	_, ok := publishNext(ctx, p.redis, payload)
 	return ok
 }

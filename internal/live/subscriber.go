@@ -72,7 +72,7 @@ func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (heard
 		return false, fmt.Errorf("subscribe to live events: %w", err)
 	}
 	// Asked only now: what is published from here on is heard.
-	number, ok := h.redis.LastNumber(ctx, "Hub.listen", channel)
+	number, ok := lastNumber(ctx, h.redis)
 	if !ok {
 		return false, errors.New("read the number of the last live event")
 	}

@@ -84,7 +84,7 @@ func startProcess(t *testing.T, address string) *process {
 // waitFor waits until the hub has heard everything published so far.
 func (p *process) waitFor(t *testing.T, publisher *Publisher) {
 	t.Helper()
-	number, ok := publisher.redis.LastNumber(t.Context(), "test", channel)
+	number, ok := lastNumber(t.Context(), publisher.redis)
 	require.True(t, ok)
 	require.Eventually(t, func() bool { return p.hub.Last() == number }, patience, time.Millisecond)
 }
@@ -331,7 +331,7 @@ func newPublisher(t *testing.T, address string) *Publisher {
 func publish(t *testing.T, publisher *Publisher, topic, html string) int64 {
 	t.Helper()
 	require.True(t, publisher.Publish(t.Context(), Fragment{Topics: []string{topic}, HTML: html}))
-	number, ok := publisher.redis.LastNumber(t.Context(), "test", channel)
+	number, ok := lastNumber(t.Context(), publisher.redis)
 	require.True(t, ok)
 	return number
 }
@@ -369,6 +369,14 @@ func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
 	client := redis.NewClient(options)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return client
+}
+
+// command runs a command of Redis without the guard.
+func command(t *testing.T, server *devstack.Redis, args ...any) any {
+	t.Helper()
+	result, err := newClient(t, server).Do(t.Context(), args...).Result()
+	require.NoError(t, err)
+	return result
 }
 
 // relay passes bytes on to a Redis until it is told to swallow them.
