@@ -3,7 +3,6 @@ package shop
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"slipway/internal/jobs"
@@ -105,25 +104,6 @@ func (s *Shop) Jobs() jobs.Handlers {
 		jobs.Handle(func(ctx context.Context, _ ForgetOrderLimits) error { return s.ForgetOrderLimits(ctx) }),
 		jobs.Handle(func(ctx context.Context, _ ForgetHolds) error { return s.ForgetHolds(ctx) }),
 	}
-}
-
-// CapturePayment takes the money of an order. It may run twice.
-func (s *Shop) CapturePayment(ctx context.Context, orderID int64) error {
-	order, err := readOrder(ctx, s.db, `o.id = $1`, orderID)
-	if err != nil {
-		return fmt.Errorf("capture payment of order %d: %w", orderID, err)
-	}
-	if order.State == OrderPaid {
-		return nil
-	}
-	if err := s.gateway.Capture(ctx, order.paymentID); err != nil {
-		return fmt.Errorf("capture payment of order %d: %w", orderID, err)
-	}
-	if _, err := s.db.Exec(ctx, `UPDATE orders SET state = 'paid', paid_at = now() WHERE id = $1 AND state = 'placed'`, orderID); err != nil {
-		return fmt.Errorf("mark order %d as paid: %w", orderID, err)
-	}
-	s.tasks.Enqueue(ctx, BroadcastOrder{OrderID: orderID})
-	return nil
 }
 
 // Private

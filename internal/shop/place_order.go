@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -60,9 +59,6 @@ func (s *Shop) PlaceOrder(ctx context.Context, purchase Purchase) (Order, error)
 }
 
 // Private
-
-// giveBackTimeout bounds what a shopper waits for a void.
-const giveBackTimeout = 5 * time.Second
 
 func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error) {
 	if uuid.Validate(purchase.CheckoutKey) != nil || len(purchase.CheckoutKey) != 36 {
@@ -202,13 +198,6 @@ func (s *Shop) commitOrder(ctx context.Context, purchase Purchase, authorized st
 	return order, fresh, err
 }
 
-func lockCart(ctx context.Context, tx pgx.Tx, id string) error {
-	if _, err := tx.Exec(ctx, `SELECT FROM carts WHERE id = $1 FOR UPDATE`, id); err != nil {
-		return fmt.Errorf("lock cart: %w", err)
-	}
-	return nil
-}
-
 // takeStock takes the units of every line that no sale holds, or none at all. Variants are taken in the
 // order of their ids, so that two orders never wait for each other in a circle.
 func takeStock(ctx context.Context, tx pgx.Tx, cart Cart) error {
@@ -264,58 +253,6 @@ func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, c
 		return 0, fmt.Errorf("insert order lines: %w", err)
 	}
 	return orderID, nil
-}
-
-func emptyCart(ctx context.Context, tx pgx.Tx, id string) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM cart_lines WHERE cart_id = $1`, id); err != nil {
-		return fmt.Errorf("empty cart: %w", err)
-	}
-	if _, err := tx.Exec(ctx, `DELETE FROM sale_holds WHERE cart_id = $1 AND state = 'lapsed'`, id); err != nil {
-		return fmt.Errorf("forget lapsed holds: %w", err)
-	}
-	return nil
-}
-
-// refuseVoided keeps an authorization that was given back from paying an
-// order: a gateway answers the same key with the same authorization again.
-func refuseVoided(ctx context.Context, tx pgx.Tx, authorization payment.Authorization) error {
-	var voided bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM voided_payments WHERE payment_id = $1)`, authorization.ID).Scan(&voided)
-	if err != nil {
-		return fmt.Errorf("look for voided payment: %w", err)
-	}
-	if voided {
-		return ErrCheckoutKey
-	}
-	return nil
-}
-
-// giveBack voids an authorization that has certainly become no order. It is
-// marked first, with the cart locked: another request with the same key may be
-// about to use it, and then either finds the mark or has made its order. Where
-// anything is in doubt nothing is voided, and the money goes back when the
-// authorization lapses.
-func (s *Shop) giveBack(ctx context.Context, purchase Purchase, authorization payment.Authorization) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
-	defer cancel()
-	ordered := false
-	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockCart(ctx, tx, purchase.CartID); err != nil {
-			return err
-		}
-		var err error
-		if _, ordered, err = orderOf(ctx, tx, purchase); ordered || err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO voided_payments (payment_id) VALUES ($1) ON CONFLICT DO NOTHING`, authorization.ID)
-		return err
-	})
-	if err == nil && !ordered {
-		err = s.gateway.Void(ctx, authorization.ID)
-	}
-	if err != nil {
-		s.log.WarnContext(ctx, "Payment authorization was not given back and will lapse", "error", err)
-	}
 }
 
 // announce tells open pages what the order changed. Flash sales tell of

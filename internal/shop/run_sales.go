@@ -86,7 +86,7 @@ func (s *Shop) ShowSales(ctx context.Context) error {
 		return fmt.Errorf("find changed sales: %w", err)
 	}
 	for _, id := range changed {
-		s.broadcast(ctx, BroadcastSale{SaleID: id})
+		s.enqueueBroadcast(ctx, BroadcastSale{SaleID: id})
 	}
 	return nil
 }

@@ -57,6 +57,18 @@ func (c saleClaims) setUnits(ctx context.Context, saleID, version int64, left in
 
 // Private
 
+// unitsLifetime is how long Redis believes a number of units: a mistake lasts
+// no longer, also where nothing corrects it.
+const unitsLifetime = 5 * time.Second
+
+// tellUnits tells Redis how many units there are.
+func (s *Shop) tellUnits(ctx context.Context, sale Sale) {
+	if sale.State == SaleUpcoming || sale.State == SaleOver {
+		return // they are refused for another reason
+	}
+	s.claims.setUnits(ctx, sale.ID, sale.version, sale.Left(), unitsLifetime)
+}
+
 func (c saleClaims) run(ctx context.Context, source string, script *failopen.Script, saleID int64, arguments []any, read func(failopen.Reply) error) bool {
 	if c.redis == nil {
 		return false

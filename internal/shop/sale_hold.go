@@ -92,18 +92,6 @@ func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
 
 // Private
 
-// unitsLifetime is how long Redis believes a number of units: a mistake lasts
-// no longer, also where nothing corrects it.
-const unitsLifetime = 5 * time.Second
-
-// tellUnits tells Redis how many units there are.
-func (s *Shop) tellUnits(ctx context.Context, sale Sale) {
-	if sale.State == SaleUpcoming || sale.State == SaleOver {
-		return // they are refused for another reason
-	}
-	s.claims.setUnits(ctx, sale.ID, sale.version, sale.Left(), unitsLifetime)
-}
-
 // claimUnit has PostgreSQL decide. The sale is what it was found to be, zero
 // where that is not known. Repeated tells that the claim had its unit already.
 func (s *Shop) claimUnit(ctx context.Context, cartID string, saleID int64, claimID string) (sale Sale, repeated bool, err error) {
@@ -214,138 +202,12 @@ func (s *Shop) holdUnit(ctx context.Context, tx pgx.Tx, cartID string, sale Sale
 	return nil
 }
 
-// takeBackLapsed undoes what lapse did to a cart that now holds a unit again:
-// the unit does not lie in it a second time, at the ordinary price.
-func takeBackLapsed(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, claimID string) error {
-	lapsed, err := tx.Exec(ctx, `
-		DELETE FROM sale_holds
-		WHERE cart_id = $1 AND claim_id = (
-			SELECT claim_id FROM sale_holds
-			WHERE cart_id = $1 AND sale_id = $2 AND state = 'lapsed'
-			ORDER BY claim_id = $3 DESC, held_at
-			LIMIT 1
-		)`, cartID, sale.ID, claimID)
-	if err != nil {
-		return fmt.Errorf("forget lapsed hold: %w", err)
-	}
-	if lapsed.RowsAffected() == 0 {
-		return nil
-	}
-	removed, err := tx.Exec(ctx, `DELETE FROM cart_lines WHERE cart_id = $1 AND variant_id = $2 AND quantity = 1`, cartID, sale.Variant.ID)
-	if err == nil && removed.RowsAffected() == 0 {
-		_, err = tx.Exec(ctx, `UPDATE cart_lines SET quantity = quantity - 1 WHERE cart_id = $1 AND variant_id = $2`, cartID, sale.Variant.ID)
-	}
-	if err != nil {
-		return fmt.Errorf("take lapsed unit out of cart: %w", err)
-	}
-	return nil
-}
-
-// lapse ends the holds of a cart whose time is over by more than grace. What
-// was held stays in the cart at its ordinary price, and the cart says so.
-func (s *Shop) lapse(ctx context.Context, cartID, grace string) error {
-	var sales []Sale
-	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockCart(ctx, tx, cartID); err != nil {
-			return err
-		}
-		// In the order of their sales, as an order takes them.
-		rows, err := tx.Query(ctx, `
-			SELECT sale_id, claim_id::text FROM sale_holds
-			WHERE cart_id = $1 AND state = 'held' AND expires_at <= now() - $2::interval
-			ORDER BY sale_id, claim_id`, cartID, grace)
-		if err != nil {
-			return fmt.Errorf("find expired holds: %w", err)
-		}
-		type hold struct {
-			saleID  int64
-			claimID string
-		}
-		holds, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hold, error) {
-			var one hold
-			err := row.Scan(&one.saleID, &one.claimID)
-			return one, err
-		})
-		if err != nil {
-			return fmt.Errorf("find expired holds: %w", err)
-		}
-		for _, one := range holds {
-			if err := freeUnit(ctx, tx, one.saleID); err != nil {
-				return err
-			}
-			sale, err := readSale(ctx, tx, one.saleID)
-			if err != nil {
-				return err
-			}
-			sales = append(sales, sale)
-			if err := lapseHold(ctx, tx, cartID, one.claimID, sale.Variant.ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, sale := range sales {
-		s.metrics.lapsed.Inc()
-		s.tellUnits(ctx, sale)
-	}
-	if len(sales) > 0 {
-		s.broadcast(ctx, BroadcastCart{CartID: cartID})
-	}
-	return nil
-}
-
-func lapseHold(ctx context.Context, tx pgx.Tx, cartID, claimID string, variantID int64) error {
-	if _, err := tx.Exec(ctx, `UPDATE sale_holds SET state = 'lapsed' WHERE cart_id = $1 AND claim_id = $2`, cartID, claimID); err != nil {
-		return fmt.Errorf("end hold: %w", err)
-	}
-	_, err := tx.Exec(ctx, `
-		INSERT INTO cart_lines (cart_id, variant_id, quantity)
-		SELECT id, $2, 1 FROM carts WHERE id = $1
-		ON CONFLICT (cart_id, variant_id) DO UPDATE SET quantity = least(cart_lines.quantity + 1, $3)`, cartID, variantID, MaxQuantity)
-	if err != nil {
-		return fmt.Errorf("put lapsed unit into cart: %w", err)
-	}
-	return nil
-}
-
 // freeUnit makes a held unit one that can be had again.
 func freeUnit(ctx context.Context, tx pgx.Tx, saleID int64) error {
 	if _, err := tx.Exec(ctx, `UPDATE flash_sales SET held = held - 1, version = version + 1 WHERE id = $1`, saleID); err != nil {
 		return fmt.Errorf("free unit of sale %d: %w", saleID, err)
 	}
 	return nil
-}
-
-// renewHolds holds again what a cart has lost a moment ago, as far as there
-// are units left: its shopper was about to buy it. Renewed tells whether the
-// cart has changed.
-func (s *Shop) renewHolds(ctx context.Context, cartID string) (renewed bool, err error) {
-	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockCart(ctx, tx, cartID); err != nil {
-			return err
-		}
-		sales, err := readSales(ctx, tx, `
-			WHERE s.id IN (
-				SELECT sale_id FROM sale_holds
-				WHERE cart_id = $1 AND state = 'lapsed' AND expires_at > now() - $2::interval
-			)
-			ORDER BY s.id`, cartID, s.saleHold)
-		if err != nil {
-			return err
-		}
-		for _, sale := range sales {
-			err := s.holdUnit(ctx, tx, cartID, sale, uuid.NewString())
-			renewed = renewed || err == nil
-			if err != nil && !isRefusal(err) {
-				return err
-			}
-		}
-		return nil
-	})
-	return renewed && err == nil, err
 }
 
 // sellHolds makes the units that a cart holds sold ones. A hold whose time is

@@ -3,18 +3,21 @@
 package shop
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"io/fs"
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"slipway/internal/cache"
 	"slipway/internal/failopen"
 	"slipway/internal/jobs"
+	"slipway/internal/live"
 	"slipway/internal/mail"
 	"slipway/internal/payment"
 )
@@ -33,6 +36,9 @@ type Shop struct {
 	cache   *cache.Cache
 	log     *slog.Logger
 	metrics *metrics
+
+	fragments Fragments
+	publisher *live.Publisher
 
 	claims   saleClaims
 	presence presence
@@ -56,6 +62,9 @@ type Options struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 
+	Fragments Fragments       // renders what Tasks publish; nil in a role that does not run them
+	Publisher *live.Publisher // publishes what Tasks render; nil in a role that does not run them
+
 	OrderLimit OrderLimit // the zero value sets none
 
 	SaleHold  time.Duration // how long a cart holds a unit of a sale
@@ -74,6 +83,9 @@ func New(options Options) *Shop {
 		baseURL: options.BaseURL,
 		log:     options.Log,
 		metrics: newMetrics(options.Registry),
+
+		fragments: options.Fragments,
+		publisher: options.Publisher,
 
 		claims:   saleClaims{options.Redis},
 		presence: presence{options.Redis},
@@ -94,6 +106,12 @@ func Migrations() fs.FS {
 }
 
 // Private
+
+// querier is the pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
+}
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-
-	"slipway/internal/jobs"
 )
 
 // TendSales opens and closes the flash sales whose time it is, and ends the
@@ -78,61 +76,10 @@ func (s *Shop) CloseSales(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("close sale: %w", err)
 		}
-		s.broadcast(ctx, BroadcastStock{ProductIDs: []int64{productID}})
-	}
-}
-
-// ReleaseHolds ends the holds whose time is over, so that others can have
-// their units.
-func (s *Shop) ReleaseHolds(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `
-		SELECT DISTINCT cart_id::text
-		FROM sale_holds
-		WHERE state = 'held' AND expires_at <= now() - interval '`+saleGrace+`'
-		LIMIT 500`)
-	if err != nil {
-		return fmt.Errorf("find expired holds: %w", err)
-	}
-	carts, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("find expired holds: %w", err)
-	}
-	var problems []error
-	for _, cart := range carts {
-		problems = append(problems, s.lapse(ctx, cart, saleGrace))
-	}
-	return errors.Join(problems...)
-}
-
-// ForgetHolds deletes the holds of sales that were closed a day ago. It may run
-// in any number of processes.
-func (s *Shop) ForgetHolds(ctx context.Context) error {
-	for {
-		forgotten, err := s.db.Exec(ctx, `
-			DELETE FROM sale_holds
-			WHERE (cart_id, claim_id) IN (
-				SELECT h.cart_id, h.claim_id
-				FROM sale_holds h
-				JOIN flash_sales s ON s.id = h.sale_id
-				WHERE h.state <> 'held' AND s.closed_at < now() - interval '1 day'
-				LIMIT 1000
-			)`)
-		if err != nil {
-			return fmt.Errorf("forget holds: %w", err)
-		}
-		if forgotten.RowsAffected() == 0 {
-			return nil
-		}
+		s.enqueueBroadcast(ctx, BroadcastStock{ProductIDs: []int64{productID}})
 	}
 }
 
 // Private
 
 // Whatever locks several sales does so in the order of their ids, as orders do.
-
-// broadcast tells open pages, except from a command, which has no tasks.
-func (s *Shop) broadcast(ctx context.Context, task jobs.Args) {
-	if s.tasks != nil {
-		s.tasks.Enqueue(ctx, task)
-	}
-}
