@@ -44,7 +44,7 @@ func TestGuard_RefusesCallsWithoutMakingThemWhileOpen(t *testing.T) {
 	r := openWithoutProber(t, server.URL(), log)
 	require.NoError(t, server.Kill())
 	breakOpen(t, r)
-	_, since := r.guard.Open()
+	since := r.guard.Status().Since
 	before := log.String()
 
 	made := 0
@@ -142,11 +142,11 @@ func TestGuard_CountsWhatAnOutageCost(t *testing.T) {
 		guard.Do(t.Context(), "test", func(context.Context) error { return nil })
 	}
 
-	away := guard.outage.Load()
-	require.NotNil(t, away)
-	require.Equal(t, "refused", away.class)
-	require.Equal(t, int64(5), away.refused.Load())
-	require.InDelta(t, 10, away.failed.Load(), 1) // one more when a call ends just as the breaker opens
+	current := guard.outage.Load()
+	require.NotNil(t, current)
+	require.Equal(t, "refused", current.class)
+	require.Equal(t, int64(5), current.refused.Load())
+	require.InDelta(t, 10, current.failed.Load(), 1) // one more when a call ends just as the breaker opens
 }
 
 func TestGuard_StaysOpenWhileRedisTakesNoWrites(t *testing.T) {

@@ -9,14 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Redis is what the program uses Redis for, besides tasks. Every method
-// returns a value and whether there is one; none returns an error.
+// Redis makes guarded calls of one Redis. No method returns an error: each
+// reports whether the call went well.
 type Redis struct {
 	guard  *Guard
-	client *redis.Client // nil when disabled
+	client *redis.Client // nil when no Redis is configured
 }
 
-// Open prepares to use the guarded Redis. It does not connect.
+// Open makes a client of the guarded Redis. It does not connect yet. The error
+// says that the address cannot be read.
 func Open(guard *Guard) (*Redis, error) {
 	if guard.Disabled() {
 		return &Redis{guard: guard}, nil
@@ -28,7 +29,7 @@ func Open(guard *Guard) (*Redis, error) {
 	return &Redis{guard: guard, client: redis.NewClient(options)}, nil
 }
 
-// Close ends the connections.
+// Close closes the connections.
 func (r *Redis) Close() error {
 	if r.client == nil {
 		return nil
@@ -39,11 +40,11 @@ func (r *Redis) Close() error {
 	return nil
 }
 
-// Ping tells whether Redis answers, through the guard: while the guard refuses
-// calls it returns false at once.
+// Ping reports whether Redis takes writes. It returns false at once while the
+// breaker is open.
 func (r *Redis) Ping(ctx context.Context, source string) bool {
 	return r.guard.Do(ctx, source, func(ctx context.Context) error {
-		return r.client.Set(ctx, "slipway:probe", 1, time.Second).Err()
+		return r.client.Set(ctx, probeKey, 1, time.Second).Err()
 	})
 }
 

@@ -140,7 +140,7 @@ func TestTasks_ARedisThatRefusesWritesIsNotAway(t *testing.T) {
 	for range 10 {
 		require.False(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
 	}
-	away, _ := tasks.guard.Open()
+	away := tasks.guard.Status().Open
 	require.False(t, away)
 
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
