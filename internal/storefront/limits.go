@@ -38,12 +38,12 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 		throttle.Throttle("req-ip", settings.Requests, settings.RequestPeriod, perIP(asksForPage)),
 		throttle.Throttle("live-ip", 10*settings.Requests, settings.RequestPeriod, perIP(followsEvents)),
 		throttle.Throttle("cart-ip", 60, time.Minute, perIP(fillsCart)),
-		throttle.Throttle("order-ip", 30, time.Minute, perIP(buys)).Apart(),
+		throttle.Throttle("order-ip", 30, time.Minute, perIP(buys)).Protected(),
 
 		// The store has no accounts yet: these wait for a page that takes POST
 		// /login with the field "email", and asks throttle.Limiter.Login.
-		throttle.Throttle("login-ip", settings.Logins, settings.LoginPeriod, perIP(logsIn)).Apart(),
-		throttle.Throttle("login-account", settings.Logins, settings.LoginPeriod, perAccount).Apart(),
+		throttle.Throttle("login-ip", settings.Logins, settings.LoginPeriod, perIP(logsIn)).Protected(),
+		throttle.Throttle("login-account", settings.Logins, settings.LoginPeriod, perAccount).Protected(),
 		throttle.FailedLogins(settings.FailedLogins),
 	}
 	if settings.Countries != nil {

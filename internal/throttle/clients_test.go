@@ -83,7 +83,7 @@ func TestClients_WarnOnceWhereVisitorsCannotBeToldApart(t *testing.T) {
 			}
 			clients.Address(r)
 		}
-		return strings.Count(log.String(), "SHARE ONE RATE LIMIT")
+		return strings.Count(log.String(), "Visitors share one rate limit")
 	}
 
 	require.Equal(t, 1, warnings(nil, "172.18.0.2:1", "192.0.2.1"))

@@ -216,7 +216,7 @@ func TestRules_AreEvaluatedInTheOrderOfRackAttack(t *testing.T) {
 		require.Equal(t, 2, w.pass(50, "192.0.2.1", "/?key=1"))
 		require.Equal(t, 1, w.pass(50, "192.0.2.1", "/?key=2"))
 		require.Zero(t, w.pass(1, "192.0.2.1", "/?key=3"))
-		tracked := w.decisions(t, "seen", storeRedis, resultTracked) + w.decisions(t, "seen", storeLocal, resultTracked)
+		tracked := w.decisions(t, "seen", backendRedis, resultTracked) + w.decisions(t, "seen", backendLocal, resultTracked)
 		require.Equal(t, 3, tracked)
 	})
 }
@@ -338,7 +338,7 @@ func TestNew_RefusesNamesThatRulesCannotHave(t *testing.T) {
 
 		_, err := sortRules(given)
 
-		require.ErrorContains(t, err, "name a throttle rule", names)
+		require.ErrorContains(t, err, "a name must be unique", names)
 	}
 }
 
@@ -358,8 +358,8 @@ func TestLog_SaysOnceWhomItRefusesAndNeverTheWholeAddress(t *testing.T) {
 	w.get("203.0.113.77", "/?a=ada@example.com")
 	w.get("203.0.113.78", "/?a=ada@example.com")
 
-	require.Equal(t, 3, strings.Count(w.log.String(), "msg=Throttled"), w.log.String())
-	require.Equal(t, 1, strings.Count(w.log.String(), "msg=Banned"))
+	require.Equal(t, 3, strings.Count(w.log.String(), `msg="Request rate limited"`), w.log.String())
+	require.Equal(t, 1, strings.Count(w.log.String(), `msg="Client banned"`))
 	require.Contains(t, w.log.String(), "key=192.0.2.0/24")
 	require.Contains(t, w.log.String(), "key=198.51.100.0/24")
 	require.Contains(t, w.log.String(), "key=2001:db8:1::/48")
@@ -384,13 +384,13 @@ func TestMetrics_CountDecisionsAndBans(t *testing.T) {
 	w.get("192.0.2.2", "/safe")
 	w.get("192.0.2.2", "/blocked")
 
-	require.Equal(t, 2, w.decisions(t, "ip", storeRedis, "passed"))
-	require.Equal(t, 3, w.decisions(t, "ip", storeRedis, "throttled")+w.decisions(t, "ip", storeLocal, "throttled"))
-	require.Equal(t, 5, w.decisions(t, "scanners", storeRedis, "banned")+w.decisions(t, "scanners", storeLocal, "banned"))
-	require.Equal(t, 1, w.decisions(t, "safe", storeLocal, "safelisted"))
-	require.Equal(t, 1, w.decisions(t, "blocked", storeLocal, "blocked"))
+	require.Equal(t, 2, w.decisions(t, "ip", backendRedis, "passed"))
+	require.Equal(t, 3, w.decisions(t, "ip", backendRedis, "throttled")+w.decisions(t, "ip", backendLocal, "throttled"))
+	require.Equal(t, 5, w.decisions(t, "scanners", backendRedis, "banned")+w.decisions(t, "scanners", backendLocal, "banned"))
+	require.Equal(t, 1, w.decisions(t, "safe", backendLocal, "safelisted"))
+	require.Equal(t, 1, w.decisions(t, "blocked", backendLocal, "blocked"))
 	families, err := w.registry.Gather()
 	require.NoError(t, err)
 	require.Contains(t, fmt.Sprint(families), `name:"app_throttle_bans"`)
-	require.Equal(t, 1, w.apart.bans(w.clock.now()))
+	require.Equal(t, 1, w.protected.bans(w.clock.now()))
 }

@@ -99,7 +99,7 @@ func TestReset_ReachesAProcessThatRefusesEverybody(t *testing.T) {
 func TestReset_ForgetsAnAccountByItsName(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
-	w := newWorld(t, redis, []Rule{Throttle("account", 1, time.Hour, func(r *Request) string { return r.Account("email") }).Apart()})
+	w := newWorld(t, redis, []Rule{Throttle("account", 1, time.Hour, func(r *Request) string { return r.Account("email") }).Protected()})
 	require.Equal(t, 1, w.pass(5, "192.0.2.1", "/?email=ada@example.com"))
 
 	ended, ok := Reset(t.Context(), redis, " ADA@example.com", 64)
