@@ -389,23 +389,23 @@ func TestFetch_WithoutACacheEverythingIsLoaded(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, i+1, value.Chips)
 	}
-	mugs.Keep(nil, "blue", mug{})
-	_, ok := mugs.Last(nil, "blue")
+	mugs.Put(nil, "blue", mug{})
+	_, ok := mugs.Peek(nil, "blue")
 	require.False(t, ok)
 }
 
-func TestLast_RemembersWhatWasKeptForItsLife(t *testing.T) {
+func TestPeek_RemembersWhatWasKeptForItsLife(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := New(nil, Options{}, prometheus.NewRegistry())
 		defer c.Close()
 
-		_, before := mugs.Last(c, "blue")
-		mugs.Keep(c, "blue", mug{Chips: 3})
+		_, before := mugs.Peek(c, "blue")
+		mugs.Put(c, "blue", mug{Chips: 3})
 		time.Sleep(mugs.Life - time.Second)
-		value, after := mugs.Last(c, "blue")
+		value, after := mugs.Peek(c, "blue")
 		time.Sleep(2 * time.Second)
-		_, later := mugs.Last(c, "blue")
+		_, later := mugs.Peek(c, "blue")
 
 		require.False(t, before)
 		require.True(t, after)

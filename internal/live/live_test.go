@@ -100,8 +100,8 @@ func TestServe_APageThatNamesTooOldANumberIsToldToFetchItself(t *testing.T) {
 func TestServe_ForgetsWhatIsLongPast(t *testing.T) {
 	t.Parallel()
 	hub := newHub(t, "", StreamOptions{Lifetime: time.Minute, Limit: 10})
-	hub.connected(1000, false)
-	for i := range int64(kept + 10) {
+	hub.markConnected(1000, false)
+	for i := range int64(maxRecent + 10) {
 		hub.deliver(event{number: 1001 + i, Fragment: Fragment{Topics: []string{"mugs"}}})
 	}
 
@@ -110,7 +110,7 @@ func TestServe_ForgetsWhatIsLongPast(t *testing.T) {
 
 	require.False(t, old.complete)
 	require.True(t, later.complete)
-	require.Len(t, later.missed, kept)
+	require.Len(t, later.missed, maxRecent)
 }
 
 func TestHub_OpenPagesFetchThemselvesAfterEventsWentByUnheard(t *testing.T) {
@@ -232,7 +232,7 @@ func TestHub_AQuietPeerIsNotDead(t *testing.T) {
 	process := startProcess(t, server.URL())
 
 	// Long enough for the question and its answer.
-	require.Never(t, func() bool { return process.log.String() != "" }, 2*silence+silence/2, 100*time.Millisecond)
+	require.Never(t, func() bool { return process.log.String() != "" }, 2*pingAfter+pingAfter/2, 100*time.Millisecond)
 }
 
 func TestHub_RunEndsWithItsContext(t *testing.T) {
@@ -334,7 +334,7 @@ func TestServe_TellsProxiesAndBrowsersWhatItIs(t *testing.T) {
 func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
-	process.hub.connected(1, false)
+	process.hub.markConnected(1, false)
 	connection := process.dial(t, "/?topics=mugs")
 	defer connection.Close()
 	require.Eventually(t, func() bool { return process.streams() == 1 }, 10*time.Second, time.Millisecond)
@@ -350,7 +350,7 @@ func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
 func TestServe_ABrowserThatCannotKeepUpMissesNothing(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
-	process.hub.connected(1, false)
+	process.hub.markConnected(1, false)
 	large := strings.Repeat("x", 256<<10)
 	deliver := func(number int64) {
 		process.hub.deliver(event{number: number, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})

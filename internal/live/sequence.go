@@ -13,7 +13,8 @@ const sequenceKey = "slipway:sequence:" + channel
 // returns the number. Numbers only grow, even when Redis has lost its data, so
 // that a subscriber can tell which events it has missed.
 func publishNext(ctx context.Context, redis *failopen.Redis, payload []byte) (number int64, ok bool) {
-	ok = redis.Run(ctx, "Publisher.Publish", publishScript, []string{sequenceKey}, []any{channel, payload}, func(reply failopen.Reply) (err error) {
+	keys, arguments := []string{sequenceKey}, []any{channel, payload}
+	ok = redis.Run(ctx, "Publisher.Publish", publishScript, keys, arguments, func(reply failopen.Reply) (err error) {
 		number, err = reply.Int64()
 		return err
 	})

@@ -221,18 +221,18 @@ type record struct {
 func (p *page) event(t *testing.T) record {
 	t.Helper()
 	for {
-		if next := p.next(t); next.event != "" && next.event != string(live) && next.event != string(degraded) {
+		if next := p.next(t); next.event != "" && next.event != string(statusLive) && next.event != string(statusDegraded) {
 			return next
 		}
 	}
 }
 
-// news is what the stream tells next about itself.
-func (p *page) news(t *testing.T) news {
+// status is the next status that the stream sends.
+func (p *page) status(t *testing.T) status {
 	t.Helper()
 	for {
 		if next := p.next(t); next.event != "" && next.event != "fragment" {
-			return news(next.event)
+			return status(next.event)
 		}
 	}
 }
@@ -319,7 +319,7 @@ func newHub(t *testing.T, address string, options StreamOptions) *Hub {
 }
 
 func newStream(topics ...string) *stream {
-	return &stream{topics: topics, events: make(chan event, 64), gone: make(chan struct{})}
+	return &stream{topics: topics, events: make(chan event, 64), ended: make(chan struct{})}
 }
 
 func newPublisher(t *testing.T, address string) *Publisher {

@@ -73,11 +73,11 @@ type lookers struct {
 func lookPlace(productID int64) string { return "product:" + strconv.FormatInt(productID, 10) }
 
 func (s *Shop) keepLooking(productID int64, count int) {
-	lastLooking.Keep(s.cache, lookPlace(productID), lookers{Count: count, At: time.Now()})
+	lastLooking.Put(s.cache, lookPlace(productID), lookers{Count: count, At: time.Now()})
 }
 
 func (s *Shop) looking(ctx context.Context, productID int64) int {
-	last, known := lastLooking.Last(s.cache, lookPlace(productID))
+	last, known := lastLooking.Peek(s.cache, lookPlace(productID))
 	if known && time.Since(last.At) < lookingFresh {
 		return last.Count
 	}
@@ -97,7 +97,7 @@ func (s *Shop) trade(ctx context.Context) map[int64]trade {
 	}
 	traded, err := keptTrade.Fetch(ctx, s.cache, "", s.readTrade)
 	if err != nil {
-		traded, _ = lastTrade.Last(s.cache, "")
+		traded, _ = lastTrade.Peek(s.cache, "")
 		return traded
 	}
 	return traded
@@ -135,6 +135,6 @@ func (s *Shop) readTrade(ctx context.Context) (map[int64]trade, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sum up the day's trade: %w", err)
 	}
-	lastTrade.Keep(s.cache, "", traded)
+	lastTrade.Put(s.cache, "", traded)
 	return traded, nil
 }
