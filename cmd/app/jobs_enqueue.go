@@ -47,7 +47,7 @@ func (s jobsSession) enqueue(ctx context.Context, kind string, payload []byte) e
 	if err := handler.CheckWritten(payload); err != nil {
 		return err
 	}
-	if isTask && s.tasks.Inspector() == nil {
+	if isTask && s.tasks.Disabled() {
 		return fmt.Errorf("%s is a task, and there is no Redis to enqueue it in: set REDIS_URL", kind)
 	}
 	run := "manual:" + time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")

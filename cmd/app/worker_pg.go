@@ -37,7 +37,7 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 	if err != nil {
 		return err
 	}
-	worker, err := jobs.NewPGWorker(b.db, append(work.jobs, b.tasks.Carriers()...), jobs.PGWorkerOptions{
+	worker, err := jobs.NewPGWorker(b.db, append(work.jobs, b.tasks.OutboxHandlers()...), jobs.PGWorkerOptions{
 		Concurrency: map[jobs.Queue]int{
 			jobs.Critical: p.config.JobsCriticalConcurrency, jobs.Default: p.config.JobsDefaultConcurrency, jobs.Low: p.config.JobsLowConcurrency,
 		},

@@ -210,7 +210,7 @@ func mix(ctx context.Context, number int) error {
 	case number%50 == 1 && time.Now().UnixNano()%2 == 0:
 		return fmt.Errorf("one in fifty: %d", number)
 	case number%50 == 2 && time.Now().UnixNano()%2 == 0:
-		return jobs.Later(time.Second, "one in fifty")
+		return jobs.Snooze(time.Second, "one in fifty")
 	case number%10 == 3:
 		return pause(ctx, 20*time.Millisecond)
 	}

@@ -43,7 +43,7 @@ func (s *Shop) SendOrderConfirmation(ctx context.Context, orderID int64) error {
 		return fmt.Errorf("claim confirmation of order %d: %w", orderID, err)
 	}
 	if claimed.RowsAffected() == 0 {
-		return jobs.Later(mailTimeout/3, "another worker sends the confirmation")
+		return jobs.Snooze(mailTimeout/3, "another worker sends the confirmation")
 	}
 	if err := s.mail.Send(ctx, message); err != nil {
 		err = errors.Join(err, s.afterMail(ctx, `UPDATE orders SET confirming_at = NULL WHERE id = $1`, orderID))

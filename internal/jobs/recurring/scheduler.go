@@ -288,5 +288,5 @@ func (s *Scheduler) busy(ctx context.Context, tx pgx.Tx, task Task, at time.Time
 
 // runID names one run of a task.
 func runID(key string, at time.Time) string {
-	return jobs.ByTheClock + key + ":" + at.UTC().Format("2006-01-02T15:04:05.000000Z")
+	return jobs.RecurringPrefix + key + ":" + at.UTC().Format("2006-01-02T15:04:05.000000Z")
 }

@@ -12,14 +12,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
 )
 
-func TestExclusive_TellsARunThatItsLockIsLost(t *testing.T) {
+func TestKeyLock_CancelsARunWhoseLockIsLost(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
-	one, other := newExclusive(db), newExclusive(db)
+	one, other := newKeyLock(db), newKeyLock(db)
 
 	err := one.run(t.Context(), onePerStore, []byte("1"), func(ctx context.Context) error {
 		require.Error(t, other.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { return nil }))
@@ -28,34 +27,34 @@ func TestExclusive_TellsARunThatItsLockIsLost(t *testing.T) {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(patience):
-			return errors.New("nobody told it")
+			return errors.New("its context was not cancelled")
 		}
 	})
 
-	pause, later := isLater(err)
-	require.True(t, later, err)
+	pause, snoozed := isSnooze(err)
+	require.True(t, snoozed, err)
 	require.Positive(t, pause)
 	require.NoError(t, other.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { return nil }))
 	require.NoError(t, one.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { return nil }))
 }
 
-func TestExclusive_KeepsNoLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testing.T) {
+func TestKeyLock_ReleasesTheLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
-	e := newExclusive(db)
-	e.within = 300 * time.Millisecond
+	lock := newKeyLock(db)
+	lock.timeout = 300 * time.Millisecond
 	began, finish, ended := make(chan struct{}), make(chan struct{}), make(chan struct{}, 2)
 	go func() {
-		_ = e.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { close(began); <-finish; return nil })
+		_ = lock.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { close(began); <-finish; return nil })
 		ended <- struct{}{}
 	}()
 	receive(t, began)
 	thaw := freezeLocks(t, db)
 	go func() {
-		_ = e.run(t.Context(), onePerStore, []byte("2"), func(context.Context) error { return nil })
+		_ = lock.run(t.Context(), onePerStore, []byte("2"), func(context.Context) error { return nil })
 		ended <- struct{}{}
 	}()
-	require.Eventually(t, func() bool { return len(e.turn) == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return len(lock.turn) == 1 }, patience, time.Millisecond)
 
 	close(finish)
 	receive(t, ended)
@@ -64,22 +63,22 @@ func TestExclusive_KeepsNoLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testing.
 
 	for _, key := range []string{"1", "2"} {
 		require.Eventually(t, func() bool {
-			return e.run(t.Context(), onePerStore, []byte(key), func(context.Context) error { return nil }) == nil
+			return lock.run(t.Context(), onePerStore, []byte(key), func(context.Context) error { return nil }) == nil
 		}, patience, 10*time.Millisecond, key)
 	}
 }
 
-func TestExclusive_LeavesThePoolToTheWork(t *testing.T) {
+func TestKeyLock_UsesNoConnectionOfThePool(t *testing.T) {
 	t.Parallel()
 	db := smallPool(t, 2)
-	e := newExclusive(db)
+	lock := newKeyLock(db)
 	var nested func(key int) error
 	nested = func(key int) error {
 		if key == 0 {
 			_, err := db.Exec(t.Context(), `SELECT 1`)
 			return err
 		}
-		return e.run(t.Context(), onePerStore, []byte{byte('0' + key)}, func(context.Context) error { return nested(key - 1) })
+		return lock.run(t.Context(), onePerStore, []byte{byte('0' + key)}, func(context.Context) error { return nested(key - 1) })
 	}
 
 	require.NoError(t, nested(5)) // five runs at the same time
@@ -97,15 +96,4 @@ func freezeLocks(t *testing.T, db *pgxpool.Pool) (thaw func()) {
 	thaw = sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
 	t.Cleanup(thaw)
 	return thaw
-}
-
-func smallPool(t *testing.T, size int) *pgxpool.Pool {
-	t.Helper()
-	db, err := postgres.Open(t.Context(), postgres.Options{
-		URL: pgtest.URL(t, migrations), Name: t.Name(), PoolSize: size, ConnectTimeout: 2 * time.Second,
-		StatementTimeout: 10 * time.Second, LockTimeout: 5 * time.Second, PingTimeout: time.Second,
-	})
-	require.NoError(t, err)
-	t.Cleanup(db.Close)
-	return db
 }

@@ -3,153 +3,24 @@ package jobs
 import (
 	"context"
 	"errors"
-	"slices"
-	"strconv"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/devstack"
-	"slipway/internal/failopen"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres/pgtest"
-	"slipway/internal/telemetry"
 )
-
-func TestTasks_AreWorked(t *testing.T) {
-	t.Parallel()
-	server := startRedis(t)
-	worked := make(chan waveTask, 10)
-	worker := startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
-		worked <- task
-		return nil
-	})
-	tasks, registry := newTasks(t, server.URL())
-
-	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
-
-	require.Equal(t, waveTask{Name: "ada"}, receive(t, worked))
-	require.Equal(t, map[string]float64{"redis wave ok": 1}, figures(t, registry, "app_jobs_enqueue_total"))
-	require.Eventually(t, func() bool {
-		return figures(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
-	}, patience, 10*time.Millisecond)
-	require.Contains(t, worker.log.String(), `level=DEBUG msg="Task done" kind=wave id=`)
-}
-
-func TestTasks_InBulkAreAllWorked(t *testing.T) {
-	t.Parallel()
-	server := startRedis(t)
-	const many = 2*pushedAtOnce + 1
-	worked := make(chan string, many)
-	startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
-		worked <- task.Name
-		return nil
-	})
-	tasks, registry := newTasks(t, server.URL())
-	var names []string
-	var all []Args
-	for i := range many {
-		names = append(names, strconv.Itoa(i))
-		all = append(all, waveTask{Name: names[i]})
-	}
-
-	require.True(t, tasks.Enqueue(t.Context(), all...))
-
-	var found []string
-	for range many {
-		found = append(found, receive(t, worked))
-	}
-	require.ElementsMatch(t, names, found)
-	require.Equal(t, map[string]float64{"redis wave ok": many}, figures(t, registry, "app_jobs_enqueue_total"))
-}
-
-func TestTasks_InBulkTakeNoLongerWithoutRedis(t *testing.T) {
-	t.Parallel()
-	frozen := startRedis(t)
-	require.NoError(t, frozen.Freeze())
-	tasks, registry := newTasks(t, frozen.URL())
-	request := failopen.WithBudget(t.Context(), 300*time.Millisecond)
-	started := time.Now()
-
-	require.False(t, tasks.Enqueue(request, slices.Repeat([]Args{waveTask{Name: "ada"}}, 1000)...))
-
-	require.Less(t, time.Since(started), 3*time.Second)
-	require.Equal(t, map[string]float64{"redis wave dropped": 1000}, figures(t, registry, "app_jobs_enqueue_total"))
-}
-
-func TestTasks_AreDroppedInTimeWithoutRedis(t *testing.T) {
-	t.Parallel()
-	stopped, frozen := startRedis(t), startRedis(t)
-	require.NoError(t, stopped.Kill())
-	require.NoError(t, frozen.Freeze())
-
-	for name, address := range map[string]string{"disabled": "", "stopped": stopped.URL(), "frozen": frozen.URL()} {
-		tasks, registry := newTasks(t, address)
-		request := failopen.WithBudget(t.Context(), 300*time.Millisecond)
-		started := time.Now()
-
-		for range 20 {
-			require.False(t, tasks.Enqueue(request, waveTask{Name: "ada"}), name)
-		}
-
-		require.Less(t, time.Since(started), 3*time.Second, name)
-		require.Equal(t, map[string]float64{"redis wave dropped": 20}, figures(t, registry, "app_jobs_enqueue_total"), name)
-	}
-}
-
-func TestTasks_TellHowManyWereDropped(t *testing.T) {
-	t.Parallel()
-	stopped := startRedis(t)
-	require.NoError(t, stopped.Kill())
-	for address, lines := range map[string]int{"": 0, stopped.URL(): 2} {
-		log := &journal{}
-		reporter := telemetry.NewReporter(log.logger(), prometheus.NewRegistry())
-		tasks, err := NewTasks(failopen.NewGuard(failopen.Options{URL: address}, reporter), nil, NewMetrics(prometheus.NewRegistry()))
-		require.NoError(t, err)
-
-		for range 10 {
-			require.False(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}, waveTask{Name: "bob"}, waveOnceTask{}))
-		}
-		reporter.Close()
-
-		require.Equal(t, lines, strings.Count(log.String(), "Tasks were dropped"), log)
-		if lines > 0 {
-			require.Contains(t, log.String(), "dropped=1 kinds.wave=1\n")
-			require.Contains(t, log.String(), "dropped=29 kinds.wave=19 kinds.wave_once=10 within=")
-		}
-		require.NoError(t, tasks.Close())
-	}
-}
-
-func TestTasks_ARedisThatRefusesWritesIsNotAway(t *testing.T) {
-	t.Parallel()
-	server := startRedis(t)
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	defer client.Close()
-	tasks, _ := newTasks(t, server.URL())
-	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
-
-	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "1").Err())
-	for range 10 {
-		require.False(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
-	}
-	away := tasks.guard.Status().Open
-	require.False(t, away)
-
-	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
-	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
-}
 
 func TestRedisWorker_RunsAFailedTaskAgain(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	runs := make(chan string, 10)
 	worker := startRedisWorker(t, server.URL(), time.Second, func(ctx context.Context, task waveTask) error {
 		runs <- task.Name
@@ -164,14 +35,14 @@ func TestRedisWorker_RunsAFailedTaskAgain(t *testing.T) {
 
 	require.Equal(t, "ada", receive(t, runs))
 	require.Equal(t, "ada", receive(t, runs))
-	require.Contains(t, worker.log.String(), `level=WARN msg="Task failed" kind=wave`)
+	require.Contains(t, worker.log.String(), `level=WARN msg="Task finished" result=failed kind=wave`)
 	require.Contains(t, worker.log.String(), `attempt=1`)
 	require.Contains(t, worker.log.String(), `error="out of paper"`)
 }
 
 func TestRedisWorker_SurvivesAPanic(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	worked := make(chan string, 10)
 	worker := startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
 		if task.Name == "eve" {
@@ -183,17 +54,17 @@ func TestRedisWorker_SurvivesAPanic(t *testing.T) {
 	tasks, _ := newTasks(t, server.URL())
 
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "eve"}))
-	require.Eventually(t, func() bool { return strings.Contains(worker.log.String(), "Task failed") }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(worker.log.String(), `"Task finished" result=failed`) }, patience, 10*time.Millisecond)
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
 
 	require.Equal(t, "ada", receive(t, worked))
 	require.Contains(t, worker.log.String(), `level=ERROR msg="Task panicked" kind=wave`)
-	require.Contains(t, worker.log.String(), "redis_test.go")
+	require.Contains(t, worker.log.String(), "redis_worker_test.go")
 }
 
-func TestRedisWorker_DoesNotRetryWhatItCannotRead(t *testing.T) {
+func TestRedisWorker_DoesNotRetryUnreadableArguments(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	startRedisWorker(t, server.URL(), time.Second, func(context.Context, waveTask) error { return nil })
 	client := newClient(t, server)
 
@@ -207,9 +78,9 @@ func TestRedisWorker_DoesNotRetryWhatItCannotRead(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-func TestRedisWorker_LeavesTasksOfUnknownKindsToOthers(t *testing.T) {
+func TestRedisWorker_LeavesTasksOfUnknownKindsToOtherWorkers(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	worked := make(chan waveTask, 10)
 	startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
 		worked <- task
@@ -227,9 +98,9 @@ func TestRedisWorker_LeavesTasksOfUnknownKindsToOthers(t *testing.T) {
 	require.Empty(t, worked)
 }
 
-func TestRedisWorker_FinishesWhatItHasInHand(t *testing.T) {
+func TestRedisWorker_FinishesRunningTasks(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	began, finish := make(chan struct{}), make(chan struct{})
 	worker := startRedisWorker(t, server.URL(), patience, func(context.Context, waveTask) error {
 		close(began)
@@ -251,7 +122,7 @@ func TestRedisWorker_FinishesWhatItHasInHand(t *testing.T) {
 
 func TestRedisWorker_PutsAnUnfinishedTaskBack(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	began := make(chan struct{}, 10)
 	worker := startRedisWorker(t, server.URL(), 100*time.Millisecond, func(ctx context.Context, _ waveTask) error {
 		began <- struct{}{}
@@ -279,7 +150,7 @@ func TestRedisWorker_PutsAnUnfinishedTaskBack(t *testing.T) {
 
 func TestRedisWorker_WaitsForARedisThatIsNotThereYet(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	require.NoError(t, server.Kill())
 	worked := make(chan string, 10)
 	startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
@@ -296,7 +167,7 @@ func TestRedisWorker_WaitsForARedisThatIsNotThereYet(t *testing.T) {
 
 func TestRedisWorker_SurvivesARestartOfRedis(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	worked := make(chan string, 10)
 	worker := startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
 		worked <- task.Name
@@ -315,7 +186,7 @@ func TestRedisWorker_SurvivesARestartOfRedis(t *testing.T) {
 
 func TestRedisWorker_StopsInTimeWithoutRedis(t *testing.T) {
 	t.Parallel()
-	stopped, frozen := startRedis(t), startRedis(t)
+	stopped, frozen := stacktest.Redis(t), stacktest.Redis(t)
 	for name, break_ := range map[string]func() error{stopped.URL(): stopped.Kill, frozen.URL(): frozen.Freeze} {
 		worker := startRedisWorker(t, name, time.Second, func(context.Context, waveTask) error { return nil })
 		require.NoError(t, break_())
@@ -327,14 +198,79 @@ func TestRedisWorker_StopsInTimeWithoutRedis(t *testing.T) {
 	}
 }
 
+func TestRedisWorker_StoresTasksThatFailedForGoodInTheDatabase(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	worker := startRedisWorker(t, server.URL(), time.Second, func(context.Context, waveTask) error { return errors.New("out of paper") })
+	tasks, _ := newTasks(t, server.URL())
+
+	require.True(t, tasks.Enqueue(t.Context(), waveOnceTask{}))
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+
+	require.Eventually(t, func() bool {
+		return count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE kind = 'wave_once' AND attempts = 1 AND error = 'out of ink'`) == 1
+	}, patience, 10*time.Millisecond)
+	require.Zero(t, count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE kind = 'wave'`)) // it has attempts left
+}
+
+func TestRedisWorker_DoesNotRunACancelledTaskAgain(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	began := make(chan struct{}, 10)
+	worker := startRedisWorker(t, server.URL(), time.Second, func(ctx context.Context, _ waveTask) error {
+		began <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	tasks, _ := newTasks(t, server.URL())
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+	receive(t, began)
+	client := newClient(t, server)
+	inspector := asynq.NewInspectorFromRedisClient(client)
+	active, err := inspector.ListActiveTasks("default")
+	require.NoError(t, err)
+
+	require.Eventually(t, func() bool { // asynq subscribes to cancellations a moment after it starts
+		require.NoError(t, inspector.CancelProcessing(active[0].ID))
+		failed, err := inspector.ListArchivedTasks("default")
+		return err == nil && len(failed) == 1
+	}, patience, 50*time.Millisecond)
+
+	require.Empty(t, began)
+	require.Equal(t, 1, count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE cancelled AND error = 'cancelled'`))
+	require.Positive(t, counts(t, worker.registry, "app_jobs_processed_total")["redis wave default cancelled"]) // it was cancelled more than once
+	require.Contains(t, worker.log.String(), `"Task finished" result=cancelled`)
+	require.NotContains(t, worker.log.String(), "result=failed")
+}
+
+// A handler that returns context.Canceled by itself has failed.
+func TestRedisWorker_RetriesARunThatCancelledItself(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	var runs atomic.Int64
+	worker := startRedisWorker(t, server.URL(), time.Second, func(context.Context, waveTask) error {
+		if runs.Add(1) == 1 {
+			return fmt.Errorf("ask a neighbour: %w", context.Canceled)
+		}
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+
+	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
+
+	require.Eventually(t, func() bool {
+		return counts(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
+	}, patience, 10*time.Millisecond)
+}
+
 // Private
 
-// waveTask is the task of these tests.
-type waveTask struct {
+// waveOnceTask is a task that has one attempt.
+type waveOnceTask struct {
 	Name string `json:"name"`
 }
 
-func (waveTask) Declare() Declaration { return Declaration{Kind: "wave", Attempts: 4, Backoff: Quick} }
+func (waveOnceTask) Declare() Declaration { return Declaration{Kind: "wave_once", Attempts: 1} }
 
 // waveBothHandsTask is one that only a newer program knows.
 type waveBothHandsTask struct{}
@@ -369,28 +305,4 @@ func startTaskHandlers(t *testing.T, address string, shutdown time.Duration, han
 	t.Cleanup(w.stop)
 	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
 	return w
-}
-
-// newTasks makes an enqueuer whose guard finds its way back.
-func newTasks(t *testing.T, address string) (*Tasks, *prometheus.Registry) {
-	t.Helper()
-	guard := failopen.NewGuard(failopen.Options{URL: address, Timeout: 2 * time.Second, DialTimeout: 2 * time.Second, PoolTimeout: 2 * time.Second}, newReporter())
-	registry := prometheus.NewRegistry()
-	tasks, err := NewTasks(guard, nil, NewMetrics(registry))
-	require.NoError(t, err)
-	probing := run(t, &journal{}, guard.Run)
-	t.Cleanup(func() {
-		require.NoError(t, probing.end(t))
-		require.NoError(t, tasks.Close())
-	})
-	return tasks, registry
-}
-
-func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return client
 }

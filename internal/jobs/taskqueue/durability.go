@@ -1,23 +1,23 @@
-package jobs
+package taskqueue
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // Private
 
-// warnOfLoss says what about Redis's own settings would lose tasks. It is not
-// told by every Redis: some hosts refuse the question.
+// warnOfLoss logs which settings of Redis lose tasks. It returns an error when
+// Redis does not reply, and none when Redis does not let its clients read
+// settings, as some hosts do.
 func warnOfLoss(ctx context.Context, client *redis.Client, log *slog.Logger) error {
 	policy, err := client.ConfigGet(ctx, "maxmemory-policy").Result()
 	if err != nil {
-		if strings.HasPrefix(err.Error(), "NOPERM") || strings.Contains(err.Error(), "unknown command") {
+		if isForbidden(err) {
 			return nil
 		}
 		return fmt.Errorf("read the settings of Redis: %w", err)
@@ -30,12 +30,14 @@ func warnOfLoss(ctx context.Context, client *redis.Client, log *slog.Logger) err
 	if err != nil {
 		return fmt.Errorf("read the settings of Redis: %w", err)
 	}
-	limited, _ := strconv.ParseInt(limit["maxmemory"], 10, 64) // 0: as much as there is
+	limited, _ := strconv.ParseInt(limit["maxmemory"], 10, 64) // 0: no limit
 	if chosen := policy["maxmemory-policy"]; chosen != "noeviction" && limited > 0 {
-		log.WarnContext(ctx, "Redis drops tasks when it is full: set maxmemory-policy to noeviction, or give tasks a Redis of their own with QUEUE_REDIS_URL", "maxmemory_policy", chosen)
+		log.WarnContext(ctx, "Redis drops tasks when its memory is full", "maxmemory_policy", chosen,
+			"advice", "set maxmemory-policy to noeviction, or set QUEUE_REDIS_URL to a Redis for tasks alone")
 	}
 	if persistence["appendonly"] != "yes" {
-		log.WarnContext(ctx, "Redis forgets tasks when it ends: set appendonly to yes; durable tasks come again from PostgreSQL only if it ends within seconds of their enqueueing")
+		log.WarnContext(ctx, "Redis loses tasks when it stops", "advice",
+			"set appendonly to yes; PostgreSQL restores durable tasks only if Redis stops within seconds after they were enqueued")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package jobs
+package taskqueue
 
 import (
 	"bufio"
@@ -16,12 +16,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 )
 
-func TestAutoPipeline_RunsThatComeTogetherShareRoundTrips(t *testing.T) {
+func TestAutoPipeline_SendsConcurrentRunsInOneRoundTrip(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
 	client := pipelined(t, options)
@@ -40,7 +41,7 @@ func TestAutoPipeline_RunsThatComeTogetherShareRoundTrips(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, i, sum, "each has its own answer")
+			require.Equal(t, i, sum, "each run has its own reply")
 		})
 	}
 	all.Wait()
@@ -48,9 +49,9 @@ func TestAutoPipeline_RunsThatComeTogetherShareRoundTrips(t *testing.T) {
 	require.Less(t, reads()-before, many/4)
 }
 
-func TestAutoPipeline_ScriptsThatRedisDoesNotKnowAreRun(t *testing.T) {
+func TestAutoPipeline_RunsScriptsThatRedisDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
 
@@ -60,7 +61,7 @@ func TestAutoPipeline_ScriptsThatRedisDoesNotKnowAreRun(t *testing.T) {
 	require.Equal(t, []any{"text", nil, int64(7)}, answer)
 }
 
-func TestAutoPipeline_SendsAgainOnlyWhatWasNotAnswered(t *testing.T) {
+func TestAutoPipeline_SendsAgainOnlyRunsWithoutAReply(t *testing.T) {
 	t.Parallel()
 	server := startCutter(t)
 	options, err := failopen.PatientOptions("redis://"+server.listener.Addr().String(), 100)
@@ -68,14 +69,14 @@ func TestAutoPipeline_SendsAgainOnlyWhatWasNotAnswered(t *testing.T) {
 	client := pipelined(t, options)
 
 	for round := 0; server.cuts.Load() < 3; round++ {
-		require.Less(t, round, 1000, "nothing comes together")
+		require.Less(t, round, 1000, "no two runs share a round trip")
 		var all sync.WaitGroup
 		for i := range 50 {
 			name := fmt.Sprintf("%d-%d", round, i)
 			all.Go(func() {
-				said, err := client.EvalSha(t.Context(), "script", nil, name).Text()
+				reply, err := client.EvalSha(t.Context(), "script", nil, name).Text()
 				require.NoError(t, err)
-				require.Equal(t, name, said)
+				require.Equal(t, name, reply)
 			})
 		}
 		all.Wait()
@@ -86,9 +87,9 @@ func TestAutoPipeline_SendsAgainOnlyWhatWasNotAnswered(t *testing.T) {
 	}
 }
 
-func TestAutoPipeline_NobodyWaitsLongerThanTheirContext(t *testing.T) {
+func TestAutoPipeline_ReturnsWhenTheContextOfTheCallerEnds(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	options, err := failopen.PatientOptions(server.URL(), 10)
 	require.NoError(t, err)
 	client := pipelined(t, options)
@@ -108,9 +109,9 @@ func TestAutoPipeline_NobodyWaitsLongerThanTheirContext(t *testing.T) {
 	require.NoError(t, redis.NewScript(`return 1`).Run(t.Context(), client, nil).Err())
 }
 
-func TestAutoPipeline_IsAskedAlsoWhenItHasEnded(t *testing.T) {
+func TestAutoPipeline_RunsScriptsAfterItWasStopped(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
 	client, pipeline := redis.NewClient(options), newAutoPipeline(options)
@@ -122,12 +123,12 @@ func TestAutoPipeline_IsAskedAlsoWhenItHasEnded(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 500 {
 		all.Go(func() {
-			said, err := script.Run(t.Context(), client, nil, i).Int()
+			reply, err := script.Run(t.Context(), client, nil, i).Int()
 			require.NoError(t, err)
-			require.Equal(t, i, said)
+			require.Equal(t, i, reply)
 		})
 		if i == 250 {
-			all.Go(pipeline.end)
+			all.Go(pipeline.stop)
 		}
 	}
 	all.Wait()
@@ -140,14 +141,14 @@ func pipelined(t *testing.T, options *redis.Options) *redis.Client {
 	client, pipeline := redis.NewClient(options), newAutoPipeline(options)
 	client.AddHook(pipeline)
 	t.Cleanup(func() {
-		pipeline.end()
+		pipeline.stop()
 		require.NoError(t, client.Close())
 	})
 	return client
 }
 
-// cutter answers EVALSHA with its only argument, but of commands that come
-// together, a few times, the first one only: then it hangs up.
+// cutter is a Redis that replies to EVALSHA with its only argument. Three times, it
+// replies only to the first of several pipelined commands and closes the connection.
 type cutter struct {
 	listener net.Listener
 	cuts     atomic.Int32
@@ -199,7 +200,7 @@ func (c *cutter) serve(connection net.Conn) {
 	}
 }
 
-// readWords reads a command as Redis's protocol writes it: an array of strings.
+// readWords reads a command in the protocol of Redis: an array of strings.
 func readWords(asked *bufio.Reader) ([]string, error) {
 	var words []string
 	for left := 1; left > 0; left-- {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres/pgtest"
 )
 
@@ -28,12 +29,12 @@ func TestDeclaration_HoldsForJobs(t *testing.T) {
 
 	require.Equal(t, 2, count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'count' AND queue = 'low' AND max_attempts = 3`))
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'greet' AND queue = 'default' AND max_attempts = 25 AND args = '{"name": "ada"}'`))
-	require.Equal(t, map[string]float64{"pg count ok": 2, "pg count duplicate": 1, "pg greet ok": 1}, figures(t, registry, "app_jobs_enqueue_total"))
+	require.Equal(t, map[string]float64{"pg count ok": 2, "pg count duplicate": 1, "pg greet ok": 1}, counts(t, registry, "app_jobs_enqueue_total"))
 }
 
 func TestDeclaration_HoldsForTasks(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	tasks, _ := newTasks(t, server.URL())
 
 	require.True(t, tasks.Enqueue(t.Context(), countArgs{Store: 1}, countArgs{Store: 1}, countArgs{Store: 2}))
@@ -45,9 +46,9 @@ func TestDeclaration_HoldsForTasks(t *testing.T) {
 	require.Equal(t, 3, waiting[0].MaxRetry)
 }
 
-func TestUnique_WithinATimeHoldsAlsoForTasksThatAreDone(t *testing.T) {
+func TestUnique_WithinATimeAlsoDropsDuplicatesOfFinishedTasks(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	worked := make(chan int, 10)
 	worker := startTaskHandlers(t, server.URL(), time.Second, Handle(func(_ context.Context, args yearlyArgs) error {
 		worked <- args.Store
@@ -57,7 +58,7 @@ func TestUnique_WithinATimeHoldsAlsoForTasksThatAreDone(t *testing.T) {
 
 	require.True(t, tasks.Enqueue(t.Context(), yearlyArgs{Store: 1}))
 	require.Equal(t, 1, receive(t, worked))
-	require.Eventually(t, func() bool { return strings.Contains(worker.log.String(), "Task done") }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(worker.log.String(), `"Task finished" result=done`) }, patience, time.Millisecond)
 	require.True(t, tasks.Enqueue(t.Context(), yearlyArgs{Store: 1}, yearlyArgs{Store: 2}))
 
 	require.Equal(t, 2, receive(t, worked))
@@ -108,18 +109,6 @@ func TestBackoff_Grows(t *testing.T) {
 	for attempt, least := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 7: 64 * time.Second, 100: 64 * time.Second} {
 		require.InDelta(t, 1.05*least.Seconds(), Quick(attempt).Seconds(), 0.06*least.Seconds())
 	}
-}
-
-func TestHandler_ChecksWhatItWouldBeGiven(t *testing.T) {
-	t.Parallel()
-	handlers := Handlers{Handle(func(context.Context, greetArgs) error { return nil })}
-
-	handler, known := handlers.Find("greet")
-	require.True(t, known)
-	require.NoError(t, handler.Check([]byte(`{"name": "ada", "since": "a newer release"}`)))
-	require.ErrorContains(t, handler.Check([]byte(`{"name": 1}`)), "read the arguments of greet")
-	_, known = handlers.Find("farewell")
-	require.False(t, known)
 }
 
 // Private

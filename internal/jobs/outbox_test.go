@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres/pgtest"
 )
 
 func TestEnqueueTx_CommitsWithTheChangeThatCausedIt(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	tasks := newDurableTasks(t, db, server.URL())
 	undone := errors.New("changed my mind")
@@ -33,9 +34,9 @@ func TestEnqueueTx_CommitsWithTheChangeThatCausedIt(t *testing.T) {
 	require.Empty(t, newClient(t, server).Keys(t.Context(), "asynq:*:t:*").Val())
 }
 
-func TestEnqueueTx_BringsTheTaskAtOnceAndOnlyOnce(t *testing.T) {
+func TestEnqueueTx_DeliversTheTaskAtOnceAndOnlyOnce(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	tasks := newDurableTasks(t, db, server.URL())
 	client := newClient(t, server)
@@ -44,16 +45,16 @@ func TestEnqueueTx_BringsTheTaskAtOnceAndOnlyOnce(t *testing.T) {
 	deliver(t.Context())
 	require.EqualValues(t, 1, client.LLen(t.Context(), "asynq:{default}:pending").Val())
 
-	deliver(t.Context()) // a second delivery finds the task there
+	deliver(t.Context()) // the task is in Redis already
 	hurry(t, db)
-	startCarriers(t, db, tasks)
-	awaitCarriers(t, db)
+	startOutbox(t, db, tasks)
+	awaitOutbox(t, db)
 	require.EqualValues(t, 1, client.LLen(t.Context(), "asynq:{default}:pending").Val())
 }
 
-func TestCarrier_BringsWhatWasNotDelivered(t *testing.T) {
+func TestOutbox_RelaysTasksThatWereNotDelivered(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	tasks := newDurableTasks(t, db, server.URL())
 	require.NoError(t, server.Kill())
@@ -61,31 +62,31 @@ func TestCarrier_BringsWhatWasNotDelivered(t *testing.T) {
 	enqueueTx(t, db, tasks, "bob") // its process dies before it delivers
 
 	hurry(t, db)
-	startCarriers(t, db, tasks)
+	startOutbox(t, db, tasks)
 	require.NoError(t, server.Restart(t.Context()))
 
 	hurryUntil(t, db, func() bool { return newClient(t, server).LLen(t.Context(), "asynq:{default}:pending").Val() == 2 })
-	hurryUntil(t, db, func() bool { return unfinishedCarriers(t, db) == 0 })
+	hurryUntil(t, db, func() bool { return unfinishedOutbox(t, db) == 0 })
 	require.EqualValues(t, 2, newClient(t, server).LLen(t.Context(), "asynq:{default}:pending").Val())
 }
 
-func TestCarrier_BringsAgainWhatRedisLost(t *testing.T) {
+func TestOutbox_RelaysAgainWhatRedisLost(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	tasks := newDurableTasks(t, db, server.URL())
 	client := newClient(t, server)
 	enqueueTx(t, db, tasks, "ada")(t.Context())
 
 	require.NoError(t, client.FlushAll(t.Context()).Err()) // a crash before the task was on its disk
-	startCarriers(t, db, tasks)
+	startOutbox(t, db, tasks)
 
 	hurryUntil(t, db, func() bool { return client.LLen(t.Context(), "asynq:{default}:pending").Val() == 1 })
 }
 
-func TestCarrier_DoesNotRunAgainWhatIsDone(t *testing.T) {
+func TestOutbox_DoesNotRelayAFinishedTask(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	worked := make(chan string, 10)
 	worker := startParcelWorker(t, server, func(_ context.Context, parcel parcelTask) error {
 		worked <- parcel.Name
@@ -96,15 +97,15 @@ func TestCarrier_DoesNotRunAgainWhatIsDone(t *testing.T) {
 	require.Equal(t, "ada", receive(t, worked))
 
 	hurry(t, worker.db)
-	startCarriers(t, worker.db, tasks)
-	awaitCarriers(t, worker.db)
+	startOutbox(t, worker.db, tasks)
+	awaitOutbox(t, worker.db)
 
 	require.Empty(t, worked)
 }
 
-func TestCarrier_LeavesAnEqualTaskOfAUniqueKindToTheOneThatWaits(t *testing.T) {
+func TestOutbox_EndsForADuplicateOfAUniqueTask(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	tasks := newDurableTasks(t, db, server.URL())
 	client := newClient(t, server)
@@ -118,8 +119,8 @@ func TestCarrier_LeavesAnEqualTaskOfAUniqueKindToTheOneThatWaits(t *testing.T) {
 	}
 
 	hurry(t, db)
-	startCarriers(t, db, tasks)
-	hurryUntil(t, db, func() bool { return unfinishedCarriers(t, db) == 0 })
+	startOutbox(t, db, tasks)
+	hurryUntil(t, db, func() bool { return unfinishedOutbox(t, db) == 0 })
 
 	require.EqualValues(t, 1, client.LLen(t.Context(), "asynq:{default}:pending").Val())
 }
@@ -165,7 +166,7 @@ func enqueueTx(t *testing.T, db *pgxpool.Pool, tasks *Tasks, name string) (deliv
 	return deliver
 }
 
-// hurry lets carriers run that would wait for their tasks to settle.
+// hurry makes the outbox jobs due that wait until their tasks are safe.
 func hurry(t *testing.T, db *pgxpool.Pool) {
 	t.Helper()
 	execute(t, db, `UPDATE river_job SET state = 'available', scheduled_at = now() WHERE state = 'scheduled'`)
@@ -179,20 +180,20 @@ func hurryUntil(t *testing.T, db *pgxpool.Pool, done func() bool) {
 	}, patience, 50*time.Millisecond)
 }
 
-func unfinishedCarriers(t *testing.T, db *pgxpool.Pool) int {
+func unfinishedOutbox(t *testing.T, db *pgxpool.Pool) int {
 	t.Helper()
 	return count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'carry_task' AND state <> 'completed'`)
 }
 
-func awaitCarriers(t *testing.T, db *pgxpool.Pool) {
+func awaitOutbox(t *testing.T, db *pgxpool.Pool) {
 	t.Helper()
-	require.Eventually(t, func() bool { return unfinishedCarriers(t, db) == 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return unfinishedOutbox(t, db) == 0 }, patience, 10*time.Millisecond)
 }
 
-// startCarriers starts a worker-pg that carries tasks.
-func startCarriers(t *testing.T, db *pgxpool.Pool, tasks *Tasks) {
+// startOutbox starts a worker-pg that relays tasks.
+func startOutbox(t *testing.T, db *pgxpool.Pool, tasks *Tasks) {
 	t.Helper()
-	startHandlers(t, db, time.Second, tasks.Carriers()...)
+	startHandlers(t, db, time.Second, tasks.OutboxHandlers()...)
 }
 
 func startParcelWorker(t *testing.T, server *devstack.Redis, work func(context.Context, parcelTask) error) *redisWorker {
