@@ -37,7 +37,7 @@ func (b *backends) runWorker(ctx context.Context, app application, work work, wo
 // Private
 
 // schedules reads config/recurring.yml as it was when this binary was built.
-func (a application) schedules(work work) ([]recurring.Task, error) {
+func (a application) schedules(work work) ([]recurring.Entry, error) {
 	entries, err := recurring.Parse(a.recurring, work.jobs, work.tasks)
 	if err != nil {
 		return nil, fmt.Errorf("config/recurring.yml: %w", err)
