@@ -36,7 +36,8 @@ func TestBacklog_NamesQueuesThatWaitForTooLong(t *testing.T) {
 	insert("available", "1 minute") // due by the clock of another machine
 	insert("scheduled", "-1 hour")  // River makes it available later
 	require.NoError(t, backlog.Check(t.Context()))
-	require.Equal(t, map[string]float64{"pg default": 2, "redis critical": 0, "redis default": 0, "redis low": 0}, gauges(t, registry, "app_queue_depth"))
+	depths := map[string]float64{"pg default": 2, "redis critical": 0, "redis default": 0, "redis low": 0}
+	require.Equal(t, depths, gauges(t, registry, "app_queue_depth"))
 	require.InDelta(t, 60, gauges(t, registry, "app_queue_oldest_seconds")["pg default"], 30)
 
 	insert("available", "-10 minutes")

@@ -28,8 +28,11 @@ func TestDeclaration_HoldsForJobs(t *testing.T) {
 	}))
 
 	require.Equal(t, 2, count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'count' AND queue = 'low' AND max_attempts = 3`))
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'greet' AND queue = 'default' AND max_attempts = 25 AND args = '{"name": "ada"}'`))
-	require.Equal(t, map[string]float64{"pg count ok": 2, "pg count duplicate": 1, "pg greet ok": 1}, counts(t, registry, "app_jobs_enqueue_total"))
+	require.Equal(t, 1, count(t, db, `
+		SELECT count(*) FROM river_job
+		WHERE kind = 'greet' AND queue = 'default' AND max_attempts = 25 AND args = '{"name": "ada"}'`))
+	enqueued := map[string]float64{"pg count ok": 2, "pg count duplicate": 1, "pg greet ok": 1}
+	require.Equal(t, enqueued, counts(t, registry, "app_jobs_enqueue_total"))
 }
 
 func TestDeclaration_HoldsForTasks(t *testing.T) {
@@ -58,7 +61,9 @@ func TestUnique_WithinATimeAlsoDropsDuplicatesOfFinishedTasks(t *testing.T) {
 
 	require.True(t, tasks.Enqueue(t.Context(), yearlyArgs{Store: 1}))
 	require.Equal(t, 1, receive(t, worked))
-	require.Eventually(t, func() bool { return strings.Contains(worker.log.String(), `"Task finished" result=done`) }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Contains(worker.log.String(), `"Task finished" result=done`)
+	}, patience, time.Millisecond)
 	require.True(t, tasks.Enqueue(t.Context(), yearlyArgs{Store: 1}, yearlyArgs{Store: 2}))
 
 	require.Equal(t, 2, receive(t, worked))
@@ -88,7 +93,9 @@ func TestOneAtATime_RunsEqualKeysOneAfterTheOther(t *testing.T) {
 
 	require.ElementsMatch(t, []int{1, 2}, []int{receive(t, began), receive(t, began)})
 	require.Eventually(t, func() bool {
-		return count(t, db, `SELECT count(*) FROM river_job WHERE state IN ('scheduled', 'available') AND attempt = 0 AND metadata ? 'snoozes'`) == 1
+		return count(t, db, `
+			SELECT count(*) FROM river_job
+			WHERE state IN ('scheduled', 'available') AND attempt = 0 AND metadata ? 'snoozes'`) == 1
 	}, patience, 10*time.Millisecond)
 	close(finish)
 

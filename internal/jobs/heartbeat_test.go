@@ -98,8 +98,10 @@ func TestHeartbeat_ContinuesWhileThePoolIsExhausted(t *testing.T) {
 	for backend, start := range map[Backend]func(*testing.T, *pgxpool.Pool) (*heartbeat, runner){
 		PG: func(t *testing.T, db *pgxpool.Pool) (*heartbeat, runner) {
 			log, metrics, reporter := options()
-			worker, err := NewPGWorker(db, Handlers{Handle(func(context.Context, greetArgs) error { return nil })}, PGWorkerOptions{
-				Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second, Log: log, Metrics: metrics, Reporter: reporter,
+			handlers := Handlers{Handle(func(context.Context, greetArgs) error { return nil })}
+			worker, err := NewPGWorker(db, handlers, PGWorkerOptions{
+				Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second,
+				Log: log, Metrics: metrics, Reporter: reporter,
 			})
 			require.NoError(t, err)
 			return worker.heartbeat, worker
@@ -107,7 +109,8 @@ func TestHeartbeat_ContinuesWhileThePoolIsExhausted(t *testing.T) {
 		Redis: func(t *testing.T, db *pgxpool.Pool) (*heartbeat, runner) {
 			log, metrics, reporter := options()
 			worker, err := NewRedisWorker(db, nil, RedisWorkerOptions{
-				URL: stacktest.Redis(t).URL(), PoolSize: 5, Servers: 1, Concurrency: 1, CheckInterval: 10 * time.Millisecond, ShutdownTimeout: time.Second,
+				URL: stacktest.Redis(t).URL(), PoolSize: 5, Servers: 1, Concurrency: 1,
+				CheckInterval: 10 * time.Millisecond, ShutdownTimeout: time.Second,
 				Log: log, Metrics: metrics, Reporter: reporter,
 			})
 			require.NoError(t, err)
@@ -132,7 +135,9 @@ func TestHeartbeat_ContinuesWhileThePoolIsExhausted(t *testing.T) {
 			busy := exhaust(t, db)
 			began := beatAt()
 
-			require.Eventually(t, func() bool { return beatAt().Sub(began) > 2*heartbeat.deadAfter }, patience, 10*time.Millisecond, "heartbeats go on")
+			require.Eventually(t, func() bool {
+				return beatAt().Sub(began) > 2*heartbeat.deadAfter
+			}, patience, 10*time.Millisecond, "heartbeats go on")
 			require.Empty(t, worker.ended)
 			busy()
 			require.NoError(t, worker.end(t))

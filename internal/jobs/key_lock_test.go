@@ -22,7 +22,7 @@ func TestKeyLock_CancelsARunWhoseLockIsLost(t *testing.T) {
 
 	err := one.run(t.Context(), onePerStore, []byte("1"), func(ctx context.Context) error {
 		require.Error(t, other.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { return nil }))
-		execute(t, db, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+		execute(t, db, `SELECT pg_terminate_backend(pid) `+fromLocks)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -88,10 +88,15 @@ func TestKeyLock_UsesNoConnectionOfThePool(t *testing.T) {
 
 var onePerStore = Declaration{Kind: "reconcile", OneAtATime: func(args json.RawMessage) string { return string(args) }}
 
+// fromLocks are the key locks in the database of a test.
+const fromLocks = `
+	FROM pg_locks
+	WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
 // freezeLocks freezes the server's side of the connection that holds locks.
 func freezeLocks(t *testing.T, db *pgxpool.Pool) (thaw func()) {
 	t.Helper()
-	pid := count(t, db, `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	pid := count(t, db, `SELECT pid `+fromLocks)
 	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	thaw = sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
 	t.Cleanup(thaw)

@@ -16,12 +16,24 @@ func TestMetrics_LogRoutineRunsAtDebug(t *testing.T) {
 		err  error
 		want string
 	}{
-		"job":                         {runRecord{backend: PG, attempt: 1}, nil, `level=INFO msg="Job finished" result=done`},
-		"transient task":              {runRecord{backend: Redis, attempt: 1, routine: true}, nil, `level=DEBUG msg="Task finished" result=done`},
-		"transient task, second time": {runRecord{backend: Redis, attempt: 2, routine: true}, nil, `level=INFO msg="Task finished" result=done`},
-		"transient task that fails":   {runRecord{backend: Redis, attempt: 1, routine: true}, errors.New("no"), `level=WARN msg="Task finished" result=failed`},
-		"durable task":                {runRecord{backend: Redis, attempt: 1}, nil, `level=INFO msg="Task finished" result=done`},
-		"snoozed job":                 {runRecord{backend: PG, attempt: 1}, Snooze(time.Second, "busy"), `level=DEBUG msg="Job finished" result=later`},
+		"job": {
+			runRecord{backend: PG, attempt: 1}, nil, `level=INFO msg="Job finished" result=done`,
+		},
+		"transient task": {
+			runRecord{backend: Redis, attempt: 1, routine: true}, nil, `level=DEBUG msg="Task finished" result=done`,
+		},
+		"transient task, second time": {
+			runRecord{backend: Redis, attempt: 2, routine: true}, nil, `level=INFO msg="Task finished" result=done`,
+		},
+		"transient task that fails": {
+			runRecord{backend: Redis, attempt: 1, routine: true}, errors.New("no"), `level=WARN msg="Task finished" result=failed`,
+		},
+		"durable task": {
+			runRecord{backend: Redis, attempt: 1}, nil, `level=INFO msg="Task finished" result=done`,
+		},
+		"snoozed job": {
+			runRecord{backend: PG, attempt: 1}, Snooze(time.Second, "busy"), `level=DEBUG msg="Job finished" result=later`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

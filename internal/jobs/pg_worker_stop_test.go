@@ -79,7 +79,8 @@ func TestPGWorker_HandsBackAJobThatIgnoresItsContext(t *testing.T) {
 
 	require.NoError(t, worker.end(t))
 
-	require.Contains(t, worker.log.String(), `level=ERROR msg="Jobs ignored the end of their context and were handed back while they run" jobs=1`)
+	require.Contains(t, worker.log.String(),
+		`level=ERROR msg="Jobs ignored the end of their context and were handed back while they run" jobs=1`)
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'available' AND attempt = 0 AND errors IS NULL`))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
 }
@@ -171,7 +172,10 @@ func TestPGWorker_HandsBackAJobThatUsesTheWholePool(t *testing.T) {
 	connection, err := postgres.Beside(db).Open(t.Context())
 	require.NoError(t, err)
 	var waiting, workers int
-	require.NoError(t, connection.QueryRow(t.Context(), `SELECT count(*), (SELECT count(*) FROM job_processes) FROM river_job WHERE state = 'available' AND attempt = 0`).Scan(&waiting, &workers))
+	require.NoError(t, connection.QueryRow(t.Context(), `
+		SELECT count(*), (SELECT count(*) FROM job_processes)
+		FROM river_job
+		WHERE state = 'available' AND attempt = 0`).Scan(&waiting, &workers))
 	require.Equal(t, 1, waiting)
 	require.Zero(t, workers)
 }

@@ -42,7 +42,8 @@ func TestPGWorker_RunsAFailedJobAgainAndLogsItOnce(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log, "out of paper"), log)
 	require.Contains(t, log, `level=WARN msg="Job finished" result=failed kind=greet id=1 attempt=1`)
 	require.Contains(t, log, `level=INFO msg="Job finished" result=done kind=greet id=1 attempt=2`)
-	require.Equal(t, map[string]float64{"pg greet default failed": 1, "pg greet default done": 1}, counts(t, worker.registry, "app_jobs_processed_total"))
+	processed := map[string]float64{"pg greet default failed": 1, "pg greet default done": 1}
+	require.Equal(t, processed, counts(t, worker.registry, "app_jobs_processed_total"))
 }
 
 func TestPGWorker_SurvivesAPanic(t *testing.T) {
@@ -60,7 +61,9 @@ func TestPGWorker_SurvivesAPanic(t *testing.T) {
 
 	enqueue(t, db, queue, "eve")
 	require.Eventually(t, func() bool {
-		return count(t, db, `SELECT count(*) FROM river_job WHERE state IN ('retryable', 'available') AND attempt = 1 AND errors IS NOT NULL`) == 1
+		return count(t, db, `
+			SELECT count(*) FROM river_job
+			WHERE state IN ('retryable', 'available') AND attempt = 1 AND errors IS NOT NULL`) == 1
 	}, patience, 10*time.Millisecond)
 	enqueue(t, db, queue, "ada")
 
@@ -143,7 +146,9 @@ func TestPGWorker_LogsRecurringRunsAtDebugOnly(t *testing.T) {
 
 	worker := startPGWorker(t, db, time.Second, func(context.Context, greetArgs) error { return nil })
 
-	require.Eventually(t, func() bool { return strings.Count(worker.log.String(), `"Job finished" result=done`) == 2 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Count(worker.log.String(), `"Job finished" result=done`) == 2
+	}, patience, time.Millisecond)
 	require.Contains(t, worker.log.String(), `level=DEBUG msg="Job finished" result=done kind=greet id=1 `)
 	require.Contains(t, worker.log.String(), `level=INFO msg="Job finished" result=done kind=greet id=2 `)
 }
@@ -154,7 +159,9 @@ func TestPGWorker_IsInTheTableOfProcessesWhileItRuns(t *testing.T) {
 
 	worker := startPGWorker(t, db, time.Second, func(context.Context, greetArgs) error { return nil })
 
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM job_processes WHERE backend = 'pg' AND state = 'working' AND concurrency = 9 AND version = 'v1'`))
+	require.Equal(t, 1, count(t, db, `
+		SELECT count(*) FROM job_processes
+		WHERE backend = 'pg' AND state = 'working' AND concurrency = 9 AND version = 'v1'`))
 	require.NoError(t, worker.end(t))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
 }
@@ -232,7 +239,8 @@ func newHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handler
 	w := &pgWorker{registry: prometheus.NewRegistry()}
 	var err error
 	w.worker, err = NewPGWorker(db, handlers, PGWorkerOptions{
-		Concurrency: map[Queue]int{Critical: 2, Default: 5, Low: 2}, ShutdownTimeout: shutdown, Version: "v1", Log: log.logger(), Metrics: NewMetrics(w.registry), Reporter: newReporter(),
+		Concurrency: map[Queue]int{Critical: 2, Default: 5, Low: 2}, ShutdownTimeout: shutdown, Version: "v1",
+		Log: log.logger(), Metrics: NewMetrics(w.registry), Reporter: newReporter(),
 	})
 	require.NoError(t, err)
 	w.running = run(t, log, w.worker.Run)

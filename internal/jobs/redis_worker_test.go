@@ -54,7 +54,9 @@ func TestRedisWorker_SurvivesAPanic(t *testing.T) {
 	tasks, _ := newTasks(t, server.URL())
 
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "eve"}))
-	require.Eventually(t, func() bool { return strings.Contains(worker.log.String(), `"Task finished" result=failed`) }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Contains(worker.log.String(), `"Task finished" result=failed`)
+	}, patience, 10*time.Millisecond)
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
 
 	require.Equal(t, "ada", receive(t, worked))
@@ -238,7 +240,8 @@ func TestRedisWorker_DoesNotRunACancelledTaskAgain(t *testing.T) {
 
 	require.Empty(t, began)
 	require.Equal(t, 1, count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE cancelled AND error = 'cancelled'`))
-	require.Positive(t, counts(t, worker.registry, "app_jobs_processed_total")["redis wave default cancelled"]) // it was cancelled more than once
+	processed := counts(t, worker.registry, "app_jobs_processed_total")
+	require.Positive(t, processed["redis wave default cancelled"]) // the test may cancel it more than once
 	require.Contains(t, worker.log.String(), `"Task finished" result=cancelled`)
 	require.NotContains(t, worker.log.String(), "result=failed")
 }
@@ -287,7 +290,8 @@ type redisWorker struct {
 
 func startRedisWorker(t *testing.T, address string, shutdown time.Duration, work func(context.Context, waveTask) error) *redisWorker {
 	t.Helper()
-	return startTaskHandlers(t, address, shutdown, Handle(work), Handle(func(context.Context, waveOnceTask) error { return errors.New("out of ink") }))
+	once := Handle(func(context.Context, waveOnceTask) error { return errors.New("out of ink") })
+	return startTaskHandlers(t, address, shutdown, Handle(work), once)
 }
 
 // startTaskHandlers starts a worker of any kinds.

@@ -93,7 +93,9 @@ func TestRelease_DiscardsAJobThatKillsItsWorkers(t *testing.T) {
 		require.NoError(t, survivor.releaseDead(t.Context()))
 	}
 
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'discarded' AND errors[2]->>'error' LIKE 'the worker died 7 times%'`))
+	require.Equal(t, 1, count(t, db, `
+		SELECT count(*) FROM river_job
+		WHERE state = 'discarded' AND errors[2]->>'error' LIKE 'the worker died 7 times%'`))
 	reporter.Close()
 	body := receive(t, sent)
 	require.Contains(t, body, `"source":"job greet"`)

@@ -33,7 +33,8 @@ func TestPGWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 		return errors.New("no paper for " + args.Name)
 	})
 	worker, err := NewPGWorker(db, Handlers{work}, PGWorkerOptions{
-		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Reporter: reporter,
+		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second,
+		Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Reporter: reporter,
 	})
 	require.NoError(t, err)
 
@@ -66,7 +67,8 @@ func TestPGWorker_DoesNotReportACancelledJob(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})}, PGWorkerOptions{
-		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second, Log: log.logger(), Metrics: NewMetrics(registry), Reporter: reporter,
+		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second,
+		Log: log.logger(), Metrics: NewMetrics(registry), Reporter: reporter,
 	})
 	require.NoError(t, err)
 	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
@@ -77,7 +79,9 @@ func TestPGWorker_DoesNotReportACancelledJob(t *testing.T) {
 	_, err = worker.client.JobCancel(t.Context(), 1)
 	require.NoError(t, err)
 
-	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'cancelled'`) == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'cancelled'`) == 1
+	}, patience, 10*time.Millisecond)
 	require.NoError(t, running.end(t))
 	require.EqualValues(t, 1, counts(t, registry, "app_jobs_processed_total")["pg greet default cancelled"])
 	require.Contains(t, log.String(), `"Job finished" result=cancelled`)
@@ -95,7 +99,7 @@ func TestRedisWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 		switch name {
 		case "eve":
 			panic("eve is here")
-		case "away":
+		case "unavailable":
 			return &pgconn.PgError{Code: "57P03"}
 		}
 		return errors.New("no paper for " + name)
@@ -111,7 +115,8 @@ func TestRedisWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 	require.NoError(t, err)
 	tasks, _ := newTasks(t, server.URL())
 
-	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "again"}, waveOnceTask{Name: "away"}, waveOnceTask{Name: "last"}, waveTask{Name: "eve"}))
+	require.True(t, tasks.Enqueue(t.Context(),
+		waveTask{Name: "again"}, waveOnceTask{Name: "unavailable"}, waveOnceTask{Name: "last"}, waveTask{Name: "eve"}))
 	running := run(t, &journal{}, worker.Run)
 	for range 4 {
 		receive(t, runs)
@@ -139,7 +144,8 @@ func sentryReporter(t *testing.T) (*telemetry.Reporter, <-chan string) {
 		sent <- string(body)
 	}))
 	t.Cleanup(server.Close)
-	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: strings.Replace(server.URL, "://", "://key@", 1) + "/1"}, prometheus.NewRegistry())
+	dsn := strings.Replace(server.URL, "://", "://key@", 1) + "/1"
+	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: dsn}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	reporter := newReporter()
 	reporter.SendTo(sentry)

@@ -110,7 +110,9 @@ func newStopping(t *testing.T, kind string, backend Backend) *stopping {
 		require.True(t, tasks.Enqueue(t.Context(), greetArgs{Name: kind}))
 	}
 	s.worker = startVictim(t, kind+" of "+string(backend), url, server.URL())
-	require.Eventually(t, func() bool { return count(t, s.db, `SELECT count(*) FROM things WHERE name = 'began'`) == 1 }, patience, 10*time.Millisecond, s.worker.output)
+	require.Eventually(t, func() bool {
+		return count(t, s.db, `SELECT count(*) FROM things WHERE name = 'began'`) == 1
+	}, patience, 10*time.Millisecond, s.worker.output)
 	return s
 }
 
@@ -173,7 +175,8 @@ func stopAs(ctx context.Context, kind, backend string, db *pgxpool.Pool) error {
 	metrics := NewMetrics(prometheus.NewRegistry())
 	if backend == string(PG) {
 		worker, err := NewPGWorker(db, handlers, PGWorkerOptions{
-			Concurrency: map[Queue]int{Critical: 1, Default: concurrency, Low: 1}, ShutdownTimeout: shutdownOfStop, Version: "stop", Log: log, Metrics: metrics, Reporter: newReporter(),
+			Concurrency: map[Queue]int{Critical: 1, Default: concurrency, Low: 1}, ShutdownTimeout: shutdownOfStop,
+			Version: "stop", Log: log, Metrics: metrics, Reporter: newReporter(),
 		})
 		if err != nil {
 			return err
@@ -181,7 +184,8 @@ func stopAs(ctx context.Context, kind, backend string, db *pgxpool.Pool) error {
 		return worker.Run(ctx)
 	}
 	worker, err := NewRedisWorker(db, handlers, RedisWorkerOptions{
-		URL: os.Getenv(tortureRedis), PoolSize: 5, Servers: 1, Concurrency: concurrency, CheckInterval: 10 * time.Millisecond, ShutdownTimeout: shutdownOfStop,
+		URL: os.Getenv(tortureRedis), PoolSize: 5, Servers: 1, Concurrency: concurrency,
+		CheckInterval: 10 * time.Millisecond, ShutdownTimeout: shutdownOfStop,
 		Version: "stop", Log: log, Metrics: metrics, Reporter: newReporter(),
 	})
 	if err != nil {

@@ -156,7 +156,8 @@ func (waveTask) Declare() Declaration { return Declaration{Kind: "wave", Attempt
 // newTasks returns an enqueuer whose guard probes an unavailable Redis.
 func newTasks(t *testing.T, address string) (*Tasks, *prometheus.Registry) {
 	t.Helper()
-	guard := failopen.NewGuard(failopen.Options{URL: address, Timeout: 2 * time.Second, DialTimeout: 2 * time.Second, PoolTimeout: 2 * time.Second}, newReporter())
+	bounds := failopen.Options{URL: address, Timeout: 2 * time.Second, DialTimeout: 2 * time.Second, PoolTimeout: 2 * time.Second}
+	guard := failopen.NewGuard(bounds, newReporter())
 	registry := prometheus.NewRegistry()
 	tasks, err := NewTasks(guard, nil, NewMetrics(registry))
 	require.NoError(t, err)

@@ -185,7 +185,8 @@ func (m *missing) String() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	rows, err := m.db.Query(ctx, `
-		SELECT a.backend || ' ' || a.number || ': ' || coalesce(string_agg(j.kind || ' ' || j.state::text || ' attempt ' || j.attempt, ', '), 'no job')
+		SELECT a.backend || ' ' || a.number || ': ' ||
+		       coalesce(string_agg(j.kind || ' ' || j.state::text || ' attempt ' || j.attempt, ', '), 'no job')
 		FROM accepted a
 		LEFT JOIN river_job j ON (j.args->>'number')::bigint = a.number OR (j.args->'task'->'args'->>'number')::bigint = a.number
 		WHERE NOT EXISTS (SELECT FROM worked w WHERE w.number = a.number)

@@ -38,7 +38,8 @@ type victim struct {
 
 func startVictim(t *testing.T, role, databaseURL, redisURL string) *victim {
 	t.Helper()
-	v := &victim{role: role, output: &journal{}, environment: append(os.Environ(), tortureRole+"="+role, tortureDatabase+"="+databaseURL, tortureRedis+"="+redisURL)}
+	v := &victim{role: role, output: &journal{}}
+	v.environment = append(os.Environ(), tortureRole+"="+role, tortureDatabase+"="+databaseURL, tortureRedis+"="+redisURL)
 	require.NoError(t, v.launch())
 	t.Cleanup(func() {
 		v.mutex.Lock()
@@ -161,16 +162,20 @@ func workAs(ctx context.Context, role string, log *slog.Logger) error {
 	case "producer":
 		return produce(ctx, db, queue, tasks)
 	case "pg":
-		worker, err := NewPGWorker(db, append(Handlers{Handle(func(ctx context.Context, job numberJob) error { return done(ctx, job.Number) })}, tasks.OutboxHandlers()...), PGWorkerOptions{
-			Concurrency: map[Queue]int{Critical: 1, Default: 8, Low: 1}, ShutdownTimeout: 5 * time.Second, Version: "torture", Log: log, Metrics: metrics, Reporter: newReporter(),
+		number := Handle(func(ctx context.Context, job numberJob) error { return done(ctx, job.Number) })
+		worker, err := NewPGWorker(db, append(Handlers{number}, tasks.OutboxHandlers()...), PGWorkerOptions{
+			Concurrency: map[Queue]int{Critical: 1, Default: 8, Low: 1}, ShutdownTimeout: 5 * time.Second,
+			Version: "torture", Log: log, Metrics: metrics, Reporter: newReporter(),
 		})
 		if err != nil {
 			return err
 		}
 		return worker.Run(ctx)
 	default:
-		worker, err := NewRedisWorker(db, Handlers{Handle(func(ctx context.Context, task numberTask) error { return done(ctx, task.Number) })}, RedisWorkerOptions{
-			URL: os.Getenv(tortureRedis), PoolSize: 10, Servers: 2, Concurrency: 8, CheckInterval: 10 * time.Millisecond, ShutdownTimeout: 5 * time.Second,
+		number := Handle(func(ctx context.Context, task numberTask) error { return done(ctx, task.Number) })
+		worker, err := NewRedisWorker(db, Handlers{number}, RedisWorkerOptions{
+			URL: os.Getenv(tortureRedis), PoolSize: 10, Servers: 2, Concurrency: 8,
+			CheckInterval: 10 * time.Millisecond, ShutdownTimeout: 5 * time.Second,
 			Version: "torture", Log: log, Metrics: metrics, Reporter: newReporter(),
 		})
 		if err != nil {

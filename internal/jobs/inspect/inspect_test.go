@@ -304,7 +304,8 @@ func (s *store) work(t *testing.T) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	pg, err := jobs.NewPGWorker(s.db, s.handlers[:1], jobs.PGWorkerOptions{
-		Concurrency: map[jobs.Queue]int{jobs.Critical: 2, jobs.Default: 2, jobs.Low: 2}, ShutdownTimeout: time.Second, Log: log, Metrics: jobs.NewMetrics(prometheus.NewRegistry()), Reporter: newReporter(),
+		Concurrency: map[jobs.Queue]int{jobs.Critical: 2, jobs.Default: 2, jobs.Low: 2}, ShutdownTimeout: time.Second,
+		Log: log, Metrics: jobs.NewMetrics(prometheus.NewRegistry()), Reporter: newReporter(),
 	})
 	require.NoError(t, err)
 	tasks, err := jobs.NewRedisWorker(s.db, s.handlers[1:], jobs.RedisWorkerOptions{

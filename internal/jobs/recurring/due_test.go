@@ -18,10 +18,13 @@ func TestDue_ReturnsMissedRunsAsDeclared(t *testing.T) {
 		due     []string
 		handled string
 	}{
-		"nothing":          {CatchUpLast, "2026-11-23T12:00:00Z", nil, "2026-11-23T12:00:00Z"},
-		"one":              {CatchUpLast, "2026-11-23T11:00:00Z", []string{"12:00:00"}, "2026-11-23T12:00:00Z"},
-		"only the newest":  {CatchUpLast, "2026-11-23T08:00:00Z", []string{"12:00:00"}, "2026-11-23T12:00:00Z"},
-		"all":              {CatchUpAll, "2026-11-23T08:00:00Z", []string{"09:00:00", "10:00:00", "11:00:00", "12:00:00"}, "2026-11-23T12:00:00Z"},
+		"nothing":         {CatchUpLast, "2026-11-23T12:00:00Z", nil, "2026-11-23T12:00:00Z"},
+		"one":             {CatchUpLast, "2026-11-23T11:00:00Z", []string{"12:00:00"}, "2026-11-23T12:00:00Z"},
+		"only the newest": {CatchUpLast, "2026-11-23T08:00:00Z", []string{"12:00:00"}, "2026-11-23T12:00:00Z"},
+		"all": {
+			CatchUpAll, "2026-11-23T08:00:00Z",
+			[]string{"09:00:00", "10:00:00", "11:00:00", "12:00:00"}, "2026-11-23T12:00:00Z",
+		},
 		"none but on time": {CatchUpNone, "2026-11-23T08:00:00Z", []string{"12:00:00"}, "2026-11-23T12:00:00Z"},
 	} {
 		entry := Entry{Schedule: hourly, CatchUp: row.catchUp}

@@ -39,7 +39,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for {
 		err := s.round(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "Recurring work was not checked", "error", err)
+			s.log.WarnContext(ctx, "Scheduler could not check for due runs", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -75,8 +75,9 @@ const (
 	registerEvery = time.Minute
 	// entryRetention is how long an entry stays that no release has written.
 	entryRetention = 24 * time.Hour
-	// runRetention is how long runs stay for operators to read. Older runs are not
-	// needed to enqueue each run once, because last_run_at is later than all of them.
+	// runRetention is how long runs stay for operators to read; the newest run of an
+	// entry stays longer. Older runs are not needed to enqueue each run once, because
+	// last_run_at is later.
 	runRetention = 24 * time.Hour
 )
 

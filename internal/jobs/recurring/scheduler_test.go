@@ -44,7 +44,9 @@ overlap: {kind: sweep, schedule: every minute, overlap: maybe}
 `), jobKinds, taskKinds)
 
 	for _, problem := range []string{
-		`kind: there is no kind of work called "swep"`, `args: args: read the arguments of sweep`, `field: args: read the arguments of sweep: json: unknown field "stroe"`, `schedule: schedule "now and then"`, `zone: zone "Atlantis"`,
+		`kind: there is no kind of work called "swep"`, `args: args: read the arguments of sweep`,
+		`field: args: read the arguments of sweep: json: unknown field "stroe"`,
+		`schedule: schedule "now and then"`, `zone: zone "Atlantis"`,
 		`queue: queue "urgent"`, `catch_up: catch_up "some"`, `overlap: overlap "maybe"`,
 	} {
 		require.ErrorContains(t, err, problem)
@@ -60,7 +62,8 @@ overlap: {kind: sweep, schedule: every minute, overlap: maybe}
 
 func TestScheduler_SeveralSchedulersEnqueueEachRunOnce(t *testing.T) {
 	t.Parallel()
-	s := setup(t, "tick: {kind: sweep, args: {store: 7}, schedule: every second, catch_up: all}\nflash: {kind: wave, schedule: every second, catch_up: all}")
+	s := setup(t, "tick: {kind: sweep, args: {store: 7}, schedule: every second, catch_up: all}\n"+
+		"flash: {kind: wave, schedule: every second, catch_up: all}")
 	s.copies(t, 3)
 
 	s.await(t, `SELECT count(*) >= 4 FROM recurring_runs WHERE task_key = 'tick'`)
@@ -133,7 +136,9 @@ func TestScheduler_FindsThePreviousRunWhenTheClockWasSetBack(t *testing.T) {
 	s := setup(t, "tick: {kind: sweep, schedule: every day at 4am, overlap: skip}")
 	scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler))
 	for _, run := range []string{"2 days", "1 day"} {
-		_, err := s.db.Exec(t.Context(), `INSERT INTO recurring_runs (task_key, run_at, enqueued_at) VALUES ('tick', now() - $1::interval, now() - $1::interval + interval '3 days')`, run)
+		_, err := s.db.Exec(t.Context(), `
+			INSERT INTO recurring_runs (task_key, run_at, enqueued_at)
+			VALUES ('tick', now() - $1::interval, now() - $1::interval + interval '3 days')`, run)
 		require.NoError(t, err)
 	}
 	var before time.Time
@@ -177,7 +182,9 @@ func TestScheduler_DeletesOldRunsExceptTheNewest(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, schedule: every hour}")
 	for _, run := range []string{"3 days", "2 days"} {
-		_, err := s.db.Exec(t.Context(), `INSERT INTO recurring_runs (task_key, run_at, enqueued_at) VALUES ('tick', now() - $1::interval, now() - $1::interval)`, run)
+		_, err := s.db.Exec(t.Context(), `
+			INSERT INTO recurring_runs (task_key, run_at, enqueued_at)
+			VALUES ('tick', now() - $1::interval, now() - $1::interval)`, run)
 		require.NoError(t, err)
 	}
 
@@ -242,7 +249,8 @@ func setup(t *testing.T, file string) *schedulers {
 	var err error
 	s.jobs, err = jobs.NewJobs(s.db, metrics)
 	require.NoError(t, err)
-	guard := failopen.NewGuard(failopen.Options{URL: s.redis.URL(), Timeout: time.Second}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	guard := failopen.NewGuard(failopen.Options{URL: s.redis.URL(), Timeout: time.Second}, reporter)
 	s.tasks, err = jobs.NewTasks(guard, s.jobs, metrics)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.tasks.Close()) })

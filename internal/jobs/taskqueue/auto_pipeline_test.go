@@ -26,7 +26,9 @@ func TestAutoPipeline_SendsConcurrentRunsInOneRoundTrip(t *testing.T) {
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
 	client := pipelined(t, options)
-	script := redis.NewScript(`if ARGV[1] == "0" then return redis.error_reply("WRONG no zero") end return redis.call("INCRBY", KEYS[1], ARGV[1])`)
+	script := redis.NewScript(`
+		if ARGV[1] == "0" then return redis.error_reply("WRONG no zero") end
+		return redis.call("INCRBY", KEYS[1], ARGV[1])`)
 	require.NoError(t, script.Load(t.Context(), client).Err())
 	reads := func() int { return statistic(t, newClient(t, server), "total_reads_processed") }
 

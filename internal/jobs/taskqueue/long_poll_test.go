@@ -107,7 +107,9 @@ func asynqWithLongPoll(t *testing.T, server *devstack.Redis, servers int) (<-cha
 	worked := make(chan string, 100)
 	var all []*asynq.Server
 	for range servers {
-		one := asynq.NewServerFromRedisClient(client, asynq.Config{Concurrency: 1, Queues: weightsOf(queues), TaskCheckInterval: 5 * time.Millisecond, LogLevel: asynq.FatalLevel})
+		one := asynq.NewServerFromRedisClient(client, asynq.Config{
+			Concurrency: 1, Queues: weightsOf(queues), TaskCheckInterval: 5 * time.Millisecond, LogLevel: asynq.FatalLevel,
+		})
 		require.NoError(t, one.Start(asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
 			worked <- string(task.Payload())
 			return nil

@@ -213,7 +213,7 @@ func (r *Reaper) copyArchived(ctx context.Context, queue string) error {
 
 func (r *Reaper) copyTask(ctx context.Context, queue, id string) error {
 	task, err := r.inspector.GetTaskInfo(queue, id)
-	if errors.Is(err, asynq.ErrTaskNotFound) {
+	if isMissing(err) {
 		return nil // an operator has just discarded it
 	}
 	if err != nil {

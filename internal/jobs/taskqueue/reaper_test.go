@@ -67,7 +67,9 @@ func TestReaper_ArchivesATaskThatKillsItsWorkers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, info.Archived)
 	require.Zero(t, info.Pending+info.Active)
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM failed_tasks WHERE kind = 'wave' AND args->>'name' = 'eve' AND error LIKE 'the worker died 6 times%'`))
+	require.Equal(t, 1, count(t, db, `
+		SELECT count(*) FROM failed_tasks
+		WHERE kind = 'wave' AND args->>'name' = 'eve' AND error LIKE 'the worker died 6 times%'`))
 	reporter.Close()
 	body := receive(t, sent)
 	require.Contains(t, body, `"source":"task wave"`)
@@ -141,7 +143,8 @@ func sentryReporter(t *testing.T) (*telemetry.Reporter, <-chan string) {
 		sent <- string(body)
 	}))
 	t.Cleanup(server.Close)
-	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: strings.Replace(server.URL, "://", "://key@", 1) + "/1"}, prometheus.NewRegistry())
+	dsn := strings.Replace(server.URL, "://", "://key@", 1) + "/1"
+	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: dsn}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	reporter := newReporter()
 	reporter.SendTo(sentry)

@@ -81,7 +81,7 @@ func endingOf(err error) ending {
 		return endedSnoozed
 	case errors.Is(err, asynq.ErrLeaseExpired):
 		return endedLeaseLost
-	case errors.Is(err, asynq.SkipRetry):
+	case IsArchived(err):
 		return endedArchived
 	case errors.Is(err, context.Canceled):
 		return endedCancelled
