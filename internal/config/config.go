@@ -58,7 +58,7 @@ type Config struct {
 	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" min:"1s" max:"1m" example:"2s" help:"longest wait for a new connection"`
 	DatabaseStatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"5s" roles:"web" min:"10ms" max:"1h" example:"5s" help:"longest statement that a page may run"`
 	WorkerStatementTimeout   time.Duration `env:"WORKER_STATEMENT_TIMEOUT" envDefault:"60s" roles:"worker-pg,worker-redis" min:"10ms" max:"24h" example:"60s" help:"longest statement that a worker may run"`
-	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" min:"10ms" max:"1h" example:"2s" help:"longest wait for a lock"`
+	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,jobs" min:"10ms" max:"1h" example:"2s" help:"longest wait for a lock"`
 	DatabasePingTimeout      time.Duration `env:"DATABASE_PING_TIMEOUT" envDefault:"1s" roles:"web,worker-pg,worker-redis" min:"10ms" max:"1m" example:"1s" help:"longest check of an idle connection before it is used"`
 	DatabaseAcquireTimeout   time.Duration `env:"DATABASE_ACQUIRE_TIMEOUT" envDefault:"1s" roles:"web" min:"10ms" max:"1m" example:"1s" help:"longest that a page waits for a connection to PostgreSQL"`
 	DatabaseQueueLimit       int           `env:"DATABASE_QUEUE_LIMIT" envDefault:"500" roles:"web" min:"1" max:"1000000" example:"500" help:"most pages that wait for a connection to PostgreSQL at a time"`
