@@ -12,7 +12,7 @@ import (
 	"slipway/internal/live"
 )
 
-// Fragments render the pieces of pages that change while they are open.
+// Fragments renders the parts of pages that change while they are open.
 type Fragments interface {
 	Stock(ctx context.Context, product Product) (string, error)
 	Cart(ctx context.Context, units int) (string, error)
@@ -20,18 +20,20 @@ type Fragments interface {
 	Sale(ctx context.Context, sale Sale) (string, error)
 }
 
-// StockTopic is what pages follow that show a product's stock.
+// StockTopic is the topic of all pages that show the stock of a product.
 func StockTopic(productID int64) string { return "product:" + strconv.FormatInt(productID, 10) }
 
-// CartTopic is what the pages of a cart's shopper follow.
+// CartTopic is the topic of all pages of the shopper of a cart.
 func CartTopic(cartID string) string { return "cart:" + cartID }
 
-// OrderTopic is what an order's page follows. Whoever knows the token may.
+// OrderTopic is the topic of the page of an order. The token is the permission
+// to see the order.
 func OrderTopic(token string) string { return "order:" + token }
 
 // Private
 
-// broadcast tells open pages, except from a command, which has no tasks.
+// enqueueBroadcast enqueues the update of open pages. A command without tasks
+// skips it.
 func (s *Shop) enqueueBroadcast(ctx context.Context, task jobs.Args) {
 	if s.tasks != nil {
 		s.tasks.Enqueue(ctx, task)
@@ -78,7 +80,7 @@ func (s *Shop) broadcastOrder(ctx context.Context, orderID int64) error {
 	})
 }
 
-// sale goes to all who follow the product.
+// broadcastSale publishes to all pages that show the product of the sale.
 func (s *Shop) broadcastSale(ctx context.Context, saleID int64) error {
 	sale, err := readSale(ctx, s.db, saleID)
 	if err != nil {
@@ -93,16 +95,16 @@ func (s *Shop) broadcastSale(ctx context.Context, saleID int64) error {
 	})
 }
 
-// inTurn draws and publishes one topic at a time, over all workers: of two
-// broadcasts at once, the one that saw the older state must not come last.
-func (s *Shop) publishInTurn(ctx context.Context, topic string, draw func(tx pgx.Tx) (string, error)) error {
+// publishInTurn renders and publishes a fragment. Workers take turns for each
+// topic: otherwise the fragment with the older state could be published last.
+func (s *Shop) publishInTurn(ctx context.Context, topic string, render func(tx pgx.Tx) (string, error)) error {
 	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, topic); err != nil {
 			return fmt.Errorf("wait for other broadcasts of %s: %w", topic, err)
 		}
-		html, err := draw(tx)
+		html, err := render(tx)
 		if err != nil {
-			return fmt.Errorf("draw fragment of %s: %w", topic, err)
+			return fmt.Errorf("render fragment of %s: %w", topic, err)
 		}
 		if !s.publisher.Publish(ctx, live.Fragment{Topics: []string{topic}, HTML: html}) {
 			return fmt.Errorf("publish fragment of %s: Redis did not take it", topic)

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Cart is what a shopper means to buy, at today's prices and stock. The zero
-// Cart is empty and not stored.
+// Cart is what a shopper wants to buy, at current prices and stock. The zero Cart
+// is empty and not stored.
 type Cart struct {
 	ID       string // UUID; empty when not stored yet
 	Lines    []CartLine
@@ -28,31 +28,31 @@ type CartLine struct {
 	Product  Card
 	Quantity int
 	Total    Money
-	Hold     *Hold  // of a unit of a sale, at whose price the line is; nil for others
-	Lapsed   *Money // price of a sale whose hold has run out; nil where none has
+	Hold     *Hold  // the held unit of a sale, at the price of the sale; nil for an ordinary line
+	Lapsed   *Money // price of the sale whose hold has expired; nil if there was none
 	price    Money
 }
 
-// MaxQuantity is the most units of one variant that a cart holds.
+// MaxQuantity is the largest number of units of one variant in a cart.
 const MaxQuantity = 20
 
-// CartKept is how long a cart is kept that nobody touches.
-const CartKept = 30 * 24 * time.Hour
+// CartLifetime is how long an unchanged cart is stored.
+const CartLifetime = 30 * 24 * time.Hour
 
-// Parcels cost Shipping, and nothing from FreeShippingFrom on.
+// Shipping is the price of a parcel. It is free from a subtotal of
+// FreeShippingFrom on.
 var (
 	Shipping         = Euros(490)
 	FreeShippingFrom = Euros(6000)
 )
 
-// What can be wrong with a wish.
+// Reasons for which units cannot be put into a cart.
 var (
 	ErrQuantity = fmt.Errorf("the quantity must be between 1 and %d", MaxQuantity)
 	ErrSoldOut  = errors.New("sold out")
 )
 
-// ShortError tells that fewer units are left than were asked for. It is
-// ErrSoldOut.
+// ShortError says that fewer units are left than requested. It is an ErrSoldOut.
 type ShortError struct {
 	VariantID int64
 	Name      string // of product and variant
@@ -69,7 +69,7 @@ func (e *ShortError) Error() string {
 // Is makes every ShortError an ErrSoldOut.
 func (e *ShortError) Is(target error) bool { return target == ErrSoldOut }
 
-// Units is the number of units over all lines: the figure on the cart badge.
+// Units is the number of units of all lines, as the badge of the cart shows it.
 func (c Cart) Units() int {
 	units := 0
 	for _, line := range c.Lines {
@@ -78,12 +78,14 @@ func (c Cart) Units() int {
 	return units
 }
 
-// MissingForFreeShipping is what the subtotal lacks, zero when nothing.
+// MissingForFreeShipping is the amount by which the subtotal is too low for free
+// shipping, or zero.
 func (c Cart) MissingForFreeShipping() Money {
 	return Euros(max(0, FreeShippingFrom.Cents-c.Subtotal.Cents))
 }
 
-// Price is that of one unit: the variant's, or that of the sale which holds it.
+// Price is the price of one unit: the price of the sale for a held unit, else the
+// price of the variant.
 func (l CartLine) Price() Money {
 	if l.Hold != nil {
 		return l.price
@@ -91,10 +93,10 @@ func (l CartLine) Price() Money {
 	return l.Variant.Price
 }
 
-// Short tells that fewer units are left than the line asks for.
+// Short reports that fewer units are left than the line needs.
 func (l CartLine) Short() bool { return l.Hold == nil && l.Variant.Stock < l.Quantity }
 
-// Name is the product's name with the variant's.
+// Name is the name of the product with that of the variant.
 func (l CartLine) Name() string {
 	if l.Variant.Name == "" {
 		return l.Product.Name
@@ -102,8 +104,8 @@ func (l CartLine) Name() string {
 	return l.Product.Name + " (" + l.Variant.Name + ")"
 }
 
-// Cart returns a cart. One that is unknown or has not been touched for 30 days
-// is empty. Units of a sale whose time is over are at their ordinary price.
+// Cart returns a cart. An unknown cart, or one older than CartLifetime, is empty.
+// Expired holds are ended first: their units have the ordinary price.
 func (s *Shop) Cart(ctx context.Context, id string) (Cart, error) {
 	if id == "" {
 		return Cart{}.priced(), nil
@@ -126,9 +128,9 @@ func (s *Shop) CartUnits(ctx context.Context, id string) (int, error) {
 	return countUnits(ctx, s.db, id)
 }
 
-// AddToCart adds units of a variant to a cart and returns the cart's id: a new
-// one when id is empty. It is ErrQuantity, ErrNotFound or a ShortError when
-// that many cannot be had.
+// AddToCart adds units of a variant to a cart and returns the id of the cart: a
+// new one when id is empty. The error is ErrQuantity, ErrNotFound or a ShortError
+// when the units are not available.
 func (s *Shop) AddToCart(ctx context.Context, id string, variantID int64, quantity int) (string, error) {
 	if quantity < 1 || quantity > MaxQuantity {
 		return id, ErrQuantity
@@ -148,7 +150,7 @@ func (s *Shop) AddToCart(ctx context.Context, id string, variantID int64, quanti
 	})
 }
 
-// SetQuantity sets how many units of a variant are in a cart; 0 removes it.
+// SetQuantity sets the number of units of a variant in a cart; 0 removes the line.
 func (s *Shop) SetQuantity(ctx context.Context, id string, variantID int64, quantity int) error {
 	if quantity < 0 || quantity > MaxQuantity {
 		return ErrQuantity
@@ -170,31 +172,31 @@ func (s *Shop) SetQuantity(ctx context.Context, id string, variantID int64, quan
 	})
 }
 
-// ForgetOldCarts deletes carts that have not been touched for CartKept.
+// ForgetOldCarts deletes carts that were unchanged for CartLifetime.
 func (s *Shop) ForgetOldCarts(ctx context.Context) error {
-	forgotten, err := s.db.Exec(ctx, `DELETE FROM carts WHERE updated_at < now() - $1::interval`, CartKept)
+	forgotten, err := s.db.Exec(ctx, `DELETE FROM carts WHERE updated_at < now() - $1::interval`, CartLifetime)
 	if err != nil {
-		return fmt.Errorf("forget old carts: %w", err)
+		return fmt.Errorf("delete old carts: %w", err)
 	}
-	s.log.InfoContext(ctx, "Old carts forgotten", "carts", forgotten.RowsAffected())
+	s.log.InfoContext(ctx, "Old carts deleted", "carts", forgotten.RowsAffected())
 	return nil
 }
 
 // Private
 
-// held are the lines that a sale holds, in the order of the sales' ids.
+// held are the lines with a hold, in the order of the ids of their sales.
 func (c Cart) held() []CartLine {
 	lines := slices.DeleteFunc(slices.Clone(c.Lines), func(line CartLine) bool { return line.Hold == nil })
 	slices.SortStableFunc(lines, func(a, b CartLine) int { return cmp.Compare(a.Hold.SaleID, b.Hold.SaleID) })
 	return lines
 }
 
-// expired tells whether the time of a hold is over.
+// expired reports whether any hold has expired.
 func (c Cart) expired(now time.Time) bool {
 	return slices.ContainsFunc(c.Lines, func(line CartLine) bool { return line.Hold != nil && !now.Before(line.Hold.ExpiresAt) })
 }
 
-// priced fills in the sums.
+// priced fills in subtotal, shipping and total.
 func (c Cart) priced() Cart {
 	c.Subtotal, c.Shipping = Euros(0), Euros(0)
 	for _, line := range c.Lines {

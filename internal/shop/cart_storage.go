@@ -11,11 +11,11 @@ import (
 
 // Private
 
-// changeCart runs change with the cart's row locked, so that two tabs take
-// turns, and tells all open pages of the cart.
+// changeCart runs change in a transaction that locks the row of the cart, and
+// creates it if needed. Then it enqueues the update of the cart's open pages.
 func (s *Shop) changeCart(ctx context.Context, id string, change func(tx pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		// What a cart held that nobody touched for 30 days is forgotten.
+		// A cart older than CartLifetime restarts empty.
 		_, err := tx.Exec(ctx, `
 			DELETE FROM cart_lines
 			WHERE cart_id IN (SELECT id FROM carts WHERE id = $1 AND updated_at <= now() - interval '30 days')`, id)

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Category is a shelf of the store.
+// Category is a category of products.
 type Category struct {
 	ID      int64
 	Slug    string
@@ -17,22 +17,21 @@ type Category struct {
 	Tagline string
 }
 
-// Everything is the whole catalogue as one category. It has no row in the
-// database.
+// Everything is the whole catalogue as a category. It has no row in the database.
 var Everything = Category{Slug: "everything", Name: "Everything", Tagline: "All that we stock, from the first mug to the last kite."}
 
-// Categories lists all categories in their order.
+// Categories lists all categories in display order.
 func (s *Shop) Categories(ctx context.Context) ([]Category, error) {
-	return keptCategories.Fetch(ctx, s.cache, "", s.readCategories)
+	return categoriesCache.Fetch(ctx, s.cache, "", s.readCategories)
 }
 
-// Featured lists the products of the front page.
+// Featured lists the first featured products.
 func (s *Shop) Featured(ctx context.Context, limit int) ([]Card, error) {
 	featured, _, err := s.FrontPage(ctx, limit, 0)
 	return featured, err
 }
 
-// FrontPage lists the featured products and the newest of the others.
+// FrontPage lists featured products, and the newest of the others.
 func (s *Shop) FrontPage(ctx context.Context, featured, newest int) (picked, new []Card, err error) {
 	first, err := s.listed(ctx, fmt.Sprintf("featured:%d", featured), func(ctx context.Context) ([]Card, error) {
 		return s.cards(ctx, "featured products", `ORDER BY p.featured, p.id LIMIT $1`, featured)
@@ -58,31 +57,31 @@ func (s *Shop) FrontPage(ctx context.Context, featured, newest int) (picked, new
 	return cards[0], cards[1], nil
 }
 
-// Category returns one page of a category, or of Everything. It is ErrNotFound
-// when there is no such category or no such page.
+// Category returns one page of a category, or of Everything. The error is
+// ErrNotFound when there is no such category or page.
 func (s *Shop) Category(ctx context.Context, slug string, sort Sort, page int) (Category, Listing, error) {
 	if !validSlug(slug) || page < 1 {
 		return Category{}, Listing{}, ErrNotFound
 	}
-	kept, err := keptShelves.Fetch(ctx, s.cache, fmt.Sprintf("%s:%s:%d", slug, sort, page), func(ctx context.Context) (shelf, error) {
-		return s.readShelf(ctx, slug, sort, page)
+	cached, err := categoryPagesCache.Fetch(ctx, s.cache, fmt.Sprintf("%s:%s:%d", slug, sort, page), func(ctx context.Context) (categoryPage, error) {
+		return s.readCategoryPage(ctx, slug, sort, page)
 	})
 	if err != nil {
 		return Category{}, Listing{}, err
 	}
-	listing, err := newListing(sort, page, kept.Total)
+	listing, err := newListing(sort, page, cached.Total)
 	if err != nil {
 		return Category{}, Listing{}, err
 	}
-	cards, err := s.cardsOf(ctx, kept.IDs)
+	cards, err := s.cardsOf(ctx, cached.IDs)
 	if err != nil {
 		return Category{}, Listing{}, err
 	}
 	listing.Cards = cards[0]
-	return kept.Category, listing, nil
+	return cached.Category, listing, nil
 }
 
-// Related lists other products of a product's category.
+// Related lists other products of the same category.
 func (s *Shop) Related(ctx context.Context, product Product, limit int) ([]Card, error) {
 	related, err := s.listed(ctx, fmt.Sprintf("related:%d:%d", limit, product.ID), func(ctx context.Context) ([]Card, error) {
 		return s.cards(ctx, "products beside "+product.Slug, `
@@ -100,13 +99,12 @@ func (s *Shop) Related(ctx context.Context, product Product, limit int) ([]Card,
 	return cards[0], nil
 }
 
-// Picture returns the SVG document of a key. It is ErrNotFound when there is
-// none.
+// Picture returns the SVG document with this key, or ErrNotFound.
 func (s *Shop) Picture(ctx context.Context, key string) (string, error) {
 	if !validSlug(key) {
 		return "", ErrNotFound
 	}
-	return keptPictures.Fetch(ctx, s.cache, key, func(ctx context.Context) (string, error) {
+	return picturesCache.Fetch(ctx, s.cache, key, func(ctx context.Context) (string, error) {
 		var svg string
 		err := s.db.QueryRow(ctx, `SELECT svg FROM pictures WHERE key = $1`, key).Scan(&svg)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -142,15 +140,15 @@ func (s *Shop) readCategories(ctx context.Context) ([]Category, error) {
 	return categories, nil
 }
 
-// readShelf finds one page of a category.
-func (s *Shop) readShelf(ctx context.Context, slug string, sort Sort, page int) (shelf, error) {
+// readCategoryPage reads one page of a category.
+func (s *Shop) readCategoryPage(ctx context.Context, slug string, sort Sort, page int) (categoryPage, error) {
 	category, total, err := s.findCategory(ctx, slug)
 	if err != nil {
-		return shelf{}, err
+		return categoryPage{}, err
 	}
 	listing, err := newListing(sort, page, total)
 	if err != nil {
-		return shelf{}, err
+		return categoryPage{}, err
 	}
 	usual := "p.position"
 	if category.ID == Everything.ID {
@@ -159,7 +157,7 @@ func (s *Shop) readShelf(ctx context.Context, slug string, sort Sort, page int) 
 	cards, err := s.cards(ctx, "category "+slug,
 		`WHERE ($1::bigint = 0 OR p.category_id = $1) ORDER BY `+listing.Sort.orderBy(usual)+` LIMIT $2 OFFSET $3`,
 		category.ID, PageSize, (listing.Page-1)*PageSize)
-	return shelf{Category: category, Total: total, IDs: idsOf(cards)}, err
+	return categoryPage{Category: category, Total: total, IDs: idsOf(cards)}, err
 }
 
 // findCategory returns a category with the number of its products.

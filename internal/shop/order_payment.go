@@ -10,7 +10,8 @@ import (
 	"slipway/internal/payment"
 )
 
-// CapturePayment takes the money of an order. It may run twice.
+// CapturePayment captures the payment of an order and marks the order as paid. It
+// may run twice.
 func (s *Shop) CapturePayment(ctx context.Context, orderID int64) error {
 	order, err := readOrder(ctx, s.db, `o.id = $1`, orderID)
 	if err != nil {
@@ -31,16 +32,16 @@ func (s *Shop) CapturePayment(ctx context.Context, orderID int64) error {
 
 // Private
 
-// giveBackTimeout bounds what a shopper waits for a void.
+// giveBackTimeout bounds how long a shopper waits for giveBack.
 const giveBackTimeout = 5 * time.Second
 
-// refuseVoided keeps an authorization that was given back from paying an
-// order: a gateway answers the same key with the same authorization again.
+// refuseVoided returns ErrCheckoutKey for an authorization that giveBack voided.
+// A gateway returns the same authorization again for the same key.
 func refuseVoided(ctx context.Context, tx pgx.Tx, authorization payment.Authorization) error {
 	var voided bool
 	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM voided_payments WHERE payment_id = $1)`, authorization.ID).Scan(&voided)
 	if err != nil {
-		return fmt.Errorf("look for voided payment: %w", err)
+		return fmt.Errorf("find voided payment: %w", err)
 	}
 	if voided {
 		return ErrCheckoutKey
@@ -48,11 +49,11 @@ func refuseVoided(ctx context.Context, tx pgx.Tx, authorization payment.Authoriz
 	return nil
 }
 
-// giveBack voids an authorization that has certainly become no order. It is
-// marked first, with the cart locked: another request with the same key may be
-// about to use it, and then either finds the mark or has made its order. Where
-// anything is in doubt nothing is voided, and the money goes back when the
-// authorization lapses.
+// giveBack voids an authorization that has not become an order. It first marks
+// the authorization as voided, with the cart locked: another request with the
+// same key either finds that mark or has already made its order, which giveBack
+// then finds. After any error nothing is voided, and the shopper gets the money
+// back when the authorization expires.
 func (s *Shop) giveBack(ctx context.Context, purchase Purchase, authorization payment.Authorization) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
 	defer cancel()
@@ -72,6 +73,6 @@ func (s *Shop) giveBack(ctx context.Context, purchase Purchase, authorization pa
 		err = s.gateway.Void(ctx, authorization.ID)
 	}
 	if err != nil {
-		s.log.WarnContext(ctx, "Payment authorization was not given back and will lapse", "error", err)
+		s.log.WarnContext(ctx, "Payment authorization could not be voided and will expire", "error", err)
 	}
 }

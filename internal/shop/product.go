@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Product is one product with all that its page shows.
+// Product is one product with everything that its page shows.
 type Product struct {
 	ID          int64
 	Slug        string
@@ -16,12 +16,12 @@ type Product struct {
 	Tagline     string
 	Description string
 	Details     []string
-	Picture     string // key of its picture, see Picture
+	Picture     string // key for Shop.Picture
 	Category    Category
 	Variants    []Variant
 }
 
-// Stock is the number of units left over all variants.
+// Stock is the number of units left of all variants.
 func (p Product) Stock() int {
 	units := 0
 	for _, variant := range p.Variants {
@@ -30,17 +30,17 @@ func (p Product) Stock() int {
 	return units
 }
 
-// Variant is what a shopper buys: a product in one colour or size.
+// Variant is a product in one colour or size. Shoppers buy variants.
 type Variant struct {
 	ID        int64
 	ProductID int64
 	SKU       string
-	Name      string // empty where the product has only one
+	Name      string // empty when it is the only variant
 	Price     Money
 	Stock     int
 }
 
-// Product returns one product. It is ErrNotFound when there is none.
+// Product returns one product, or ErrNotFound.
 func (s *Shop) Product(ctx context.Context, slug string) (Product, error) {
 	if !validSlug(slug) {
 		return Product{}, ErrNotFound
@@ -48,20 +48,19 @@ func (s *Shop) Product(ctx context.Context, slug string) (Product, error) {
 	return readProduct(ctx, s.db, `p.slug = $1`, slug)
 }
 
-// ProductOfVariant returns the product that a variant belongs to. It is
-// ErrNotFound when there is none.
+// ProductOfVariant returns the product of a variant, or ErrNotFound.
 func (s *Shop) ProductOfVariant(ctx context.Context, variantID int64) (Product, error) {
 	return readProduct(ctx, s.db, `p.id = (SELECT product_id FROM variants WHERE id = $1)`, variantID)
 }
 
-// Stock returns products with nothing but their ids and the stock of their
-// variants, as it was within the last second.
+// Stock returns products with only their ids and the ids and stock of their
+// variants. It may be one second old.
 func (s *Shop) Stock(ctx context.Context, productIDs []int64) ([]Product, error) {
 	if len(productIDs) == 0 {
 		return nil, nil
 	}
 	productIDs = slices.Compact(slices.Sorted(slices.Values(productIDs)))
-	return keptStock.Fetch(ctx, s.cache, fmt.Sprint(productIDs), func(ctx context.Context) ([]Product, error) {
+	return stockCache.Fetch(ctx, s.cache, fmt.Sprint(productIDs), func(ctx context.Context) ([]Product, error) {
 		return s.readStock(ctx, productIDs)
 	})
 }
@@ -93,7 +92,7 @@ func (s *Shop) readStock(ctx context.Context, productIDs []int64) ([]Product, er
 	return products, nil
 }
 
-// readProduct reads a product with its variants in one round trip.
+// readProduct reads a product and its variants with one statement.
 func readProduct(ctx context.Context, db querier, where string, argument any) (Product, error) {
 	rows, err := db.Query(ctx, `
 		SELECT p.id, p.slug, p.name, p.tagline, p.description, p.details, p.picture,

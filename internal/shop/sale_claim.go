@@ -57,14 +57,14 @@ func (c saleClaims) setUnits(ctx context.Context, saleID, version int64, left in
 
 // Private
 
-// unitsLifetime is how long Redis believes a number of units: a mistake lasts
-// no longer, also where nothing corrects it.
+// unitsLifetime is the expiry of the number of units in Redis. It bounds how long
+// a wrong number can last.
 const unitsLifetime = 5 * time.Second
 
-// tellUnits tells Redis how many units there are.
-func (s *Shop) tellUnits(ctx context.Context, sale Sale) {
+// storeUnits copies the number of units left of a sale to Redis.
+func (s *Shop) storeUnits(ctx context.Context, sale Sale) {
 	if sale.State == SaleUpcoming || sale.State == SaleOver {
-		return // they are refused for another reason
+		return // PostgreSQL refuses all claims with ErrSaleClosed
 	}
 	s.claims.setUnits(ctx, sale.ID, sale.version, sale.Left(), unitsLifetime)
 }

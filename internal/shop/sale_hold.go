@@ -17,32 +17,32 @@ type Hold struct {
 	ExpiresAt time.Time
 }
 
-// saleGrace is how long a hold outlives what the shopper was told: an order
-// that is placed in the last second still gets its unit.
+// saleGrace is how long a hold lasts after its displayed end, so that an order in
+// the last second still gets its unit.
 const saleGrace = "15 seconds"
 
-// Why a unit of a sale cannot be had.
+// Reasons for which a unit of a sale cannot be held.
 var (
 	ErrSaleSoldOut = errors.New("all units of the sale are taken")
 	ErrSaleClosed  = errors.New("the sale is not open")
-	ErrSaleLimit   = errors.New("the cart has as many units of the sale as it may")
+	ErrSaleLimit   = errors.New("the cart has the largest allowed number of units of the sale")
 	ErrClaimID     = errors.New("the claim's id cannot be used")
 )
 
-// HoldSaleUnit puts one unit of a sale into a cart, which it holds for some
-// minutes. The same claim makes one hold, however often it comes. It is
-// ErrSaleSoldOut, ErrSaleClosed, ErrSaleLimit or ErrNotFound when there is no
-// unit to be had.
+// HoldSaleUnit puts one unit of a sale into a cart and holds it for some minutes.
+// ClaimID, a UUID, is the idempotency key: one claim makes one hold. The error is
+// ErrSaleSoldOut, ErrSaleClosed, ErrSaleLimit, ErrClaimID or ErrNotFound when no
+// unit can be held.
 //
-// PostgreSQL decides. Redis, asked first, only turns away those who would get
-// nothing, so that they do not queue up before the one row that all want.
+// PostgreSQL decides. Redis is called first and only refuses claims that would
+// get no unit, so that they do not wait for the lock of the one row of the sale.
 func (s *Shop) HoldSaleUnit(ctx context.Context, cartID string, saleID int64, claimID string) error {
 	if uuid.Validate(claimID) != nil || len(claimID) != 36 || cartID == "" {
 		return ErrClaimID
 	}
 	claim := cartID + ":" + claimID
-	quick := s.claims.claim(ctx, saleID, claim, s.saleHold)
-	if quick == claimSoldOut {
+	byRedis := s.claims.claim(ctx, saleID, claim, s.saleHold)
+	if byRedis == claimSoldOut {
 		s.metrics.claims.WithLabelValues("turned_away").Inc()
 		return ErrSaleSoldOut
 	}
@@ -53,13 +53,14 @@ func (s *Shop) HoldSaleUnit(ctx context.Context, cartID string, saleID int64, cl
 		s.claims.unclaim(ctx, saleID, claim)
 	}
 	// When both granted the claim, the count in Redis is right already.
-	if sale.ID != 0 && (err != nil || quick == claimUnknown) {
-		s.tellUnits(ctx, sale)
+	if sale.ID != 0 && (err != nil || byRedis == claimUnknown) {
+		s.storeUnits(ctx, sale)
 	}
 	return err
 }
 
-// GiveBackHold takes a unit of a sale out of a cart.
+// GiveBackHold removes a held unit from a cart. It does nothing when the cart does
+// not hold it.
 func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
 	if uuid.Validate(claimID) != nil || len(claimID) != 36 || cartID == "" {
 		return ErrNotFound
@@ -85,17 +86,18 @@ func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
 		return err
 	})
 	if err == nil && sale.ID != 0 {
-		s.tellUnits(ctx, sale)
+		s.storeUnits(ctx, sale)
 	}
 	return err
 }
 
 // Private
 
-// claimUnit has PostgreSQL decide. The sale is what it was found to be, zero
-// where that is not known. Repeated tells that the claim had its unit already.
+// claimUnit holds a unit in PostgreSQL. It returns the sale as it was last read, or
+// the zero Sale when it could not be read. Repeated says that the claim already
+// had its unit.
 func (s *Shop) claimUnit(ctx context.Context, cartID string, saleID int64, claimID string) (sale Sale, repeated bool, err error) {
-	// A plain look turns losers away without a lock and without a cart of theirs.
+	// A plain read refuses most claims without a lock and without a new cart.
 	sale, err = readSale(ctx, s.db, saleID)
 	if err != nil {
 		return sale, false, err
@@ -131,21 +133,21 @@ func (s *Shop) claimUnit(ctx context.Context, cartID string, saleID int64, claim
 		return err
 	})
 	if errors.Is(err, ErrSaleSoldOut) {
-		// Others were quicker since the look above: Redis is to know.
-		if now, again := readSale(ctx, s.db, saleID); again == nil {
+		// The last unit was taken since the read above, so Redis has an old number.
+		if now, readErr := readSale(ctx, s.db, saleID); readErr == nil {
 			sale = now
 		}
 	}
 	return sale, repeated, err
 }
 
-// hasHold tells whether a claim has got its unit before.
+// hasHold reports whether a claim already has its unit.
 func hasHold(ctx context.Context, db querier, cartID, claimID string) (held bool, err error) {
 	err = db.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM sale_holds WHERE cart_id = $1 AND claim_id = $2 AND state IN ('held', 'sold'))`, cartID, claimID,
 	).Scan(&held)
 	if err != nil {
-		return false, fmt.Errorf("look for hold: %w", err)
+		return false, fmt.Errorf("find hold: %w", err)
 	}
 	return held, nil
 }
@@ -157,9 +159,9 @@ func refusedBy(sale Sale) error {
 	return ErrSaleSoldOut
 }
 
-// holdUnit takes a unit of a sale for a cart whose lock is held. The one
-// statement that counts is the conditional UPDATE: however many ask at once,
-// the row lets as many through as there are units.
+// holdUnit holds a unit of a sale for a cart that is locked. The conditional UPDATE
+// of the sale decides: however many transactions run at once, it succeeds as
+// often as there are units.
 func (s *Shop) holdUnit(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, claimID string) error {
 	var units int
 	err := tx.QueryRow(ctx, `
@@ -197,12 +199,12 @@ func (s *Shop) holdUnit(ctx context.Context, tx pgx.Tx, cartID string, sale Sale
 		return fmt.Errorf("hold unit of sale %d: %w", sale.ID, err)
 	}
 	if held.RowsAffected() == 0 {
-		return ErrClaimID // it has been a claim on another sale
+		return ErrClaimID // the id was used for another sale
 	}
 	return nil
 }
 
-// freeUnit makes a held unit one that can be had again.
+// freeUnit makes a held unit available again.
 func freeUnit(ctx context.Context, tx pgx.Tx, saleID int64) error {
 	if _, err := tx.Exec(ctx, `UPDATE flash_sales SET held = held - 1, version = version + 1 WHERE id = $1`, saleID); err != nil {
 		return fmt.Errorf("free unit of sale %d: %w", saleID, err)
@@ -210,9 +212,8 @@ func freeUnit(ctx context.Context, tx pgx.Tx, saleID int64) error {
 	return nil
 }
 
-// sellHolds makes the units that a cart holds sold ones. A hold whose time is
-// over and that nobody has ended yet still has its unit. Sales come in the
-// order of their ids, and before variants: so all transactions lock them.
+// sellHolds marks the held units of a cart as sold. An expired hold that was not
+// ended yet still has its unit. It locks sales in the order of their ids.
 func sellHolds(ctx context.Context, tx pgx.Tx, cart Cart) error {
 	for _, line := range cart.held() {
 		sold, err := tx.Exec(ctx, `
@@ -239,12 +240,12 @@ func sellHolds(ctx context.Context, tx pgx.Tx, cart Cart) error {
 	return nil
 }
 
-// isRefusal tells answers to a claim from failures to answer it.
+// isRefusal reports whether an error is the refusal of a claim and not a failure.
 func isRefusal(err error) bool {
 	return errors.Is(err, ErrSaleSoldOut) || errors.Is(err, ErrSaleClosed) || errors.Is(err, ErrSaleLimit) || errors.Is(err, ErrNotFound)
 }
 
-// claimLabel is the label of a claim in the metrics.
+// claimLabel is the result label of a claim in shop_sale_claims_total.
 func claimLabel(repeated bool, err error) string {
 	switch {
 	case err == nil && repeated:

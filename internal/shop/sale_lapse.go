@@ -9,8 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ReleaseHolds ends the holds whose time is over, so that others can have
-// their units.
+// ReleaseHolds ends expired holds, so that their units become available.
 func (s *Shop) ReleaseHolds(ctx context.Context) error {
 	rows, err := s.db.Query(ctx, `
 		SELECT DISTINCT cart_id::text
@@ -31,8 +30,8 @@ func (s *Shop) ReleaseHolds(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// ForgetHolds deletes the holds of sales that were closed a day ago. It may run
-// in any number of processes.
+// ForgetHolds deletes the holds of sales that were closed a day ago. Any number of
+// processes may run it at once.
 func (s *Shop) ForgetHolds(ctx context.Context) error {
 	for {
 		forgotten, err := s.db.Exec(ctx, `
@@ -55,15 +54,15 @@ func (s *Shop) ForgetHolds(ctx context.Context) error {
 
 // Private
 
-// lapse ends the holds of a cart whose time is over by more than grace. What
-// was held stays in the cart at its ordinary price, and the cart says so.
+// lapse ends the holds of a cart that expired more than grace ago, an interval of
+// PostgreSQL. Their units stay in the cart as lapsed, at the ordinary price.
 func (s *Shop) lapse(ctx context.Context, cartID, grace string) error {
 	var sales []Sale
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if err := lockCart(ctx, tx, cartID); err != nil {
 			return err
 		}
-		// In the order of their sales, as an order takes them.
+		// In the order of the sales, so that this cannot deadlock with an order.
 		rows, err := tx.Query(ctx, `
 			SELECT sale_id, claim_id::text FROM sale_holds
 			WHERE cart_id = $1 AND state = 'held' AND expires_at <= now() - $2::interval
@@ -103,7 +102,7 @@ func (s *Shop) lapse(ctx context.Context, cartID, grace string) error {
 	}
 	for _, sale := range sales {
 		s.metrics.lapsed.Inc()
-		s.tellUnits(ctx, sale)
+		s.storeUnits(ctx, sale)
 	}
 	if len(sales) > 0 {
 		s.enqueueBroadcast(ctx, BroadcastCart{CartID: cartID})
@@ -125,8 +124,8 @@ func lapseHold(ctx context.Context, tx pgx.Tx, cartID, claimID string, variantID
 	return nil
 }
 
-// forgetLapsed forgets what a shopper was told about a variant in the cart,
-// who then has done something about it.
+// forgetLapsed deletes the lapsed holds of a variant in a cart. The shopper has
+// changed that line, and so has seen the notice about them.
 func forgetLapsed(ctx context.Context, tx pgx.Tx, id string, variantID int64) error {
 	_, err := tx.Exec(ctx, `
 		DELETE FROM sale_holds h
@@ -138,9 +137,8 @@ func forgetLapsed(ctx context.Context, tx pgx.Tx, id string, variantID int64) er
 	return nil
 }
 
-// renewHolds holds again what a cart has lost a moment ago, as far as there
-// are units left: its shopper was about to buy it. Renewed tells whether the
-// cart has changed.
+// renewHolds holds the units again that have lapsed in a cart within the last hold
+// time, as far as there are units left. Renewed reports whether any was held.
 func (s *Shop) renewHolds(ctx context.Context, cartID string) (renewed bool, err error) {
 	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if err := lockCart(ctx, tx, cartID); err != nil {
@@ -167,8 +165,8 @@ func (s *Shop) renewHolds(ctx context.Context, cartID string) (renewed bool, err
 	return renewed && err == nil, err
 }
 
-// takeBackLapsed undoes what lapse did to a cart that now holds a unit again:
-// the unit does not lie in it a second time, at the ordinary price.
+// takeBackLapsed undoes one lapse in a cart that holds a unit again: it removes the
+// lapsed unit, so that the cart does not have it twice.
 func takeBackLapsed(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, claimID string) error {
 	lapsed, err := tx.Exec(ctx, `
 		DELETE FROM sale_holds
@@ -189,7 +187,7 @@ func takeBackLapsed(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, cl
 		_, err = tx.Exec(ctx, `UPDATE cart_lines SET quantity = quantity - 1 WHERE cart_id = $1 AND variant_id = $2`, cartID, sale.Variant.ID)
 	}
 	if err != nil {
-		return fmt.Errorf("take lapsed unit out of cart: %w", err)
+		return fmt.Errorf("remove lapsed unit from cart: %w", err)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package shop is what the business does: catalogue, carts, checkout, orders.
-// It knows no HTTP and no HTML. Replace it with your own domain.
+// Package shop is the business of the store: catalogue, carts, checkout, orders
+// and flash sales. It knows no HTTP and no HTML. Replace it with your own domain.
 package shop
 
 import (
@@ -22,7 +22,7 @@ import (
 	"slipway/internal/payment"
 )
 
-// ErrNotFound tells that there is no such thing, or none that may be seen.
+// ErrNotFound says that a thing does not exist or must not be seen.
 var ErrNotFound = errors.New("not found")
 
 // Shop is the store.
@@ -48,27 +48,28 @@ type Shop struct {
 	saleLimit  int
 }
 
-// Options are what the store is made of. A role leaves nil what it does not
-// use: only worker-pg needs Mail, only web sells.
+// Options are the parts and settings of the store. A role leaves a part nil that
+// it does not use: only worker-pg needs Mail, and only web needs the gateway for
+// new orders.
 type Options struct {
 	DB       *pgxpool.Pool
 	Jobs     *jobs.Jobs
 	Tasks    *jobs.Tasks
 	Gateway  payment.Gateway
 	Mail     mail.Sender
-	Cache    *cache.Cache    // nil: everything is read whenever it is asked for
-	Redis    *failopen.Redis // turns losers of flash sales away and counts who looks at what; may be nil
-	BaseURL  string          // for links in mails, without a slash at the end
+	Cache    *cache.Cache    // nil: every read goes to the database
+	Redis    *failopen.Redis // refuses hopeless claims on flash sales and counts visitors; may be nil
+	BaseURL  string          // for links in mails, without a trailing slash
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 
 	Fragments Fragments       // renders what Tasks publish; nil in a role that does not run them
 	Publisher *live.Publisher // publishes what Tasks render; nil in a role that does not run them
 
-	OrderLimit OrderLimit // the zero value sets none
+	OrderLimit OrderLimit // the zero value is no limit
 
 	SaleHold  time.Duration // how long a cart holds a unit of a sale
-	SaleLimit int           // most units of one sale for one cart
+	SaleLimit int           // largest number of units of one sale in one cart
 }
 
 // New makes the store.
@@ -96,7 +97,7 @@ func New(options Options) *Shop {
 	}
 }
 
-// Migrations are the numbered SQL files that make the store's tables.
+// Migrations are the numbered SQL files that create the tables of the store.
 func Migrations() fs.FS {
 	migrations, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {

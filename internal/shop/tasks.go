@@ -7,7 +7,8 @@ import (
 	"slipway/internal/jobs"
 )
 
-// BroadcastStock shows the stock of products on every open page. Transient.
+// BroadcastStock updates the stock of products on all open pages. It is a
+// transient task.
 type BroadcastStock struct {
 	ProductIDs []int64 `json:"product_ids"`
 }
@@ -15,7 +16,8 @@ type BroadcastStock struct {
 // Declare describes the task.
 func (BroadcastStock) Declare() jobs.Declaration { return broadcastDeclaration("broadcast_stock") }
 
-// BroadcastCart shows the units of a cart on all its open pages. Transient.
+// BroadcastCart updates the number of units of a cart on its open pages. It is a
+// transient task.
 type BroadcastCart struct {
 	CartID string `json:"cart_id"`
 }
@@ -23,7 +25,8 @@ type BroadcastCart struct {
 // Declare describes the task.
 func (BroadcastCart) Declare() jobs.Declaration { return broadcastDeclaration("broadcast_cart") }
 
-// BroadcastOrder shows how far an order has come on its open page. Transient.
+// BroadcastOrder updates the state of an order on its open page. It is a
+// transient task.
 type BroadcastOrder struct {
 	OrderID int64 `json:"order_id"`
 }
@@ -31,8 +34,8 @@ type BroadcastOrder struct {
 // Declare describes the task.
 func (BroadcastOrder) Declare() jobs.Declaration { return broadcastDeclaration("broadcast_order") }
 
-// BroadcastSale shows how many units of a flash sale are left on every open
-// page of its product. Transient.
+// BroadcastSale updates the number of units left of a flash sale on the open
+// pages that show its product. It is a transient task.
 type BroadcastSale struct {
 	SaleID int64 `json:"sale_id"`
 }
@@ -40,16 +43,17 @@ type BroadcastSale struct {
 // Declare describes the task.
 func (BroadcastSale) Declare() jobs.Declaration { return broadcastDeclaration("broadcast_sale") }
 
-// WarmCache fills the cache that all processes share. Transient. For
+// WarmCache fills the shared cache. It is a transient task and runs from
 // config/recurring.yml.
 type WarmCache struct{}
 
-// Declare describes the task. The next one comes soon.
+// Declare describes the task. It gets one attempt, because the next run comes soon.
 func (WarmCache) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "warm_cache", Queue: jobs.Low, Attempts: 1, Timeout: 20 * time.Second}
 }
 
-// Tasks are all kinds of tasks with what they do.
+// Tasks are the handlers of all kinds of tasks, one line each. To run them, the
+// store needs Fragments and Publisher.
 func (s *Shop) Tasks() jobs.Handlers {
 	return jobs.Handlers{
 		jobs.Handle(func(ctx context.Context, task BroadcastStock) error { return s.broadcastStock(ctx, task.ProductIDs) }),
@@ -62,8 +66,8 @@ func (s *Shop) Tasks() jobs.Handlers {
 
 // Private
 
-// broadcastDeclaration declares a task that shows open pages what is now: after a few
-// attempts that is out of date.
+// broadcastDeclaration declares a task that updates open pages. It gets few
+// attempts, because its content is soon out of date.
 func broadcastDeclaration(kind string) jobs.Declaration {
 	return jobs.Declaration{Kind: kind, Queue: jobs.Critical, Attempts: 4, Backoff: jobs.Quick, Timeout: 10 * time.Second}
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TendSales opens and closes the flash sales whose time it is, and ends the
-// holds whose time is over. Any number of workers may do it at once. While none
-// does, sales begin and end all the same, by the clock of the database; units
-// of expired holds then come back only when somebody asks for one.
+// TendSales opens and closes flash sales, and ends expired holds. Any number of
+// workers may run it at once. While none does, sales still begin and end by the
+// clock of the database, but the units of expired holds become available only
+// when a shopper claims one.
 func (s *Shop) TendSales(ctx context.Context) error {
 	return errors.Join(s.OpenSales(ctx), s.ReleaseHolds(ctx), s.CloseSales(ctx))
 }
 
-// OpenSales tells open pages of the sales that have begun. That they have is a
-// matter of the clock alone.
+// OpenSales marks the sales that have begun, so that ShowSales updates open pages.
+// The sales themselves begin by the clock alone.
 func (s *Shop) OpenSales(ctx context.Context) error {
 	_, err := s.db.Exec(ctx, `
 		UPDATE flash_sales
@@ -34,8 +34,8 @@ func (s *Shop) OpenSales(ctx context.Context) error {
 	return nil
 }
 
-// CloseSales ends the sales whose time is over, and puts what they have not
-// sold back into stock once no cart holds a unit any more.
+// CloseSales ends the sales whose time is over. When no cart holds a unit of such
+// a sale, it closes the sale and returns the unsold units to the stock.
 func (s *Shop) CloseSales(ctx context.Context) error {
 	_, err := s.db.Exec(ctx, `
 		UPDATE flash_sales
@@ -50,8 +50,8 @@ func (s *Shop) CloseSales(ctx context.Context) error {
 		return fmt.Errorf("end sales: %w", err)
 	}
 	for {
-		// One at a time, so that two variants are never locked at once: orders
-		// lock several, in an order of their own.
+		// One sale in each statement: orders lock several variants in the order of
+		// their ids, so locking two here could deadlock.
 		var productID int64
 		err := s.db.QueryRow(ctx, `
 			WITH closed AS (
@@ -79,7 +79,3 @@ func (s *Shop) CloseSales(ctx context.Context) error {
 		s.enqueueBroadcast(ctx, BroadcastStock{ProductIDs: []int64{productID}})
 	}
 }
-
-// Private
-
-// Whatever locks several sales does so in the order of their ids, as orders do.

@@ -73,7 +73,7 @@ func New(options Options) (*Storefront, error) {
 		shop:        options.Shop,
 		hub:         options.Hub,
 		assets:      loaded,
-		cart:        web.NewSignedCookie(options.Secret, "cart", shop.CartKept, options.Secure),
+		cart:        web.NewSignedCookie(options.Secret, "cart", shop.CartLifetime, options.Secure),
 		visitorKey:  visitorKey,
 		cards:       options.Cards,
 		development: options.Development,
