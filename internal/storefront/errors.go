@@ -12,7 +12,7 @@ import (
 	"slipway/internal/web"
 )
 
-// ErrorStatus is the HTTP status of an error of the shop, 0 for other errors.
+// ErrorStatus is the HTTP status of an error of the shop, 0 for any other error.
 func (s *Storefront) ErrorStatus(err error) int {
 	for _, known := range shopErrors {
 		if errors.Is(err, known.err) {
@@ -22,7 +22,7 @@ func (s *Storefront) ErrorStatus(err error) int {
 	return 0
 }
 
-// ErrorPage draws the page of a status. It needs no backend.
+// ErrorPage renders the error page of a status. It needs no backend.
 func (s *Storefront) ErrorPage(c echo.Context, status int, requestID string) templ.Component {
 	words, known := errorWords[status]
 	if _, refused := web.Refusal(c); refused && status == http.StatusForbidden {

@@ -18,7 +18,7 @@ import (
 	"slipway/internal/web"
 )
 
-// freshFor is how long an order's page says thank you.
+// freshFor is how long the page of a new order says thank you.
 const freshFor = 3 * time.Minute
 
 // Private
@@ -40,8 +40,8 @@ func (s *Storefront) createOrder(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/orders/"+order.Token)
 }
 
-// refuseOrder shows why there is no order, and the page on which the shopper
-// can do something about it.
+// refuseOrder shows why the order was not placed, on the page where the shopper
+// can correct it.
 func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err error) error {
 	again := review{Key: uuid.NewString(), Card: purchase.Card}
 	var problems shop.ContactProblems
@@ -56,7 +56,7 @@ func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err err
 		again.Problem = "This is not a card that we can charge. Please choose one of the cards below."
 		return s.renderReview(c, http.StatusUnprocessableEntity, again)
 	case errors.Is(err, payment.ErrUnconfirmed):
-		// The same key: if the gateway did set the money aside, it is used.
+		// With the same key, an authorization that the gateway did make is reused.
 		again.Key = purchase.CheckoutKey
 		again.Problem = "The payment provider did not answer in time. There is no order yet. You can safely try again: you will not be charged twice."
 		return s.renderReview(c, http.StatusGatewayTimeout, again)
@@ -99,7 +99,7 @@ func (s *Storefront) showOrder(c echo.Context) error {
 	}))
 }
 
-// inWords says when something is possible that needs a wait, rounded up.
+// inWords is a wait in words for the shopper, rounded up.
 func inWords(wait time.Duration) string {
 	switch minutes := int(math.Ceil(wait.Minutes())); {
 	case minutes <= 1:
