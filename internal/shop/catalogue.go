@@ -63,7 +63,8 @@ func (s *Shop) Category(ctx context.Context, slug string, sort Sort, page int) (
 	if !validSlug(slug) || page < 1 {
 		return Category{}, Listing{}, ErrNotFound
 	}
-	cached, err := categoryPagesCache.Fetch(ctx, s.cache, fmt.Sprintf("%s:%s:%d", slug, sort, page), func(ctx context.Context) (categoryPage, error) {
+	key := fmt.Sprintf("%s:%s:%d", slug, sort, page)
+	cached, err := categoryPagesCache.Fetch(ctx, s.cache, key, func(ctx context.Context) (categoryPage, error) {
 		return s.readCategoryPage(ctx, slug, sort, page)
 	})
 	if err != nil {

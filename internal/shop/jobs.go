@@ -69,7 +69,10 @@ type SendCartReminder struct {
 // Declare describes the job. Its eight attempts take an hour and a half: a
 // reminder that comes much later is useless.
 func (SendCartReminder) Declare() jobs.Declaration {
-	return jobs.Declaration{Kind: "send_cart_reminder", Queue: jobs.Low, Attempts: 8, Timeout: mailTimeout, Unique: jobs.Uniqueness{Waiting: true}}
+	return jobs.Declaration{
+		Kind: "send_cart_reminder", Queue: jobs.Low, Attempts: 8, Timeout: mailTimeout,
+		Unique: jobs.Uniqueness{Waiting: true},
+	}
 }
 
 // ForgetOldCarts deletes the carts whose cookie has expired. It runs from

@@ -146,7 +146,9 @@ func (s *Shop) renewedCart(ctx context.Context, cart Cart) (Cart, error) {
 // commitOrder is the transaction of PlaceOrder. It locks the cart and checks again
 // everything that was authorized. Fresh is false when another request with the
 // same key has already made the order.
-func (s *Shop) commitOrder(ctx context.Context, purchase Purchase, authorized string, authorization payment.Authorization) (order Order, fresh bool, err error) {
+func (s *Shop) commitOrder(
+	ctx context.Context, purchase Purchase, authorized string, authorization payment.Authorization,
+) (order Order, fresh bool, err error) {
 	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if err := lockCart(ctx, tx, purchase.CartID); err != nil {
 			return err
@@ -225,14 +227,17 @@ func takeStock(ctx context.Context, tx pgx.Tx, cart Cart) error {
 	return nil
 }
 
-func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, contact Contact, authorization payment.Authorization) (int64, error) {
+func insertOrder(
+	ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, contact Contact, authorization payment.Authorization,
+) (int64, error) {
 	var orderID int64
 	err := tx.QueryRow(ctx, `
 		INSERT INTO orders (token, cart_id, checkout_key, email, name, street, postal_code, city, country, note,
 		                    subtotal_cents, shipping_cents, total_cents, currency, payment_id)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 		RETURNING id`,
-		rand.Text(), purchase.CartID, purchase.CheckoutKey, contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note,
+		rand.Text(), purchase.CartID, purchase.CheckoutKey,
+		contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note,
 		cart.Subtotal.Cents, cart.Shipping.Cents, cart.Total.Cents, cart.Total.Currency, authorization.ID,
 	).Scan(&orderID)
 	var problem *pgconn.PgError
@@ -247,7 +252,8 @@ func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, c
 		batch.Queue(`
 			INSERT INTO order_lines (order_id, position, variant_id, product_slug, product_name, variant_name, sku, picture, quantity, price_cents)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			orderID, i, line.Variant.ID, line.Product.Slug, line.Product.Name, line.Variant.Name, line.Variant.SKU, line.Product.Picture, line.Quantity, line.Price().Cents)
+			orderID, i, line.Variant.ID, line.Product.Slug, line.Product.Name, line.Variant.Name, line.Variant.SKU,
+			line.Product.Picture, line.Quantity, line.Price().Cents)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return 0, fmt.Errorf("insert order lines: %w", err)

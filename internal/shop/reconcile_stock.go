@@ -20,7 +20,8 @@ func (s *Shop) ReconcileStock(ctx context.Context) error {
 	var problems []error
 	for _, one := range found {
 		s.metrics.discrepancies.WithLabelValues(string(one.Rule)).Inc()
-		s.log.ErrorContext(ctx, "Stock does not add up", "rule", string(one.Rule), "sale", one.SaleID, "cart", one.Cart, "counted", one.Counted, "expected", one.Expected)
+		s.log.ErrorContext(ctx, "Stock does not add up",
+			"rule", string(one.Rule), "sale", one.SaleID, "cart", one.Cart, "counted", one.Counted, "expected", one.Expected)
 		if one.Rule == heldRule {
 			problems = append(problems, s.correctHeld(ctx, one.SaleID))
 		}

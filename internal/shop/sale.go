@@ -77,7 +77,8 @@ func (s *Shop) CreateSale(ctx context.Context, terms SaleTerms) (Sale, error) {
 	if err != nil {
 		return Sale{}, fmt.Errorf("create sale: %w", err)
 	}
-	s.log.InfoContext(ctx, "Sale created", "sale", sale.ID, "sku", sale.Variant.SKU, "units", sale.Units, "price", sale.Price.String(), "ends_at", sale.EndsAt)
+	s.log.InfoContext(ctx, "Sale created",
+		"sale", sale.ID, "sku", sale.Variant.SKU, "units", sale.Units, "price", sale.Price.String(), "ends_at", sale.EndsAt)
 	return sale, nil
 }
 
@@ -191,7 +192,8 @@ func readSales(ctx context.Context, db querier, rest string, arguments ...any) (
 		var sale Sale
 		err := row.Scan(&sale.ID, &sale.Price.Cents, &sale.Units, &sale.Held, &sale.Sold, &sale.StartsAt, &sale.EndsAt, &sale.version,
 			&sale.State, &sale.expired,
-			&sale.Variant.ID, &sale.Variant.ProductID, &sale.Variant.SKU, &sale.Variant.Name, &sale.Variant.Price.Cents, &sale.Variant.Price.Currency, &sale.Variant.Stock,
+			&sale.Variant.ID, &sale.Variant.ProductID, &sale.Variant.SKU, &sale.Variant.Name,
+			&sale.Variant.Price.Cents, &sale.Variant.Price.Currency, &sale.Variant.Stock,
 			&sale.Product.ID, &sale.Product.Slug, &sale.Product.Name, &sale.Product.Tagline, &sale.Product.Picture)
 		sale.Price.Currency = sale.Variant.Price.Currency
 		sale.Product.From = sale.Variant.Price

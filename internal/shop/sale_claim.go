@@ -69,7 +69,9 @@ func (s *Shop) storeUnits(ctx context.Context, sale Sale) {
 	s.claims.setUnits(ctx, sale.ID, sale.version, sale.Left(), unitsLifetime)
 }
 
-func (c saleClaims) run(ctx context.Context, source string, script *failopen.Script, saleID int64, arguments []any, read func(failopen.Reply) error) bool {
+func (c saleClaims) run(
+	ctx context.Context, source string, script *failopen.Script, saleID int64, arguments []any, read func(failopen.Reply) error,
+) bool {
 	if c.redis == nil {
 		return false
 	}

@@ -14,7 +14,8 @@ func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (L
 	if query == "" {
 		return newListing(sort, 1, 0)
 	}
-	cached, err := searchesCache.Fetch(ctx, s.cache, fmt.Sprintf("%s:%d:%s", sort, page, query), func(ctx context.Context) (searchPage, error) {
+	key := fmt.Sprintf("%s:%d:%s", sort, page, query)
+	cached, err := searchesCache.Fetch(ctx, s.cache, key, func(ctx context.Context) (searchPage, error) {
 		return s.find(ctx, query, sort, page)
 	})
 	if err != nil {

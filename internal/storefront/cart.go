@@ -154,7 +154,8 @@ func cartProblem(err error) (string, bool) {
 	case errors.As(err, &short):
 		return fmt.Sprintf("Only %d of %s left.", short.Left, short.Name), true
 	case errors.Is(err, shop.ErrQuantity):
-		return fmt.Sprintf("Please give a whole number from 1 to %d. A cart holds at most %d of one thing.", shop.MaxQuantity, shop.MaxQuantity), true
+		const sentence = "Please give a whole number from 1 to %d. A cart holds at most %d of one thing."
+		return fmt.Sprintf(sentence, shop.MaxQuantity, shop.MaxQuantity), true
 	}
 	return "", false
 }

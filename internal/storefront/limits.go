@@ -32,7 +32,8 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 		throttle.Blocklist("blocklist", throttle.In(settings.Blocklist)),
 
 		throttle.Fail2Ban("scanner", throttle.Ban{After: 5, Within: 10 * time.Minute, For: 30 * time.Minute}, throttle.PerIP, scans),
-		throttle.Allow2BanByOutcome("order-guess", throttle.Ban{After: 10, Within: 10 * time.Minute, For: time.Hour}, perIP(showsOrder), notFound),
+		throttle.Allow2BanByOutcome("order-guess",
+			throttle.Ban{After: 10, Within: 10 * time.Minute, For: time.Hour}, perIP(showsOrder), notFound),
 		throttle.Allow2BanByOutcome("declined-ip", throttle.Ban{After: 10, Within: time.Hour, For: time.Hour}, perIP(buys), declined),
 		throttle.Allow2BanByOutcome("declined-cart", throttle.Ban{After: 5, Within: time.Hour, For: time.Hour}, s.perCart(buys), declined),
 

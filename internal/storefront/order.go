@@ -58,7 +58,8 @@ func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err err
 	case errors.Is(err, payment.ErrUnconfirmed):
 		// With the same key, an authorization that the gateway did make is reused.
 		again.Key = purchase.CheckoutKey
-		again.Problem = "The payment provider did not answer in time. There is no order yet. You can safely try again: you will not be charged twice."
+		again.Problem = "The payment provider did not answer in time. There is no order yet. " +
+			"You can safely try again: you will not be charged twice."
 		return s.renderReview(c, http.StatusGatewayTimeout, again)
 	case errors.Is(err, shop.ErrCheckoutKey):
 		again.Problem = "This form could not be used any more, so we made a new one. Nothing was charged. Please check it and pay again."
@@ -69,7 +70,8 @@ func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err err
 	case errors.As(err, &tooMany):
 		wait := max(tooMany.RetryAfter, time.Second)
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		again.Problem = "You have ordered several times in a short while, and we take only so many orders from one person. Nothing was charged and your cart is as it was. Please place this order " + inWords(wait) + "."
+		again.Problem = "You have ordered several times in a short while, and we take only so many orders from one person. " +
+			"Nothing was charged and your cart is as it was. Please place this order " + inWords(wait) + "."
 		return s.renderReview(c, http.StatusTooManyRequests, again)
 	case errors.Is(err, shop.ErrSoldOut):
 		return s.renderReview(c, http.StatusConflict, again) // shows the cart with what is short
