@@ -58,7 +58,7 @@ func TestGuard_RefusesCallsWithoutMakingThemWhileOpen(t *testing.T) {
 	require.Equal(t, 1, strings.Count(before, "[test] Redis error: refused: "))
 }
 
-func TestGuard_SaysThatRedisIsBack(t *testing.T) {
+func TestGuard_LogsTheEndOfAnOutage(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	log := &stacktest.Journal{}
@@ -78,7 +78,7 @@ func TestGuard_SaysThatRedisIsBack(t *testing.T) {
 	require.Regexp(t, `msg="Redis is back" name=shared away=\S+ refused=\d+ failed=3\n`, log.String())
 }
 
-func TestGuard_StatusTellsSinceWhenAndWhy(t *testing.T) {
+func TestGuard_StatusReportsSinceWhenAndWhy(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := openWithoutProber(t, server.URL(), io.Discard)
@@ -119,7 +119,7 @@ func TestGuard_OpensWhenThePasswordIsWrong(t *testing.T) {
 	require.NotContains(t, log.String(), "hunter2")
 }
 
-func TestGuard_CountsWhatAnOutageCost(t *testing.T) {
+func TestGuard_CountsTheCallsOfAnOutage(t *testing.T) {
 	t.Parallel()
 	guard := NewGuard(Options{URL: "redis://127.0.0.1:1", Failures: 2}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
 	broken := errors.New("connection refused")
@@ -164,7 +164,7 @@ func TestGuard_StaysOpenWhileRedisTakesNoWrites(t *testing.T) {
 	requireRecovery(t, r)
 }
 
-func TestGuard_AnswersOfAWorkingRedisDoNotOpenIt(t *testing.T) {
+func TestGuard_ErrorRepliesDoNotOpenIt(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
@@ -218,7 +218,7 @@ func TestGuard_OpensWhenRedisHasTooManyClients(t *testing.T) {
 	require.True(t, isOpen(r))
 }
 
-func TestGuard_ACallerWhoLeavesIsNoFailure(t *testing.T) {
+func TestGuard_ACancelledCallIsNoFailure(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	log := &stacktest.Journal{}
@@ -238,7 +238,7 @@ func TestGuard_ACallerWhoLeavesIsNoFailure(t *testing.T) {
 	require.Empty(t, log.String())
 }
 
-func TestGuard_ACallerInAHurryIsNoFailure(t *testing.T) {
+func TestGuard_AShortDeadlineIsNoFailure(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())

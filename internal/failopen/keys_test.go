@@ -9,7 +9,7 @@ import (
 	"slipway/internal/devstack/stacktest"
 )
 
-func TestGet_TellsMissingFromUnavailable(t *testing.T) {
+func TestGet_DistinguishesMissingFromUnavailable(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
@@ -28,7 +28,7 @@ func TestGet_TellsMissingFromUnavailable(t *testing.T) {
 	require.False(t, r.Set(t.Context(), "test", "mug", []byte("2 left"), time.Minute))
 }
 
-func TestSet_LivesAsLongAsItIsTold(t *testing.T) {
+func TestSet_ExpiresAfterItsLife(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
@@ -58,7 +58,7 @@ func TestGet_AKeyOfTheWrongTypeIsUnavailableAndThenMissing(t *testing.T) {
 	require.True(t, r.Set(t.Context(), "test", "lamp", nil, time.Minute), "a write replaces it")
 }
 
-func TestSet_AReadOnlyRedisStillAnswersReads(t *testing.T) {
+func TestSet_AFullRedisStillRepliesToReads(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())

@@ -13,7 +13,7 @@ import (
 	"slipway/internal/devstack/stacktest"
 )
 
-func TestHub_TellsPagesWhileRedisIsAway(t *testing.T) {
+func TestHub_DegradesPagesWhileRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*devstack.Redis) error{"stopped": (*devstack.Redis).Kill, "frozen": (*devstack.Redis).Freeze} {
 		t.Run(name, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestHub_TellsPagesWhileRedisIsAway(t *testing.T) {
 	}
 }
 
-func TestHub_WithoutRedisPagesAskByThemselves(t *testing.T) {
+func TestHub_WithoutRedisPagesPoll(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Minute, Limit: 100})
 
@@ -61,7 +61,7 @@ func TestHub_WithoutRedisPagesAskByThemselves(t *testing.T) {
 	require.Equal(t, statusDegraded, process.open(t, "mugs").status(t))
 }
 
-func TestHub_AShortAbsenceIsNotToldToPages(t *testing.T) {
+func TestHub_AShortOutageDegradesNoPage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hub := NewHub("", nil, StreamOptions{Limit: 10}, nil, prometheus.NewRegistry())
@@ -90,7 +90,7 @@ func TestHub_AShortAbsenceIsNotToldToPages(t *testing.T) {
 	})
 }
 
-func TestHub_AChangeDuringAnAbsenceMayHaveMadeNoEvent(t *testing.T) {
+func TestHub_PagesReloadAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	hub := newHub(t, "", StreamOptions{Limit: 10})
 	hub.markConnected(5, false)
@@ -110,7 +110,7 @@ func TestHub_AChangeDuringAnAbsenceMayHaveMadeNoEvent(t *testing.T) {
 	require.True(t, made.complete)
 }
 
-func TestHub_NoticesAPeerThatVanishesWithoutAWord(t *testing.T) {
+func TestHub_NoticesAPeerThatVanishes(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	relay, address := startRelay(t, server)
@@ -135,7 +135,7 @@ func TestHub_NoticesAPeerThatVanishesWithoutAWord(t *testing.T) {
 	require.Equal(t, "two", page.fragment(t).data)
 }
 
-func TestServe_BeginsWithWhatItIsGiven(t *testing.T) {
+func TestServe_BeginsWithItsOpening(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Minute, Limit: 100})
 	process.opening = "<b id=lookers>\n3</b>"

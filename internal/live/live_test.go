@@ -38,7 +38,7 @@ func TestPublish_ReachesTheFollowersInEveryProcess(t *testing.T) {
 	require.Equal(t, "<b id=lamp>1</b>", mugs[1].fragment(t).data)
 }
 
-func TestServe_APageThatComesBackGetsExactlyWhatItMissed(t *testing.T) {
+func TestServe_APageThatReconnectsGetsTheMissedEvents(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -64,7 +64,7 @@ func TestServe_APageThatComesBackGetsExactlyWhatItMissed(t *testing.T) {
 	}
 }
 
-func TestServe_APageThatSawEverythingMissesNothingOfOthers(t *testing.T) {
+func TestServe_APageThatIsUpToDateGetsNoOldEvent(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -78,7 +78,7 @@ func TestServe_APageThatSawEverythingMissesNothingOfOthers(t *testing.T) {
 	require.Equal(t, fmt.Sprint(process.hub.Last()), page.mark(t).id)
 }
 
-func TestServe_APageThatNamesTooOldANumberIsToldToFetchItself(t *testing.T) {
+func TestServe_APageWithTooOldANumberMustReload(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -97,7 +97,7 @@ func TestServe_APageThatNamesTooOldANumberIsToldToFetchItself(t *testing.T) {
 	require.Equal(t, "now", silent.event(t).data)
 }
 
-func TestServe_ForgetsWhatIsLongPast(t *testing.T) {
+func TestServe_StoresABoundedNumberOfEvents(t *testing.T) {
 	t.Parallel()
 	hub := newHub(t, "", StreamOptions{Lifetime: time.Minute, Limit: 10})
 	hub.markConnected(1000, false)
@@ -113,7 +113,7 @@ func TestServe_ForgetsWhatIsLongPast(t *testing.T) {
 	require.Len(t, later.missed, maxRecent)
 }
 
-func TestHub_OpenPagesFetchThemselvesAfterEventsWentByUnheard(t *testing.T) {
+func TestHub_OpenPagesReloadAfterMissedEvents(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -137,7 +137,7 @@ func TestHub_OpenPagesFetchThemselvesAfterEventsWentByUnheard(t *testing.T) {
 	require.Equal(t, "two", page.event(t).data)
 }
 
-func TestHub_NobodyFetchesAnythingWhenNothingWasMissed(t *testing.T) {
+func TestHub_NoPageReloadsWhenNoEventWasMissed(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -175,7 +175,7 @@ func TestHub_SurvivesARedisThatLosesItsData(t *testing.T) {
 	}
 }
 
-func TestHub_FlushedDataLoseNoEvent(t *testing.T) {
+func TestHub_AFlushedRedisLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -190,7 +190,7 @@ func TestHub_FlushedDataLoseNoEvent(t *testing.T) {
 	require.Equal(t, "two", page.event(t).data)
 }
 
-func TestHub_FindsARedisThatComesLater(t *testing.T) {
+func TestHub_ConnectsToARedisThatStartsLater(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	require.NoError(t, server.Kill())
@@ -249,7 +249,7 @@ func TestHub_RunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestHub_PassesOverWhatItCannotRead(t *testing.T) {
+func TestHub_SkipsMessagesThatItCannotRead(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -264,7 +264,7 @@ func TestHub_PassesOverWhatItCannotRead(t *testing.T) {
 	require.Equal(t, "one", page.event(t).data)
 }
 
-func TestServe_LinesOfHTMLArriveAsTheyWere(t *testing.T) {
+func TestServe_LinesOfHTMLArriveUnchanged(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -278,7 +278,7 @@ func TestServe_LinesOfHTMLArriveAsTheyWere(t *testing.T) {
 	require.Equal(t, "next", page.event(t).data)
 }
 
-func TestServe_AStreamEndsWithItsLifetimeAndIsSoonBack(t *testing.T) {
+func TestServe_AStreamEndsAfterItsLifetimeAndReconnectsSoon(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Second, Limit: 100})
 	page := process.open(t, "mugs")
@@ -320,7 +320,7 @@ func TestServe_RefusesStreamsBeyondTheLimit(t *testing.T) {
 	require.Eventually(t, func() bool { return process.get(t, "/?topics=mugs").StatusCode == 200 }, 10*time.Second, 10*time.Millisecond)
 }
 
-func TestServe_TellsProxiesAndBrowsersWhatItIs(t *testing.T) {
+func TestServe_SetsTheHeadersOfAnEventStream(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Second, Limit: 2})
 
@@ -331,7 +331,7 @@ func TestServe_TellsProxiesAndBrowsersWhatItIs(t *testing.T) {
 	require.Equal(t, "no", header.Get("X-Accel-Buffering"))
 }
 
-func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
+func TestServe_EndsTheStreamOfABrowserThatReadsNothing(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
 	process.hub.markConnected(1, false)
@@ -347,7 +347,7 @@ func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
 	require.Eventually(t, func() bool { return process.streams() == 0 }, 4*writeTimeout, 10*time.Millisecond)
 }
 
-func TestServe_ABrowserThatCannotKeepUpMissesNothing(t *testing.T) {
+func TestServe_ASlowBrowserMissesNoEvent(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
 	process.hub.markConnected(1, false)

@@ -12,7 +12,7 @@ import (
 	"slipway/internal/devstack/stacktest"
 )
 
-func TestSequence_Works(t *testing.T) {
+func TestSequence_PublishesWithTheNextNumber(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := openRedis(t, server.URL())
@@ -87,7 +87,7 @@ func TestPublish_NumbersOnlyGrow(t *testing.T) {
 	publish()
 }
 
-func TestPublish_ManyAtOnceGetNumbersOfTheirOwnInOneOrder(t *testing.T) {
+func TestPublish_ManyAtOnceGetUniqueNumbersInOneOrder(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := openRedis(t, server.URL())

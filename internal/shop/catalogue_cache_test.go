@@ -73,7 +73,7 @@ func TestCatalogue_IsTheSameWithACacheAndWithout(t *testing.T) {
 	require.Equal(t, expected, everyList(t, s.cached(t, redis.URL())), "without Redis")
 }
 
-func TestCatalogue_KeepsNeitherStockNorPrice(t *testing.T) {
+func TestCatalogue_CachesNeitherStockNorPrice(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	catalogue := s.cached(t, "")
@@ -85,7 +85,7 @@ func TestCatalogue_KeepsNeitherStockNorPrice(t *testing.T) {
 	require.Equal(t, everyList(t, s.Shop), everyList(t, catalogue))
 }
 
-func TestCatalogue_TheCacheKnowsWhatThereIsNot(t *testing.T) {
+func TestCatalogue_CachesAbsence(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	catalogue := s.cached(t, "")
@@ -104,7 +104,7 @@ func TestCatalogue_TheCacheKnowsWhatThereIsNot(t *testing.T) {
 	}
 }
 
-func TestCatalogue_AProductThatIsGoneIsLeftOutOfKeptLists(t *testing.T) {
+func TestCatalogue_LeavesADeletedProductOutOfCachedLists(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	catalogue := s.cached(t, "")

@@ -33,7 +33,7 @@ func TestVisit_CountsEachVisitorOnce(t *testing.T) {
 	require.True(t, ok)
 }
 
-func TestVisitors_KeepsNobodyForLong(t *testing.T) {
+func TestPresence_StoresNoVisitorForLong(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	looking := presence{openRedis(t, server.URL())}
@@ -78,7 +78,7 @@ func TestVisit_WithoutRedisThereIsNoCount(t *testing.T) {
 	}
 }
 
-func TestVisit_BeginsAnewWhereAKeyIsNoCounter(t *testing.T) {
+func TestVisit_RestartsWhenAKeyIsNoCounter(t *testing.T) {
 	t.Parallel()
 	for _, spoil := range [][]any{{"LPUSH"}, {"SET"}} {
 		server := stacktest.Redis(t)

@@ -86,7 +86,7 @@ func TestSetUnits_IgnoresAnOlderCount(t *testing.T) {
 	require.Equal(t, claimCounted, claims.claim(t.Context(), 7, "ada", time.Minute), "the same count again mends what drifted")
 }
 
-func TestSetUnits_IsForgottenAfterItsLifetime(t *testing.T) {
+func TestSetUnits_ExpiresAfterItsLife(t *testing.T) {
 	t.Parallel()
 	claims := openClaims(t, stacktest.Redis(t).URL())
 	require.True(t, claims.setUnits(t.Context(), 7, 5, 0, 50*time.Millisecond))
@@ -96,7 +96,7 @@ func TestSetUnits_IsForgottenAfterItsLifetime(t *testing.T) {
 	}, 10*time.Second, 5*time.Millisecond, "a sold out that is wrong heals by itself")
 }
 
-func TestClaim_AKeyOfTheWrongTypeBeginsAnew(t *testing.T) {
+func TestClaim_AKeyOfTheWrongTypeIsReplaced(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	claims := openClaims(t, server.URL())
@@ -124,7 +124,7 @@ func TestClaim_IsUnknownWithoutRedis(t *testing.T) {
 	}
 }
 
-func TestClaim_ThatRanAfterItsTimeoutIsCountedOnceAndCanBeGivenBack(t *testing.T) {
+func TestClaim_AfterATimeoutIsCountedOnceAndCanBeTakenBack(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	claims := openClaims(t, server.URL())

@@ -39,7 +39,7 @@ func TestCountries_RefuseByBlockedAndByAllowed(t *testing.T) {
 	require.False(t, blocking.Refuses(&Request{}), "the address is unknown")
 }
 
-func TestCountries_ADatabaseThatCannotBeUsedIsARuleThatIsOff(t *testing.T) {
+func TestCountries_WithoutAUsableDatabaseAllPass(t *testing.T) {
 	t.Parallel()
 	whole := filepath.Join(t.TempDir(), "whole.mmdb")
 	writeDatabase(t, whole, map[string]string{"192.0.2.0/24": "FR"})
@@ -70,7 +70,7 @@ func TestCountries_ADatabaseThatCannotBeUsedIsARuleThatIsOff(t *testing.T) {
 	}
 }
 
-func TestCountries_NoticeAReplacedFileAndKeepTheLastGoodOne(t *testing.T) {
+func TestCountries_ReloadAReplacedFileAndKeepTheLastGoodOne(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "country.mmdb")
 	countries := NewCountries(file, []string{"FR"}, nil, slog.New(slog.DiscardHandler))

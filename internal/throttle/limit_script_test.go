@@ -28,7 +28,7 @@ func TestLimitScript_CountsUpToTheFirstThatIsExceeded(t *testing.T) {
 	require.Zero(t, second.generation)
 }
 
-func TestLimitScript_EveryKeyHasAnEnd(t *testing.T) {
+func TestLimitScript_EveryKeyExpires(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r, _ := open(t, server)
@@ -54,7 +54,7 @@ func TestLimitScript_EveryKeyHasAnEnd(t *testing.T) {
 	}
 }
 
-func TestLimitScript_BansAndWhatABanEnds(t *testing.T) {
+func TestLimitScript_ABanEndsTheCall(t *testing.T) {
 	t.Parallel()
 	r, _ := open(t, stacktest.Redis(t))
 	count := []countCheck{{key: "count", previous: "p", over: "over", limit: 10, life: time.Minute}}
@@ -75,7 +75,7 @@ func TestLimitScript_BansAndWhatABanEnds(t *testing.T) {
 	require.Zero(t, banned.bans[0].strikes)
 }
 
-func TestLimitScript_ARefusedRequestTakesNoNumberOfAnother(t *testing.T) {
+func TestLimitScript_ARefusedRequestIsNotCounted(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r, _ := open(t, server)
@@ -154,7 +154,7 @@ func TestReset_DeletesAndRaisesTheGeneration(t *testing.T) {
 	require.Greater(t, generation(), first)
 }
 
-func TestLimitScript_SaysNothingWithoutRedis(t *testing.T) {
+func TestLimitScript_FailsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	r := withoutRedis(t)
 

@@ -38,7 +38,7 @@ func TestThrottle_LetsExactlyTheLimitPassInAPeriod(t *testing.T) {
 	})
 }
 
-func TestThrottle_AThousandAtOnceAreAHundred(t *testing.T) {
+func TestThrottle_OfAThousandAtOnceAHundredPass(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{Throttle("ip", 100, time.Hour, PerIP)})
@@ -77,7 +77,7 @@ func TestThrottle_ProcessesShareALimitThroughRedis(t *testing.T) {
 	require.EqualValues(t, 100, passed.Load())
 }
 
-func TestThrottle_WhoHangsUpIsCountedForAllProcesses(t *testing.T) {
+func TestThrottle_CountsAClientThatDisconnects(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	rules := []Rule{Throttle("ip", 10, time.Hour, PerIP)}
@@ -94,7 +94,7 @@ func TestThrottle_WhoHangsUpIsCountedForAllProcesses(t *testing.T) {
 	require.Equal(t, 1, other.pass(5, "192.0.2.1", "/"))
 }
 
-func TestThrottle_WhatAnEarlierRuleRefusesByRedisIsNotCountedByALaterOne(t *testing.T) {
+func TestThrottle_ARequestRefusedByOneRuleIsNotCountedByALaterOne(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	rules := []Rule{Throttle("first", 1, time.Hour, PerIP), Throttle("second", 3, time.Hour, func(*Request) string { return "all" })}
@@ -132,7 +132,7 @@ func TestThrottle_LimitAndPeriodMayDependOnTheRequest(t *testing.T) {
 	})
 }
 
-func TestThrottle_ZeroSwitchesItOffAndAnEmptyKeySkipsIt(t *testing.T) {
+func TestThrottle_ZeroDisablesItAndAnEmptyKeySkipsIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withoutRedis(t), []Rule{
 		Throttle("no-limit", 0, time.Minute, PerIP),
@@ -221,7 +221,7 @@ func TestRules_AreEvaluatedInTheOrderOfRackAttack(t *testing.T) {
 	})
 }
 
-func TestFail2Ban_RefusesTheRequestAndThenEverything(t *testing.T) {
+func TestFail2Ban_RefusesTheRequestAndThenAllOfTheKey(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{Fail2Ban("scanners", scanners, PerIP, scans)})
@@ -252,7 +252,7 @@ func TestFail2Ban_EndsWithItsTime(t *testing.T) {
 	})
 }
 
-func TestFail2Ban_StrikesOfAnotherTimeDoNotAddUp(t *testing.T) {
+func TestFail2Ban_StrikesOfAnotherWindowDoNotCount(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{Fail2Ban("scanners", scanners, PerIP, scans)})
@@ -284,7 +284,7 @@ func TestFail2Ban_ABanOfOneProcessIsTheBanOfAll(t *testing.T) {
 	require.Equal(t, Banned, other.get("192.0.2.1", "/"))
 }
 
-func TestAllow2Ban_LetsPassUntilTheBan(t *testing.T) {
+func TestAllow2Ban_LetsRequestsPassUntilTheBan(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{Allow2Ban("guests", scanners, PerIP, at("/guest"))})
@@ -297,7 +297,7 @@ func TestAllow2Ban_LetsPassUntilTheBan(t *testing.T) {
 	})
 }
 
-func TestAllow2BanByOutcome_JudgesByTheAnswer(t *testing.T) {
+func TestAllow2BanByOutcome_CountsStrikesByTheResponse(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		orders := func(r *Request) string {
@@ -328,7 +328,7 @@ func TestAllow2BanByOutcome_JudgesByTheAnswer(t *testing.T) {
 	})
 }
 
-func TestNew_RefusesNamesThatRulesCannotHave(t *testing.T) {
+func TestNew_RefusesInvalidNamesOfRules(t *testing.T) {
 	t.Parallel()
 	for _, names := range [][]string{{""}, {"a:b"}, {"Upper"}, {"twice", "twice"}, {strings.Repeat("x", 41)}} {
 		var given []Rule
@@ -342,7 +342,7 @@ func TestNew_RefusesNamesThatRulesCannotHave(t *testing.T) {
 	}
 }
 
-func TestLog_SaysOnceWhomItRefusesAndNeverTheWholeAddress(t *testing.T) {
+func TestLog_NamesARefusedKeyOnceAndMasked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withoutRedis(t), []Rule{
 		Throttle("ip", 1, time.Hour, PerIP),

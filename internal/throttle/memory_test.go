@@ -27,7 +27,7 @@ func TestMemory_AFloodOfKeysIsBoundedAndStillLimited(t *testing.T) {
 	require.Greater(t, passed, 600)
 }
 
-func TestMemory_AFloodDoesNotPushOutBansAndLogins(t *testing.T) {
+func TestMemory_AFloodDoesNotEvictBansAndLogins(t *testing.T) {
 	t.Parallel()
 	login := func(r *Request) string { return r.URL.Query().Get("account") }
 	w := newWorld(t, withoutRedis(t), []Rule{
@@ -46,7 +46,7 @@ func TestMemory_AFloodDoesNotPushOutBansAndLogins(t *testing.T) {
 	require.Equal(t, Throttled, w.get("198.51.100.1", "/?account=ada"))
 }
 
-func TestMemory_MakesRoomWhereAnEntryIsOfNoUse(t *testing.T) {
+func TestMemory_EvictsUselessEntries(t *testing.T) {
 	t.Parallel()
 	m := newMemory(1)
 	now := time.Now()
@@ -66,7 +66,7 @@ func TestMemory_MakesRoomWhereAnEntryIsOfNoUse(t *testing.T) {
 	require.LessOrEqual(t, m.size(), shardCount)
 }
 
-func TestMemory_ACoarseCountRefusesNobodyWhileRedisAnswers(t *testing.T) {
+func TestMemory_ASharedBucketRefusesNoRequestWhileRedisReplies(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
 	w := newWorld(t, redis, []Rule{Throttle("ip", 2, time.Hour, PerIP)}, func(o *Options) { o.Entries = 1 })
@@ -95,7 +95,7 @@ func TestMemory_CountsExactlyUnderARace(t *testing.T) {
 	require.EqualValues(t, 8001, m.count(id, now).count)
 }
 
-func TestMemory_WhatRedisSaidBeforeAResetIsNotLearned(t *testing.T) {
+func TestMemory_IgnoresRepliesFromBeforeAReset(t *testing.T) {
 	t.Parallel()
 	m := newMemory(100)
 	id := entryID{"ip", "192.0.2.1", time.Hour}
@@ -118,7 +118,7 @@ func TestMemory_WhatRedisSaidBeforeAResetIsNotLearned(t *testing.T) {
 	require.EqualValues(t, 3, m.count(id, now).count, "an older number is no news")
 }
 
-func TestNeighbourhood_IsTheNetworkAroundAClient(t *testing.T) {
+func TestSharedBucket_IsTheNetworkAroundAClient(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "around 192.0.2.0/24", sharedBucket("192.0.2.77"))
 	require.Equal(t, "around 2001:db8:1::/48", sharedBucket("2001:db8:1:2::/64"))

@@ -9,7 +9,7 @@ import (
 	"slipway/internal/devstack/stacktest"
 )
 
-func TestList_ShowsBansAndWhoIsOver(t *testing.T) {
+func TestList_ShowsBansAndKeysOverTheirLimit(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
 	w := newWorld(t, redis, []Rule{Throttle("ip", 2, time.Hour, PerIP), Fail2Ban("scanners", scanners, PerIP, scans)})
@@ -33,7 +33,7 @@ func TestList_ShowsBansAndWhoIsOver(t *testing.T) {
 	}, entries)
 }
 
-func TestReset_EveryProcessForgets(t *testing.T) {
+func TestReset_ClearsTheMemoryOfEveryProcess(t *testing.T) {
 	t.Parallel()
 	for name, one := range map[string]struct {
 		what                    string
@@ -82,7 +82,7 @@ func TestReset_EveryProcessForgets(t *testing.T) {
 	}
 }
 
-func TestReset_ReachesAProcessThatRefusesEverybody(t *testing.T) {
+func TestReset_ReachesAProcessThatRefusesAllRequests(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
 	w := newWorld(t, redis, []Rule{Throttle("ip", 2, time.Hour, PerIP)})
@@ -96,7 +96,7 @@ func TestReset_ReachesAProcessThatRefusesEverybody(t *testing.T) {
 	require.Equal(t, Passed, w.get("192.0.2.1", "/"))
 }
 
-func TestReset_ForgetsAnAccountByItsName(t *testing.T) {
+func TestReset_DeletesAnAccountByItsName(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
 	w := newWorld(t, redis, []Rule{Throttle("account", 1, time.Hour, func(r *Request) string { return r.Account("email") }).Protected()})
@@ -108,7 +108,7 @@ func TestReset_ForgetsAnAccountByItsName(t *testing.T) {
 	require.Equal(t, 2, ended)
 }
 
-func TestOperator_IsToldThatRedisIsAway(t *testing.T) {
+func TestOperator_LearnsThatRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	redis, _ := open(t, server)

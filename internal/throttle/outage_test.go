@@ -69,7 +69,7 @@ func TestOutage_TheLimitHoldsThroughItAndItsEnd(t *testing.T) {
 	}
 }
 
-func TestOutage_FindsTheCountsOfAllProcessesAndDividesWhatIsLeft(t *testing.T) {
+func TestOutage_StartsFromTheCountsOfAllProcessesAndDividesTheRest(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	rules := []Rule{Throttle("ip", 100, time.Hour, PerIP)}
@@ -93,7 +93,7 @@ func TestOutage_FindsTheCountsOfAllProcessesAndDividesWhatIsLeft(t *testing.T) {
 	require.Equal(t, 50, second.pass(100, "192.0.2.1", "/"))
 }
 
-func TestOutage_WhatIsOverNeedsNoRedis(t *testing.T) {
+func TestOutage_AKeyOverItsLimitNeedsNoRedis(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	redis, _ := open(t, server)
