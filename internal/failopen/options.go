@@ -115,7 +115,7 @@ func baseOptions(url string, poolSize int) (*redis.Options, error) {
 	return options, nil
 }
 
-// dialer makes connections that each resolve the host name anew. The standard
+// dialer makes connections that each resolve the host name again. The standard
 // resolver shares a lookup in progress among all callers: one lookup that hangs,
 // because the name is missing for a moment, would delay every later connection
 // by seconds, even when the name has returned.

@@ -74,7 +74,7 @@ func TestServe_APageThatIsUpToDateGetsNoOldEvent(t *testing.T) {
 
 	page := process.open(t, "mugs")
 
-	// It is told how far it has seen, though it got no event.
+	// The page gets the number of the last event without an event.
 	require.Equal(t, fmt.Sprint(process.hub.Last()), page.mark(t).id)
 }
 

@@ -247,7 +247,7 @@ func (p *page) fragment(t *testing.T) record {
 	}
 }
 
-// mark is the next record that only tells how far the page has seen.
+// mark is the next record with a number and no event.
 func (p *page) mark(t *testing.T) record {
 	t.Helper()
 	for {
@@ -379,7 +379,7 @@ func command(t *testing.T, server *devstack.Redis, args ...any) any {
 	return result
 }
 
-// relay passes bytes on to a Redis until it is told to swallow them.
+// relay passes bytes on to a Redis until blackHole.
 type relay struct {
 	listener net.Listener
 	target   string

@@ -118,7 +118,7 @@ func TestSendCartReminder_RetriesWhenSendingFails(t *testing.T) {
 	s := newStore(t, sender.use)
 	cart := s.leftCart(t, s.variant(t, "harbour-enamel-mug", 9), 1)
 	stopping, cancel := context.WithCancel(t.Context())
-	sender.whileSending = cancel // the worker is told to stop as well
+	sender.whileSending = cancel // the worker must also stop
 
 	require.ErrorIs(t, s.SendCartReminder(stopping, cart), sender.refuse)
 	sender.refuse, sender.whileSending = nil, nil

@@ -157,7 +157,7 @@ func TestReconcileStock_CorrectsDuringSales(t *testing.T) {
 	s.expect(t, sale, 40, 0)
 }
 
-// books are what a store says of its stock.
+// books are the counts of a store.
 type books struct {
 	mutex    sync.Mutex
 	text     bytes.Buffer

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 // Five hundred buyers want fifty units, through two processes, while something
-// happens to Redis. Some of those who get one walk away from it.
+// happens to Redis. Some buyers who get one do not buy it.
 func TestFlashSale_SellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 	t.Parallel()
 	const units, buyers = 50, 500

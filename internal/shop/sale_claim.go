@@ -8,9 +8,9 @@ import (
 	"slipway/internal/failopen"
 )
 
-// saleClaims counts claims on the units of flash sales in Redis. Its only use is
-// to turn away cheaply those who would get nothing. It never grants a unit:
-// PostgreSQL decides about every claim that is not refused here.
+// saleClaims counts claims on the units of flash sales in Redis. It only
+// refuses claims that would get no unit, before they reach PostgreSQL, and never
+// grants one: PostgreSQL decides about every claim that is not refused here.
 type saleClaims struct {
 	redis *failopen.Redis // nil: every claim is unknown
 }

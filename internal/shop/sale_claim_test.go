@@ -35,7 +35,7 @@ func TestClaim_LetsAsManyThroughAsThereAreUnits(t *testing.T) {
 
 	var claimed, soldOut atomic.Int64
 	var buyers errgroup.Group
-	buyers.SetLimit(20) // as many as there are connections: nobody waits for one in vain
+	buyers.SetLimit(20) // the number of connections, so that no call waits for one
 	for i := range 200 {
 		buyers.Go(func() error {
 			switch claims.claim(t.Context(), 7, fmt.Sprint(i), time.Minute) {
@@ -133,7 +133,7 @@ func TestClaim_AfterATimeoutIsCountedOnceAndCanBeTakenBack(t *testing.T) {
 	require.Equal(t, claimUnknown, claims.claim(t.Context(), 7, "ada", time.Minute))
 	require.NoError(t, server.Thaw())
 
-	// Whether the frozen Redis ran the claim is nobody's to know.
+	// The frozen Redis may or may not have run the claim.
 	require.Eventually(t, func() bool {
 		return claims.claim(t.Context(), 7, "ada", time.Minute) == claimCounted
 	}, 10*time.Second, 10*time.Millisecond)

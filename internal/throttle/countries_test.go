@@ -80,7 +80,7 @@ func TestCountries_ReloadAReplacedFileAndKeepTheLastGoodOne(t *testing.T) {
 	require.NoError(t, countries.Refresh(t.Context()))
 	require.True(t, refuses(countries, "192.0.2.1"))
 
-	// The same length and another content: told by its time.
+	// The same length with other content: only the time differs.
 	writeDatabase(t, file, map[string]string{"192.0.3.0/24": "FR"})
 	require.NoError(t, os.Chtimes(file, time.Time{}, time.Now().Add(time.Minute)))
 	require.NoError(t, countries.Refresh(t.Context()))

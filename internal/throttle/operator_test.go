@@ -73,7 +73,7 @@ func TestReset_ClearsTheMemoryOfEveryProcess(t *testing.T) {
 			for _, w := range processes {
 				require.Equal(t, Throttled, w.get("192.0.2.1", "/"), "from memory, until a second has passed")
 				w.clock.advance(time.Second)
-				w.get("203.0.113.1", "/") // or anybody: one look at Redis is enough
+				w.get("203.0.113.1", "/") // any request makes the process call Redis
 				require.Equal(t, one.hasty, w.get("192.0.2.1", "/"))
 				require.Equal(t, one.another, w.get("192.0.2.2", "/"))
 				require.Equal(t, one.scanner, w.get("2001:db8::1", "/"))

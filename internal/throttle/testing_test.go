@@ -79,7 +79,7 @@ func (w *world) pass(most int, ip, path string) (passed int) {
 	return passed
 }
 
-// decisions is how many of them the metric tells of.
+// decisions is the number of decisions in the metric.
 func (w *world) decisions(t testing.TB, rule, store, result string) int {
 	t.Helper()
 	families, err := w.registry.Gather()
