@@ -319,7 +319,8 @@ func sufferRedis(t *testing.T, d deployment, fault redisFault) {
 	// What is left to read.
 	web.stop()
 	said := web.output.String()
-	failures, opened, closed := strings.Count(said, " Redis error: "), strings.Count(said, "Redis is away: "), strings.Count(said, "Redis is back")
+	failures := strings.Count(said, "Backend call failed")
+	opened, closed := strings.Count(said, "Backend is unavailable, calls are refused"), strings.Count(said, "Backend is available again")
 	require.LessOrEqual(t, failures, 20, "a fault must not flood the log")
 	if fault.brief {
 		require.LessOrEqual(t, opened, 11)

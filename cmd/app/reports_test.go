@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -26,10 +27,11 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
 	}
 
+	refused := regexp.MustCompile(`Backend call failed.*backend\W+redis\b.*class\W+refused\b`) // text or JSON
 	require.NoError(t, d.redis.Kill())
 	for _, p := range all {
 		p.eventually(func() bool { return p.health().Status != "ok" }, "has noticed")
-		p.eventually(func() bool { return strings.Contains(p.output.String(), " Redis error: refused: ") }, "says so")
+		p.eventually(func() bool { return refused.MatchString(p.output.String()) }, "says so")
 	}
 	require.NoError(t, d.redis.Restart(t.Context()))
 	for _, p := range all {
@@ -49,7 +51,8 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 	for role, p := range map[string]*appProcess{"web": web, "worker-pg": workerPG, "worker-redis": workerRedis} {
 		p.eventually(func() bool { return strings.Contains(strings.Join(sentry.all(), ""), `"role":"`+role+`"`) }, "tells Sentry")
 	}
-	quiet.eventually(func() bool { return strings.Contains(quiet.output.String(), "Redis error: oom: ") }, "only says so")
+	outOfMemory := regexp.MustCompile(`msg="Backend call failed" backend=redis source=\S+ class=oom `)
+	quiet.eventually(func() bool { return outOfMemory.MatchString(quiet.output.String()) }, "only says so")
 	command("CONFIG", "SET", "maxmemory", "0")
 	for _, p := range all {
 		p.stop()
@@ -66,7 +69,7 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 		for line := range strings.Lines(p.output.String()) {
 			require.True(t, strings.HasPrefix(line, "{") || strings.HasPrefix(line, "time="), line)
 		}
-		require.Less(t, strings.Count(p.output.String(), "Redis error: "), 30, p.name)
+		require.Less(t, strings.Count(p.output.String(), "Backend call failed"), 30, p.name)
 	}
 }
 

@@ -76,7 +76,7 @@ func (g *Guard) Do(ctx context.Context, source string, call func(context.Context
 	allowed := min(g.options.Timeout, budget.left())
 	if allowed <= 0 {
 		metrics.count(outcomeBudget)
-		g.reporter.Report("Redis", source, errBudget)
+		g.reporter.Report(telemetry.Redis, source, errBudget)
 		return false
 	}
 	select {
@@ -84,7 +84,7 @@ func (g *Guard) Do(ctx context.Context, source string, call func(context.Context
 		defer func() { <-g.inFlight }()
 	default:
 		metrics.count(outcomeBulkhead)
-		g.reporter.Report("Redis", source, errInFlight)
+		g.reporter.Report(telemetry.Redis, source, errInFlight)
 		return false
 	}
 
@@ -127,7 +127,7 @@ func (g *Guard) Status() Status {
 // take it. It does nothing when no Redis is configured.
 func (g *Guard) Dropped(kind string) {
 	if !g.Disabled() {
-		g.reporter.Dropped("Redis", kind)
+		g.reporter.Dropped(telemetry.Redis, kind)
 	}
 }
 
@@ -169,7 +169,7 @@ func (g *Guard) record(source string, metrics *sourceMetrics, took time.Duration
 		metrics.count(outcomeCancelled)
 	default:
 		metrics.count(outcomeOf(telemetry.Class(err)))
-		g.reporter.Report("Redis", source, err)
+		g.reporter.Report(telemetry.Redis, source, err)
 		if current := g.outage.Load(); current != nil {
 			current.failed.Add(1)
 		}

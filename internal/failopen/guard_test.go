@@ -55,7 +55,7 @@ func TestGuard_RefusesCallsWithoutMakingThemWhileOpen(t *testing.T) {
 	require.Zero(t, made)
 	require.WithinDuration(t, time.Now(), since, 10*time.Second)
 	require.Equal(t, before, log.String())
-	require.Equal(t, 1, strings.Count(before, "[test] Redis error: refused: "))
+	require.Equal(t, 1, strings.Count(before, "backend=redis source=test class=refused "))
 }
 
 func TestGuard_LogsTheEndOfAnOutage(t *testing.T) {
@@ -74,8 +74,8 @@ func TestGuard_LogsTheEndOfAnOutage(t *testing.T) {
 	require.NoError(t, server.Restart(t.Context()))
 	requireRecovery(t, r)
 
-	require.Contains(t, log.String(), `msg="Redis is away: calls are refused until it is back" name=shared reason=refused`)
-	require.Regexp(t, `msg="Redis is back" name=shared away=\S+ refused=\d+ failed=3\n`, log.String())
+	require.Contains(t, log.String(), `msg="Backend is unavailable, calls are refused" backend=redis name=shared reason=refused`)
+	require.Regexp(t, `msg="Backend is available again" backend=redis name=shared away=\S+ refused=\d+ failed=3\n`, log.String())
 }
 
 func TestGuard_StatusReportsSinceWhenAndWhy(t *testing.T) {

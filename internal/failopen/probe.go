@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"slipway/internal/telemetry"
 )
 
 // Run closes the breaker when probes of Redis succeed again, until ctx ends.
@@ -20,12 +22,12 @@ func (g *Guard) Run(ctx context.Context) error {
 		case <-g.opened:
 		}
 		current := g.outage.Load()
-		report := g.reporter.Away("Redis", g.options.Name, current.class, current.since)
+		report := g.reporter.Away(telemetry.Redis, g.options.Name, current.class, current.since)
 		if !g.probeUntilHealthy(ctx) {
 			return nil
 		}
 		g.close()
-		report.Over(current.refused.Load(), current.failed.Load())
+		report.End(current.refused.Load(), current.failed.Load())
 	}
 }
 
@@ -51,7 +53,7 @@ func (g *Guard) Probe(ctx context.Context) error {
 // breaker is open, even when Redis has just recovered.
 func (g *Guard) Check(ctx context.Context) error {
 	if err := g.Probe(ctx); err != nil {
-		g.reporter.Report("Redis", "Guard.Check", err)
+		g.reporter.Report(telemetry.Redis, "Guard.Check", err)
 		return err
 	}
 	if status := g.Status(); status.Open {

@@ -125,7 +125,7 @@ func TestHub_NoticesAPeerThatVanishes(t *testing.T) {
 	publish(t, publisher, "mugs", "into the void")
 
 	require.Eventually(t, func() bool {
-		return strings.Contains(process.log.String(), "[Hub.listen] Redis error: timeout: receive live events")
+		return strings.Contains(process.log.String(), `backend=redis source=Hub.listen class=timeout error="receive live events`)
 	}, patience, 10*time.Millisecond)
 	noticed := time.Since(vanished)
 	t.Logf("noticed after %s", noticed.Round(10*time.Millisecond))

@@ -217,7 +217,7 @@ func TestHub_NoticesAPeerThatFallsSilent(t *testing.T) {
 
 	require.NoError(t, server.Freeze())
 	require.Eventually(t, func() bool {
-		return strings.Contains(process.log.String(), "[Hub.listen] Redis error: timeout: receive live events")
+		return strings.Contains(process.log.String(), `backend=redis source=Hub.listen class=timeout error="receive live events`)
 	}, 20*time.Second, 50*time.Millisecond)
 	require.NoError(t, server.Thaw())
 

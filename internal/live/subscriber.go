@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"slipway/internal/failopen"
+	"slipway/internal/telemetry"
 )
 
 // pingAfter is how long the subscriber waits for a message before it pings Redis,
@@ -47,7 +48,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		h.reporter.Report("Redis", "Hub.listen", err)
+		h.reporter.Report(telemetry.Redis, "Hub.listen", err)
 		h.markDisconnected()
 		gap = !subscribed
 		if subscribed {
@@ -100,7 +101,7 @@ func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (subsc
 		if published, ok := message.(*redis.Message); ok {
 			e, err := parseEvent(published.Payload)
 			if err != nil {
-				h.reporter.Report("Redis", "Hub.listen", err)
+				h.reporter.Report(telemetry.Redis, "Hub.listen", err)
 				continue
 			}
 			if e.number > h.Last() {

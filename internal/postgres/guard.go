@@ -58,7 +58,7 @@ func (g *Guard) Observe(began time.Time, err error) {
 	if !timedOut(err) || g.silentSince.IsZero() && g.answeredAt.Load() >= began.UnixNano() {
 		g.silences = 0
 		if g.outage != nil {
-			g.outage.Over(g.refused[silent].Load()-g.refusedBefore, g.givenUp)
+			g.outage.End(g.refused[silent].Load()-g.refusedBefore, g.givenUp)
 			g.outage, g.silentSince = nil, time.Time{}
 		}
 		return
@@ -68,7 +68,7 @@ func (g *Guard) Observe(began time.Time, err error) {
 	}
 	g.silentSince = time.Now()
 	g.refusedBefore, g.givenUp = g.refused[silent].Load(), int64(len(g.connections))
-	g.outage = g.reporter.Away("PostgreSQL", "primary", telemetry.Class(err), g.silentSince)
+	g.outage = g.reporter.Away(telemetry.PG, "primary", telemetry.Class(err), g.silentSince)
 	for connection := range g.connections {
 		cut(connection)
 	}

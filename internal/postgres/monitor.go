@@ -40,7 +40,7 @@ func (m *Monitor) Check(ctx context.Context) error {
 		m.guard.Observe(began, err)
 	}
 	if !errors.Is(err, ErrSchemaOld) {
-		m.reporter.Report("PostgreSQL", "Probe.Check", err)
+		m.reporter.Report(telemetry.PG, "Probe.Check", err)
 	}
 	if !errors.Is(err, ErrReadOnly) {
 		m.readOnlySince = time.Time{}

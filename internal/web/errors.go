@@ -50,7 +50,7 @@ func report(reporter *telemetry.Reporter, c echo.Context, status int, err error)
 	case errors.As(err, &panicked), status == http.StatusInternalServerError && !c.Response().Committed:
 		reporter.Unexpected(method(c.Request().Method)+" "+route(c), requestID(c), err)
 	case status == http.StatusServiceUnavailable && postgres.Unavailable(err):
-		reporter.Report("PostgreSQL", "web.handleError", err)
+		reporter.Report(telemetry.PG, "web.handleError", err)
 	}
 }
 

@@ -94,7 +94,7 @@ func TestNew_TellsPeopleOfWhatNobodyForesaw(t *testing.T) {
 	for _, secret := range []string{"secret-note", "secret-cart", "secret-agent", "127.0.0.1:" + site.port()} {
 		require.NotContains(t, bodies, secret)
 	}
-	require.Contains(t, site.log.String(), "[web.handleError] PostgreSQL error: sqlstate_57P03: ")
+	require.Contains(t, site.log.String(), "backend=pg source=web.handleError class=sqlstate_57P03 ")
 }
 
 func TestNew_EveryErrorHasItsStatus(t *testing.T) {

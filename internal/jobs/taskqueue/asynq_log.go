@@ -22,5 +22,5 @@ func (l asynqLog) Error(args ...any) { l.report(args) }
 func (l asynqLog) Fatal(args ...any) { l.report(args) }
 
 func (l asynqLog) report(args []any) {
-	l.reporter.Report("Redis", "asynq.Server", errors.New(fmt.Sprint(args...)))
+	l.reporter.Report(telemetry.Redis, "asynq.Server", errors.New(fmt.Sprint(args...)))
 }

@@ -4,33 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/getsentry/sentry-go"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// alarm is one thing that people are told. What it holds is raw: it becomes an
-// event, and is redacted, where nobody waits for it.
-type alarm struct {
+// alert is one message for operators. Its fields are not yet redacted: the
+// sending goroutine redacts them, so that the caller does not wait for it.
+type alert struct {
 	level       sentry.Level
 	fingerprint string
 	title       string
 	message     string
 	tags        map[string]string
-	stack       string // of a panic
+	stack       string // of a panic, else empty
 	at          time.Time
 }
 
-// backendAlarm tells of a backend that keeps failing.
-func backendAlarm(backend, source, class string, err error) alarm {
-	a := alarm{
+// backendAlert is the alert for a failed call of a backend.
+func backendAlert(backend Backend, source, class string, err error) alert {
+	a := alert{
 		level:       sentryLevel(class),
-		fingerprint: strings.ToLower(backend) + "/" + class,
-		title:       backend + " error: " + class,
+		fingerprint: backend.fingerprint(class),
+		title:       backend.Name() + " error: " + class,
 		message:     err.Error(),
-		tags:        map[string]string{"backend": backend, "source": source, "class": class},
+		tags:        map[string]string{"backend": string(backend), "source": source, "class": class},
 		at:          time.Now(),
 	}
 	var panicked *Panic
@@ -40,22 +39,22 @@ func backendAlarm(backend, source, class string, err error) alarm {
 	return a
 }
 
-// outageAlarm tells of a backend that is still away.
-func outageAlarm(backend, name, class string, since time.Time) alarm {
-	return alarm{
+// outageAlert is the alert for a backend that has been unavailable for a minute.
+func outageAlert(backend Backend, name, class string, since time.Time) alert {
+	return alert{
 		level:       sentry.LevelError,
-		fingerprint: strings.ToLower(backend) + "/" + class,
-		title:       backend + " is away: " + class,
+		fingerprint: backend.fingerprint(class),
+		title:       backend.Name() + " is unavailable: " + class,
 		message:     "calls are refused since " + since.UTC().Format(time.RFC3339),
-		tags:        map[string]string{"backend": backend, "name": name, "class": class},
+		tags:        map[string]string{"backend": string(backend), "name": name, "class": class},
 		at:          time.Now(),
 	}
 }
 
-// unexpectedAlarm tells of an error that nobody foresaw.
-func unexpectedAlarm(source, id string, err error) alarm {
+// unexpectedAlert is the alert for an error that the code does not handle.
+func unexpectedAlert(source, id string, err error) alert {
 	class := Class(err)
-	a := alarm{
+	a := alert{
 		level:   sentry.LevelError,
 		title:   fmt.Sprintf("%T", innermost(err)),
 		message: err.Error(),
@@ -74,15 +73,14 @@ func unexpectedAlarm(source, id string, err error) alarm {
 	return a
 }
 
-// event is what Sentry gets: what went wrong and where, and nothing about who
-// was there.
-func (a alarm) event(role string) *sentry.Event {
+// event converts the alert to a Sentry event without personal data.
+func (a alert) event(role string) *sentry.Event {
 	event := sentry.NewEvent()
 	event.Level = a.level
 	event.Timestamp = a.at
 	event.Fingerprint = []string{a.fingerprint}
-	event.Exception = []sentry.Exception{{Type: a.title, Value: cut(redact(a.message))}}
-	if frames := framesOf(a.stack); len(frames) > 0 {
+	event.Exception = []sentry.Exception{{Type: a.title, Value: truncate(redact(a.message))}}
+	if frames := parseFrames(a.stack); len(frames) > 0 {
 		event.Exception[0].Stacktrace = &sentry.Stacktrace{Frames: frames}
 	}
 	event.Tags = map[string]string{"role": role}
