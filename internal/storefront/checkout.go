@@ -63,7 +63,7 @@ func (s *Storefront) renderCheckout(c echo.Context, status int, contact shop.Con
 	if err != nil {
 		return err
 	}
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	return web.Render(c, status, templates.Checkout(templates.CheckoutPage{
 		Layout: layout, Cart: cart, Contact: contact, Problems: problems, Countries: shop.Countries,
 	}))
@@ -107,7 +107,7 @@ func (s *Storefront) renderReview(c echo.Context, status int, review review) err
 	if err != nil {
 		return err
 	}
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	if review.Card == "" {
 		review.Card = s.cards[0].Number
 	}

@@ -30,7 +30,7 @@ func (s *Storefront) layout(c echo.Context, title, description string, watched .
 	layout.Categories = categories
 	layout.CartUnits = units
 	layout.Live = liveAddress(lastEvent(c), watched)
-	if web.ForEverybody(c) {
+	if web.IsForCache(c) {
 		layout.CartUnits = templates.UnknownUnits
 		layout.Notice = "This page may be a few minutes old. Prices and stock are checked again when you buy."
 	}

@@ -69,7 +69,7 @@ func renderAll(ctx context.Context, pieces ...templ.Component) (string, error) {
 func (s *Storefront) streamEvents(c echo.Context) error {
 	if web.IsHead(c) {
 		c.Response().Header().Set(echo.HeaderContentType, "text/event-stream")
-		web.KeepNowhere(c)
+		web.ForbidCaching(c)
 		return c.NoContent(http.StatusOK)
 	}
 	page := s.follows(c)
@@ -106,7 +106,7 @@ func (s *Storefront) showFragments(c echo.Context) error {
 	sum := sha256.Sum256([]byte(html))
 	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
 	if page.order != "" {
-		web.KeepNowhere(c)
+		web.ForbidCaching(c)
 	} else {
 		c.Response().Header().Set(echo.HeaderCacheControl, "private, no-cache")
 	}

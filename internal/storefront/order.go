@@ -95,7 +95,7 @@ func (s *Storefront) showOrder(c echo.Context) error {
 	}
 	layout.Live += "&order=" + order.Token
 	c.Response().Header().Set("X-Robots-Tag", "noindex")
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	return web.Render(c, http.StatusOK, templates.Order(templates.OrderPage{
 		Layout: layout, Order: order, Fresh: time.Since(order.PlacedAt) < freshFor,
 	}))

@@ -14,9 +14,9 @@ func (s *Storefront) Routes(e *echo.Echo) {
 
 	// Each route gets its middleware by itself: a group with middleware would also
 	// handle all unknown paths.
-	page := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), web.ReadAgain, s.rememberLastEvent}
-	public := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(nil), web.ReadAgain, s.rememberLastEvent}
-	listing := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(listingQuery), web.ReadAgain, s.rememberLastEvent}
+	page := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), web.RetryRead, s.rememberLastEvent}
+	public := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(nil), web.RetryRead, s.rememberLastEvent}
+	listing := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(listingQuery), web.RetryRead, s.rememberLastEvent}
 	e.GET("/", s.showHome, public...)
 	e.GET("/categories/:slug", s.showCategory, listing...)
 	e.GET("/products/:slug", s.showProduct, public...)

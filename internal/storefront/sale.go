@@ -58,7 +58,7 @@ func (s *Storefront) giveBackHold(c echo.Context) error {
 // it uses no backend.
 func (s *Storefront) renderSaleGone(c echo.Context, over bool) error {
 	layout := s.bareLayout(c, "Somebody was quicker")
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	return web.Render(c, http.StatusConflict, templates.SaleGone(templates.SaleGonePage{Layout: layout, Over: over}))
 }
 
@@ -67,7 +67,7 @@ func (s *Storefront) renderCartCookie(c echo.Context) error {
 		Layout: s.bareLayout(c, "No cart to hold it"), Status: http.StatusUnprocessableEntity, Heading: "No cart to hold it",
 		Detail: "Your browser does not keep the cookie that is your cart. Please allow cookies for this store and try again.",
 	}
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	return web.Render(c, http.StatusUnprocessableEntity, templates.Error(page))
 }
 

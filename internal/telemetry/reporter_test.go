@@ -272,11 +272,11 @@ func TestNewLogger_WritesTextOrJSON(t *testing.T) {
 	t.Parallel()
 	var text, machine bytes.Buffer
 
-	NewLogger(&text, slog.LevelInfo, false, "web").Info("Serving", "port", 3000)
+	NewLogger(&text, slog.LevelInfo, false, "web").Info("Serving requests", "port", 3000)
 	NewLogger(&machine, slog.LevelWarn, true, "web").Info("Not shown")
 	NewLogger(&machine, slog.LevelWarn, true, "web").Warn("Shown")
 
-	require.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3} level=INFO msg=Serving port=3000\n$`, text.String())
+	require.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3} level=INFO msg="Serving requests" port=3000\n$`, text.String())
 	require.Regexp(t, `^{"time":"\S+","level":"WARN","msg":"Shown","role":"web"}\n$`, machine.String())
 }
 

@@ -12,22 +12,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestReadAgain_IsForReadsWhoseConnectionBrokeAndOnlyOnce(t *testing.T) {
+func TestRetryRead_RunsAReadOnceMoreWhenItsConnectionBroke(t *testing.T) {
 	t.Parallel()
-	broken := fmt.Errorf("find product: %w", &pgconn.PgError{Code: "57P01"})
+	broken := fmt.Errorf("find row: %w", &pgconn.PgError{Code: "57P01"})
 	for name, expected := range map[string]struct {
 		method   string
 		failures []error // of the first runs
 		runs     int32
 		status   int
 	}{
-		"nothing fails":          {http.MethodGet, nil, 1, 200},
-		"a connection broke":     {http.MethodGet, []error{broken}, 2, 200},
-		"and the next one too":   {http.MethodGet, []error{broken, broken}, 2, 503},
-		"the time is up":         {http.MethodGet, []error{context.DeadlineExceeded}, 1, 503},
-		"the store says no":      {http.MethodGet, []error{errSoldOut}, 1, 409},
-		"a HEAD is a read":       {http.MethodHead, []error{broken}, 2, 200},
-		"a POST is the client's": {http.MethodPost, []error{broken}, 1, 503},
+		"nothing fails":           {http.MethodGet, nil, 1, 200},
+		"a connection broke":      {http.MethodGet, []error{broken}, 2, 200},
+		"the next one broke too":  {http.MethodGet, []error{broken, broken}, 2, 503},
+		"the deadline passed":     {http.MethodGet, []error{context.DeadlineExceeded}, 1, 503},
+		"the application refuses": {http.MethodGet, []error{errConflict}, 1, 409},
+		"a HEAD is a read":        {http.MethodHead, []error{broken}, 2, 200},
+		"a POST is a change":      {http.MethodPost, []error{broken}, 1, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -41,21 +41,21 @@ func TestReadAgain_IsForReadsWhoseConnectionBrokeAndOnlyOnce(t *testing.T) {
 				return c.String(http.StatusOK, "the page")
 			}
 			site := newSite(t, func(e *echo.Echo) {
-				e.GET("/", handle, ReadAgain)
-				e.POST("/", handle, ReadAgain)
+				e.GET("/", handle, RetryRead)
+				e.POST("/", handle, RetryRead)
 			})
 
 			answer := site.send(t, expected.method, "/", nil)
 
 			require.Equal(t, expected.status, answer.StatusCode)
 			require.Equal(t, expected.runs, runs.Load())
-			require.Equal(t, []string{fmt.Sprintf("run=%d", expected.runs)}, answer.Header.Values("Set-Cookie"), "of the run that counts")
+			require.Equal(t, []string{fmt.Sprintf("run=%d", expected.runs)}, answer.Header.Values("Set-Cookie"), "only of the last run")
 			require.NotEmpty(t, answer.Header.Get("X-Request-Id"))
 		})
 	}
 }
 
-func TestReadAgain_LeavesAloneWhatHasBeenSent(t *testing.T) {
+func TestRetryRead_DoesNotRetryAResponseThatHasBegun(t *testing.T) {
 	t.Parallel()
 	var runs atomic.Int32
 	site := newSite(t, func(e *echo.Echo) {
@@ -65,7 +65,7 @@ func TestReadAgain_LeavesAloneWhatHasBeenSent(t *testing.T) {
 				return err
 			}
 			return &pgconn.PgError{Code: "57P01"}
-		}, ReadAgain)
+		}, RetryRead)
 	})
 
 	require.Equal(t, "the beginning", site.get(t, "/").body)

@@ -13,7 +13,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// SignedCookie keeps a value with the browser that only this store can make.
+// SignedCookie stores a value in the browser, signed by HMAC-SHA-256 with an
+// expiry time. The value is readable by the client, but not forgeable.
 type SignedCookie struct {
 	name     string
 	key      []byte
@@ -21,21 +22,22 @@ type SignedCookie struct {
 	secure   bool
 }
 
-// NewSignedCookie makes a cookie from the store's secret. Each name has a key
-// of its own, so that the value of one cookie does not pass for another's.
+// NewSignedCookie returns the cookie of that name. Its key is derived from the
+// application's secret and the name (HKDF, RFC 5869), so that the value of one
+// cookie is not valid in another. Secure cookies are sent over HTTPS only.
 func NewSignedCookie(secret, name string, lifetime time.Duration, secure bool) *SignedCookie {
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "signed cookie "+name, 32)
 	if err != nil {
-		panic(err) // only for a key longer than the hash allows
+		panic(err) // impossible: 32 bytes is a valid length
 	}
 	return &SignedCookie{name: name, key: key, lifetime: lifetime, secure: secure}
 }
 
-// Value is what the browser's cookie says, and whether there was one that is
-// neither forged nor expired.
+// Value returns the cookie's value, and whether the request has one that is valid
+// and not expired.
 func (s *SignedCookie) Value(c echo.Context) (string, bool) { return s.Read(c.Request()) }
 
-// Read is Value where there is no Echo yet.
+// Read is Value for code that has no Echo context.
 func (s *SignedCookie) Read(r *http.Request) (string, bool) {
 	cookie, err := r.Cookie(s.name)
 	if err != nil {
@@ -56,8 +58,8 @@ func (s *SignedCookie) Read(r *http.Request) (string, bool) {
 	return value, true
 }
 
-// Set gives the browser a value for the cookie's lifetime. A value holds only
-// letters, digits and hyphens.
+// Set sends the cookie with a value that expires after the cookie's lifetime. The
+// value may contain letters, digits and hyphens only.
 func (s *SignedCookie) Set(c echo.Context, value string) {
 	signed := value + "." + strconv.FormatInt(time.Now().Add(s.lifetime).Unix(), 10)
 	c.SetCookie(&http.Cookie{
@@ -71,9 +73,11 @@ func (s *SignedCookie) Set(c echo.Context, value string) {
 	})
 }
 
-// Clear takes the cookie away from the browser.
+// Clear deletes the cookie in the browser.
 func (s *SignedCookie) Clear(c echo.Context) {
-	c.SetCookie(&http.Cookie{Name: s.name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode})
+	c.SetCookie(&http.Cookie{
+		Name: s.name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
+	})
 }
 
 // Private

@@ -9,10 +9,10 @@ import (
 	"slipway/internal/postgres"
 )
 
-// ReadAgain runs the handler of a GET once more when a connection to the
-// database broke under it and nothing has been sent. Other methods change
-// something, and are the client's to repeat.
-func ReadAgain(next echo.HandlerFunc) echo.HandlerFunc {
+// RetryRead runs the handler of a GET or HEAD once more when its connection to
+// the database broke and no part of the response is sent. It does not retry
+// other methods, because they change data.
+func RetryRead(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		before := maps.Clone(c.Response().Header())
 		err := next(c)
@@ -26,7 +26,7 @@ func ReadAgain(next echo.HandlerFunc) echo.HandlerFunc {
 
 // Private
 
-// restoreHeader takes back what a handler that failed has put into the header.
+// restoreHeader removes the response headers that a failed handler set.
 func restoreHeader(c echo.Context, before http.Header) {
 	header := c.Response().Header()
 	clear(header)

@@ -11,12 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSignedCookie_GivesBackWhatWasSet(t *testing.T) {
+func TestSignedCookie_ReturnsTheValueThatWasSet(t *testing.T) {
 	t.Parallel()
-	cart := NewSignedCookie(strings.Repeat("k", 32), "cart", time.Hour, true)
+	visit := NewSignedCookie(strings.Repeat("k", 32), "visit", time.Hour, true)
 
-	cookie := setCookie(cart, "0199-abc")
-	value, ok := readCookie(cart, cookie)
+	cookie := setCookie(visit, "0199-abc")
+	value, ok := readCookie(visit, cookie)
 
 	require.True(t, ok)
 	require.Equal(t, "0199-abc", value)
@@ -28,14 +28,14 @@ func TestSignedCookie_GivesBackWhatWasSet(t *testing.T) {
 	require.Empty(t, cookie.Domain)
 }
 
-func TestSignedCookie_RefusesWhatItDidNotMake(t *testing.T) {
+func TestSignedCookie_RefusesForgedValues(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("k", 32)
-	cart := NewSignedCookie(secret, "cart", time.Hour, false)
-	real := setCookie(cart, "0199")
+	visit := NewSignedCookie(secret, "visit", time.Hour, false)
+	real := setCookie(visit, "0199")
 	parts := strings.Split(real.Value, ".")
 	other := setCookie(NewSignedCookie(secret, "session", time.Hour, false), "0199")
-	foreign := setCookie(NewSignedCookie(strings.Repeat("x", 32), "cart", time.Hour, false), "0199")
+	foreign := setCookie(NewSignedCookie(strings.Repeat("x", 32), "visit", time.Hour, false), "0199")
 
 	for name, value := range map[string]string{
 		"none":             "",
@@ -49,19 +49,19 @@ func TestSignedCookie_RefusesWhatItDidNotMake(t *testing.T) {
 		"of other name":    other.Value,
 		"moved separators": parts[0] + parts[1] + "." + parts[2],
 	} {
-		_, ok := readCookie(cart, &http.Cookie{Name: "cart", Value: value})
+		_, ok := readCookie(visit, &http.Cookie{Name: "visit", Value: value})
 
 		require.False(t, ok, name)
 	}
-	_, ok := readCookie(cart, nil)
+	_, ok := readCookie(visit, nil)
 	require.False(t, ok)
 }
 
 func TestSignedCookie_Expires(t *testing.T) {
 	t.Parallel()
-	cart := NewSignedCookie(strings.Repeat("k", 32), "cart", -2*time.Second, false)
+	visit := NewSignedCookie(strings.Repeat("k", 32), "visit", -2*time.Second, false)
 
-	_, ok := readCookie(cart, setCookie(cart, "0199"))
+	_, ok := readCookie(visit, setCookie(visit, "0199"))
 
 	require.False(t, ok)
 }
