@@ -85,7 +85,7 @@ func databaseFinding(err error) error {
 	switch {
 	case errors.Is(err, postgres.ErrSchemaOld):
 		return health.NotReady(err)
-	case errors.Is(err, postgres.ErrReadOnlyShortly):
+	case errors.Is(err, postgres.ErrReadOnlyRecently):
 		return health.Finding{Status: health.Degraded, Reason: "read_only"}
 	case errors.Is(err, postgres.ErrReadOnly):
 		return health.Finding{Status: health.Error, Reason: "read_only"}

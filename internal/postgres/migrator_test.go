@@ -16,10 +16,12 @@ import (
 	"slipway/internal/postgres/pgtest"
 )
 
-func TestMigrate_OneOfManyWorksAndTheOthersWait(t *testing.T) {
+func TestMigrate_OneOfManyMigratesAndTheOthersWait(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Empty(t)
-	slow := fstest.MapFS{"00001_create_mugs.sql": {Data: []byte("-- +goose Up\nSELECT pg_sleep(0.3);\nCREATE TABLE mugs (name text);\n")}}
+	slow := fstest.MapFS{"00001_create_mugs.sql": {
+		Data: []byte("-- +goose Up\nSELECT pg_sleep(0.3);\nCREATE TABLE mugs (name text);\n"),
+	}}
 
 	applied := make([]int, 4)
 	var group sync.WaitGroup
@@ -49,19 +51,19 @@ func TestMigrate_OneOfManyWorksAndTheOthersWait(t *testing.T) {
 	require.Len(t, all, total)
 }
 
-func TestMigrate_AppliesOnlyWhatIsMissing(t *testing.T) {
+func TestMigrate_AppliesPendingMigrationsOnly(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Empty(t)
 
-	require.Greater(t, migrate(t, address, one), 1) // River's and ours
+	require.Greater(t, migrate(t, address, one), 1) // River's and the application's
 	require.Equal(t, 1, migrate(t, address, two))
 	require.Zero(t, migrate(t, address, two))
 
-	// An older program beside a newer one.
+	// An older build beside a newer one.
 	require.Zero(t, migrate(t, address, one))
 }
 
-func TestMigrate_NeedsNoMoreThanItsOwnConnections(t *testing.T) {
+func TestMigrate_IgnoresThePoolSizeOfTheURL(t *testing.T) {
 	t.Parallel()
 	address := with(t, pgtest.Empty(t), "pool_max_conns", "1")
 
@@ -81,11 +83,11 @@ func TestMigrate_ABrokenMigrationChangesNothing(t *testing.T) {
 
 	_, err := newMigrator(t, address, broken).Migrate(t.Context())
 
-	require.ErrorContains(t, err, "migrate the store's tables: 00002_create_lamps.sql: ")
+	require.ErrorContains(t, err, "migrate the application's tables: 00002_create_lamps.sql: ")
 	require.Equal(t, 1, migrate(t, address, two))
 }
 
-func TestMigrate_StopsWaitingForAnotherWhenItsContextEnds(t *testing.T) {
+func TestMigrate_StopsWaitingForTheLockWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Empty(t)
 	holder := openDatabase(t, address)
@@ -111,7 +113,7 @@ func TestMigrate_StopsWaitingForAnotherWhenItsContextEnds(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestMigrate_DoesNotQueueUpBehindALock(t *testing.T) {
+func TestMigrate_DoesNotWaitForATableLockForLong(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Empty(t)
 	migrate(t, address, one)
@@ -131,7 +133,7 @@ func TestMigrate_DoesNotQueueUpBehindALock(t *testing.T) {
 	require.ErrorContains(t, err, "lock timeout")
 }
 
-func TestStatus_ListsWhatIsAppliedAndWhatIsNot(t *testing.T) {
+func TestStatus_ListsAppliedAndPendingMigrations(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Empty(t)
 
@@ -155,7 +157,7 @@ func TestStatus_ListsWhatIsAppliedAndWhatIsNot(t *testing.T) {
 	require.Contains(t, after[0].Name, "river 001")
 }
 
-func TestStatus_WorksWhereANewerBuildHasBeen(t *testing.T) {
+func TestStatus_WorksAfterANewerBuildHasMigrated(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Empty(t)
 	migrate(t, address, two)
@@ -176,7 +178,7 @@ func TestStatus_WorksWhereANewerBuildHasBeen(t *testing.T) {
 	migrate(t, address, one)
 }
 
-func TestSchemaCheck_KnowsOldFromNew(t *testing.T) {
+func TestSchemaCheck_RefusesAnOldSchemaOnly(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Empty(t)
 	db := openDatabase(t, address)
