@@ -31,5 +31,7 @@ func TestOutput_ColoursNamesOnlyWhenWanted(t *testing.T) {
 	output.Printf("seed", "two")
 	output.Printf("web", "three")
 
-	require.Equal(t, "\x1b[36mweb          |\x1b[0m one 1\n\x1b[33mseed         |\x1b[0m two\n\x1b[36mweb          |\x1b[0m three\n", printed.String())
+	require.Equal(t, "\x1b[36mweb          |\x1b[0m one 1\n"+
+		"\x1b[33mseed         |\x1b[0m two\n"+
+		"\x1b[36mweb          |\x1b[0m three\n", printed.String())
 }

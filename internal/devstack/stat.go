@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// stat is what /proc/<pid>/stat says about a process. Everyone may read it,
-// whoever the process belongs to.
+// stat is the part of /proc/PID/stat that this package needs, see proc(5). Every
+// user may read it for every process.
 type stat struct {
 	pid     int
 	parent  int
-	state   byte   // R running, S sleeping, T stopped, Z ended but not collected …
+	state   byte   // R running, S sleeping, T stopped, Z zombie, …
 	started uint64 // clock ticks since boot
 }
 
@@ -23,8 +23,8 @@ func readStat(pid int) (stat, error) {
 		return stat{}, err
 	}
 
-	// The second field is the name in parentheses, which may hold spaces and
-	// parentheses itself.
+	// The second field is the name in parentheses, which may contain spaces and
+	// parentheses.
 	fields := strings.Fields(string(line[bytes.LastIndexByte(line, ')')+1:]))
 	if len(fields) < 20 {
 		return stat{}, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
@@ -40,7 +40,7 @@ func readStat(pid int) (stat, error) {
 	return stat{pid: pid, parent: parent, state: fields[0][0], started: started}, nil
 }
 
-// ended is true for a process that runs no more, collected or not.
+// ended reports whether the process has ended, as a zombie has.
 func (s stat) ended() bool {
 	return s.state == 'Z' || s.state == 'X'
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPostgres_ComesBackAfterACrash(t *testing.T) {
+func TestPostgres_RestartsAfterAKill(t *testing.T) {
 	t.Parallel()
 	postgres := startStack(t, Options{Dir: t.TempDir()}).Postgres
 	address := postgres.URL()
@@ -23,7 +23,7 @@ func TestPostgres_ComesBackAfterACrash(t *testing.T) {
 	require.Equal(t, "blue", query(t, address, `SELECT colour FROM mugs`))
 }
 
-func TestPostgres_RestartKeepsDataAndAddress(t *testing.T) {
+func TestPostgres_RestartRetainsDataAndURL(t *testing.T) {
 	t.Parallel()
 	postgres := startStack(t, Options{Dir: t.TempDir()}).Postgres
 	address := postgres.URL()
@@ -35,7 +35,7 @@ func TestPostgres_RestartKeepsDataAndAddress(t *testing.T) {
 	require.Equal(t, "blue", query(t, address, `SELECT colour FROM mugs`))
 }
 
-func TestPostgres_FrozenAnswersNobodyUntilThawed(t *testing.T) {
+func TestPostgres_DoesNotReplyWhileFrozen(t *testing.T) {
 	t.Parallel()
 	postgres := startStack(t, Options{Dir: t.TempDir()}).Postgres
 	conn, err := pgx.Connect(t.Context(), postgres.URL())
@@ -57,7 +57,7 @@ func TestPostgres_FrozenAnswersNobodyUntilThawed(t *testing.T) {
 func TestPostgres_StopsWhileFrozen(t *testing.T) {
 	t.Parallel()
 	postgres := startStack(t, Options{Dir: t.TempDir()}).Postgres
-	members := family(postgres.process.pid())
+	members := processTree(postgres.process.pid())
 	require.Greater(t, len(members), 1)
 
 	require.NoError(t, postgres.Freeze())
@@ -66,10 +66,10 @@ func TestPostgres_StopsWhileFrozen(t *testing.T) {
 	require.NoError(t, waitAll(members, time.Second, gone))
 }
 
-func TestPostgres_StopKillsWhenTimeIsUp(t *testing.T) {
+func TestPostgres_StopKillsWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	postgres := startStack(t, Options{Dir: t.TempDir()}).Postgres
-	members := family(postgres.process.pid())
+	members := processTree(postgres.process.pid())
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 
@@ -79,11 +79,11 @@ func TestPostgres_StopKillsWhenTimeIsUp(t *testing.T) {
 	require.NoError(t, waitAll(members, time.Second, gone))
 }
 
-func TestRedis_ComesBackAfterACrash(t *testing.T) {
+func TestRedis_RestartsAfterAKill(t *testing.T) {
 	t.Parallel()
 	redis := startStack(t, Options{Dir: t.TempDir(), Durable: true}).Redis
 	address := redis.URL()
-	require.NoError(t, redis.ask(t.Context(), "SET colour blue", "+OK"))
+	require.NoError(t, redis.call(t.Context(), "SET colour blue", "+OK"))
 
 	require.NoError(t, redis.Restart(t.Context()))
 	require.NoError(t, redis.Kill())
@@ -91,10 +91,10 @@ func TestRedis_ComesBackAfterACrash(t *testing.T) {
 	require.NoError(t, redis.Restart(t.Context()))
 
 	require.Equal(t, address, redis.URL())
-	require.NoError(t, redis.ask(t.Context(), "GET colour", "$4", "blue"))
+	require.NoError(t, redis.call(t.Context(), "GET colour", "$4", "blue"))
 }
 
-func TestRedis_FrozenAnswersNobodyUntilThawed(t *testing.T) {
+func TestRedis_DoesNotReplyWhileFrozen(t *testing.T) {
 	t.Parallel()
 	redis := startStack(t, Options{Dir: t.TempDir()}).Redis
 
@@ -108,11 +108,11 @@ func TestRedis_FrozenAnswersNobodyUntilThawed(t *testing.T) {
 	require.NoError(t, redis.ping(t.Context()))
 }
 
-func TestRedis_RefusesToEvict(t *testing.T) {
+func TestRedis_DoesNotEvict(t *testing.T) {
 	t.Parallel()
 	redis := startStack(t, Options{Dir: t.TempDir()}).Redis
 
-	err := redis.ask(t.Context(), "CONFIG GET maxmemory-policy", "*2", "$16", "maxmemory-policy", "$10", "noeviction")
+	err := redis.call(t.Context(), "CONFIG GET maxmemory-policy", "*2", "$16", "maxmemory-policy", "$10", "noeviction")
 
 	require.NoError(t, err)
 }

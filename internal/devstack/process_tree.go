@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// family is a process and its children. The group of a process would not do:
-// every child of PostgreSQL makes a group of its own.
-func family(pid int) []stat {
+// processTree returns a process and its children, or nothing when it has ended. The
+// process group is no alternative, because every child of PostgreSQL has its own.
+func processTree(pid int) []stat {
 	parent, err := readStat(pid)
 	if err != nil || parent.ended() {
 		return nil
@@ -33,8 +33,8 @@ func family(pid int) []stat {
 	return members
 }
 
-// signalAll sends one signal to each, first to last. Those that ended
-// meanwhile are passed over.
+// signalAll sends a signal to each process in order, except to those that have
+// ended.
 func signalAll(members []stat, signal syscall.Signal) {
 	for _, member := range members {
 		if current, err := readStat(member.pid); err == nil && current.started == member.started {
@@ -43,12 +43,13 @@ func signalAll(members []stat, signal syscall.Signal) {
 	}
 }
 
-// waitAll waits until every member that still runs is as wanted.
-func waitAll(members []stat, budget time.Duration, wanted func(stat) bool) error {
-	deadline := time.NewTimer(budget)
+// waitAll waits until every process has ended or is as wanted. It returns an error
+// after timeout.
+func waitAll(members []stat, timeout time.Duration, wanted func(stat) bool) error {
+	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
-	again := time.NewTicker(2 * time.Millisecond)
-	defer again.Stop()
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
 
 	for {
 		waiting := 0
@@ -62,17 +63,17 @@ func waitAll(members []stat, budget time.Duration, wanted func(stat) bool) error
 			return nil
 		}
 		select {
-		case <-again.C:
+		case <-poll.C:
 		case <-deadline.C:
-			return fmt.Errorf("process %d does not react after %s", waiting, budget)
+			return fmt.Errorf("process %d does not react within %s", waiting, timeout)
 		}
 	}
 }
 
-// endFamily ends a process that is not our child, and its children: by its own
-// stop signal first, which a frozen one must be woken for.
-func endFamily(pid int, stop syscall.Signal) error {
-	members := family(pid)
+// endTree ends a process that is not a child of this one, and its children. It
+// sends the signal stop, and SIGKILL when the process does not end by itself.
+func endTree(pid int, stop syscall.Signal) error {
+	members := processTree(pid)
 	if len(members) == 0 {
 		return nil
 	}
@@ -81,22 +82,23 @@ func endFamily(pid int, stop syscall.Signal) error {
 	if waitAll(members, 5*time.Second, gone) == nil {
 		return nil
 	}
-	return killFamily(pid)
+	return killTree(pid)
 }
 
-// killFamily kills a process and its children, and waits until they are gone.
-func killFamily(pid int) error {
-	if err := freezeFamily(pid); err != nil {
+// killTree kills a process and its children, and waits until they have ended.
+func killTree(pid int) error {
+	if err := freezeTree(pid); err != nil {
 		return err
 	}
-	members := family(pid)
+	members := processTree(pid)
 	signalAll(members, syscall.SIGKILL)
 	return waitAll(members, 10*time.Second, gone)
 }
 
-// freezeFamily stops the parent first, which then makes no more children.
-func freezeFamily(pid int) error {
-	members := family(pid)
+// freezeTree stops a process and its children with SIGSTOP. The parent is first, so
+// that it starts no more children.
+func freezeTree(pid int) error {
+	members := processTree(pid)
 	if len(members) == 0 {
 		return nil
 	}
@@ -104,13 +106,14 @@ func freezeFamily(pid int) error {
 	if err := waitAll(members[:1], 5*time.Second, frozen); err != nil {
 		return err
 	}
-	members = family(pid)
+	members = processTree(pid)
 	signalAll(members, syscall.SIGSTOP)
 	return waitAll(members, 5*time.Second, frozen)
 }
 
 // Private
 
+// Predicates for waitAll. A process that has ended satisfies each of them.
 func gone(stat) bool      { return false }
 func frozen(s stat) bool  { return s.state == 'T' }
 func running(s stat) bool { return s.state != 'T' }

@@ -7,26 +7,27 @@ import (
 	"sync"
 )
 
-// Output prints the lines of several commands, each behind the name of the
-// command that wrote it. A line is never mixed with another.
+// Output prints the lines of several commands, each with the name of its command
+// in front. It is safe for concurrent use, and never mixes two lines.
 type Output struct {
 	mutex  sync.Mutex
 	writer io.Writer
 	colour bool
-	names  map[string]int // in order of appearance, which picks the colour
+	names  map[string]int // position in order of appearance, which selects the colour
 }
 
-// NewOutput prints to a writer, with a colour for each name if wanted.
+// NewOutput returns an output to writer. When colour is true, it prints each name
+// in a colour of its own, by ANSI escape codes.
 func NewOutput(writer io.Writer, colour bool) *Output {
 	return &Output{writer: writer, colour: colour, names: map[string]int{}}
 }
 
-// Printf prints one line behind a name.
+// Printf prints one line with a name in front.
 func (o *Output) Printf(name, format string, args ...any) {
 	o.print(name, fmt.Appendf(nil, format, args...))
 }
 
-// Announce prints one line that catches the eye.
+// Announce prints one line between empty lines, highlighted when in colour.
 func (o *Output) Announce(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if o.colour {
@@ -37,16 +38,16 @@ func (o *Output) Announce(format string, args ...any) {
 	fmt.Fprintf(o.writer, "\n%s\n\n", line)
 }
 
-// Lines is a writer whose lines are printed behind a name. Close prints a last
-// line that has no end.
+// Lines returns a writer that prints each line with a name in front. Close prints a
+// last line without a line end.
 func (o *Output) Lines(name string) io.WriteCloser {
 	return &lines{output: o, name: name}
 }
 
 // Private
 
-// Longer lines are printed in parts.
-const longestLine = 64 << 10
+// maxLine is the length in bytes from which a line is printed in parts.
+const maxLine = 64 << 10
 
 var colours = []int{36, 33, 32, 35, 34, 96}
 
@@ -66,7 +67,7 @@ func (o *Output) print(name string, line []byte) {
 type lines struct {
 	output *Output
 	name   string
-	rest   []byte // of a line that has no end yet
+	rest   []byte // the last line, whose end is not written yet
 }
 
 func (l *lines) Write(text []byte) (int, error) {
@@ -79,7 +80,7 @@ func (l *lines) Write(text []byte) (int, error) {
 		l.output.print(l.name, bytes.TrimSuffix(line, []byte("\r")))
 		l.rest = rest
 	}
-	if len(l.rest) > longestLine {
+	if len(l.rest) > maxLine {
 		return len(text), l.Close()
 	}
 	return len(text), nil

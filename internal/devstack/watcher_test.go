@@ -26,7 +26,7 @@ func TestWatcher_NextReportsEveryChange(t *testing.T) {
 	require.Equal(t, []string{"go.mod"}, next(t, watcher, dir))
 }
 
-func TestWatcher_NextPassesOverWhatIsNotSource(t *testing.T) {
+func TestWatcher_NextIgnoresOtherFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	watcher, err := Watch(dir)
@@ -61,7 +61,7 @@ func write(t *testing.T, dir, name string, text ...string) {
 	require.NoError(t, os.WriteFile(path, []byte(name+filepath.Join(text...)), 0o644))
 }
 
-// next is the paths that Next reports, relative to dir.
+// next returns the paths of Next, relative to dir.
 func next(t *testing.T, watcher *Watcher, dir string) []string {
 	t.Helper()
 	changed, err := watcher.Next(t.Context())

@@ -10,44 +10,45 @@ import (
 )
 
 const (
-	lookEvery  = 500 * time.Millisecond
-	quietAfter = 200 * time.Millisecond
+	pollInterval = 500 * time.Millisecond
+	settleTime   = 200 * time.Millisecond
 )
 
-// Watcher notices changes of source files by looking at their times and sizes,
-// which works on every kind of file system.
+// Watcher finds changes of source files by polling their times and sizes, which
+// works on every file system.
 type Watcher struct {
 	dir  string
 	seen map[string]stamp
 }
 
-// Watch takes note of the source files below dir as they are now.
+// Watch returns a watcher of the source files below dir. It compares them with
+// their state now.
 func Watch(dir string) (*Watcher, error) {
-	seen, err := look(dir)
+	seen, err := scan(dir)
 	if err != nil {
 		return nil, err
 	}
 	return &Watcher{dir: dir, seen: seen}, nil
 }
 
-// Next waits until source files have changed since the last Next, and no more
-// follow at once. It returns their paths, or an error when ctx ends.
+// Next waits until source files have changed since the last Next and then stay
+// unchanged for 200 ms. It returns their paths, or an error when ctx ends.
 func (w *Watcher) Next(ctx context.Context) ([]string, error) {
-	before, pause := w.seen, lookEvery
+	before, pause := w.seen, pollInterval
 	for {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		now, err := look(w.dir)
+		now, err := scan(w.dir)
 		if err != nil {
 			return nil, err
 		}
 		moved := len(changes(w.seen, now)) > 0
-		w.seen, pause = now, lookEvery
+		w.seen, pause = now, pollInterval
 		if moved {
-			pause = quietAfter
+			pause = settleTime
 			continue
 		}
 		if changed := changes(before, now); len(changed) > 0 {
@@ -58,18 +59,18 @@ func (w *Watcher) Next(ctx context.Context) ([]string, error) {
 
 // Private
 
-// stamp changes when a file does.
+// stamp is the state of a file by which a change is found.
 type stamp struct {
 	modified int64 // nanoseconds
 	size     int64
 }
 
-// look stamps every source file below dir.
-func look(dir string) (map[string]stamp, error) {
+// scan returns the stamp of every source file below dir, by path.
+func scan(dir string) (map[string]stamp, error) {
 	stamps := map[string]stamp{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil && path != dir {
-			return nil // deleted while we look, or not ours to read
+			return nil // deleted meanwhile, or not readable
 		}
 		if err != nil {
 			return err
@@ -95,8 +96,8 @@ func ignoredDir(name string) bool {
 	return strings.HasPrefix(name, ".") || name == "tmp" || name == "node_modules"
 }
 
-// isSource is true for what the program is built from and set up by. Tests are
-// not in it, and code that templ generates changes only after its template did.
+// isSource reports whether a file is part of the program's source or configuration.
+// Tests are not, and neither is code that templ generates from a template.
 func isSource(name string) bool {
 	if name == ".env" {
 		return true
