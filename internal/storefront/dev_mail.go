@@ -31,7 +31,7 @@ func (s *Storefront) listMail(c echo.Context) error {
 
 func (s *Storefront) showMail(c echo.Context) error {
 	message, err := s.mails.Read(c.Param("id"))
-	if errors.Is(err, mail.ErrNotKept) {
+	if errors.Is(err, mail.ErrNotFound) {
 		return shop.ErrNotFound
 	}
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Storefront) showMail(c echo.Context) error {
 	return web.Render(c, http.StatusOK, templates.MailMessage(page))
 }
 
-func shownMail(stored mail.Kept) templates.Mail {
+func shownMail(stored mail.Stored) templates.Mail {
 	return templates.Mail{
 		ID: stored.Name, From: stored.From, To: stored.To, Subject: stored.Subject,
 		SentAt: stored.SentAt, Text: stored.Text, HTML: stored.HTML,
