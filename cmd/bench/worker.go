@@ -20,25 +20,25 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// report is what a contestant's process says about itself.
+// report is the JSON line that a contestant's process prints.
 type report struct {
-	Seconds   float64   `json:"seconds"`   // since it started to work
-	CPU       float64   `json:"cpu"`       // seconds of a core, since it started to work
-	Done      int64     `json:"done"`      // jobs
-	Latencies []float64 `json:"latencies"` // milliseconds from enqueueing to work, since the last report
+	Seconds   float64   `json:"seconds"`   // since the worker's start
+	CPU       float64   `json:"cpu"`       // CPU seconds since the worker's start
+	Done      int64     `json:"done"`      // jobs since the worker's start
+	Latencies []float64 `json:"latencies"` // milliseconds from enqueue to start, of each job since the last report
 	RSS       float64   `json:"rss"`       // MB
-	Heap      float64   `json:"heap"`      // MB that are in use after a collection
+	Heap      float64   `json:"heap"`      // MB in use after a garbage collection
 }
 
-// worker is the process of a contestant.
+// worker is the child process that runs a contestant.
 type worker struct {
 	cmd    *exec.Cmd
 	input  io.WriteCloser
 	output *bufio.Reader
 }
 
-// launch runs a contestant in a process of its own. When want is not zero, its
-// first report comes when it has worked that many jobs.
+// launch starts a child process that runs a contestant. When want is not zero, the
+// child prints its first report after that many jobs.
 func launch(ctx context.Context, name string, want int) (*worker, error) {
 	w := &worker{cmd: exec.CommandContext(ctx, os.Args[0], "work", name, strconv.Itoa(want))}
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -47,7 +47,7 @@ func launch(ctx context.Context, name string, want int) (*worker, error) {
 		return nil, err
 	}
 	defer discard.Close()
-	w.cmd.Stderr = discard // a file: logging costs what it costs in production
+	w.cmd.Stderr = discard // a file, so that a log line costs as much as in production
 	output, err := w.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func launch(ctx context.Context, name string, want int) (*worker, error) {
 func (w *worker) report() (r report, err error) {
 	line, err := w.output.ReadBytes('\n')
 	if err != nil {
-		return r, fmt.Errorf("%s gave no report: %w", strings.Join(w.cmd.Args[1:], " "), err)
+		return r, fmt.Errorf("read report of %s: %w", strings.Join(w.cmd.Args[1:], " "), err)
 	}
 	err = json.Unmarshal(line, &r)
 	if err == nil && r.Seconds == 0 {
@@ -72,23 +72,23 @@ func (w *worker) report() (r report, err error) {
 	return r, err
 }
 
-// ask asks for a report now.
-func (w *worker) ask() (report, error) {
+// requestReport requests a report and waits for it.
+func (w *worker) requestReport() (report, error) {
 	if _, err := io.WriteString(w.input, "report\n"); err != nil {
 		return report{}, err
 	}
 	return w.report()
 }
 
-// end kills the process: how a worker stops is not what is measured.
-func (w *worker) end() {
+// kill kills the process, because its shutdown is not measured.
+func (w *worker) kill() {
 	_ = w.cmd.Process.Kill()
 	_ = w.cmd.Wait()
 }
 
 // Private
 
-// stderr is where a contestant logs.
+// stderr receives the log of a contestant.
 var stderr io.Writer = os.Stderr
 
 func newWorkCommand() *cobra.Command {
@@ -104,7 +104,8 @@ func newWorkCommand() *cobra.Command {
 	}
 }
 
-// work is the program of a contestant's process.
+// work is the main function of a contestant's process: it prints a report after want
+// jobs unless want is zero, and then one for each line on stdin.
 func work(ctx context.Context, name string, want int64) error {
 	one, err := find(name)
 	if err != nil {
@@ -137,15 +138,15 @@ func work(ctx context.Context, name string, want int64) error {
 	return nil
 }
 
-// fail ends the process of a contestant that does not work.
-func fail(err error) {
+// exitOnError prints an error, in place of a report, and exits.
+func exitOnError(err error) {
 	if err != nil {
 		fmt.Println(strconv.Quote(err.Error()))
 		os.Exit(1)
 	}
 }
 
-// tally counts what a contestant works.
+// tally counts the jobs of a contestant.
 type tally struct {
 	want    int64
 	count   atomic.Int64
@@ -172,26 +173,29 @@ func (t *tally) done(sent int64) {
 func (t *tally) print() {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	r := report{Seconds: time.Since(t.started).Seconds(), CPU: cpuSeconds(syscall.RUSAGE_SELF) - t.cpu, Done: t.count.Load(), Latencies: t.latencies, RSS: residentMB("self")}
+	r := report{
+		Seconds: time.Since(t.started).Seconds(), CPU: cpuSeconds(syscall.RUSAGE_SELF) - t.cpu,
+		Done: t.count.Load(), Latencies: t.latencies, RSS: residentMB("self"),
+	}
 	t.latencies = nil
 	goruntime.GC()
 	var memory goruntime.MemStats
 	goruntime.ReadMemStats(&memory)
 	r.Heap = float64(memory.HeapAlloc) / 1e6
-	fail(json.NewEncoder(os.Stdout).Encode(r))
+	exitOnError(json.NewEncoder(os.Stdout).Encode(r))
 }
 
 func cpuSeconds(who int) float64 {
 	var usage syscall.Rusage
-	fail(syscall.Getrusage(who, &usage))
+	exitOnError(syscall.Getrusage(who, &usage))
 	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
 }
 
-// residentMB is the memory of a process, by its id in /proc.
+// residentMB returns the resident memory of a process in MB, by its name in /proc.
 func residentMB(id string) float64 {
 	fields, err := os.ReadFile("/proc/" + id + "/statm")
-	fail(err)
+	exitOnError(err)
 	pages, err := strconv.ParseFloat(strings.Fields(string(fields))[1], 64)
-	fail(err)
+	exitOnError(err)
 	return pages * float64(os.Getpagesize()) / 1e6
 }
