@@ -1,11 +1,9 @@
 package telemetry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 )
 
@@ -193,62 +190,6 @@ func TestReport_AnErrorThatPanicsDoesNotPanicTheCaller(t *testing.T) {
 	require.Contains(t, log.take(), "The reporter failed")
 }
 
-func TestAway_LogsTheStartAndTheEnd(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reporter, log := newReporter(t)
-
-		outage := reporter.Away(Redis, "queue", "refused", time.Now())
-		time.Sleep(1500 * time.Millisecond)
-		outage.End(1200, 3)
-
-		require.Equal(t, "level=WARN msg=\"Backend is unavailable, calls are refused\" backend=redis name=queue reason=refused\n"+
-			"level=INFO msg=\"Backend is available again\" backend=redis name=queue away=1.5s refused=1200 failed=3\n", log.take())
-	})
-}
-
-func TestAway_EndLogsTheSuppressedFailuresFirst(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reporter, log := newReporter(t)
-		outage := reporter.Away(Redis, "shared", "refused", time.Now())
-		for range 5 {
-			reporter.Report(Redis, "Hub.listen", errors.New("connection refused"))
-			reporter.Report(PG, "web.handleError", errors.New("connection refused"))
-		}
-		time.Sleep(time.Second)
-		log.take()
-
-		outage.End(0, 0)
-
-		require.Equal(t, refusedLine+" suppressed=4 within=1s\n"+
-			"level=INFO msg=\"Backend is available again\" backend=redis name=shared away=1s refused=0 failed=0\n", log.take())
-	})
-}
-
-func TestAway_FrequentShortOutagesDoNotFloodTheLog(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reporter, log := newReporter(t)
-
-		for range 20 {
-			outage := reporter.Away(Redis, "shared", "refused", time.Now())
-			for range 10 {
-				reporter.Report(Redis, "Hub.listen", errors.New("connection refused"))
-			}
-			time.Sleep(3 * time.Second)
-			outage.End(0, 0)
-		}
-		reporter.Close()
-
-		written := log.take()
-		require.Equal(t, 20, strings.Count(written, "Backend is unavailable"))
-		require.Equal(t, 20, strings.Count(written, "Backend is available again"))
-		require.LessOrEqual(t, strings.Count(written, "Backend call failed"), 8)
-		require.Equal(t, 200, countFailures(t, written))
-	})
-}
-
 func TestClose_LosesNoCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -266,112 +207,4 @@ func TestClose_LosesNoCount(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Empty(t, log.take())
 	})
-}
-
-func TestNewLogger_WritesTextOrJSON(t *testing.T) {
-	t.Parallel()
-	var text, machine bytes.Buffer
-
-	NewLogger(&text, slog.LevelInfo, false, "web").Info("Serving requests", "port", 3000)
-	NewLogger(&machine, slog.LevelWarn, true, "web").Info("Not shown")
-	NewLogger(&machine, slog.LevelWarn, true, "web").Warn("Shown")
-
-	require.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3} level=INFO msg="Serving requests" port=3000\n$`, text.String())
-	require.Regexp(t, `^{"time":"\S+","level":"WARN","msg":"Shown","role":"web"}\n$`, machine.String())
-}
-
-func TestNewRegistry_CollectsRuntimeAndProcessMetrics(t *testing.T) {
-	t.Parallel()
-
-	families, err := NewRegistry().Gather()
-
-	require.NoError(t, err)
-	var names []string
-	for _, family := range families {
-		names = append(names, family.GetName())
-	}
-	require.Subset(t, names, []string{"go_goroutines", "process_open_fds"})
-}
-
-// Private
-
-// refusedLine is the log line of a call from Hub.listen that Redis refused.
-const refusedLine = `level=WARN msg="Backend call failed" backend=redis source=Hub.listen class=refused error="connection refused"`
-
-func newReporter(t *testing.T) (*Reporter, *lines) {
-	t.Helper()
-	log := &lines{}
-	noTime := func(_ []string, attribute slog.Attr) slog.Attr {
-		if attribute.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return attribute
-	}
-	reporter := NewReporter(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: noTime})), prometheus.NewRegistry())
-	t.Cleanup(reporter.Close)
-	return reporter, log
-}
-
-// panicking is an error whose Error method panics.
-type panicking struct{}
-
-func (panicking) Error() string { panic("no words") }
-
-// countFailures returns the number of failures that the lines of a log report.
-func countFailures(t *testing.T, log string) int {
-	t.Helper()
-	sum := 0
-	for line := range strings.Lines(log) {
-		if !strings.Contains(line, "Backend call failed") {
-			continue
-		}
-		count := 1
-		if _, after, found := strings.Cut(line, "suppressed="); found {
-			_, err := fmt.Sscan(after, &count)
-			require.NoError(t, err)
-		}
-		sum += count
-	}
-	return sum
-}
-
-// failures returns the values of app_backend_failures_total by the labels
-// backend, class and source.
-func failures(t *testing.T, reporter *Reporter) map[string]float64 {
-	t.Helper()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(reporter.failures)
-	families, err := registry.Gather()
-	require.NoError(t, err)
-	counts := map[string]float64{}
-	for _, family := range families {
-		for _, metric := range family.GetMetric() {
-			var labels []string
-			for _, label := range metric.GetLabel() {
-				labels = append(labels, label.GetValue())
-			}
-			counts[strings.Join(labels, " ")] = metric.GetCounter().GetValue()
-		}
-	}
-	return counts
-}
-
-// lines is a buffer for log lines, safe for concurrent use.
-type lines struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (l *lines) Write(line []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.buffer.Write(line)
-}
-
-// take returns and removes the buffered lines.
-func (l *lines) take() string {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	defer l.buffer.Reset()
-	return l.buffer.String()
 }

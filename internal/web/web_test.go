@@ -8,10 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
-	"slipway/internal/health"
 	"slipway/internal/telemetry"
 )
 
@@ -212,58 +207,6 @@ func TestNew_HeadIsGetWithoutTheBody(t *testing.T) {
 	require.Equal(t, http.StatusOK, site.send(t, http.MethodGet, "/endless", nil).StatusCode)
 }
 
-func TestNew_LimitsBodies(t *testing.T) {
-	t.Parallel()
-	site := newSite(t, func(e *echo.Echo) {
-		e.POST("/form", func(c echo.Context) error {
-			content, err := io.ReadAll(c.Request().Body)
-			if err != nil {
-				return fmt.Errorf("read form: %w", err)
-			}
-			return c.String(http.StatusOK, fmt.Sprint(len(content)))
-		})
-		e.POST("/button", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
-	})
-	body := func(size int) io.Reader { return strings.NewReader(strings.Repeat("x", size)) }
-	chunked := func(size int) io.Reader { return io.MultiReader(body(size)) } // without Content-Length
-
-	require.Equal(t, "1024", site.send(t, http.MethodPost, "/form", body(1024)).body)
-	require.Equal(t, "1024", site.send(t, http.MethodPost, "/form", chunked(1024)).body)
-	require.Equal(t, "0", site.send(t, http.MethodPost, "/form", nil).body)
-	for _, large := range []io.Reader{body(1025), chunked(1025), chunked(10 << 20)} {
-		answer := site.send(t, http.MethodPost, "/form", large)
-		require.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
-		require.Contains(t, answer.body, "<h1>413</h1>")
-	}
-	// The Content-Length alone is enough, even if the handler does not read the body.
-	require.Equal(t, http.StatusRequestEntityTooLarge, site.send(t, http.MethodPost, "/button", body(1025)).StatusCode)
-}
-
-func TestLimitBody_EndsARequestThatIsSentTooSlowly(t *testing.T) {
-	t.Parallel()
-	e := echo.New()
-	e.HTTPErrorHandler = handleError(options(t, &stacktest.Journal{}), testPages(nil))
-	e.Use(limitBody(1024, 100*time.Millisecond))
-	e.POST("/form", func(c echo.Context) error {
-		_, err := io.ReadAll(c.Request().Body)
-		return err
-	})
-	server := httptest.NewServer(e)
-	t.Cleanup(server.Close)
-	connection, err := net.Dial("tcp", server.Listener.Addr().String())
-	require.NoError(t, err)
-	defer connection.Close()
-	require.NoError(t, connection.SetDeadline(time.Now().Add(10*time.Second)))
-
-	_, err = fmt.Fprint(connection, "POST /form HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nx=")
-	require.NoError(t, err)
-	answer, err := io.ReadAll(connection)
-
-	// ReadAll returns, so the connection is closed too.
-	require.NoError(t, err)
-	require.Contains(t, string(answer), "HTTP/1.1 408 Request Timeout\r\n")
-}
-
 func TestNew_RefusesFormsOfOtherSites(t *testing.T) {
 	t.Parallel()
 	written := 0
@@ -329,42 +272,6 @@ func TestNew_BoundsTheTimeThatARequestWaitsForRedis(t *testing.T) {
 	require.Less(t, time.Since(started), 5*time.Second)
 }
 
-func TestObserve_CountsByRouteAndNeverByPath(t *testing.T) {
-	t.Parallel()
-	site := newSite(t, func(e *echo.Echo) {
-		e.GET("/letters/:token", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
-	})
-
-	site.get(t, "/letters/secret-token")
-	site.get(t, "/wp-admin/secret-path")
-	site.send(t, "BREW", "/letters/secret-token", nil)
-
-	series := site.series(t)
-	require.Contains(t, series, "method=GET route=/letters/:token status=200")
-	require.Contains(t, series, "method=GET route=none status=404")
-	require.Contains(t, series, "method=other")
-	require.NotContains(t, series, "secret")
-	require.NotContains(t, site.log.String(), "secret")
-}
-
-func TestObserve_LogsTheErrorOfATruncatedResponse(t *testing.T) {
-	t.Parallel()
-	site := newSite(t, func(e *echo.Echo) {
-		e.GET("/file", func(c echo.Context) error {
-			if err := c.String(http.StatusOK, "the beginning"); err != nil {
-				return err
-			}
-			return errors.New("the disk is gone")
-		})
-	})
-
-	answer := site.get(t, "/file")
-
-	require.Equal(t, "the beginning", answer.body)
-	require.Contains(t, site.log.String(), `level=ERROR msg="Request finished" method=GET route=/file status=200`)
-	require.Contains(t, site.log.String(), "the disk is gone")
-}
-
 func TestRender_SendsNothingWhenRenderingFails(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, func(e *echo.Echo) {
@@ -396,149 +303,4 @@ func TestNew_ServesUpAndHealth(t *testing.T) {
 	require.Equal(t, http.StatusOK, booted.StatusCode)
 	require.Equal(t, http.StatusOK, healthy.StatusCode)
 	require.JSONEq(t, `{"status": "ok", "checks": {}}`, healthy.body)
-}
-
-// Private
-
-var errConflict = errors.New("conflict")
-
-// site is a server with the routes of a test.
-type site struct {
-	*httptest.Server
-	health   *health.Health
-	registry *prometheus.Registry
-	reporter *telemetry.Reporter
-	log      *stacktest.Journal
-}
-
-// newSite starts a server with these routes. It sends alerts to the DSN in sentry,
-// if there is one.
-func newSite(t *testing.T, routes func(*echo.Echo), sentry ...string) *site {
-	t.Helper()
-	s := &site{log: &stacktest.Journal{}}
-	given := options(t, s.log)
-	s.reporter = given.Reporter
-	for _, address := range sentry {
-		opened, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: address}, prometheus.NewRegistry())
-		require.NoError(t, err)
-		s.reporter.SendTo(opened)
-	}
-	t.Cleanup(s.reporter.Close)
-	s.health = given.Health
-	s.registry = given.Registry.(*prometheus.Registry)
-	s.Server = httptest.NewServer(New(given, testPages(routes)))
-	t.Cleanup(s.Close)
-	return s
-}
-
-func options(t *testing.T, log *stacktest.Journal) Options {
-	t.Helper()
-	registry := prometheus.NewRegistry()
-	return Options{
-		Log:            slog.New(slog.NewTextHandler(log, nil)),
-		Registry:       registry,
-		Reporter:       telemetry.NewReporter(slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry()),
-		Health:         health.New(registry),
-		RedisBudget:    100 * time.Millisecond,
-		MaxRequestBody: 1024,
-	}
-}
-
-// testPages implements Pages with routes of a test.
-type testPages func(*echo.Echo)
-
-func (p testPages) Routes(e *echo.Echo) { p(e) }
-
-func (testPages) ErrorStatus(err error) int {
-	if errors.Is(err, errConflict) {
-		return http.StatusConflict
-	}
-	return 0
-}
-
-func (testPages) ErrorPage(_ echo.Context, status int, requestID string) templ.Component {
-	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
-		if ctx.Err() != nil {
-			return ctx.Err() // pages of an application stop too when the context ends
-		}
-		_, err := fmt.Fprintf(w, "<h1>%d</h1>%s", status, requestID)
-		return err
-	})
-}
-
-func (s *site) port() string {
-	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
-	return port
-}
-
-// reports is a test server in place of Sentry. It stores the requests.
-type reports struct {
-	address string
-	mutex   sync.Mutex
-	bodies  []string
-}
-
-func newReports(t *testing.T) *reports {
-	t.Helper()
-	r := &reports{}
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		body, _ := io.ReadAll(request.Body)
-		r.mutex.Lock()
-		defer r.mutex.Unlock()
-		r.bodies = append(r.bodies, string(body))
-	}))
-	t.Cleanup(server.Close)
-	r.address = strings.Replace(server.URL, "://", "://key@", 1) + "/1"
-	return r
-}
-
-func (r *reports) all() []string {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return slices.Clone(r.bodies)
-}
-
-// answer is a response with its body as text.
-type answer struct {
-	*http.Response
-	body string
-}
-
-func (s *site) get(t *testing.T, path string, header ...string) answer {
-	t.Helper()
-	return s.send(t, http.MethodGet, path, nil, header...)
-}
-
-// send sends a request. The header alternates names and values.
-func (s *site) send(t *testing.T, method, path string, body io.Reader, header ...string) answer {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
-	require.NoError(t, err)
-	for i := 0; i < len(header); i += 2 {
-		request.Header.Set(header[i], header[i+1])
-	}
-	response, err := s.Client().Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return answer{Response: response, body: string(content)}
-}
-
-// series returns the labels of each metric of the registry, one line each.
-func (s *site) series(t *testing.T) string {
-	t.Helper()
-	families, err := s.registry.Gather()
-	require.NoError(t, err)
-	var lines strings.Builder
-	for _, family := range families {
-		for _, metric := range family.GetMetric() {
-			var labels []string
-			for _, label := range metric.GetLabel() {
-				labels = append(labels, label.GetName()+"="+label.GetValue())
-			}
-			fmt.Fprintln(&lines, strings.Join(labels, " "))
-		}
-	}
-	return lines.String()
 }
