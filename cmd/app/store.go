@@ -81,7 +81,8 @@ func seedStore(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) (report 
 	report = fmt.Sprintf("The store has the %d products of the sample catalogue.\n", products)
 	sale, made, err := store.SeedSale(ctx)
 	if made {
-		report += fmt.Sprintf("A flash sale of %d x %s at %s runs until %s.\n", sale.Units, sale.Product.Name, sale.Price, sale.EndsAt.Format("15:04 MST"))
+		report += fmt.Sprintf("A flash sale of %d x %s at %s runs until %s.\n", sale.Units, sale.Product.Name, sale.Price,
+			sale.EndsAt.Format("15:04 MST"))
 	}
 	return report, err
 }

@@ -120,7 +120,8 @@ func release(ctx context.Context, db querier, workers []string, crashed bool) ([
 		    finalized_at = CASE WHEN decided.state IN ('cancelled', 'discarded') THEN now() END,
 		    errors = CASE
 		        WHEN decided.state IN ('discarded', 'retryable') THEN array_append(job.errors, jsonb_build_object(
-		            'at', now(), 'attempt', job.attempt, 'error', 'the worker died ' || decided.crashes || ' times while it ran this', 'trace', ''))
+		            'at', now(), 'attempt', job.attempt, 'error', 'the worker died ' || decided.crashes || ' times while it ran this',
+		            'trace', ''))
 		        ELSE job.errors
 		    END,
 		    metadata = job.metadata || CASE WHEN $2 THEN jsonb_build_object('slipway:crashes', decided.crashes) ELSE '{}' END

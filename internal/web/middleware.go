@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -82,7 +83,7 @@ func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 			if cause == nil {
 				return
 			}
-			if cause == http.ErrAbortHandler {
+			if failure, isError := cause.(error); isError && errors.Is(failure, http.ErrAbortHandler) {
 				panic(cause)
 			}
 			err = telemetry.Recovered(cause)

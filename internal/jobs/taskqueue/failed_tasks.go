@@ -173,7 +173,10 @@ func (f *FailedTasks) missing(ctx context.Context, ids []string) ([]string, erro
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := f.db.Query(ctx, `SELECT id FROM unnest($1::text[]) AS ids (id) WHERE NOT EXISTS (SELECT FROM failed_tasks f WHERE f.id = ids.id)`,
+	rows, err := f.db.Query(ctx, `
+		SELECT id
+		FROM unnest($1::text[]) AS ids (id)
+		WHERE NOT EXISTS (SELECT FROM failed_tasks f WHERE f.id = ids.id)`,
 		ids)
 	if err != nil {
 		return nil, fmt.Errorf("compare the archive with asynq's: %w", err)
