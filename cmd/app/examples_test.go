@@ -35,7 +35,7 @@ func TestExamples_SayWhoReadsAVariableAndItsDefault(t *testing.T) {
 	for _, file := range []string{"env.example", ".env.production.example"} {
 		for _, entry := range readExample(t, file) {
 			variable := variableNamed(t, entry.name)
-			readers := strings.Join(variable.Readers(), ", ")
+			readers := strings.Join(variable.Roles, ", ")
 			if readers == "all" {
 				readers = "every command"
 			}
@@ -144,7 +144,7 @@ func TestVariables_AreDeclaredInFull(t *testing.T) {
 		require.NotEmpty(t, variable.Example, variable.Name)
 		require.NotEmpty(t, variable.Help, variable.Name)
 		require.Contains(t, []string{"", "true", "url"}, variable.Secret, variable.Name)
-		for _, role := range variable.Readers() {
+		for _, role := range variable.Roles {
 			require.True(t, known[role], "%s is read by the unknown role %q", variable.Name, role)
 		}
 	}
