@@ -55,7 +55,7 @@ type heartbeat struct {
 
 func newHeartbeat(db *pgxpool.Pool, process Process, running func() int, log *slog.Logger, reporter *telemetry.Reporter) *heartbeat {
 	h := &heartbeat{
-		connection: postgres.Beside(db), process: process, running: running,
+		connection: postgres.NewConnection(db), process: process, running: running,
 		releaser: &releaser{db: db, log: log, reporter: reporter}, log: log, every: beatEvery, deadAfter: deadAfter,
 	}
 	h.state.Store(Working)

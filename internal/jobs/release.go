@@ -70,7 +70,7 @@ func (r *releaser) releaseDead(ctx context.Context, connection *pgx.Conn, deadAf
 // releaseOwn releases the jobs that a worker itself runs, and returns how many.
 // It opens a connection of its own, because the heartbeat may be using the other.
 func (r *releaser) releaseOwn(ctx context.Context, worker string, crashed bool) (jobs int, err error) {
-	own := postgres.Beside(r.db)
+	own := postgres.NewConnection(r.db)
 	connection, err := own.Open(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("connect to release the worker's own jobs: %w", err)
