@@ -24,7 +24,7 @@ import (
 	"slipway/internal/web"
 )
 
-// process is what every role and command has that reads settings.
+// process is what every role has, and every command that reads settings.
 type process struct {
 	config   config.Config
 	build    build
@@ -36,8 +36,9 @@ type process struct {
 // service is a part of a role that works until its context ends.
 type service func(ctx context.Context) error
 
-// newProcess reads the settings of a role or command. Settings that cannot be
-// used end the program with exit code 2.
+// newProcess reads the settings of a role or command, and makes its log, metrics
+// and error reporter. It also sends what go-redis logs to that reporter. Settings
+// that cannot be used end the program with exit code 2.
 func newProcess(c *cobra.Command, app application, role config.Role) (*process, error) {
 	variables, err := config.Environ(".")
 	if err != nil {

@@ -612,8 +612,12 @@ func TestWorkers_WorkNothingOnASchemaThatIsTooOld(t *testing.T) {
 
 	d.execute(`ALTER TABLE not_migrated RENAME TO goose_db_version`)
 
-	pg.eventually(func() bool { return strings.Contains(pg.output.String(), `"Job finished" result=done kind=forget_holds`) }, "works the job")
-	redis.eventually(func() bool { return strings.Contains(redis.output.String(), `"Task finished" result=done kind=warm_cache`) }, "works the task")
+	pg.eventually(func() bool {
+		return strings.Contains(pg.output.String(), `"Job finished" result=done kind=forget_holds`)
+	}, "works the job")
+	redis.eventually(func() bool {
+		return strings.Contains(redis.output.String(), `"Task finished" result=done kind=warm_cache`)
+	}, "works the task")
 }
 
 func TestWorkers_NeverBeginWhenTheyWereMadeQuietBefore(t *testing.T) {

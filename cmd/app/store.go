@@ -26,7 +26,8 @@ func newApplication() application {
 	settings := &shop.Settings{}
 	return application{
 		announcement: "Leeward is open at %[1]s  (mail: %[1]s/dev/mail)",
-		settings:     settings, migrations: shop.Migrations(), recurring: files.Recurring, seed: seedStore,
+		settings:     settings, migrations: shop.Migrations(), recurring: files.Recurring,
+		seed: seedStore, seedHelp: seedHelp,
 		work: func(b *backends) (work, error) {
 			store, err := newStore(b, settings)
 			if err != nil {
@@ -45,6 +46,10 @@ func newApplication() application {
 }
 
 // Private
+
+const seedHelp = `It may run again at any time: texts, pictures and prices of the
+sample catalogue become as they were, and stock stays as it is. A flash sale begins
+if none runs and none is to come.`
 
 func newStore(b *backends, settings *shop.Settings) (*shop.Shop, error) {
 	sender, err := b.mailSender(settings.MailFrom)

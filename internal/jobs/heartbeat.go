@@ -16,8 +16,8 @@ import (
 )
 
 // ErrDeclaredDead ends a worker whose heartbeat was missing for so long that
-// other workers have taken its jobs.
-var ErrDeclaredDead = errors.New("this worker's heartbeat was missing for too long and other workers have taken its jobs")
+// other workers may have taken its work.
+var ErrDeclaredDead = errors.New("this worker's heartbeat was missing for too long and other workers may have taken its work")
 
 // Private
 
