@@ -1,18 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -113,93 +107,10 @@ func (f *faultyRedis) poison(toxic, stream, attributes string) (end func()) {
 	return func() { f.proxy.Toxics.ResetToxics(context.Background()) }
 }
 
-// impersonate has a server of the test answer in place of Redis: with reply to
-// everything but a greeting, and then with the end of the connection if it cuts.
-func (f *faultyRedis) impersonate(reply string, cuts bool) (end func()) {
-	f.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(f.t, err)
-	f.running.Go(func() {
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			f.running.Go(func() { answerWith(connection, reply, cuts) })
-		}
-	})
-	upstream := f.proxy.Upstream
-	f.direct(listener.Addr().String())
-	return func() {
-		f.direct(upstream)
-		require.NoError(f.t, listener.Close())
-	}
-}
-
 // direct points the proxy at another server. What is connected is hung up on.
 func (f *faultyRedis) direct(upstream string) {
 	f.t.Helper()
 	require.NoError(f.t, f.proxy.Update(&toxiproxy.Proxy{Listen: f.proxy.Listen, Upstream: upstream, Enabled: true}))
-}
-
-// answerWith speaks the protocol of Redis as far as it takes.
-func answerWith(connection net.Conn, reply string, cuts bool) {
-	defer connection.Close()
-	asked := bufio.NewReader(connection)
-	for {
-		command, err := readCommand(asked)
-		if err != nil {
-			return
-		}
-		switch command {
-		case "HELLO": // as before Redis 6
-			_, err = io.WriteString(connection, "-ERR unknown command 'HELLO'\r\n")
-		case "AUTH":
-			_, err = io.WriteString(connection, "+OK\r\n")
-		default:
-			_, err = io.WriteString(connection, reply)
-			if cuts {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// readCommand reads an array of strings and returns the first of them.
-func readCommand(asked *bufio.Reader) (string, error) {
-	count, err := readLength(asked, '*')
-	if err != nil {
-		return "", err
-	}
-	first := ""
-	for i := range count {
-		size, err := readLength(asked, '$')
-		if err != nil {
-			return "", err
-		}
-		argument := make([]byte, size+len("\r\n"))
-		if _, err := io.ReadFull(asked, argument); err != nil {
-			return "", err
-		}
-		if i == 0 {
-			first = strings.ToUpper(string(argument[:size]))
-		}
-	}
-	return first, nil
-}
-
-func readLength(asked *bufio.Reader, kind byte) (int, error) {
-	line, err := asked.ReadString('\n')
-	if err != nil {
-		return 0, err
-	}
-	if line[0] != kind {
-		return 0, fmt.Errorf("read %q where %q begins", line, kind)
-	}
-	return strconv.Atoi(strings.TrimSpace(line[1:]))
 }
 
 // dropDials has nothing answer who wants to connect to the proxy, not even to
@@ -263,38 +174,4 @@ func (f *faultyRedis) requireNoneSpoilt() {
 			require.NotEqual(f.t, "list", f.command("TYPE", key), key)
 		}
 	}
-}
-
-// newShopperAt is a browser with an address of its own, for a store that
-// trusts what X-Forwarded-For says.
-func newShopperAt(t *testing.T, url string) *shopper {
-	t.Helper()
-	s := newShopper(t, url)
-	number := nextAddress.Add(1)
-	s.http.Transport = forwardedFor(fmt.Sprintf("203.0.%d.%d", number/250%250, number%250+1))
-	return s
-}
-
-var nextAddress atomic.Int32
-
-// forwardedFor is a proxy's word for where requests come from.
-type forwardedFor string
-
-func (f forwardedFor) RoundTrip(request *http.Request) (*http.Response, error) {
-	named := request.Clone(request.Context())
-	named.Header.Set("X-Forwarded-For", string(f))
-	return http.DefaultTransport.RoundTrip(named)
-}
-
-// claim is the form on the front page that puts a unit of the flash sale into
-// the cart. There is none once all are taken.
-func (s *shopper) claim() (path string, form url.Values, found bool) {
-	s.t.Helper()
-	status, home := s.get("/")
-	require.Equal(s.t, http.StatusOK, status)
-	action := saleForm.FindStringSubmatch(home)
-	if action == nil {
-		return "", nil, false
-	}
-	return action[1], url.Values{"claim_id": {field(s.t, home, "claim_id")}}, true
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/postgres/pgtest"
@@ -195,13 +194,4 @@ func (d *deployment) listed(all int, filter ...string) []listedJob {
 		found[i].Args = compact.Bytes()
 	}
 	return found
-}
-
-func (d *deployment) execute(statement string, arguments ...any) {
-	d.t.Helper()
-	connection, err := pgx.Connect(d.t.Context(), d.databaseURL)
-	require.NoError(d.t, err)
-	defer connection.Close(context.Background())
-	_, err = connection.Exec(d.t.Context(), statement, arguments...)
-	require.NoError(d.t, err)
 }

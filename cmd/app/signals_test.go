@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -64,10 +63,4 @@ func TestWorkers_ExitWhenTheyStoodStillForTooLong(t *testing.T) {
 		require.Equal(t, 1, worker.cmd.ProcessState.ExitCode())
 		require.Contains(t, worker.output.String(), "silent for too long")
 	}
-}
-
-// Private
-
-func contains(p *appProcess, text string) bool {
-	return strings.Contains(p.output.String(), text)
 }

@@ -57,6 +57,8 @@ func TestKinds_SayTheirQueueAttemptsAndTimeout(t *testing.T) {
 	require.Len(t, work.kinds(), len(declared))
 }
 
+// Private
+
 // declared are the args of all kinds of the store.
 var declared = []jobs.Args{
 	shop.SendOrderConfirmation{}, shop.CapturePayment{}, shop.TendSales{}, shop.ReconcileStock{}, shop.RemindOfCarts{}, shop.SendCartReminder{},

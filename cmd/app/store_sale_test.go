@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,15 +39,4 @@ func TestFlashSale_OpenPagesShowTheUnitsLeftAndTheEnd(t *testing.T) {
 	require.Contains(t, metricsOf(t, web), `shop_sale_claims_total{result="held"} 1`)
 	_, cart := ada.get("/cart")
 	require.Contains(t, cart, "has run out")
-}
-
-// ask returns the one number that a statement answers with.
-func (d *deployment) ask(t *testing.T, statement string) int {
-	t.Helper()
-	connection, err := pgx.Connect(t.Context(), d.databaseURL)
-	require.NoError(t, err)
-	defer connection.Close(t.Context())
-	var number int64
-	require.NoError(t, connection.QueryRow(t.Context(), statement).Scan(&number))
-	return int(number)
 }

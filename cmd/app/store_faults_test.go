@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,22 +11,6 @@ import (
 
 	"slipway/internal/devstack"
 )
-
-// deployAlone prepares a store whose PostgreSQL the test may stop, too.
-func deployAlone(t *testing.T) (*deployment, *devstack.Postgres) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "slipway-")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	require.NoError(t, os.Chmod(dir, 0o755)) // PostgreSQL does not run as root
-	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, postgres.Stop(context.Background())) })
-	d := deployOn(t, postgres.URL())
-	d.command("migrate")
-	d.command("seed")
-	return d, postgres
-}
 
 func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// harbour is a network of containers: a database, a Redis, and what the test
+// starts beside them.
+type harbour struct {
+	t       *testing.T
+	network string
+}
+
+func newHarbour(t *testing.T) *harbour {
+	t.Helper()
+	needImage(t)
+	h := &harbour{t: t, network: "slipway-test-" + strings.ToLower(rand.Text()[:8])}
+	docker(t, "network", "create", h.network)
+	t.Cleanup(func() { docker(t, "network", "rm", h.network) })
+	h.run("postgres", "-e", "POSTGRES_PASSWORD=secret", "-e", "POSTGRES_USER=shop", "-e", "POSTGRES_DB=shop", "-p", "127.0.0.1::5432", "postgres:17")
+	h.run("redis", "redis:8", "redis-server", "--appendonly", "yes")
+	h.eventually("postgres answers", func() bool {
+		_, err := dockerTry("exec", h.name("postgres"), "pg_isready", "--host=127.0.0.1", "--username=shop", "--dbname=shop")
+		return err == nil
+	})
+	return h
+}
+
+func (h *harbour) name(service string) string { return h.network + "-" + service }
+
+// run starts a container that others reach under the name of its service.
+func (h *harbour) run(service string, args ...string) {
+	h.t.Helper()
+	docker(h.t, append([]string{"run", "--detach", "--name", h.name(service), "--network", h.network, "--network-alias", service}, args...)...)
+	h.t.Cleanup(func() {
+		if h.t.Failed() {
+			logs, _ := dockerTry("logs", "--tail", "30", h.name(service))
+			h.t.Logf("%s:\n%s", service, logs)
+		}
+		docker(h.t, "rm", "--force", "--volumes", h.name(service))
+	})
+}
+
+// hardened is how production runs the image.
+func hardened(more ...string) []string {
+	return append([]string{"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--tmpfs", "/mail:mode=1777"}, more...)
+}
+
+func (h *harbour) environment() []string {
+	var args []string
+	for _, variable := range []string{
+		"DATABASE_URL=postgres://shop:secret@postgres:5432/shop", "REDIS_URL=redis://redis:6379/0", "BASE_URL=http://leeward.example",
+		"SECRET_KEY_BASE=0123456789abcdef0123456789abcdef", "MAIL_DIR=/mail", "PAYMENT_TIMEOUT=3s", "RACK_ATTACK_ENABLED=false", "ORDER_LIMIT=0",
+	} {
+		args = append(args, "--env", variable)
+	}
+	return args
+}
+
+// role starts a role as production runs it.
+func (h *harbour) role(service, role string) {
+	h.t.Helper()
+	h.run(service, append(append(hardened("-p", "127.0.0.1::3000", "-p", "127.0.0.1::9090"), h.environment()...), image, "app", role)...)
+}
+
+func (h *harbour) once(command string) {
+	h.t.Helper()
+	docker(h.t, append(append(append([]string{"run", "--rm", "--network", h.network}, hardened()...), h.environment()...), image, "app", command)...)
+}
+
+func (h *harbour) address(service, port string) string {
+	h.t.Helper()
+	published, _, _ := strings.Cut(docker(h.t, "port", h.name(service), port), "\n")
+	return published
+}
+
+func (h *harbour) healthy(service string) bool {
+	status, err := dockerTry("inspect", "--format", "{{.State.Health.Status}}", h.name(service))
+	return err == nil && status == "healthy"
+}
+
+func (h *harbour) eventually(what string, condition func() bool) {
+	h.t.Helper()
+	require.Eventually(h.t, condition, time.Minute, 100*time.Millisecond, what)
+}
+
+// stop sends SIGTERM, and SIGKILL after 40 seconds, and returns the exit code.
+func (h *harbour) stop(service string) (code string, took time.Duration) {
+	h.t.Helper()
+	started := time.Now()
+	docker(h.t, "stop", "--time", "40", h.name(service))
+	return docker(h.t, "inspect", "--format", "{{.State.ExitCode}}", h.name(service)), time.Since(started)
+}
+
+func (h *harbour) query(sql string) int64 {
+	h.t.Helper()
+	connection, err := pgx.Connect(h.t.Context(), "postgres://shop:secret@"+h.address("postgres", "5432")+"/shop")
+	require.NoError(h.t, err)
+	defer connection.Close(context.Background())
+	var number int64
+	require.NoError(h.t, connection.QueryRow(h.t.Context(), sql).Scan(&number))
+	return number
+}

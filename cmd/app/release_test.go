@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/stretchr/testify/require"
+)
+
+// release is one version of the store in all three roles.
+type release struct {
+	d       *deployment
+	version string
+	target  *target
+	web     *appProcess
+
+	workerPG, workerRedis *appProcess
+}
+
+// release starts the web of a version.
+func (d *deployment) release(version string, more ...string) *release {
+	d.t.Helper()
+	web := d.start("web", append(more, "KAMAL_VERSION="+version)...)
+	require.Contains(d.t, metricsOf(d.t, web), fmt.Sprintf(`version="%s"`, version))
+	return &release{d: d, version: version, web: web, target: newTarget(d.t, web)}
+}
+
+// serve makes the release the one that gets requests.
+func (r *release) serve(proxy *drainingProxy, suits func(old *target) bool) {
+	r.d.t.Helper()
+	ctx, cancel := context.WithTimeout(r.d.t.Context(), deployLimit)
+	defer cancel()
+	_, err := proxy.swap(ctx, r.target, suits)
+	require.NoError(r.d.t, err)
+}
+
+func (r *release) startWorkers() {
+	r.d.t.Helper()
+	r.workerPG = r.d.start("worker-pg", "KAMAL_VERSION="+r.version)
+	r.workerRedis = r.d.start("worker-redis", "KAMAL_VERSION="+r.version)
+	for _, p := range []*appProcess{r.workerPG, r.workerRedis} {
+		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
+	}
+}
+
+var inFlight = regexp.MustCompile(`\napp_http_requests_in_flight (\d+)\n`)
+
+// hasAllRequests tells that what the proxy has sent to the web has arrived.
+func (r *release) hasAllRequests() bool {
+	sent := r.target.open() // counted first: it only falls, and the web's never lies above it
+	arrived := inFlight.FindStringSubmatch(metricsOf(r.d.t, r.web))
+	return len(arrived) == 2 && arrived[1] == strconv.Itoa(sent)
+}

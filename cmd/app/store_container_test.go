@@ -1,0 +1,152 @@
+package main
+
+import (
+	"crypto/rand"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestImage_EveryRoleIsHealthyAndStopsInOrder(t *testing.T) {
+	t.Parallel()
+	h := newContainerStore(t)
+
+	for _, role := range []string{"web", "worker-pg", "worker-redis"} {
+		h.role(role, role)
+	}
+	for _, role := range []string{"web", "worker-pg", "worker-redis"} {
+		h.eventually(role+" is healthy", func() bool { return h.healthy(role) })
+	}
+
+	// Busy: an order is on its way, and the gateway is silent.
+	ada := newShopper(t, "http://"+h.address("web", "3000"))
+	require.Equal(t, http.StatusOK, ada.add(h.query(someVariant)))
+	form := ada.fillIn("4000000000000341")
+	answered := make(chan int, 1)
+	go func() {
+		response, err := ada.http.PostForm(ada.url+"/orders", form)
+		if err != nil {
+			answered <- 0
+			return
+		}
+		_ = response.Body.Close()
+		answered <- response.StatusCode
+	}()
+	ops := "http://" + h.address("web", "9090")
+	h.eventually("the order is on its way", func() bool { return strings.Contains(metricsAt(t, ops), "app_http_requests_in_flight 1\n") })
+
+	code, took := h.stop("web")
+	require.Equal(t, "0", code)
+	require.Less(t, took, 15*time.Second)
+	require.Equal(t, http.StatusGatewayTimeout, <-answered, "the request in hand is finished first")
+	for _, role := range []string{"worker-pg", "worker-redis"} {
+		code, took := h.stop(role)
+		require.Equal(t, "0", code, role)
+		require.Less(t, took, 15*time.Second, role)
+	}
+}
+
+func TestImage_SellsWhileItsRedisRestarts(t *testing.T) {
+	t.Parallel()
+	h := newContainerStore(t)
+	h.role("web", "web")
+	h.role("worker-pg", "worker-pg")
+	h.eventually("web is healthy", func() bool { return h.healthy("web") })
+	web := "http://" + h.address("web", "3000")
+	h.query(`UPDATE variants SET stock = 1000 WHERE id = (` + someVariant + `) RETURNING id`)
+	variant := h.query(someVariant)
+
+	restarted := make(chan error, 1)
+	go func() {
+		_, err := dockerTry("restart", "--time", "1", h.name("redis"))
+		restarted <- err
+	}()
+	orders, requests := 0, 0
+	for done := false; !done; {
+		select {
+		case err := <-restarted:
+			require.NoError(t, err)
+			done = true
+		default:
+		}
+		ada := newShopper(t, web)
+		for _, path := range []string{"/", "/products/kelp-soap", "/search?q=mug"} {
+			code, _ := ada.get(path)
+			require.Equal(t, http.StatusOK, code, path)
+			requests++
+		}
+		require.Equal(t, http.StatusOK, ada.add(variant))
+		code, at, _ := ada.post("/orders", ada.fillIn(workingCard))
+		require.Equal(t, http.StatusOK, code)
+		require.Contains(t, at, "/orders/")
+		orders++
+	}
+	t.Logf("%d pages and %d orders while Redis restarted", requests, orders)
+
+	require.EqualValues(t, orders, h.query(`SELECT count(*) FROM orders`))
+	h.eventually("every order is confirmed", func() bool {
+		return h.query(`SELECT count(*) FROM orders WHERE confirmed_at IS NULL`) == 0
+	})
+
+	docker(t, "restart", "--time", "5", h.name("postgres"))
+	h.eventually("the store serves again", func() bool { return status(web+"/") == http.StatusOK })
+}
+
+func TestCompose_UpFromNothingSells(t *testing.T) {
+	t.Parallel()
+	needImage(t)
+	compose := composeCommand(t)
+	checkout, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	project := "slipwaytest" + strings.ToLower(rand.Text()[:6])
+	run := func(args ...string) string {
+		command := exec.Command(compose[0], append(append(compose[1:len(compose):len(compose)], "-p", project, "-f", "docker-compose.production.yml"), args...)...)
+		command.Dir = checkout
+		command.Env = append(os.Environ(), "WEB_PORTS=0", "POSTGRES_PASSWORD=secret")
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, string(output))
+		return strings.TrimSpace(string(output))
+	}
+	t.Cleanup(func() {
+		run("down", "--volumes", "--timeout", "20")
+		require.Empty(t, docker(t, "volume", "ls", "--quiet", "--filter", "name="+project))
+	})
+
+	run("up", "--detach", "--no-build", "--scale", "worker-pg=2")
+
+	lines := strings.Split(run("port", "web", "3000"), "\n")
+	web := "http://" + lines[len(lines)-1]
+	require.Eventually(t, func() bool { return status(web+"/up") == http.StatusOK }, time.Minute, 100*time.Millisecond)
+	_, page := newShopper(t, web).get("/products/kelp-soap")
+	ada := newShopper(t, web)
+	code, at, _ := ada.post("/cart/lines", url.Values{"variant_id": {field(t, page, "variant_id")}, "quantity": {"1"}})
+	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, "/cart", at)
+	code, at, _ = ada.post("/orders", ada.fillIn(workingCard))
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, at, "/orders/")
+	require.Eventually(t, func() bool {
+		_, body := ada.get(at)
+		return strings.Contains(body, "Paid")
+	}, time.Minute, 200*time.Millisecond, "the workers never took the money")
+}
+
+// Private
+
+// newStore is a harbour with a migrated and seeded store.
+func newContainerStore(t *testing.T) *harbour {
+	t.Helper()
+	h := newHarbour(t)
+	h.once("migrate")
+	h.once("seed")
+	return h
+}
+
+const someVariant = `SELECT v.id FROM variants v JOIN products p ON p.id = v.product_id WHERE p.slug = 'harbour-enamel-mug' ORDER BY v.position LIMIT 1`

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/health"
+)
+
+func TestWorkers_WorkNothingOnASchemaThatIsTooOld(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	d.execute(`ALTER TABLE goose_db_version RENAME TO not_migrated`)
+	pg, redis := d.start("worker-pg"), d.start("worker-redis", "LOG_LEVEL=debug")
+	for _, worker := range []*appProcess{pg, redis} {
+		worker.eventually(func() bool {
+			response, err := http.Get(worker.ops + "/up")
+			require.NoError(t, err)
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			return strings.Contains(string(body), "run app migrate")
+		}, "says what is missing")
+	}
+	d.jobs(0, "enqueue", "forget_holds")
+	d.jobs(0, "enqueue", "warm_cache")
+	require.Zero(t, d.query(`SELECT count(*) FROM river_job WHERE kind = 'forget_holds' AND attempt > 0`))
+	require.NotContains(t, pg.output.String(), "Working jobs")
+	require.NotContains(t, redis.output.String(), "Working tasks")
+
+	d.execute(`ALTER TABLE not_migrated RENAME TO goose_db_version`)
+
+	pg.eventually(func() bool { return strings.Contains(pg.output.String(), `"Job done" kind=forget_holds`) }, "works the job")
+	redis.eventually(func() bool { return strings.Contains(redis.output.String(), `"Task done" kind=warm_cache`) }, "works the task")
+}
+
+func TestWorkers_NeverBeginWhenTheyWereMadeQuietBefore(t *testing.T) {
+	t.Parallel()
+	checks := health.New(prometheus.NewRegistry())
+	checks.Booted()
+	checks.Retire()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+
+	began := false
+	require.NoError(t, whenSchemaFits(checks, func(context.Context) error { began = true; return nil })(ctx))
+
+	require.False(t, began)
+}
