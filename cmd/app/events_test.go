@@ -16,7 +16,7 @@ type events struct {
 	lines chan string // closed at the end of the stream
 }
 
-func openEvents(t *testing.T, s *shopper, path string) *events {
+func openEvents(t *testing.T, s *visitor, path string) *events {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)

@@ -3,49 +3,46 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
-	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
+	"testing"
+
+	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
-// answered is a page with what tells where it came from.
-type answered struct {
-	status int
-	kept   string // fresh or stale; empty when it is no page
-	body   string
-	header http.Header
-	took   time.Duration
+// faultyPostgres is a PostgreSQL server that a test may damage, and a web process
+// on it. The web process is no superuser there: those have reserved connections.
+type faultyPostgres struct {
+	t        *testing.T
+	d        *deployment
+	postgres *devstack.Postgres
+	adminURL string
+	web      *appProcess
+
+	readTables   []string // that every page reads
+	writtenTable string   // that only forms use
 }
 
-func (f *faultyStore) get(s *shopper, path string) answered {
-	began := time.Now()
-	response, err := s.http.Get(s.url + path)
-	if err != nil {
-		return answered{}
-	}
-	defer response.Body.Close()
-	var body strings.Builder
-	if _, err := io.Copy(&body, response.Body); err != nil {
-		return answered{}
-	}
-	shown := answered{status: response.StatusCode, body: body.String(), header: response.Header, took: time.Since(began)}
-	if shown.status == http.StatusOK {
-		shown.kept = "fresh"
-		if response.Header.Get("X-Served-Stale") != "" {
-			shown.kept = "stale"
-		}
-	}
-	return shown
+func newFaultyPostgres(t *testing.T, d *deployment, postgres *devstack.Postgres) *faultyPostgres {
+	t.Helper()
+	f := &faultyPostgres{t: t, d: d, postgres: postgres, adminURL: postgres.URL()}
+	f.admin(`CREATE ROLE visitor LOGIN PASSWORD 'visitor' IN ROLE slipway`, `ALTER ROLE visitor SET role = slipway`)
+	address, err := url.Parse(f.adminURL)
+	require.NoError(t, err)
+	address.User = url.UserPassword("visitor", "visitor")
+	f.web = d.start("web", "DATABASE_URL="+address.String(), "DATABASE_POOL_SIZE=4", "DATABASE_STATEMENT_TIMEOUT=1500ms", "DATABASE_ACQUIRE_TIMEOUT=700ms")
+	f.web.eventually(func() bool { return f.web.health().Status == "ok" }, "is healthy")
+	return f
 }
 
 // admin runs statements as the superuser, over one connection.
-func (f *faultyStore) admin(statements ...string) {
+func (f *faultyPostgres) admin(statements ...string) {
 	f.t.Helper()
 	connection, err := pgx.Connect(f.t.Context(), f.adminURL)
 	require.NoError(f.t, err)
@@ -56,14 +53,14 @@ func (f *faultyStore) admin(statements ...string) {
 	}
 }
 
-// terminate ends every connection of the store.
-func (f *faultyStore) terminate() {
+// terminate ends every connection of the web process.
+func (f *faultyPostgres) terminate() {
 	f.t.Helper()
-	f.admin(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'shop'`)
+	f.admin(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'visitor'`)
 }
 
 // lock makes every statement on tables wait.
-func (f *faultyStore) lock(tables ...string) (release func()) {
+func (f *faultyPostgres) lock(tables ...string) (release func()) {
 	f.t.Helper()
 	connection, err := pgx.Connect(f.t.Context(), f.adminURL)
 	require.NoError(f.t, err)
@@ -72,9 +69,8 @@ func (f *faultyStore) lock(tables ...string) (release func()) {
 	return func() { require.NoError(f.t, connection.Close(context.Background())) }
 }
 
-// shutDown ends PostgreSQL as an operator would: those who are connected are
-// told so.
-func (f *faultyStore) shutDown() {
+// shutDown ends PostgreSQL as an operator does: it reports the end to its clients.
+func (f *faultyPostgres) shutDown() {
 	f.t.Helper()
 	connection, err := pgx.Connect(f.t.Context(), f.adminURL)
 	require.NoError(f.t, err)
@@ -84,8 +80,8 @@ func (f *faultyStore) shutDown() {
 	number, err := strconv.Atoi(pid)
 	require.NoError(f.t, err)
 	require.NoError(f.t, syscall.Kill(number, syscall.SIGINT))
-	require.Eventually(f.t, func() bool {
+	stacktest.Eventually(f.t, func() bool {
 		_, err := pgx.Connect(f.t.Context(), f.adminURL)
 		return errors.Is(err, syscall.ECONNREFUSED)
-	}, patience, 5*time.Millisecond)
+	})
 }

@@ -13,34 +13,32 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/go-redis/v9"
-	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 )
 
-// faultyRedis is a Redis that a test may do anything to, and the way to it,
-// which may fail as well.
+// faultyRedis is a Redis that a test may damage, behind a proxy that a test may
+// damage as well.
 type faultyRedis struct {
 	t       *testing.T
 	redis   *devstack.Redis
 	proxy   *toxiproxy.Proxy
-	client  *redis.Client   // straight to Redis, over one connection that stays
-	url     string          // by way of the proxy
+	client  *redis.Client   // past the proxy, over one connection that stays open
+	url     string          // through the proxy
 	spoilt  []string        // keys
-	until   <-chan struct{} // closed when a fault is over that ends by itself
+	until   <-chan struct{} // closed when a fault ends that ends by itself
 	running sync.WaitGroup
 }
 
 func startFaultyRedis(t *testing.T, durable bool) *faultyRedis {
 	t.Helper()
-	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir(), Durable: durable})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Stop(context.Background())) })
+	server := stacktest.RedisWith(t, devstack.RedisOptions{Dir: t.TempDir(), Durable: durable})
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
 	f := &faultyRedis{t: t, redis: server}
-	f.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "redis", "127.0.0.1:0", options.Addr)
+	f.proxy = toxiproxy.NewProxy(quiet(toxiproxy.NewServer, toxiproxy.NewMetricsContainer(nil)), "redis", "127.0.0.1:0", options.Addr)
 	require.NoError(t, f.proxy.Start())
 	t.Cleanup(f.proxy.Stop)
 
@@ -53,7 +51,7 @@ func startFaultyRedis(t *testing.T, durable bool) *faultyRedis {
 	return f
 }
 
-// command asks Redis itself, by no proxy.
+// command sends a command past the proxy and returns the reply.
 func (f *faultyRedis) command(arguments ...any) any {
 	f.t.Helper()
 	reply, err := f.client.Do(f.t.Context(), arguments...).Result()
@@ -74,15 +72,15 @@ func (f *faultyRedis) setting(name string) string {
 	return found[name]
 }
 
-// hangUp ends every connection but the test's own.
+// hangUp ends every connection except the test's own.
 func (f *faultyRedis) hangUp() {
 	f.t.Helper()
 	f.command("CLIENT", "KILL", "TYPE", "normal")
 	f.command("CLIENT", "KILL", "TYPE", "pubsub")
 }
 
-// restart has Redis restarted so often while the test goes on, each time after
-// a pause.
+// restart restarts Redis several times while the test goes on, each time after a
+// pause.
 func (f *faultyRedis) restart(pause time.Duration, times int) (end func()) {
 	over := make(chan struct{})
 	f.until = over
@@ -98,23 +96,24 @@ func (f *faultyRedis) restart(pause time.Duration, times int) (end func()) {
 	return func() { <-over }
 }
 
-// poison spoils the way to Redis: see the toxics of toxiproxy. Stream is
-// upstream for what is asked, and downstream for what is answered.
+// poison damages the connections to Redis: see the toxics of toxiproxy. Stream is
+// upstream for commands and downstream for replies.
 func (f *faultyRedis) poison(toxic, stream, attributes string) (end func()) {
 	f.t.Helper()
-	_, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(`{"type": %q, "stream": %q, "attributes": {%s}}`, toxic, stream, attributes)))
+	description := fmt.Sprintf(`{"type": %q, "stream": %q, "attributes": {%s}}`, toxic, stream, attributes)
+	_, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(description))
 	require.NoError(f.t, err)
 	return func() { f.proxy.Toxics.ResetToxics(context.Background()) }
 }
 
-// direct points the proxy at another server. What is connected is hung up on.
+// direct points the proxy at another server and ends its connections.
 func (f *faultyRedis) direct(upstream string) {
 	f.t.Helper()
 	require.NoError(f.t, f.proxy.Update(&toxiproxy.Proxy{Listen: f.proxy.Listen, Upstream: upstream, Enabled: true}))
 }
 
-// dropDials has nothing answer who wants to connect to the proxy, not even to
-// refuse, as where packets are dropped: a listener whose queue is full.
+// dropDials leaves new connections to the proxy unanswered, as a network that
+// drops packets does: its port becomes a listener whose queue is full.
 func (f *faultyRedis) dropDials() (end func()) {
 	f.t.Helper()
 	address, err := net.ResolveTCPAddr("tcp", f.proxy.Listen)
@@ -145,7 +144,7 @@ func (f *faultyRedis) dropDials() (end func()) {
 	}
 }
 
-// spoil makes every key of the store one of a type that nobody expects.
+// spoil gives every key of the application a type that no code expects.
 func (f *faultyRedis) spoil() {
 	f.t.Helper()
 	f.command("SET", "slipway:sequence:slipway:live", 1) // as worker-redis does
@@ -163,15 +162,23 @@ func (f *faultyRedis) spoil() {
 	}
 }
 
-// requireNoneSpoilt looks at the keys that everybody uses; those of one address
-// or one moment need not have been used again.
-func (f *faultyRedis) requireNoneSpoilt() {
+// requireNoneSpoilt checks that the keys of families, which are prefixes, have
+// their right type again. Others, such as those of one address or one moment,
+// need not have been used since.
+func (f *faultyRedis) requireNoneSpoilt(families []string) {
 	f.t.Helper()
-	for _, family := range []string{"slipway:cache:", "slipway:sale:", "slipway:sequence:"} {
+	for _, family := range families {
 		spoilt := slices.DeleteFunc(slices.Clone(f.spoilt), func(key string) bool { return !strings.HasPrefix(key, family) })
 		require.NotEmpty(f.t, spoilt, family)
 		for _, key := range spoilt {
 			require.NotEqual(f.t, "list", f.command("TYPE", key), key)
 		}
 	}
+}
+
+// quiet makes the server of toxiproxy with the zero logger, which logs nothing.
+// The compiler infers its type, so that the logger's library is not imported.
+func quiet[Metrics, Logger any](newServer func(Metrics, Logger) *toxiproxy.ApiServer, metrics Metrics) *toxiproxy.ApiServer {
+	var logger Logger
+	return newServer(metrics, logger)
 }

@@ -33,10 +33,10 @@ func TestHealthCommand_SaysWhetherTheRoleIsUp(t *testing.T) {
 	require.Contains(t, down.output.String(), port)
 }
 
-// TestHealth_AnswersAtOnceWhileBothStoresAreFrozen measures the best of some
+// TestHealth_AnswersAtOnceWhileBothBackendsAreFrozen measures the best of some
 // answers: the machine may be busy, but an answer that asks a store is never
 // quick.
-func TestHealth_AnswersAtOnceWhileBothStoresAreFrozen(t *testing.T) {
+func TestHealth_AnswersAtOnceWhileBothBackendsAreFrozen(t *testing.T) {
 	t.Parallel()
 	d, postgres := deployAlone(t)
 	web := d.start("web")

@@ -11,28 +11,34 @@ import (
 	"testing"
 	"time"
 
+	"slipway/internal/devstack/stacktest"
+
 	"github.com/stretchr/testify/require"
 )
 
 // patience is how long a test waits for something that must happen.
-const patience = 30 * time.Second
+const patience = stacktest.Patience
 
-// process is one running command.
+// appProcess is a running command of an application.
 type appProcess struct {
 	t      *testing.T
 	name   string
 	cmd    *exec.Cmd
-	url    string // of the store; empty for workers
+	url    string // of the pages; empty for workers
 	ops    string
-	output *lockedBuffer
+	output *stacktest.Journal
 	done   chan struct{}
 }
 
+// launch starts a command in an empty directory. It is killed when the test ends.
 func (d *deployment) launch(more []string, args ...string) *appProcess {
 	d.t.Helper()
-	p := &appProcess{t: d.t, name: strings.Join(args, " "), cmd: exec.Command(os.Args[0], args...), output: &lockedBuffer{}, done: make(chan struct{})}
+	p := &appProcess{
+		t: d.t, name: strings.Join(args, " "), cmd: exec.Command(os.Args[0], args...),
+		output: &stacktest.Journal{}, done: make(chan struct{}),
+	}
 	p.cmd.Dir = d.t.TempDir()
-	p.cmd.Env = append(os.Environ(), "TEST_BINARY_IS_APP=1")
+	p.cmd.Env = append(os.Environ(), "TEST_BINARY_IS_APP="+d.app)
 	for name, value := range d.environment {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
@@ -41,7 +47,7 @@ func (d *deployment) launch(more []string, args ...string) *appProcess {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(d.t, p.cmd.Start())
 	go func() {
-		_ = p.cmd.Wait() // its exit code is looked at where it matters
+		_ = p.cmd.Wait() // a test that needs the exit code reads it
 		close(p.done)
 	}()
 	d.t.Cleanup(func() {
@@ -68,9 +74,11 @@ func (p *appProcess) stop() time.Duration {
 	return time.Since(started)
 }
 
+// eventually waits until condition is true. What is a sentence about the process,
+// such as "is healthy".
 func (p *appProcess) eventually(condition func() bool, what string) {
 	p.t.Helper()
-	require.Eventually(p.t, condition, patience, 20*time.Millisecond, "%s never %s:\n%s", p.name, what, p.output.String())
+	stacktest.Eventually(p.t, condition, "%s never %s:\n%s", p.name, what, p.output)
 }
 
 // report is the body of /health.
@@ -90,7 +98,7 @@ func (p *appProcess) health() report {
 	return r
 }
 
-// status is 0 when nothing answers.
+// status is the HTTP status of an address, 0 when nothing answers.
 func status(address string) int {
 	response, err := http.Get(address)
 	if err != nil {
@@ -116,6 +124,7 @@ func metricsAt(t *testing.T, ops string) string {
 	return string(text)
 }
 
+// contains reports whether the process has written text to its log.
 func contains(p *appProcess, text string) bool {
 	return strings.Contains(p.output.String(), text)
 }

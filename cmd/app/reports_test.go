@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"slipway/internal/devstack/stacktest"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
@@ -12,8 +14,8 @@ import (
 func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
-	sentry := startSentry(t)
-	d.environment["SENTRY_DSN"] = sentry.address
+	sentry := stacktest.StartSentry(t)
+	d.environment["SENTRY_DSN"] = sentry.DSN
 	production := []string{"APP_ENV=production", "KAMAL_VERSION=9f8e7d6c", "SECRET_KEY_BASE=" + strings.Repeat("k", 64), "BIND_ADDRESS=127.0.0.1"}
 	web, workerPG, workerRedis := d.start("web", production...), d.start("worker-pg", production...), d.start("worker-redis", production...)
 	quiet := d.start("web")
@@ -31,7 +33,7 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 	for _, p := range all {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy again")
 	}
-	require.Empty(t, sentry.all(), "a restart pages nobody")
+	require.Empty(t, sentry.Requests(), "a restart pages nobody")
 
 	// What only a person can mend.
 	command := func(arguments ...any) {
@@ -43,7 +45,7 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 	}
 	command("CONFIG", "SET", "maxmemory", "1")
 	for role, p := range map[string]*appProcess{"web": web, "worker-pg": workerPG, "worker-redis": workerRedis} {
-		p.eventually(func() bool { return strings.Contains(strings.Join(sentry.all(), ""), `"role":"`+role+`"`) }, "tells Sentry")
+		p.eventually(func() bool { return strings.Contains(strings.Join(sentry.Requests(), ""), `"role":"`+role+`"`) }, "tells Sentry")
 	}
 	quiet.eventually(func() bool { return strings.Contains(quiet.output.String(), "Redis error: oom: ") }, "only says so")
 	command("CONFIG", "SET", "maxmemory", "0")
@@ -51,8 +53,8 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 		p.stop()
 	}
 
-	require.Len(t, sentry.all(), 3)
-	for _, body := range sentry.all() {
+	require.Len(t, sentry.Requests(), 3)
+	for _, body := range sentry.Requests() {
 		require.Contains(t, body, `"fingerprint":["redis/oom"]`)
 		require.Contains(t, body, `"release":"9f8e7d6c"`)
 		require.Contains(t, body, `"environment":"production"`)

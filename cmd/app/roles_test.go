@@ -29,7 +29,7 @@ func TestRoles_StayDownUntilTheSchemaIsThere(t *testing.T) {
 	t.Parallel()
 	d := deployOn(t, pgtest.Empty(t))
 	web := d.start("web")
-	visitor := newShopper(t, web.url)
+	visitor := newVisitor(t, web.url)
 	web.eventually(func() bool {
 		code, body := visitor.get("/up")
 		require.Equal(t, http.StatusServiceUnavailable, code)
@@ -37,7 +37,6 @@ func TestRoles_StayDownUntilTheSchemaIsThere(t *testing.T) {
 	}, "says what is missing")
 
 	d.command("migrate")
-	d.command("seed")
 
 	web.eventually(func() bool { return status(web.url+"/up") == http.StatusOK }, "comes up")
 	require.Equal(t, http.StatusOK, status(web.url+"/"))

@@ -7,19 +7,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"slipway/internal/postgres/pgtest"
-	"slipway/internal/shop"
 )
 
 func TestWorkers_AreQuietAfterSIGTSTPAndShowGoroutinesAfterSIGQUIT(t *testing.T) {
 	t.Parallel()
 	for role, work := range map[string][]string{
-		"worker-pg": {"forget_old_carts"}, "worker-redis": {"broadcast_order", `{"order_id": 1}`},
+		"worker-pg": {"forget_old_notes"}, "worker-redis": {"archive_note", `{"note_id": 1}`},
 	} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
-			d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+			d := deploy(t)
 			worker := d.start(role)
 			worker.eventually(func() bool { return status(worker.ops+"/ready") == http.StatusOK }, "is ready")
 			worker.eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes WHERE state = 'working'`) == 1 }, "works")
@@ -41,7 +38,7 @@ func TestWorkers_AreQuietAfterSIGTSTPAndShowGoroutinesAfterSIGQUIT(t *testing.T)
 
 func TestWorkers_ExitWhenTheyStoodStillForTooLong(t *testing.T) {
 	t.Parallel()
-	d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+	d := deploy(t)
 	workers := []*appProcess{d.start("worker-pg"), d.start("worker-redis")}
 	workers[0].eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes`) == 2 }, "works")
 

@@ -84,7 +84,7 @@ func picture(t *testing.T, tab context.Context, name string) {
 func TestBrowser_AShopperBuys(t *testing.T) {
 	t.Parallel()
 	tab := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	d.environment["APP_ENV"] = "development" // shows the mail
 	web, workerPG, _ := d.startAll()
 
@@ -125,10 +125,10 @@ func TestBrowser_AShopperBuys(t *testing.T) {
 func TestBrowser_TwoBrowsersShowTheSameStock(t *testing.T) {
 	t.Parallel()
 	watching := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web, _, _ := d.startAll()
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
-	ada := newShopper(t, web.url)
+	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	form := ada.fillIn(workingCard)
 	badge := fmt.Sprintf(`#variant-stock-%d`, variant)
@@ -149,7 +149,7 @@ func TestBrowser_TwoBrowsersShowTheSameStock(t *testing.T) {
 func TestBrowser_AnOpenPageFollowsTheStockWithoutRedis(t *testing.T) {
 	t.Parallel()
 	watching := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web, _, _ := d.startAll()
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
 	shows := func(units int) chromedp.Action[chromedp.Void] {
@@ -169,7 +169,7 @@ func TestBrowser_AnOpenPageFollowsTheStockWithoutRedis(t *testing.T) {
 	require.NoError(t, d.redis.Restart(t.Context()))
 	web.eventually(func() bool { return strings.Contains(metricsOf(t, web), "\napp_live_degraded 0\n") }, "hears Redis again")
 	web.eventually(func() bool { return pageStopsAsking(t, web) }, "is asked for fragments no more")
-	ada := newShopper(t, web.url)
+	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	code, _, _ := ada.post("/orders", ada.fillIn(workingCard))
 	require.Equal(t, http.StatusOK, code)
@@ -179,9 +179,9 @@ func TestBrowser_AnOpenPageFollowsTheStockWithoutRedis(t *testing.T) {
 func TestBrowser_APageWithoutAStreamAsksByItself(t *testing.T) {
 	t.Parallel()
 	watching := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web := d.start("web", "LIVE_STREAM_LIMIT=1", "LIVE_STREAM_LIFETIME=25s")
-	openEvents(t, newShopper(t, web.url), "/live").await(t, "retry: ") // the only one that there is room for
+	openEvents(t, newVisitor(t, web.url), "/live").await(t, "retry: ") // the only one that there is room for
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
 	badge := fmt.Sprintf(`#variant-stock-%d`, variant)
 	do(t, watching, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), chromedp.WaitVisible(badge))
@@ -228,7 +228,7 @@ func openStreams(t *testing.T, web *appProcess) int {
 func TestBrowser_PagesFitAPhoneAndANight(t *testing.T) {
 	t.Parallel()
 	tab := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web := d.start("web")
 	do(t, tab, chromedp.EmulateViewport(360, 740, chromedp.EmulateScale(2), chromedp.EmulateMobile))
 
@@ -254,7 +254,7 @@ func TestBrowser_PagesFitAPhoneAndANight(t *testing.T) {
 func TestBrowser_NothingIsRefusedByThePagesOwnPolicy(t *testing.T) {
 	t.Parallel()
 	tab := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web := d.start("web")
 
 	for _, path := range []string{"/", "/categories/galley", "/products/harbour-enamel-mug", "/cart", "/nope"} {

@@ -26,7 +26,7 @@ func TestImage_EveryRoleIsHealthyAndStopsInOrder(t *testing.T) {
 	}
 
 	// Busy: an order is on its way, and the gateway is silent.
-	ada := newShopper(t, "http://"+h.address("web", "3000"))
+	ada := newVisitor(t, "http://"+h.address("web", "3000"))
 	require.Equal(t, http.StatusOK, ada.add(h.query(someVariant)))
 	form := ada.fillIn("4000000000000341")
 	answered := make(chan int, 1)
@@ -76,7 +76,7 @@ func TestImage_SellsWhileItsRedisRestarts(t *testing.T) {
 			done = true
 		default:
 		}
-		ada := newShopper(t, web)
+		ada := newVisitor(t, web)
 		for _, path := range []string{"/", "/products/kelp-soap", "/search?q=mug"} {
 			code, _ := ada.get(path)
 			require.Equal(t, http.StatusOK, code, path)
@@ -124,8 +124,8 @@ func TestCompose_UpFromNothingSells(t *testing.T) {
 	lines := strings.Split(run("port", "web", "3000"), "\n")
 	web := "http://" + lines[len(lines)-1]
 	require.Eventually(t, func() bool { return status(web+"/up") == http.StatusOK }, time.Minute, 100*time.Millisecond)
-	_, page := newShopper(t, web).get("/products/kelp-soap")
-	ada := newShopper(t, web)
+	_, page := newVisitor(t, web).get("/products/kelp-soap")
+	ada := newVisitor(t, web)
 	code, at, _ := ada.post("/cart/lines", url.Values{"variant_id": {field(t, page, "variant_id")}, "quantity": {"1"}})
 	require.Equal(t, http.StatusOK, code)
 	require.Equal(t, "/cart", at)

@@ -3,11 +3,42 @@ package main
 import (
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/mail"
+	"slipway/internal/postgres/pgtest"
+	"slipway/internal/shop"
 )
+
+// deployStore prepares the store with its sample data on a migrated database.
+// The PostgreSQL server is shared with other tests.
+func deployStore(t *testing.T) *deployment {
+	t.Helper()
+	d := deployStoreOn(t, pgtest.URL(t, shop.Migrations()))
+	d.command("seed")
+	return d
+}
+
+// deployStoreAlone prepares the store with its sample data on a PostgreSQL server
+// that the test may stop.
+func deployStoreAlone(t *testing.T) (*deployment, *devstack.Postgres) {
+	t.Helper()
+	postgres := stacktest.Postgres(t)
+	d := deployStoreOn(t, postgres.URL())
+	d.command("migrate")
+	d.command("seed")
+	return d, postgres
+}
+
+func deployStoreOn(t *testing.T, databaseURL string) *deployment {
+	t.Helper()
+	d := newDeployment(t, isNewApplication, databaseURL)
+	d.environment["BASE_URL"] = "http://leeward.example"
+	d.environment["ORDER_LIMIT"] = "0" // tests order often, and from one address
+	return d
+}
 
 // variantWith is the first variant of a product, with its stock set.
 func (d *deployment) variantWith(slug string, stock int) (variant, product int64) {
@@ -24,15 +55,4 @@ func (d *deployment) mails() []mail.Kept {
 	kept, err := mail.NewDirectory(d.mailDir, "").List(100)
 	require.NoError(d.t, err)
 	return kept
-}
-
-// ask returns the one number that a statement answers with.
-func (d *deployment) ask(t *testing.T, statement string) int {
-	t.Helper()
-	connection, err := pgx.Connect(t.Context(), d.databaseURL)
-	require.NoError(t, err)
-	defer connection.Close(t.Context())
-	var number int64
-	require.NoError(t, connection.QueryRow(t.Context(), statement).Scan(&number))
-	return int(number)
 }

@@ -14,7 +14,7 @@ import (
 
 func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
 	t.Parallel()
-	d, postgres := deployAlone(t)
+	d, postgres := deployStoreAlone(t)
 	require.NoError(t, postgres.Kill())
 	require.NoError(t, d.redis.Kill())
 
@@ -30,7 +30,7 @@ func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
 	}
 	variant, _ := d.variantWith("kelp-soap", 5)
-	ada := newShopper(t, web.url)
+	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	code, _, _ := ada.post("/orders", ada.fillIn(workingCard))
 	require.Equal(t, http.StatusOK, code)
@@ -46,10 +46,10 @@ func TestWeb_SellsWithoutRedis(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := deploy(t)
+			d := deployStore(t)
 			web, workerPG, _ := d.startAll()
 			variant, _ := d.variantWith("kelp-soap", 5)
-			ada := newShopper(t, web.url)
+			ada := newVisitor(t, web.url)
 
 			require.NoError(t, fault.begin(d.redis))
 			for range 3 {
@@ -94,7 +94,7 @@ func TestWeb_SaysSoWhenTheDatabaseIsAway(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, postgres := deployAlone(t)
+			d, postgres := deployStoreAlone(t)
 			web := d.start("web", "REQUEST_TIMEOUT=1s", "PAYMENT_TIMEOUT=500ms")
 			web.eventually(func() bool { return web.health().Status == "ok" }, "is healthy")
 			require.Equal(t, http.StatusOK, status(web.url+"/"))
@@ -113,7 +113,7 @@ func TestWeb_SaysSoWhenTheDatabaseIsAway(t *testing.T) {
 			require.NoError(t, response.Body.Close())
 			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 			require.NotEmpty(t, response.Header.Get("Retry-After"))
-			_, body := newShopper(t, web.url).get("/products/harbour-enamel-mug")
+			_, body := newVisitor(t, web.url).get("/products/harbour-enamel-mug")
 			require.Contains(t, body, "Back in a moment")
 			require.NotContains(t, body, "127.0.0.1")
 

@@ -12,7 +12,7 @@ import (
 	"slipway/internal/shop"
 )
 
-func TestRecurringWork_CanAllBeUsed(t *testing.T) {
+func TestStoreRecurringWork_CanAllBeUsed(t *testing.T) {
 	t.Parallel()
 	app := newApplication()
 	work, err := app.declared()
@@ -34,7 +34,7 @@ func TestRecurringWork_CanAllBeUsed(t *testing.T) {
 	}, backends)
 }
 
-func TestJobsCheck_FindsNothingWrong(t *testing.T) {
+func TestStoreJobsCheck_FindsNothingWrong(t *testing.T) {
 	t.Parallel()
 	var stdout bytes.Buffer
 
@@ -43,7 +43,7 @@ func TestJobsCheck_FindsNothingWrong(t *testing.T) {
 	require.Contains(t, stdout.String(), "7 recurring: all can be used")
 }
 
-func TestKinds_SayTheirQueueAttemptsAndTimeout(t *testing.T) {
+func TestStoreKinds_SayTheirQueueAttemptsAndTimeout(t *testing.T) {
 	t.Parallel()
 	work, err := newApplication().declared()
 	require.NoError(t, err)

@@ -16,10 +16,10 @@ import (
 
 func TestRoles_AnOrderGoesFromTheBrowserToTheMailAndIsPaid(t *testing.T) {
 	t.Parallel()
-	d := deploy(t)
+	d := deployStore(t)
 	web, workerPG, workerRedis := d.startAll()
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
-	ada := newShopper(t, web.url)
+	ada := newVisitor(t, web.url)
 
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	status, at, _ := ada.post("/orders", ada.fillIn(workingCard))
@@ -39,13 +39,13 @@ func TestRoles_AnOrderGoesFromTheBrowserToTheMailAndIsPaid(t *testing.T) {
 
 func TestRoles_TwentyBuyersOfTheLastThreeGetThreeOrdersAndThreeMails(t *testing.T) {
 	t.Parallel()
-	d := deploy(t)
+	d := deployStore(t)
 	web, workerPG, _ := d.startAll()
 	variant, _ := d.variantWith("harbour-enamel-mug", 3)
-	buyers := make([]*shopper, 20)
+	buyers := make([]*visitor, 20)
 	forms := make([]url.Values, len(buyers))
 	for i := range buyers {
-		buyers[i] = newShopper(t, web.url)
+		buyers[i] = newVisitor(t, web.url)
 		require.Equal(t, http.StatusOK, buyers[i].add(variant))
 		forms[i] = buyers[i].fillIn(workingCard)
 	}
@@ -76,12 +76,12 @@ func TestRoles_TwentyBuyersOfTheLastThreeGetThreeOrdersAndThreeMails(t *testing.
 
 func TestRoles_OpenPagesShowNewStockAndTheCartOfTheirShopper(t *testing.T) {
 	t.Parallel()
-	d := deploy(t)
+	d := deployStore(t)
 	first, _, _ := d.startAll()
 	second := d.start("web")
 	second.eventually(func() bool { return second.health().Status == "ok" }, "is healthy")
 	variant, product := d.variantWith("harbour-enamel-mug", 5)
-	ada, eve := newShopper(t, first.url), newShopper(t, second.url)
+	ada, eve := newVisitor(t, first.url), newVisitor(t, second.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	form := ada.fillIn(workingCard)
 	watching := openEvents(t, eve, fmt.Sprintf("/live?products=%d", product))
@@ -101,10 +101,10 @@ func TestRoles_OpenPagesShowNewStockAndTheCartOfTheirShopper(t *testing.T) {
 
 func TestWeb_SIGTERMFinishesRequestsAndEndsStreamsAtOnce(t *testing.T) {
 	t.Parallel()
-	d := deploy(t)
+	d := deployStore(t)
 	web := d.start("web", "PAYMENT_TIMEOUT=3s")
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
-	ada := newShopper(t, web.url)
+	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	form := ada.fillIn("4000000000000341") // the gateway stays silent for three seconds
 	stream := openEvents(t, ada, "/live?products=")
@@ -139,12 +139,12 @@ func TestWeb_SIGTERMFinishesRequestsAndEndsStreamsAtOnce(t *testing.T) {
 
 func TestWorkerPG_SIGTERMHandsBackWhatIsNotFinished(t *testing.T) {
 	t.Parallel()
-	d := deploy(t)
+	d := deployStore(t)
 	web := d.start("web")
 	silent := silentMailServer(t)
 	worker := d.start("worker-pg", "SMTP_URL=smtp://"+silent.address, "JOBS_SHUTDOWN_TIMEOUT=1s")
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
-	ada := newShopper(t, web.url)
+	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	status, _, _ := ada.post("/orders", ada.fillIn(workingCard))
 	require.Equal(t, http.StatusOK, status)

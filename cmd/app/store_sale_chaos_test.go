@@ -40,7 +40,7 @@ func TestFlashSale_ChaosSellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 // Private
 
 func sellThroughChaos(t *testing.T, seed uint64) {
-	d := deploy(t)
+	d := deployStore(t)
 	d.environment["DATABASE_ACQUIRE_TIMEOUT"] = "5s" // what PostgreSQL can take is another matter, and this machine may be slow
 	first, workerPG, workerRedis := d.startAll()
 	second := d.start("web")
@@ -48,7 +48,7 @@ func sellThroughChaos(t *testing.T, seed uint64) {
 	chance := rand.New(rand.NewPCG(seed, 0))
 	crowd := make([]*buyer, chaosBuyers)
 	for i := range crowd {
-		crowd[i] = &buyer{shopper: newShopper(t, []*appProcess{first, second}[i%2].url), leaves: chance.IntN(10) == 0}
+		crowd[i] = &buyer{visitor: newVisitor(t, []*appProcess{first, second}[i%2].url), leaves: chance.IntN(10) == 0}
 	}
 
 	began := time.Now()
@@ -155,7 +155,7 @@ func empty(ctx context.Context, address string) error {
 
 // buyer is one who wants a unit of the sale.
 type buyer struct {
-	*shopper
+	*visitor
 	leaves bool // with the unit in the cart
 	bought bool
 }

@@ -134,7 +134,7 @@ func TestSwap_AVersionThatNeverComesUpChangesNothing(t *testing.T) {
 // less of it.
 func deployForSwaps(t *testing.T) *deployment {
 	t.Helper()
-	d := deploy(t)
+	d := deployStore(t)
 	maps.Copy(d.environment, map[string]string{
 		"PAYMENT_TIMEOUT": "2s", "LIVE_STREAM_LIFETIME": "4s",
 		// A busy machine is no outage of Redis.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,37 +15,37 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shopper is one browser.
-type shopper struct {
+// visitor is one browser.
+type visitor struct {
 	t    *testing.T
 	url  string
 	http *http.Client
 }
 
-func newShopper(t *testing.T, url string) *shopper {
+func newVisitor(t *testing.T, url string) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	return &shopper{t: t, url: url, http: &http.Client{Jar: jar, Timeout: patience}}
+	return &visitor{t: t, url: url, http: &http.Client{Jar: jar, Timeout: patience}}
 }
 
-func (s *shopper) get(path string) (status int, body string) {
-	s.t.Helper()
-	response, err := s.http.Get(s.url + path)
-	require.NoError(s.t, err)
+func (v *visitor) get(path string) (status int, body string) {
+	v.t.Helper()
+	response, err := v.http.Get(v.url + path)
+	require.NoError(v.t, err)
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
-	require.NoError(s.t, err)
+	require.NoError(v.t, err)
 	return response.StatusCode, string(content)
 }
 
-func (s *shopper) post(path string, fields url.Values) (status int, at, body string) {
-	s.t.Helper()
-	response, err := s.http.PostForm(s.url+path, fields)
-	require.NoError(s.t, err)
+func (v *visitor) post(path string, fields url.Values) (status int, at, body string) {
+	v.t.Helper()
+	response, err := v.http.PostForm(v.url+path, fields)
+	require.NoError(v.t, err)
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
-	require.NoError(s.t, err)
+	require.NoError(v.t, err)
 	return response.StatusCode, response.Request.URL.Path, string(content)
 }
 
@@ -57,19 +58,19 @@ func field(t *testing.T, body, name string) string {
 
 func itoa(number int64) string { return strconv.FormatInt(number, 10) }
 
-// newShopperAt is a browser with an address of its own, for a store that
-// trusts what X-Forwarded-For says.
-func newShopperAt(t *testing.T, url string) *shopper {
+// newVisitorAt is a browser with an IP address of its own, for a web process that
+// trusts X-Forwarded-For of 127.0.0.1.
+func newVisitorAt(t *testing.T, url string) *visitor {
 	t.Helper()
-	s := newShopper(t, url)
+	v := newVisitor(t, url)
 	number := nextAddress.Add(1)
-	s.http.Transport = forwardedFor(fmt.Sprintf("203.0.%d.%d", number/250%250, number%250+1))
-	return s
+	v.http.Transport = forwardedFor(fmt.Sprintf("203.0.%d.%d", number/250%250, number%250+1))
+	return v
 }
 
 var nextAddress atomic.Int32
 
-// forwardedFor is a proxy's word for where requests come from.
+// forwardedFor adds X-Forwarded-For with the address to every request.
 type forwardedFor string
 
 func (f forwardedFor) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -77,3 +78,6 @@ func (f forwardedFor) RoundTrip(request *http.Request) (*http.Response, error) {
 	named.Header.Set("X-Forwarded-For", string(f))
 	return http.DefaultTransport.RoundTrip(named)
 }
+
+// newNote is the form of the test application, filled in.
+func newNote() url.Values { return url.Values{"key": {rand.Text()}, "body": {"Back at five."}} }
