@@ -1,17 +1,17 @@
-# The production image: one static binary that is every role, certificates,
-# time zones, and the assets as files. Build it with BuildKit:
+# The production image: one static binary for all roles, certificates, time
+# zones, and the assets as files. Build it with BuildKit:
 #
 #   docker buildx build --load --build-arg REVISION=$(git rev-parse HEAD) -t slipway .
 #   docker run --rm slipway app version
 
 ARG GO_VERSION=1.26
 
-# The build runs on the builder's own platform and compiles for the target's,
-# so that no build is emulated.
+# The build runs on the platform of the builder and compiles for the target
+# platform, so that no build is emulated.
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION} AS build
 WORKDIR /src
 
-# Modules change seldom: they are downloaded apart from everything else.
+# Modules change rarely, so their download has a layer of its own.
 ARG GOPROXY
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod \
@@ -19,13 +19,14 @@ RUN --mount=type=cache,target=/go/pkg/mod \
 
 COPY . .
 
-# Fingerprinted and compressed, as files: Kamal carries them from the old
-# version to the new one and back (asset_path), so that a page of one version
-# finds its assets while the other serves.
+# Kamal copies these fingerprinted, compressed files from the old version to the
+# new one and back (asset_path), so that pages of one version find their assets
+# while the other version serves.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     go run ./internal/assets/build internal/storefront/assets /out/assets
 
-# Nothing of the builder is in the binary: two builds of one commit are the same.
+# The binary contains nothing of the builder, so that two builds of one commit
+# are identical.
 ARG TARGETOS TARGETARCH
 ARG VERSION=devel REVISION=unknown CREATED=unknown
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
@@ -50,14 +51,16 @@ ENV APP_ENV=production \
 USER 65532:65532
 EXPOSE 3000
 
-# Exec form and quick: there is no shell in here, and Kamal waits for a worker
-# to be healthy. It asks the role of its own container, whichever that is.
+# This check asks the role that runs in the container. It uses the exec form
+# because the image has no shell, and is frequent because Kamal waits until a
+# worker is healthy.
 HEALTHCHECK --interval=2s --timeout=3s --start-period=1s --retries=3 CMD ["app", "health"]
 
-# No entrypoint: "app worker-pg" in place of this is the other role.
+# There is no entrypoint: to run another role, replace this command with
+# "app worker-pg" or "app worker-redis".
 CMD ["app", "web"]
 
-# Last, so that a new revision leaves every layer as it is.
+# These lines come last, so that a new revision changes no layer.
 ARG VERSION=devel REVISION=unknown CREATED=unknown
 LABEL service="ecommerce_app" \
       org.opencontainers.image.title="Slipway" \

@@ -1,9 +1,9 @@
-// Package config holds the files beside it that are part of the program.
+// Package config embeds the configuration files of this directory into the program.
 package config
 
-import _ "embed" // for the file below
+import _ "embed" // for the go:embed line
 
-// Recurring is recurring.yml: the work that is done by the clock.
+// Recurring is the content of recurring.yml: the recurring work.
 //
 //go:embed recurring.yml
 var Recurring []byte

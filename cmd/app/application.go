@@ -31,7 +31,7 @@ type application struct {
 	pages func(b *backends, hub *live.Hub) (pages, error)
 
 	// seed stores sample data and returns a report of one line or more. Nil: there
-	// is no seed command, and `app dev` skips that step.
+	// is no sample data, and `app dev` skips that step.
 	seed func(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) (report string, err error)
 }
 

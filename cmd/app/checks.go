@@ -30,7 +30,7 @@ func (b *backends) databaseCheck(migrations fs.FS) (health.Check, error) {
 	}
 	monitor := postgres.NewMonitor(probe, b.databaseGuard, b.reporter)
 	return health.Check{
-		Name: "database", Critical: true, Gate: true, Every: 500 * time.Millisecond, Again: 100 * time.Millisecond,
+		Name: "database", Critical: true, Gate: true, Every: 500 * time.Millisecond, RetryEvery: 100 * time.Millisecond,
 		Probe: func(ctx context.Context) error { return databaseFinding(monitor.Check(ctx)) },
 	}, nil
 }
@@ -65,7 +65,7 @@ func geoIPCheck(countries *throttle.Countries) []health.Check {
 
 // queuesCheck fails while a job or task waits too long for a worker.
 func queuesCheck(backlog *jobs.Backlog) health.Check {
-	return health.Check{Name: "queues", Every: 5 * time.Second, Again: time.Second, Timeout: 2 * time.Second, Probe: backlog.Check}
+	return health.Check{Name: "queues", Every: 5 * time.Second, RetryEvery: time.Second, Timeout: 2 * time.Second, Probe: backlog.Check}
 }
 
 // workingCheck fails until a worker has begun to fetch work.
@@ -85,7 +85,7 @@ func databaseFinding(err error) error {
 	switch {
 	case errors.Is(err, postgres.ErrSchemaOld):
 		return health.NotReady(err)
-	case errors.Is(err, postgres.ErrReadOnlyShortly):
+	case errors.Is(err, postgres.ErrReadOnlyRecently):
 		return health.Finding{Status: health.Degraded, Reason: "read_only"}
 	case errors.Is(err, postgres.ErrReadOnly):
 		return health.Finding{Status: health.Error, Reason: "read_only"}

@@ -14,8 +14,8 @@ import (
 func newConfigCommand(app application) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "config",
-		Short:   "Look at the settings",
-		Long:    "Look at the settings, which all come from the environment. See env.example.",
+		Short:   "Show the settings",
+		Long:    "Show the settings. All of them come from the environment: see env.example.",
 		Example: "  app config check",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    requireSubcommand,
@@ -82,7 +82,7 @@ func printSettings(c *cobra.Command, schema *config.Schema, role config.Role, se
 		}
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", variable.Name, value, source)
 	}
-	_ = table.Flush() // writes to the terminal; there is nobody else to tell
+	_ = table.Flush() // it writes to the terminal, where a failure cannot be reported either
 }
 
 func roleNames() []string {

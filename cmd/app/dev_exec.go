@@ -20,11 +20,12 @@ func newDevExecCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "exec [--dir DIR] -- COMMAND [ARGUMENT…]",
 		Short: "Run one command beside an empty PostgreSQL and Redis",
-		Long: `Start a private PostgreSQL and Redis without any data, run the command with their
-addresses in DATABASE_URL, REDIS_URL, TEST_DATABASE_URL and TEST_REDIS_URL, and stop
-both when it ends. Nothing is flushed to disk and nothing is kept: this is for tests.
+		Long: `Start an empty private PostgreSQL and Redis, run the command with their addresses in
+DATABASE_URL, REDIS_URL, TEST_DATABASE_URL and TEST_REDIS_URL, and stop both servers
+when the command ends. This is for tests: the data is not flushed to disk and is
+deleted at the end.
 
-Signals go to the command, and its exit code becomes this one's.`,
+Signals are passed on to the command, and its exit code is returned.`,
 		Example: "  app dev exec -- go test ./...\n  app dev exec --dir tmp/bench -- bin/bench",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -35,12 +36,13 @@ Signals go to the command, and its exit code becomes this one's.`,
 			return &exitError{code: max(code, exitFailed), err: err}
 		},
 	}
-	command.Flags().StringVar(&dir, "dir", "tmp/exec", "where the servers keep their files")
+	command.Flags().StringVar(&dir, "dir", "tmp/exec", "directory for the files of the servers")
 	command.Flags().SetInterspersed(false)
 	return command
 }
 
-// runDevExec returns the exit code of the command, or an error of its own.
+// runDevExec returns the exit code of the command, or an error when the servers
+// or the command could not run.
 func runDevExec(ctx context.Context, dir string, args []string) (code int, err error) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)

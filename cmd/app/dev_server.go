@@ -196,7 +196,7 @@ func (d *devServer) stopRoles(killing context.Context) {
 		return
 	}
 	d.say("Stopping the roles")
-	budget, cancel := context.WithTimeout(killing, devstack.RoleStopBudget)
+	budget, cancel := context.WithTimeout(killing, devstack.RoleStopTimeout)
 	defer cancel()
 	d.roles.Stop(budget)
 }

@@ -26,7 +26,7 @@ func newHealthCommand(app application) *cobra.Command {
 		Use:   "health",
 		Short: "Ask the role on this machine whether it is up",
 		Long: "Ask /up of the role on OPS_PORT; exit code 0 when it is up, else 1. With --deep ask\n" +
-			"/health and print what it says. For container health checks: the image has no curl.\n\n" + app.help(config.Health),
+			"/health and print its reply. For container health checks: the image has no curl.\n\n" + app.help(config.Health),
 		Example: "  app health\n  OPS_PORT=9091 app health --deep",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := newProcess(c, app, config.Health)

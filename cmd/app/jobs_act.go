@@ -102,7 +102,7 @@ func (r *actRequest) actOnAll(ctx context.Context, c *cobra.Command, inspector *
 	done := 0
 	var problems []error
 	seen := map[inspect.ID]bool{}
-	filter, states := r.filter, inspect.Unasked(r.action)
+	filter, states := r.filter, inspect.DefaultStates(r.action)
 	if filter.State != "" {
 		states = []inspect.State{filter.State}
 	}

@@ -16,7 +16,7 @@ func newJobsEnqueueCommand(app application) *cobra.Command {
 		Short: "Enqueue one job or task",
 		Long: "Enqueue one job or task. ARGS are JSON and are checked before anything is stored.\n" +
 			"A task goes through the outbox in PostgreSQL, so it is not lost while Redis is unavailable.",
-		Example: `  app jobs enqueue send_order_confirmation '{"order_id": 100001}'`,
+		Example: `  app jobs enqueue send_confirmation '{"id": 100001}'`,
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			payload := []byte("{}")
@@ -47,7 +47,7 @@ func (s jobsSession) enqueue(ctx context.Context, kind string, payload []byte) e
 	if err := handler.CheckWritten(payload); err != nil {
 		return err
 	}
-	if isTask && s.tasks.Inspector() == nil {
+	if isTask && s.tasks.Disabled() {
 		return fmt.Errorf("%s is a task, and there is no Redis to enqueue it in: set REDIS_URL", kind)
 	}
 	run := "manual:" + time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")

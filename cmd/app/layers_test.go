@@ -14,7 +14,8 @@ import (
 var levels = [][]string{
 	{"config", "telemetry", "devstack"},
 	{"devstack/stacktest", "postgres", "failopen", "assets", "mail", "payment", "health"},
-	{"postgres/pgtest", "assets/build", "throttle", "live", "cache", "jobs", "edge"},
+	{"postgres/pgtest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue", "edge"},
+	{"jobs"},
 	{"web", "jobs/inspect", "jobs/recurring"},
 }
 
@@ -23,11 +24,11 @@ var store = []string{"shop", "storefront"}
 
 // doors are packages that hide a library from the rest of the program.
 var doors = map[string][]string{
-	"github.com/redis/go-redis/v9":             {"failopen", "jobs", "live"},
+	"github.com/redis/go-redis/v9":             {"failopen", "jobs/taskqueue", "live"},
 	"github.com/labstack/echo/v4":              {"web", "storefront"},
 	"github.com/a-h/templ":                     {"web", "storefront", "storefront/templates"},
-	"github.com/jackc/pgx/v5":                  {"config", "telemetry", "devstack", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "shop"},
-	"github.com/jackc/pgx/v5/pgxpool":          {"config", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "shop"},
+	"github.com/jackc/pgx/v5":                  {"config", "telemetry", "devstack", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop"},
+	"github.com/jackc/pgx/v5/pgxpool":          {"config", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop"},
 	"github.com/caarlos0/env/v11":              {"config"},
 	"github.com/sony/gobreaker/v2":             {"failopen"},
 	"github.com/maypok86/otter/v2":             {"cache", "edge"},
@@ -38,7 +39,7 @@ var doors = map[string][]string{
 	"github.com/oschwald/maxminddb-golang/v2":  {"throttle"},
 	"github.com/google/uuid":                   {"jobs", "shop", "storefront"},
 	"github.com/riverqueue/river":              {"jobs", "jobs/inspect"},
-	"github.com/hibiken/asynq":                 {"jobs", "jobs/inspect"},
+	"github.com/hibiken/asynq":                 {"jobs/taskqueue"},
 	"github.com/robfig/cron/v3":                {"jobs/recurring"},
 	"go.yaml.in/yaml/v3":                       {"jobs/recurring"},
 	"github.com/stretchr/testify":              {"devstack/stacktest", "postgres/pgtest"},

@@ -148,8 +148,8 @@ func (e redisExercise) suffer(t *testing.T, d deployment, fault redisFault) {
 	// What was logged and reported.
 	web.stop()
 	logged := web.output.String()
-	failures := strings.Count(logged, " Redis error: ")
-	opened, closed := strings.Count(logged, "Redis is away: "), strings.Count(logged, "Redis is back")
+	failures := strings.Count(logged, "Backend call failed")
+	opened, closed := strings.Count(logged, "Backend is unavailable, calls are refused"), strings.Count(logged, "Backend is available again")
 	require.LessOrEqual(t, failures, 20, "a fault must not flood the log")
 	if fault.brief {
 		require.LessOrEqual(t, opened, 11)

@@ -57,7 +57,7 @@ func newProcess(c *cobra.Command, app application, role config.Role) (*process, 
 		p.log.Warn("Setting cannot be used and was replaced by its default", "name", warning.Name, "problem", warning.Text, "example", warning.Example)
 	}
 	p.reporter = telemetry.NewReporter(p.log, p.registry)
-	failopen.LogThrough(func(source string, err error) { p.reporter.Report("Redis", source, err) })
+	failopen.LogThrough(func(source string, err error) { p.reporter.Report(telemetry.Redis, source, err) })
 	return p, nil
 }
 

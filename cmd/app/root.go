@@ -28,15 +28,13 @@ environment; "app config check" shows what each role would use.`,
 		newWorkerRedisCommand(app),
 		newDevCommand(app),
 		newMigrateCommand(app),
+		newSeedCommand(app),
 		newThrottleCommand(app),
 		newJobsCommand(app),
 		newHealthCommand(app),
 		newConfigCommand(app),
 		newVersionCommand(),
 	)
-	if app.seed != nil {
-		root.AddCommand(newSeedCommand(app))
-	}
 	useUsageErrors(root)
 	return root
 }

@@ -22,6 +22,10 @@ func newSeedCommand(app application) *cobra.Command {
 			"before, and duplicates nothing.\n\n" + app.help(config.Seed),
 		Example: "  app migrate && app seed",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if app.seed == nil {
+				fmt.Fprintln(c.OutOrStdout(), "This application has no sample data.") // compose files and deploys run seed in any case
+				return nil
+			}
 			p, err := newProcess(c, app, config.Seed)
 			if err != nil {
 				return err

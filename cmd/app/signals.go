@@ -10,13 +10,13 @@ import (
 	"slipway/internal/health"
 )
 
-// heedSignals heeds what an operator asks of a running role: SIGTSTP makes a
-// worker quiet (it takes no more work, /up stays 200 and /ready turns 503),
-// SIGQUIT writes what every goroutine does to stderr and changes nothing.
-// Quiet is nil where there is no such thing. See run for SIGTERM and SIGINT.
-func (p *process) heedSignals(checks *health.Health, quiet func(context.Context)) service {
-	// Heard from the start: by default SIGTSTP would stop the process and SIGQUIT
-	// end it.
+// handleSignals handles the signals of an operator: SIGTSTP makes a worker quiet
+// (it fetches no more work, /up stays 200, /ready turns 503), SIGQUIT writes the
+// stack of every goroutine to stderr. Quiet is nil for a role that cannot be
+// quiet. See run for SIGTERM and SIGINT.
+func (p *process) handleSignals(checks *health.Health, quiet func(context.Context)) service {
+	// Registered before the role runs: by default SIGTSTP would suspend the process
+	// and SIGQUIT would end it.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTSTP, syscall.SIGQUIT)
 	return func(ctx context.Context) error {
@@ -31,7 +31,7 @@ func (p *process) heedSignals(checks *health.Health, quiet func(context.Context)
 					continue
 				}
 				if quiet == nil {
-					p.log.Warn("This role cannot be quiet; SIGTERM stops it")
+					p.log.Warn("This role cannot be quiet, SIGTERM stops it")
 					continue
 				}
 				checks.Retire()
@@ -45,8 +45,8 @@ func (p *process) heedSignals(checks *health.Health, quiet func(context.Context)
 // Private
 
 func (p *process) dumpGoroutines() {
-	p.log.Warn("Goroutines follow, as SIGQUIT asks for")
+	p.log.Warn("SIGQUIT received, the stack of every goroutine follows")
 	if err := pprof.Lookup("goroutine").WriteTo(os.Stderr, 2); err != nil {
-		p.log.Warn("Goroutines were not written", "error", err)
+		p.log.Warn("Stacks of goroutines were not written", "error", err)
 	}
 }

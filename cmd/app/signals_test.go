@@ -58,6 +58,6 @@ func TestWorkers_ExitWhenTheyStoodStillForTooLong(t *testing.T) {
 			require.Fail(t, worker.name+" goes on", worker.output.String())
 		}
 		require.Equal(t, 1, worker.cmd.ProcessState.ExitCode())
-		require.Contains(t, worker.output.String(), "silent for too long")
+		require.Contains(t, worker.output.String(), "heartbeat was missing for too long")
 	}
 }

@@ -32,7 +32,7 @@ func newApplication() application {
 			if err != nil {
 				return work{}, err
 			}
-			return work{jobs: store.Jobs(), tasks: store.Tasks(storefront.Fragments{}, b.publisher), background: []service{store.RunSales}}, nil
+			return work{jobs: store.Jobs(), tasks: store.Tasks(), background: []service{store.RunSales}}, nil
 		},
 		pages: func(b *backends, hub *live.Hub) (pages, error) {
 			store, err := newStore(b, settings)
@@ -53,6 +53,7 @@ func newStore(b *backends, settings *shop.Settings) (*shop.Shop, error) {
 	}
 	return shop.New(shop.Options{
 		DB: b.db, Jobs: b.jobs, Tasks: b.tasks, Cache: b.cache, Redis: b.redis,
+		Fragments: storefront.Fragments{}, Publisher: b.publisher,
 		Gateway: payment.NewSandbox(settings.PaymentTimeout), Mail: sender,
 		BaseURL: strings.TrimSuffix(b.config.BaseURL, "/"), Log: b.log, Registry: b.registry,
 		OrderLimit: shop.OrderLimit{Orders: settings.OrderLimit, Period: settings.OrderLimitPeriod},

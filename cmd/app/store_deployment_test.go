@@ -50,7 +50,7 @@ func (d *deployment) variantWith(slug string, stock int) (variant, product int64
 	return variant, d.query(`SELECT product_id FROM variants WHERE id = $1`, variant)
 }
 
-func (d *deployment) mails() []mail.Kept {
+func (d *deployment) mails() []mail.Stored {
 	d.t.Helper()
 	kept, err := mail.NewDirectory(d.mailDir, "").List(100)
 	require.NoError(d.t, err)

@@ -65,8 +65,8 @@ func TestWeb_SellsWithoutRedis(t *testing.T) {
 			web.eventually(func() bool { return web.health().Status == "degraded" }, "is degraded")
 			require.Equal(t, http.StatusOK, status(web.url+"/up"))
 			workerPG.eventually(func() bool { return len(d.mails()) == 1 }, "sends the mail")
-			require.Contains(t, web.output.String(), "Redis error: ")
-			require.Less(t, strings.Count(web.output.String(), "Redis error: "), 15, "an outage must not flood the log")
+			require.Contains(t, web.output.String(), `msg="Backend call failed" backend=redis `)
+			require.Less(t, strings.Count(web.output.String(), "Backend call failed"), 15, "an outage must not flood the log")
 
 			require.NoError(t, fault.end(d.redis))
 			web.eventually(func() bool { return web.health().Status == "ok" }, "is healthy again")

@@ -59,8 +59,8 @@ func (p *testPages) Routes(e *echo.Echo) {
 	})
 	e.GET(assets.Prefix+"*", echo.WrapHandler(p.assets))
 
-	page := []echo.MiddlewareFunc{web.Deadline(p.timeout), web.ReadAgain}
-	public := []echo.MiddlewareFunc{web.Deadline(p.timeout), p.stale.Serve(nil), web.ReadAgain}
+	page := []echo.MiddlewareFunc{web.Deadline(p.timeout), web.RetryRead}
+	public := []echo.MiddlewareFunc{web.Deadline(p.timeout), p.stale.Serve(nil), web.RetryRead}
 	e.GET("/", p.showBoard, public...)
 	e.GET("/thanks", p.showThanks, page...)
 	e.POST("/notes", p.addNote, page...)
@@ -113,7 +113,7 @@ func (p *testPages) showBoard(c echo.Context) error {
 		return err
 	}
 	html := "<h1>" + title + "</h1>" + motto
-	if web.ForEverybody(c) {
+	if web.IsForCache(c) {
 		return web.Render(c, http.StatusOK, htmlPage(html+"This page may be a few minutes old."))
 	}
 	p.visitor.Set(c, "ada")

@@ -17,8 +17,8 @@ import (
 func newThrottleCommand(app application) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "throttle",
-		Short:   "See and end bans and limits",
-		Long:    "See which clients the limits on requests refuse, and end it.",
+		Short:   "List and end bans and limits",
+		Long:    "List the clients that the limits on requests refuse, and end their bans.",
 		Example: "  app throttle list\n  app throttle reset 192.0.2.7",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    requireSubcommand,
@@ -30,9 +30,9 @@ func newThrottleCommand(app application) *cobra.Command {
 func newThrottleListCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List who is banned or over a limit",
-		Long: "List who is banned or over a limit at present, by what the web processes told Redis.\n" +
-			"Accounts are shown as hashes.\n\n" + app.help(config.Throttle),
+		Short: "List the clients that are banned or over a limit",
+		Long: "List the clients that are banned or over a limit now, as the web processes stored it in\n" +
+			"Redis. Accounts are shown as hashes.\n\n" + app.help(config.Throttle),
 		Example: "  app throttle list",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return withLimits(c, app, func(ctx context.Context, redis *failopen.Redis, _ config.Config) error {
@@ -58,8 +58,8 @@ func newThrottleListCommand(app application) *cobra.Command {
 func newThrottleResetCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reset [rule | address | account | key]",
-		Short: "End bans and begin counts anew",
-		Long: "End bans and begin counts anew: all of them, or those of one rule, of a client's address,\n" +
+		Short: "End bans and reset counters",
+		Long: "End bans and reset counters: all of them, or those of one rule, of a client's address,\n" +
 			"of an account or of a key that list shows. Every web process follows within a second of\n" +
 			"its next request.\n\n" + app.help(config.Throttle),
 		Example: "  app throttle reset\n  app throttle reset scanner\n  app throttle reset 192.0.2.7",

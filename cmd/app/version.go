@@ -38,7 +38,7 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// build says which source this binary was made from.
+// build identifies the source that this binary was built from.
 type build struct {
 	Version      string
 	Commit       string
@@ -64,7 +64,7 @@ func currentBuild(kamalVersion string) build {
 	return b
 }
 
-// name is what logs and metrics call the build.
+// name identifies the build in logs and metrics.
 func (b build) name() string {
 	if b.KamalVersion != "" {
 		return b.KamalVersion
@@ -72,11 +72,11 @@ func (b build) name() string {
 	return b.Version
 }
 
-// metric tells Prometheus which build runs.
+// metric is a gauge whose labels identify the build.
 func (b build) metric() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "app_build_info",
-		Help:        "The build that runs, as labels; the value is always 1.",
+		Help:        "The running build, as labels; the value is always 1.",
 		ConstLabels: prometheus.Labels{"version": b.name(), "commit": b.Commit, "go": runtime.Version()},
 	}, func() float64 { return 1 })
 }

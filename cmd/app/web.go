@@ -23,7 +23,7 @@ func newWebCommand(app application) *cobra.Command {
 		Short: "Serve the pages",
 		Long: "Serve the pages on PORT, and /up, /health and /metrics on OPS_PORT.\n" +
 			"On SIGTERM, requests under way are finished within SHUTDOWN_TIMEOUT.\n\n" + app.help(config.Web),
-		Example: "  DATABASE_URL=postgres://localhost/shop REDIS_URL=redis://localhost:6379/0 app web",
+		Example: "  DATABASE_URL=postgres://localhost/app REDIS_URL=redis://localhost:6379/0 app web",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := startRole(c, app, config.Web)
 			if err != nil {
@@ -75,7 +75,7 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	}, pages)
 	checks.Booted()
 
-	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, b.guards.run, hub.Run, p.heedSignals(checks, nil))
+	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, b.guards.run, hub.Run, p.handleSignals(checks, nil))
 }
 
 // Private

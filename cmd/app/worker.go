@@ -30,14 +30,14 @@ func (b *backends) runWorker(ctx context.Context, app application, work work, wo
 
 	all := health.New(b.registry, append(checks, database)...)
 	all.Booted()
-	background := append([]service{b.ops(all), all.Run, b.guards.run, scheduler.Run, b.heedSignals(all, worker.Quiet)}, more...)
+	background := append([]service{b.ops(all), all.Run, b.guards.run, scheduler.Run, b.handleSignals(all, worker.Quiet)}, more...)
 	return b.run(ctx, whenSchemaFits(all, worker.Run), background...)
 }
 
 // Private
 
 // schedules reads config/recurring.yml as it was when this binary was built.
-func (a application) schedules(work work) ([]recurring.Task, error) {
+func (a application) schedules(work work) ([]recurring.Entry, error) {
 	entries, err := recurring.Parse(a.recurring, work.jobs, work.tasks)
 	if err != nil {
 		return nil, fmt.Errorf("config/recurring.yml: %w", err)

@@ -16,7 +16,7 @@ func newWorkerPGCommand(app application) *cobra.Command {
 		Long: "Work the jobs in PostgreSQL, and serve /up, /health and /metrics on OPS_PORT.\n" +
 			"On SIGTERM, no more jobs are fetched; what is not finished within\n" +
 			"JOBS_SHUTDOWN_TIMEOUT is handed back for another worker.\n\n" + app.help(config.WorkerPG),
-		Example: "  DATABASE_URL=postgres://localhost/shop app worker-pg",
+		Example: "  DATABASE_URL=postgres://localhost/app app worker-pg",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := startRole(c, app, config.WorkerPG)
 			if err != nil {
@@ -37,7 +37,7 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 	if err != nil {
 		return err
 	}
-	worker, err := jobs.NewPGWorker(b.db, append(work.jobs, b.tasks.Carriers()...), jobs.PGWorkerOptions{
+	worker, err := jobs.NewPGWorker(b.db, append(work.jobs, b.tasks.OutboxHandlers()...), jobs.PGWorkerOptions{
 		Concurrency: map[jobs.Queue]int{
 			jobs.Critical: p.config.JobsCriticalConcurrency, jobs.Default: p.config.JobsDefaultConcurrency, jobs.Low: p.config.JobsLowConcurrency,
 		},

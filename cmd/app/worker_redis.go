@@ -17,7 +17,7 @@ func newWorkerRedisCommand(app application) *cobra.Command {
 		Long: "Work the tasks in Redis, live updates of open pages first of all, and serve\n" +
 			"/up, /health and /metrics on OPS_PORT. On SIGTERM, no more tasks are fetched; what\n" +
 			"is not finished within JOBS_SHUTDOWN_TIMEOUT goes back to the queue.\n\n" + app.help(config.WorkerRedis),
-		Example: "  DATABASE_URL=postgres://localhost/shop REDIS_URL=redis://localhost:6379/0 app worker-redis",
+		Example: "  DATABASE_URL=postgres://localhost/app REDIS_URL=redis://localhost:6379/0 app worker-redis",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := startRole(c, app, config.WorkerRedis)
 			if err != nil {

@@ -31,13 +31,17 @@ func TestWorkers_WorkNothingOnASchemaThatIsTooOld(t *testing.T) {
 	d.jobs(0, "enqueue", "forget_old_notes")
 	d.jobs(0, "enqueue", "broadcast_notes")
 	require.Zero(t, d.query(`SELECT count(*) FROM river_job WHERE kind = 'forget_old_notes' AND attempt > 0`))
-	require.NotContains(t, pg.output.String(), "Working jobs")
-	require.NotContains(t, redis.output.String(), "Working tasks")
+	require.NotContains(t, pg.output.String(), "Worker takes jobs")
+	require.NotContains(t, redis.output.String(), "Worker takes tasks")
 
 	d.execute(`ALTER TABLE not_migrated RENAME TO goose_db_version`)
 
-	pg.eventually(func() bool { return strings.Contains(pg.output.String(), `"Job done" kind=forget_old_notes`) }, "works the job")
-	redis.eventually(func() bool { return strings.Contains(redis.output.String(), `"Task done" kind=broadcast_notes`) }, "works the task")
+	pg.eventually(func() bool {
+		return strings.Contains(pg.output.String(), `"Job finished" result=done kind=forget_old_notes`)
+	}, "works the job")
+	redis.eventually(func() bool {
+		return strings.Contains(redis.output.String(), `"Task finished" result=done kind=broadcast_notes`)
+	}, "works the task")
 }
 
 func TestWorkers_NeverBeginWhenTheyWereMadeQuietBefore(t *testing.T) {

@@ -19,16 +19,24 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// contestant is one way to work.
+// contestant is one implementation of a worker.
 type contestant struct {
 	name    string
 	title   string
 	backend jobs.Backend
-	many    int // no-op jobs of one round
-	start   func(ctx context.Context, s settings, done func(sent int64)) (drained func(context.Context) (bool, error), err error)
+	many    int // no-op jobs in one round
+	start   startFunc
 }
 
-// The contestants. The first of each backend is ours.
+// startFunc starts a contestant's worker, which calls done for each job with the time
+// at which it was enqueued. It returns a function that reports whether the backend
+// has no jobs left.
+type startFunc func(ctx context.Context, s settings, done func(sent int64)) (drainedFunc, error)
+
+type drainedFunc func(context.Context) (bool, error)
+
+// contestants are compared per backend with the first one of it, which is the
+// runtime's worker.
 var contestants = []contestant{
 	{"ours-pg", "worker-pg", jobs.PG, 20_000, startOursPG},
 	{"river-alike", "River, set up alike", jobs.PG, 20_000, startRiverAlike},
@@ -44,41 +52,47 @@ func find(name string) (contestant, error) {
 			return one, nil
 		}
 	}
-	return contestant{}, fmt.Errorf("there is no contestant %s", name)
+	return contestant{}, fmt.Errorf("no contestant %s", name)
 }
 
 // Private
 
-func startOursPG(ctx context.Context, s settings, done func(int64)) (func(context.Context) (bool, error), error) {
+func startOursPG(ctx context.Context, s settings, done func(int64)) (drainedFunc, error) {
 	db, err := openDatabase(ctx, s.pg)
 	if err != nil {
 		return nil, err
 	}
 	log, metrics, reporter := runtime("worker-pg")
 	worker, err := jobs.NewPGWorker(db, handlers(done), jobs.PGWorkerOptions{
-		Concurrency:     map[jobs.Queue]int{jobs.Critical: s.pg.JobsCriticalConcurrency, jobs.Default: s.pg.JobsDefaultConcurrency, jobs.Low: s.pg.JobsLowConcurrency},
-		ShutdownTimeout: s.pg.JobsShutdownTimeout, Version: "bench", Log: log, Metrics: metrics, Reporter: reporter,
+		Concurrency: concurrency(s), ShutdownTimeout: s.pg.JobsShutdownTimeout, Version: "bench", Log: log, Metrics: metrics, Reporter: reporter,
 	})
 	if err != nil {
 		return nil, err
 	}
-	go func() { fail(worker.Run(ctx)) }()
+	go func() { exitOnError(worker.Run(ctx)) }()
 	return jobsDrained(db), nil
 }
 
-func startRiverAlike(ctx context.Context, s settings, done func(int64)) (func(context.Context) (bool, error), error) {
+func concurrency(s settings) map[jobs.Queue]int {
+	return map[jobs.Queue]int{
+		jobs.Critical: s.pg.JobsCriticalConcurrency, jobs.Default: s.pg.JobsDefaultConcurrency, jobs.Low: s.pg.JobsLowConcurrency,
+	}
+}
+
+// startRiverAlike starts plain River with the queues and settings of the runtime.
+func startRiverAlike(ctx context.Context, s settings, done func(int64)) (drainedFunc, error) {
 	queues := map[string]river.QueueConfig{}
-	for queue, workers := range map[jobs.Queue]int{jobs.Critical: s.pg.JobsCriticalConcurrency, jobs.Default: s.pg.JobsDefaultConcurrency, jobs.Low: s.pg.JobsLowConcurrency} {
+	for queue, workers := range concurrency(s) {
 		queues[string(queue)] = river.QueueConfig{MaxWorkers: workers, FetchCooldown: jobs.FetchCooldown(queue)}
 	}
 	return startRiver(ctx, s, queues, done)
 }
 
-func startRiverDefault(ctx context.Context, s settings, done func(int64)) (func(context.Context) (bool, error), error) {
+func startRiverDefault(ctx context.Context, s settings, done func(int64)) (drainedFunc, error) {
 	return startRiver(ctx, s, map[string]river.QueueConfig{string(jobs.Default): {MaxWorkers: 100}}, done)
 }
 
-func startRiver(ctx context.Context, s settings, queues map[string]river.QueueConfig, done func(int64)) (func(context.Context) (bool, error), error) {
+func startRiver(ctx context.Context, s settings, queues map[string]river.QueueConfig, done func(int64)) (drainedFunc, error) {
 	config, err := pgxpool.ParseConfig(s.pg.DatabaseURL)
 	if err != nil {
 		return nil, err
@@ -90,20 +104,22 @@ func startRiver(ctx context.Context, s settings, queues map[string]river.QueueCo
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &noopWorker{done: done})
-	client, err := river.NewClient(riverpgxv5.New(db), &river.Config{Queues: queues, Workers: workers, Logger: slog.New(slog.DiscardHandler)})
+	client, err := river.NewClient(riverpgxv5.New(db), &river.Config{
+		Queues: queues, Workers: workers, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return nil, err
 	}
 	return jobsDrained(db), client.Start(ctx)
 }
 
-// Work does what all contestants do.
+// Work does what the handlers of all contestants do.
 func (w *noopWorker) Work(_ context.Context, job *river.Job[noop]) error {
 	w.done(job.Args.Sent)
 	return nil
 }
 
-func startOursRedis(ctx context.Context, s settings, done func(int64)) (func(context.Context) (bool, error), error) {
+func startOursRedis(ctx context.Context, s settings, done func(int64)) (drainedFunc, error) {
 	db, err := openDatabase(ctx, s.redis)
 	if err != nil {
 		return nil, err
@@ -121,20 +137,21 @@ func startOursRedis(ctx context.Context, s settings, done func(int64)) (func(con
 	if err != nil {
 		return nil, err
 	}
-	go func() { fail(worker.Run(ctx)) }()
+	go func() { exitOnError(worker.Run(ctx)) }()
 	return tasksDrained(client), nil
 }
 
-func startAsynqOne(_ context.Context, s settings, done func(int64)) (func(context.Context) (bool, error), error) {
+func startAsynqOne(_ context.Context, s settings, done func(int64)) (drainedFunc, error) {
 	return startAsynq(s, 1, done)
 }
 
-func startAsynqFour(_ context.Context, s settings, done func(int64)) (func(context.Context) (bool, error), error) {
+func startAsynqFour(_ context.Context, s settings, done func(int64)) (drainedFunc, error) {
 	return startAsynq(s, 4, done)
 }
 
-// startAsynq gives servers the concurrency of ours together.
-func startAsynq(s settings, servers int, done func(int64)) (func(context.Context) (bool, error), error) {
+// startAsynq starts plain asynq servers that share the concurrency of the runtime's
+// worker.
+func startAsynq(s settings, servers int, done func(int64)) (drainedFunc, error) {
 	client, err := openRedis(s.redis)
 	if err != nil {
 		return nil, err
@@ -158,7 +175,7 @@ func startAsynq(s settings, servers int, done func(int64)) (func(context.Context
 	return tasksDrained(client), nil
 }
 
-// handlers are the same for both of ours.
+// handlers returns the handlers of the runtime's workers.
 func handlers(done func(int64)) jobs.Handlers {
 	return jobs.Handlers{
 		jobs.Handle(func(_ context.Context, args noop) error {
@@ -172,8 +189,8 @@ func handlers(done func(int64)) jobs.Handlers {
 	}
 }
 
-// runtime is what a role has around its worker. The log is what production
-// writes; the parent throws it away.
+// runtime returns the log, metrics and reporter that a role gives its worker. The log
+// is as in production, and the parent process discards it.
 func runtime(role string) (*slog.Logger, *jobs.Metrics, *telemetry.Reporter) {
 	var output io.Writer = stderr
 	log := telemetry.NewLogger(output, slog.LevelInfo, true, role)
@@ -181,8 +198,9 @@ func runtime(role string) (*slog.Logger, *jobs.Metrics, *telemetry.Reporter) {
 	return log, jobs.NewMetrics(registry), telemetry.NewReporter(log, registry)
 }
 
-// jobsDrained tells whether all jobs are stored as completed.
-func jobsDrained(db *pgxpool.Pool) func(context.Context) (bool, error) {
+// jobsDrained returns a function that reports whether all jobs are completed in the
+// database.
+func jobsDrained(db *pgxpool.Pool) drainedFunc {
 	return func(ctx context.Context) (bool, error) {
 		rows, err := db.Query(ctx, `SELECT NOT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running'))`)
 		if err != nil {
@@ -192,8 +210,8 @@ func jobsDrained(db *pgxpool.Pool) func(context.Context) (bool, error) {
 	}
 }
 
-// tasksDrained tells whether all tasks are acknowledged.
-func tasksDrained(client *redis.Client) func(context.Context) (bool, error) {
+// tasksDrained returns a function that reports whether all tasks are acknowledged.
+func tasksDrained(client *redis.Client) drainedFunc {
 	return func(ctx context.Context) (bool, error) {
 		prefix := "asynq:{" + string(jobs.Default) + "}:"
 		left, err := client.Exists(ctx, prefix+"pending", prefix+"active").Result()
@@ -201,8 +219,8 @@ func tasksDrained(client *redis.Client) func(context.Context) (bool, error) {
 	}
 }
 
-// mix does a little of what work does: one in ten waits, one in fifty fails or
-// is put off once in a while, one in five hundred panics.
+// mix is a job with mixed outcomes: one in ten waits, one in fifty sometimes fails or
+// snoozes, one in five hundred sometimes panics.
 func mix(ctx context.Context, number int) error {
 	switch {
 	case number%500 == 499 && time.Now().UnixNano()%2 == 0:
@@ -210,7 +228,7 @@ func mix(ctx context.Context, number int) error {
 	case number%50 == 1 && time.Now().UnixNano()%2 == 0:
 		return fmt.Errorf("one in fifty: %d", number)
 	case number%50 == 2 && time.Now().UnixNano()%2 == 0:
-		return jobs.Later(time.Second, "one in fifty")
+		return jobs.Snooze(time.Second, "one in fifty")
 	case number%10 == 3:
 		return pause(ctx, 20*time.Millisecond)
 	}

@@ -16,11 +16,11 @@ import (
 	"slipway/internal/jobs"
 )
 
-// drained are the figures of one contestant.
+// drained are the measurements of one contestant, one value a round.
 type drained struct{ rate, cpu, rss series }
 
-// drain measures how fast no-op jobs that wait already are worked: from the
-// start of the worker until the backend has them all as done.
+// drain measures how fast a worker completes no-op jobs that are enqueued before its
+// start: from its start until the backend has stored all as completed.
 func (b *bench) drain(ctx context.Context) error {
 	found := map[string]*drained{}
 	for _, one := range contestants {
@@ -37,10 +37,12 @@ func (b *bench) drain(ctx context.Context) error {
 			}
 		}
 	}
-	b.section(fmt.Sprintf("Drain of no-op work, medians of %d rounds", b.options.rounds), "jobs/s", "min", "max", "CPU us/job", "MB", "ours/this", "in CPU")
+	b.section(fmt.Sprintf("Drain of no-op work, medians of %d rounds", b.options.rounds),
+		"jobs/s", "min", "max", "CPU us/job", "MB", "ours/this", "in CPU")
 	for _, one := range contestants {
-		figures, ours := found[one.name], found["ours-"+string(one.backend)]
-		b.row(one.title, figures.rate.median(), slices.Min(figures.rate), slices.Max(figures.rate), figures.cpu.median(), figures.rss.median(), ours.rate.over(figures.rate).median(), ours.cpu.over(figures.cpu).median())
+		this, ours := found[one.name], found["ours-"+string(one.backend)]
+		b.row(one.title, this.rate.median(), slices.Min(this.rate), slices.Max(this.rate), this.cpu.median(), this.rss.median(),
+			ours.rate.over(this.rate).median(), ours.cpu.over(this.cpu).median())
 	}
 	b.judgeDrain(found)
 	return nil
@@ -48,8 +50,8 @@ func (b *bench) drain(ctx context.Context) error {
 
 // Private
 
-// solidQueue is what two workers of three threads each of Solid Queue drained a
-// second, measured elsewhere and at another time.
+// solidQueue is the rate of Solid Queue with two workers of three threads each, in
+// jobs a second, from a separate, earlier measurement.
 const solidQueue = 478
 
 func (b *bench) judgeDrain(found map[string]*drained) {
@@ -57,11 +59,12 @@ func (b *bench) judgeDrain(found map[string]*drained) {
 	one := found["ours-redis"].rate.over(found["asynq-one"].rate).median()
 	rate := found["ours-pg"].rate.median()
 	b.target(alike >= 0.97, "jobs drain at %.2f of River set up alike (0.97)", alike)
-	b.target(rate >= 55*solidQueue, "jobs drain at %.0f times Solid Queue's %d/s (55; absolute, so a remark: it is the machine's too)", rate/solidQueue, solidQueue)
+	b.target(rate >= 55*solidQueue,
+		"jobs drain at %.0f times Solid Queue's %d/s (55; an absolute rate, which depends on the machine)", rate/solidQueue, solidQueue)
 	b.target(one >= 2, "tasks drain at %.2f of one asynq server (2)", one)
 }
 
-func (b *bench) drainOnce(ctx context.Context, one contestant, figures *drained) error {
+func (b *bench) drainOnce(ctx context.Context, one contestant, this *drained) error {
 	if err := b.empty(ctx); err != nil {
 		return err
 	}
@@ -72,18 +75,18 @@ func (b *bench) drainOnce(ctx context.Context, one contestant, figures *drained)
 	if err != nil {
 		return err
 	}
-	defer worker.end()
+	defer worker.kill()
 	r, err := worker.report()
 	if err != nil {
 		return err
 	}
-	figures.rate = append(figures.rate, float64(one.many)/r.Seconds)
-	figures.cpu = append(figures.cpu, r.CPU/float64(one.many)*1e6)
-	figures.rss = append(figures.rss, r.RSS)
+	this.rate = append(this.rate, float64(one.many)/r.Seconds)
+	this.cpu = append(this.cpu, r.CPU/float64(one.many)*1e6)
+	this.rss = append(this.rss, r.RSS)
 	return nil
 }
 
-// fill enqueues work as fast as the library itself can.
+// fill enqueues no-op jobs with the fastest method of the library.
 func (b *bench) fill(ctx context.Context, backend jobs.Backend, many int) error {
 	if backend == jobs.Redis {
 		return b.fillRedis(ctx, many)
@@ -99,22 +102,23 @@ func (b *bench) fill(ctx context.Context, backend jobs.Backend, many int) error 
 	if _, err = client.InsertManyFast(ctx, inserts); err != nil {
 		return err
 	}
-	_, err = b.db.Exec(ctx, `ANALYZE river_job`) // at a time of ours, not of autovacuum's
+	_, err = b.db.Exec(ctx, `ANALYZE river_job`) // now, so that autovacuum does not do it during the measurement
 	return err
 }
 
 func (b *bench) fillRedis(ctx context.Context, many int) error {
-	const side = 8
+	const producers = 8
 	client := asynq.NewClientFromRedisClient(b.redis)
 	payload, err := json.Marshal(noop{})
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for range side {
+	for range producers {
 		group.Go(func() error {
-			for range many / side {
-				if _, err := client.EnqueueContext(ctx, asynq.NewTask(noop{}.Kind(), payload), asynq.Queue(string(jobs.Default)), asynq.Timeout(time.Minute)); err != nil {
+			for range many / producers {
+				task := asynq.NewTask(noop{}.Kind(), payload)
+				if _, err := client.EnqueueContext(ctx, task, asynq.Queue(string(jobs.Default)), asynq.Timeout(time.Minute)); err != nil {
 					return err
 				}
 			}

@@ -21,22 +21,22 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// enqueuer is one way to enqueue.
+// enqueuer is one method to enqueue.
 type enqueuer struct {
 	title   string
-	many    int
-	beside  int // place of the one to compare with, in its table
+	many    int // jobs in one round
+	beside  int // index of the enqueuer to compare with
 	enqueue func(ctx context.Context, many int) error
 
 	rate, cpu series
 }
 
-// batch is how much is enqueued at once where it is enqueued in bulk.
+// batch is the number of jobs that a bulk method enqueues at once.
 const batch = 1000
 
-var errDropped = errors.New("redis did not take all tasks")
+var errDropped = errors.New("redis did not accept all tasks")
 
-// enqueue measures how fast a process like web enqueues: one by one, each in a
+// enqueue measures how fast one process enqueues: one by one, jobs each in a
 // transaction of its own, and in bulk.
 func (b *bench) enqueue(ctx context.Context) error {
 	enqueuers, err := b.enqueuers()
@@ -60,10 +60,12 @@ func (b *bench) enqueue(ctx context.Context) error {
 			one.cpu = append(one.cpu, (cpuSeconds(syscall.RUSAGE_SELF)-cpu)/float64(one.many)*1e6)
 		}
 	}
-	b.section(fmt.Sprintf("Enqueueing, medians of %d rounds", b.options.rounds), "jobs/s", "min", "max", "CPU us/job", "ours/this", "in CPU")
+	b.section(fmt.Sprintf("Enqueueing, medians of %d rounds", b.options.rounds),
+		"jobs/s", "min", "max", "CPU us/job", "ours/this", "in CPU")
 	for _, one := range enqueuers {
 		ours := enqueuers[one.beside]
-		b.row(one.title, one.rate.median(), slices.Min(one.rate), slices.Max(one.rate), one.cpu.median(), ours.rate.over(one.rate).median(), ours.cpu.over(one.cpu).median())
+		b.row(one.title, one.rate.median(), slices.Min(one.rate), slices.Max(one.rate), one.cpu.median(),
+			ours.rate.over(one.rate).median(), ours.cpu.over(one.cpu).median())
 	}
 	return nil
 }
@@ -71,27 +73,38 @@ func (b *bench) enqueue(ctx context.Context) error {
 // Private
 
 func (b *bench) enqueuers() ([]*enqueuer, error) {
+	queue, tasks, err := b.producers()
+	if err != nil {
+		return nil, err
+	}
+	client, err := river.NewClient(riverpgxv5.New(b.db), &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	return append(b.jobEnqueuers(queue, client), b.taskEnqueuers(tasks)...), nil
+}
+
+// producers returns what a role uses to enqueue jobs and tasks.
+func (b *bench) producers() (*jobs.Jobs, *jobs.Tasks, error) {
 	metrics := jobs.NewMetrics(prometheus.NewRegistry())
 	queue, err := jobs.NewJobs(b.db, metrics)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	guard := failopen.NewGuard(guardOptions(b.settings.redis), telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
-	tasks, err := jobs.NewTasks(guard, queue, metrics)
-	if err != nil {
-		return nil, err
-	}
-	river, err := river.NewClient(riverpgxv5.New(b.db), &river.Config{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	tasks, err := jobs.NewTasks(failopen.NewGuard(guardOptions(b.settings.redis), reporter), queue, metrics)
+	return queue, tasks, err
+}
+
+// jobEnqueuers are the enqueuers with index 0 to 4.
+func (b *bench) jobEnqueuers(queue *jobs.Jobs, client *river.Client[pgx.Tx]) []*enqueuer {
 	return []*enqueuer{
 		{title: "Jobs.Enqueue, one by one", many: 500, beside: 0, enqueue: func(ctx context.Context, many int) error {
 			return b.inTransactions(ctx, many, func(tx pgx.Tx) error { return queue.Enqueue(ctx, tx, noop{}) })
 		}},
 		{title: "River's InsertTx", many: 500, beside: 0, enqueue: func(ctx context.Context, many int) error {
 			return b.inTransactions(ctx, many, func(tx pgx.Tx) error {
-				_, err := river.InsertTx(ctx, tx, noop{}, nil)
+				_, err := client.InsertTx(ctx, tx, noop{}, nil)
 				return err
 			})
 		}},
@@ -100,16 +113,22 @@ func (b *bench) enqueuers() ([]*enqueuer, error) {
 		}},
 		{title: "River's InsertManyTx, 1000 at once", many: 10 * batch, beside: 2, enqueue: func(ctx context.Context, many int) error {
 			return b.inTransactions(ctx, many/batch, func(tx pgx.Tx) error {
-				_, err := river.InsertManyTx(ctx, tx, riverNoops())
+				_, err := client.InsertManyTx(ctx, tx, riverNoops())
 				return err
 			})
 		}},
 		{title: "River's InsertManyFastTx, 1000 at once", many: 10 * batch, beside: 2, enqueue: func(ctx context.Context, many int) error {
 			return b.inTransactions(ctx, many/batch, func(tx pgx.Tx) error {
-				_, err := river.InsertManyFastTx(ctx, tx, riverNoops())
+				_, err := client.InsertManyFastTx(ctx, tx, riverNoops())
 				return err
 			})
 		}},
+	}
+}
+
+// taskEnqueuers are the enqueuers with index 5 to 9.
+func (b *bench) taskEnqueuers(tasks *jobs.Tasks) []*enqueuer {
+	return []*enqueuer{
 		{title: "Tasks.Enqueue, one by one", many: 3000, beside: 5, enqueue: func(ctx context.Context, many int) error {
 			for range many {
 				if !tasks.Enqueue(ctx, noop{}) {
@@ -129,9 +148,10 @@ func (b *bench) enqueuers() ([]*enqueuer, error) {
 		}},
 		{title: "asynq's Enqueue, which has no bulk", many: 10 * batch, beside: 7, enqueue: b.enqueueRaw},
 		{title: "asynq's Enqueue in 8 goroutines", many: 10 * batch, beside: 7, enqueue: b.fillRedis},
-	}, nil
+	}
 }
 
+// enqueueRaw enqueues through plain asynq, one task at a time.
 func (b *bench) enqueueRaw(ctx context.Context, many int) error {
 	client := asynq.NewClientFromRedisClient(b.redis)
 	for range many {

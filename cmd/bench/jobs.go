@@ -22,8 +22,8 @@ type jobsOptions struct {
 	app     string
 }
 
-// bench is one run. What is asked of the backends themselves goes through db
-// and redis.
+// bench is one run of `bench jobs`. It prepares and reads the backends through db and
+// redis.
 type bench struct {
 	options  jobsOptions
 	settings settings
@@ -33,10 +33,10 @@ type bench struct {
 	targets  []target
 }
 
-// target is what design asks for, and what was found.
+// target is a design target with its measurement.
 type target struct {
 	text string
-	good bool
+	met  bool
 }
 
 func benchJobs(ctx context.Context, out io.Writer, options jobsOptions) error {
@@ -46,8 +46,8 @@ func benchJobs(ctx context.Context, out io.Writer, options jobsOptions) error {
 	if b.settings, err = readSettings(); err != nil {
 		return err
 	}
-	if said, err := exec.CommandContext(ctx, options.app, "migrate").CombinedOutput(); err != nil {
-		return fmt.Errorf("migrate: %w\n%s", err, said)
+	if output, err := exec.CommandContext(ctx, options.app, "migrate").CombinedOutput(); err != nil {
+		return fmt.Errorf("migrate: %w\n%s", err, output)
 	}
 	if b.db, err = openDatabase(ctx, b.settings.pg); err != nil {
 		return err
@@ -57,34 +57,50 @@ func benchJobs(ctx context.Context, out io.Writer, options jobsOptions) error {
 		return err
 	}
 	defer b.redis.Close()
-	fmt.Fprintf(out, "Load before: %s. Only ratios count: on a busy machine everything is slow alike.\n", load())
-	for _, part := range []struct {
-		name    string
-		measure func(context.Context) error
-	}{{"drain", b.drain}, {"enqueue", b.enqueue}, {"pickup", b.pickUp}, {"idle", b.idleRoles}, {"soak", b.soak}, {"torture", b.torture}} {
-		if len(options.only) > 0 && !slices.Contains(options.only, part.name) {
-			continue
-		}
-		if err := part.measure(ctx); err != nil {
-			return err
-		}
+	fmt.Fprintf(out, "Load before: %s. Only ratios count, because a busy machine slows down everything.\n", load())
+	if err := b.run(ctx); err != nil {
+		return err
 	}
-	b.section("Targets", "", "")
-	for _, one := range b.targets {
-		verdict := "met   "
-		if !one.good {
-			verdict = "MISSED"
-		}
-		fmt.Fprintf(out, "  %s  %s\n", verdict, one.text)
-	}
+	b.printTargets()
 	fmt.Fprintf(out, "\nTook %s. Load after: %s.\n", time.Since(started).Round(time.Second), load())
 	return nil
 }
 
 // Private
 
-func (b *bench) target(good bool, text string, values ...any) {
-	b.targets = append(b.targets, target{fmt.Sprintf(text, values...), good})
+// run runs the selected parts.
+func (b *bench) run(ctx context.Context) error {
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"drain", b.drain}, {"enqueue", b.enqueue}, {"pickup", b.pickUp},
+		{"idle", b.idleRoles}, {"soak", b.soak}, {"torture", b.torture},
+	} {
+		if len(b.options.only) > 0 && !slices.Contains(b.options.only, part.name) {
+			continue
+		}
+		if err := part.measure(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) printTargets() {
+	b.section("Targets", "", "")
+	for _, one := range b.targets {
+		verdict := "met   "
+		if !one.met {
+			verdict = "missed"
+		}
+		fmt.Fprintf(b.out, "  %s  %s\n", verdict, one.text)
+	}
+}
+
+// target records whether a target is met.
+func (b *bench) target(met bool, text string, values ...any) {
+	b.targets = append(b.targets, target{fmt.Sprintf(text, values...), met})
 }
 
 // empty removes all work and all workers from both backends.
@@ -98,11 +114,11 @@ func (b *bench) empty(ctx context.Context) error {
 	return nil
 }
 
-// load is how many programs wanted to run, on average of the last minute.
+// load returns the load average of the last minute.
 func load() string {
-	said, err := os.ReadFile("/proc/loadavg")
+	averages, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return "unknown"
 	}
-	return strings.Fields(string(said))[0]
+	return strings.Fields(string(averages))[0]
 }

@@ -3,73 +3,51 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/prometheus/client_golang/prometheus"
 
-	"slipway/internal/failopen"
 	"slipway/internal/jobs"
-	"slipway/internal/telemetry"
 )
 
-// How long workers are idle, and how often one is then given something to do.
 const (
-	idleTime = 8 * time.Second
-	samples  = 60
+	idleTime = 8 * time.Second // during which an idle worker's CPU time is measured
+	samples  = 60              // single jobs for each worker
 )
 
-// pickUp measures what idle workers cost, and how long a single job waits for
-// one. All are idle at the same time; then they take turns.
+// idleWorker is the worker of a contestant with its measurements.
+type idleWorker struct {
+	contestant
+	worker  *worker
+	cpu     float64 // share of a core while idle
+	waits   series  // milliseconds from enqueue to start
+	enqueue func(context.Context) error
+}
+
+// pickUp measures the CPU time of idle workers, and how long a single job waits for
+// an idle worker.
 func (b *bench) pickUp(ctx context.Context) error {
 	if err := b.empty(ctx); err != nil {
 		return err
 	}
-	type idle struct {
-		contestant
-		worker  *worker
-		cpu     float64 // share of a core
-		waits   series
-		enqueue func(context.Context) error
+	workers, err := b.launchIdle(ctx)
+	for _, one := range workers {
+		defer one.worker.kill()
 	}
-	enqueue, err := b.singles()
 	if err != nil {
 		return err
 	}
-	var all []*idle
-	for _, name := range []string{"ours-pg", "ours-redis"} {
-		one, err := find(name)
-		if err != nil {
-			return err
-		}
-		worker, err := launch(ctx, name, 0)
-		if err != nil {
-			return err
-		}
-		defer worker.end()
-		all = append(all, &idle{contestant: one, worker: worker, enqueue: enqueue[one.backend]})
-	}
-	if err := pause(ctx, time.Second); err != nil { // they start
+	if err := pause(ctx, time.Second); err != nil { // the workers start
 		return err
 	}
-	for _, one := range all {
-		before, err := one.worker.ask()
-		if err != nil {
+	for _, one := range workers {
+		if err := one.measureIdle(ctx); err != nil {
 			return err
 		}
-		if err := pause(ctx, idleTime); err != nil {
-			return err
-		}
-		after, err := one.worker.ask()
-		if err != nil {
-			return err
-		}
-		one.cpu = (after.CPU - before.CPU) / (after.Seconds - before.Seconds)
 	}
 	for range samples {
-		for _, one := range all {
+		for _, one := range workers {
 			if err := one.enqueue(ctx); err != nil {
 				return err
 			}
@@ -79,29 +57,62 @@ func (b *bench) pickUp(ctx context.Context) error {
 		}
 	}
 	b.section(fmt.Sprintf("Pick-up of single jobs, %d samples", samples), "p50 ms", "p95 ms", "max ms", "idle CPU %")
-	for _, one := range all {
-		r, err := one.worker.ask()
+	for _, one := range workers {
+		r, err := one.worker.requestReport()
 		if err != nil {
 			return err
 		}
 		one.waits = r.Latencies
 		b.row(one.title, one.waits.median(), one.waits.quantile(0.95), one.waits.quantile(1), one.cpu*100)
-		b.target(one.waits.median() <= 5 && one.cpu <= 0.05, "an idle %s begins a job after %.1f ms (5) for %.1f %% of a core (5)", one.title, one.waits.median(), one.cpu*100)
+		b.target(one.waits.median() <= 5 && one.cpu <= 0.05, "an idle %s starts a job after %.1f ms (5) for %.1f %% of a core (5)",
+			one.title, one.waits.median(), one.cpu*100)
 	}
 	return nil
 }
 
 // Private
 
-// singles enqueue one job, by backend.
-func (b *bench) singles() (map[jobs.Backend]func(context.Context) error, error) {
-	metrics := jobs.NewMetrics(prometheus.NewRegistry())
-	queue, err := jobs.NewJobs(b.db, metrics)
+// launchIdle starts the runtime's workers. With an error, it returns those that it
+// has started.
+func (b *bench) launchIdle(ctx context.Context) ([]*idleWorker, error) {
+	enqueue, err := b.singles()
 	if err != nil {
 		return nil, err
 	}
-	guard := failopen.NewGuard(guardOptions(b.settings.redis), telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
-	tasks, err := jobs.NewTasks(guard, queue, metrics)
+	var workers []*idleWorker
+	for _, name := range []string{"ours-pg", "ours-redis"} {
+		one, err := find(name)
+		if err != nil {
+			return workers, err
+		}
+		worker, err := launch(ctx, name, 0)
+		if err != nil {
+			return workers, err
+		}
+		workers = append(workers, &idleWorker{contestant: one, worker: worker, enqueue: enqueue[one.backend]})
+	}
+	return workers, nil
+}
+
+func (w *idleWorker) measureIdle(ctx context.Context) error {
+	before, err := w.worker.requestReport()
+	if err != nil {
+		return err
+	}
+	if err := pause(ctx, idleTime); err != nil {
+		return err
+	}
+	after, err := w.worker.requestReport()
+	if err != nil {
+		return err
+	}
+	w.cpu = (after.CPU - before.CPU) / (after.Seconds - before.Seconds)
+	return nil
+}
+
+// singles returns functions that enqueue one job, by backend.
+func (b *bench) singles() (map[jobs.Backend]func(context.Context) error, error) {
+	queue, tasks, err := b.producers()
 	if err != nil {
 		return nil, err
 	}

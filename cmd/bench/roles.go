@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// idleRoles measures what a whole worker costs that has nothing to do, with all
-// that looks at something every now and then: beats, scheduler, sweeper, sales,
-// checks.
+// idleRoles measures the cost of the worker roles without jobs: heartbeats, scheduler,
+// reaper, checks, and everything else that runs periodically.
 func (b *bench) idleRoles(ctx context.Context) error {
 	b.section("Whole roles with nothing to do", "CPU %", "SQL tx/s", "Redis cmd/s", "MB")
 	for i, role := range []string{"worker-pg", "worker-redis"} {
@@ -42,7 +41,7 @@ func (b *bench) idleRole(ctx context.Context, role string, port int) error {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 	}()
-	if err := pause(ctx, 2*time.Second); err != nil { // it starts
+	if err := pause(ctx, 2*time.Second); err != nil { // the role starts
 		return err
 	}
 	before, err := b.costs(ctx, command.Process.Pid)
@@ -58,33 +57,47 @@ func (b *bench) idleRole(ctx context.Context, role string, port int) error {
 		return err
 	}
 	seconds := time.Since(started).Seconds()
-	// Of the questions below, one transaction is not the role's.
-	b.row(role, (after.cpu-before.cpu)/seconds*100, (after.transactions-before.transactions-1)/seconds, (after.commands-before.commands-1)/seconds, residentMB(strconv.Itoa(command.Process.Pid)))
+	// One transaction and one command are those of costs itself.
+	transactions, commands := after.transactions-before.transactions-1, after.commands-before.commands-1
+	b.row(role, (after.cpu-before.cpu)/seconds*100, transactions/seconds, commands/seconds,
+		residentMB(strconv.Itoa(command.Process.Pid)))
 	return nil
 }
 
-// costs are counts since some beginning.
+// costs are counters: CPU seconds of a process, and transactions and commands of the
+// servers.
 type costs struct{ cpu, transactions, commands float64 }
 
 func (b *bench) costs(ctx context.Context, pid int) (c costs, err error) {
-	// What sessions have not told yet they tell within a second.
-	if err := b.db.QueryRow(ctx, `SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`).Scan(&c.transactions); err != nil {
-		return c, err
-	}
-	said, err := b.redis.Info(ctx, "stats").Result()
+	// Sessions of PostgreSQL update the counter within a second.
+	err = b.db.QueryRow(ctx, `
+		SELECT xact_commit + xact_rollback
+		  FROM pg_stat_database
+		 WHERE datname = current_database()`,
+	).Scan(&c.transactions)
 	if err != nil {
 		return c, err
 	}
-	for line := range strings.Lines(said) {
+	stats, err := b.redis.Info(ctx, "stats").Result()
+	if err != nil {
+		return c, err
+	}
+	for line := range strings.Lines(stats) {
 		if count, is := strings.CutPrefix(strings.TrimSpace(line), "total_commands_processed:"); is {
 			if c.commands, err = strconv.ParseFloat(count, 64); err != nil {
 				return c, err
 			}
 		}
 	}
+	c.cpu, err = cpuOf(pid)
+	return c, err
+}
+
+// cpuOf returns the CPU seconds of a process's living threads.
+func cpuOf(pid int) (seconds float64, err error) {
 	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
-		return c, err
+		return seconds, err
 	}
 	for _, task := range tasks {
 		spent, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/schedstat", pid, task.Name()))
@@ -93,9 +106,9 @@ func (b *bench) costs(ctx context.Context, pid int) (c costs, err error) {
 		}
 		nanoseconds, err := strconv.ParseFloat(strings.Fields(string(spent))[0], 64)
 		if err != nil {
-			return c, err
+			return seconds, err
 		}
-		c.cpu += nanoseconds / 1e9
+		seconds += nanoseconds / 1e9
 	}
-	return c, nil
+	return seconds, nil
 }

@@ -13,7 +13,7 @@ import (
 	"slipway/internal/postgres"
 )
 
-// settings are those of both workers.
+// settings are the environment variables of both workers.
 type settings struct{ pg, redis config.Config }
 
 func readSettings() (settings, error) {
@@ -27,7 +27,7 @@ func readSettings() (settings, error) {
 	return settings{pg: pg, redis: redis}, errors.Join(pgProblems, redisProblems)
 }
 
-// openDatabase opens the pool of a worker.
+// openDatabase opens a pool with a worker's settings.
 func openDatabase(ctx context.Context, worker config.Config) (*pgxpool.Pool, error) {
 	return postgres.Open(ctx, postgres.Options{
 		URL: worker.DatabaseURL, Name: "bench", PoolSize: worker.DatabasePoolSize, ConnectTimeout: worker.DatabaseConnectTimeout,
@@ -35,7 +35,7 @@ func openDatabase(ctx context.Context, worker config.Config) (*pgxpool.Pool, err
 	})
 }
 
-// openRedis opens a client of a worker, for the libraries without a runtime.
+// openRedis opens a client with a worker's settings, for plain asynq.
 func openRedis(worker config.Config) (*redis.Client, error) {
 	options, err := failopen.PatientOptions(worker.QueueRedisURL, max(worker.RedisPoolSize, 2*worker.TasksConcurrency))
 	if err != nil {
@@ -44,16 +44,16 @@ func openRedis(worker config.Config) (*redis.Client, error) {
 	return redis.NewClient(options), nil
 }
 
-// guardOptions are those of worker-redis, with room for what a bench does at
-// the same time.
+// guardOptions returns the options of a guard with the settings of worker-redis.
 func guardOptions(worker config.Config) failopen.Options {
 	return failopen.Options{
 		URL: worker.QueueRedisURL, Timeout: worker.RedisTimeout, DialTimeout: worker.RedisDialTimeout, PoolTimeout: worker.RedisPoolTimeout,
-		PoolSize: worker.RedisPoolSize, MaxInFlight: worker.RedisMaxInFlight, Failures: worker.RedisFailures, ProbeInterval: worker.RedisProbeInterval,
+		PoolSize: worker.RedisPoolSize, MaxInFlight: worker.RedisMaxInFlight,
+		Failures: worker.RedisFailures, ProbeInterval: worker.RedisProbeInterval,
 	}
 }
 
-// pause waits, or returns early when ctx ends.
+// pause waits for d. It returns an error when ctx ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

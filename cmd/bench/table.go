@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// series are the values of one figure, in the order of the rounds.
+// series are the values of one measurement, one for each round.
 type series []float64
 
-// quantile is the value that a share of all is not above; 0.5 is the median.
+// quantile returns the value at a share (0 to 1) of the sorted series; 0.5 is the
+// median. It returns 0 for an empty series.
 func (s series) quantile(share float64) float64 {
 	if len(s) == 0 {
 		return 0
@@ -20,7 +21,8 @@ func (s series) quantile(share float64) float64 {
 
 func (s series) median() float64 { return s.quantile(0.5) }
 
-// over divides round by round: what slowed down a round slowed down both.
+// over returns the ratios of s to other, round by round, because a disturbance slows
+// down both in the same round.
 func (s series) over(other series) series {
 	ratios := series{}
 	for i := range min(len(s), len(other)) {
@@ -39,21 +41,21 @@ func (b *bench) section(title string, columns ...string) {
 	fmt.Fprintln(b.out)
 }
 
-// row prints values, which are text, whole numbers from a hundred on and
-// otherwise as precise as makes sense. An empty text is a gap.
+// row prints values, which are text or float64, each in a column.
 func (b *bench) row(title string, values ...any) {
 	fmt.Fprintf(b.out, "  %-44s", title)
 	for _, value := range values {
 		text := fmt.Sprint(value)
 		if number, is := value.(float64); is {
-			text = figure(number)
+			text = format(number)
 		}
 		fmt.Fprintf(b.out, " %12s", text)
 	}
 	fmt.Fprintln(b.out)
 }
 
-func figure(number float64) string {
+// format returns a number with three digits or more: "1,234", "123", "12.3", "1.23".
+func format(number float64) string {
 	switch {
 	case number >= 1000:
 		whole := fmt.Sprintf("%.0f", number)

@@ -6,28 +6,28 @@ import (
 	"slipway/internal/jobs"
 )
 
-// noop is work that does nothing but say when it was enqueued.
+// noop is a job that does nothing.
 type noop struct {
-	Sent int64 `json:"sent"` // nanoseconds since 1970
+	Sent int64 `json:"sent"` // Unix nanoseconds of its enqueueing; 0 measures no latency
 }
 
-// Kind is the name for River and asynq.
+// Kind is the kind of the job in River and asynq.
 func (noop) Kind() string { return "noop" }
 
-// Declare is the name for the runtime.
+// Declare declares the job to the runtime.
 func (noop) Declare() jobs.Declaration { return jobs.Declaration{Kind: "noop"} }
 
-// mixed is work of several kinds: quick, slow, failing, panicking, put off.
+// mixed is a job with mixed outcomes, see mix.
 type mixed struct {
 	Number int `json:"number"`
 }
 
-// Declare describes the work.
+// Declare declares the job to the runtime.
 func (mixed) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "mixed", Backoff: jobs.Quick}
 }
 
-// noopWorker is noop as a raw River works it.
+// noopWorker is the worker of noop for plain River.
 type noopWorker struct {
 	river.WorkerDefaults[noop]
 	done func(sent int64)

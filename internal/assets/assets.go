@@ -1,5 +1,5 @@
-// Package assets serves the files that pages are made of, each under a name
-// with the hash of its content, so that browsers may keep them for ever.
+// Package assets serves the static files of pages, each under a name with the hash
+// of its content, so that browsers may cache it without limit.
 package assets
 
 import (
@@ -17,18 +17,19 @@ import (
 	"strings"
 )
 
-// Prefix is where assets are served.
+// Prefix is the path below which assets are served.
 const Prefix = "/assets/"
 
-// Assets are the files of one build, ready in memory.
+// Assets are the files of one build, in memory.
 type Assets struct {
-	paths map[string]string // name: address
-	files map[string]file   // address: file
+	paths map[string]string // path by name
+	files map[string]file   // file by path
 
-	others *os.Root // with the assets of other builds; nil for none
+	otherBuilds *os.Root // exported assets of other builds; nil: none
 }
 
-// Load reads, hashes and compresses all files of a directory.
+// Load reads, hashes and compresses all files of a directory. It returns an error
+// for a file whose extension has no known media type.
 func Load(directory fs.FS) (*Assets, error) {
 	a := &Assets{paths: map[string]string{}, files: map[string]file{}}
 	err := fs.WalkDir(directory, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -47,24 +48,25 @@ func Load(directory fs.FS) (*Assets, error) {
 	return a, nil
 }
 
-// Path is the address of the asset called name. It panics when there is none,
-// because a page then names a file that was never written.
+// Path returns the path of an asset, such as /assets/live-0123456789abcdef.js for
+// live.js. It panics for an unknown name, because that is a bug in a page.
 func (a *Assets) Path(name string) string {
-	address, ok := a.paths[name]
+	path, ok := a.paths[name]
 	if !ok {
 		panic("assets: no file " + name)
 	}
-	return address
+	return path
 }
 
-// ServeHTTP answers for everything below Prefix.
+// ServeHTTP serves the assets of this build and of other builds (see Bridge). It
+// ignores the method, so route only GET and HEAD to it.
 func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	asset, ok := a.files[r.URL.Path]
 	if !ok {
-		asset, ok = a.other(r.URL.Path)
+		asset, ok = a.readOtherBuild(r.URL.Path)
 	}
 	if !ok {
-		// Another build may have this file, so nobody may remember that we do not.
+		// A cache must not store this, because another build may have the file.
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, "no such asset in this build", http.StatusNotFound)
 		return
@@ -86,14 +88,14 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header.Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // the client has gone when this fails
+	_, _ = w.Write(body) // fails only when the client has disconnected
 }
 
 // Private
 
 type file struct {
 	content     []byte
-	gzipped     []byte // nil where compressing gains nothing
+	gzipped     []byte // nil when compression saves less than a tenth
 	hash        string
 	contentType string
 }
@@ -104,7 +106,7 @@ func (a *Assets) add(name string, content []byte) error {
 	extension := path.Ext(name)
 	contentType := typeOf(name)
 	if contentType == "" {
-		return fmt.Errorf("asset %s: its ending is of no known type", name)
+		return fmt.Errorf("asset %s: its extension has no known media type", name)
 	}
 
 	var compressed bytes.Buffer
@@ -129,8 +131,8 @@ func (a *Assets) add(name string, content []byte) error {
 	return nil
 }
 
-// typeOf is the media type of a file. The most common ones are written here:
-// what the machine knows beyond them differs from one to the next.
+// typeOf returns the media type of a file, or "" when it is unknown. The common
+// types are constants, because the mime package's differ between machines.
 func typeOf(name string) string {
 	switch path.Ext(name) {
 	case ".css":
@@ -143,8 +145,8 @@ func typeOf(name string) string {
 	return mime.TypeByExtension(path.Ext(name))
 }
 
-// acceptsGzip reads an Accept-Encoding field (RFC 9110, section 12.5.3): what
-// it says of gzip, or else of everything.
+// acceptsGzip parses an Accept-Encoding field (RFC 9110, section 12.5.3): its weight
+// for gzip, or else for *.
 func acceptsGzip(field string) bool {
 	accepts := false
 	for coding := range strings.SplitSeq(strings.ToLower(field), ",") {
@@ -159,7 +161,7 @@ func acceptsGzip(field string) bool {
 	return accepts
 }
 
-// positive reads a weight such as "q=0.5"; none means 1.
+// positive reports whether a weight such as "q=0.5" is above 0. No weight means 1.
 func positive(weight string) bool {
 	_, quality, given := strings.Cut(strings.ReplaceAll(weight, " ", ""), "q=")
 	value, err := strconv.ParseFloat(quality, 64)

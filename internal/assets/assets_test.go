@@ -22,12 +22,12 @@ var style = strings.Repeat("body { margin: 0 }\n", 200)
 
 func TestPath_ChangesWithTheContent(t *testing.T) {
 	t.Parallel()
-	before := load(t, fstest.MapFS{"store.css": {Data: []byte("a")}, "deep/live.js": {Data: []byte("b")}})
-	after := load(t, fstest.MapFS{"store.css": {Data: []byte("b")}, "deep/live.js": {Data: []byte("b")}})
+	before := load(t, fstest.MapFS{"site.css": {Data: []byte("a")}, "deep/live.js": {Data: []byte("b")}})
+	after := load(t, fstest.MapFS{"site.css": {Data: []byte("b")}, "deep/live.js": {Data: []byte("b")}})
 
-	require.Regexp(t, `^/assets/store-[0-9a-f]{16}\.css$`, before.Path("store.css"))
+	require.Regexp(t, `^/assets/site-[0-9a-f]{16}\.css$`, before.Path("site.css"))
 	require.Regexp(t, `^/assets/deep/live-[0-9a-f]{16}\.js$`, before.Path("deep/live.js"))
-	require.NotEqual(t, before.Path("store.css"), after.Path("store.css"))
+	require.NotEqual(t, before.Path("site.css"), after.Path("site.css"))
 	require.Equal(t, before.Path("deep/live.js"), after.Path("deep/live.js"))
 	require.Panics(t, func() { before.Path("none.css") })
 }
@@ -37,15 +37,15 @@ func TestLoad_RefusesAFileOfUnknownType(t *testing.T) {
 
 	_, err := Load(fstest.MapFS{"notes.unknowntype": {}})
 
-	require.ErrorContains(t, err, "asset notes.unknowntype: its ending is of no known type")
+	require.ErrorContains(t, err, "asset notes.unknowntype: its extension has no known media type")
 }
 
-func TestServeHTTP_LetsBrowsersKeepAssetsForEver(t *testing.T) {
+func TestServeHTTP_LetsBrowsersCacheAssetsWithoutLimit(t *testing.T) {
 	t.Parallel()
-	assets := load(t, fstest.MapFS{"store.css": {Data: []byte(style)}, "live.js": {Data: []byte("x")}, "icon.svg": {Data: []byte("<svg/>")}})
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}, "live.js": {Data: []byte("x")}, "icon.svg": {Data: []byte("<svg/>")}})
 
 	for name, contentType := range map[string]string{
-		"store.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
+		"site.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
 	} {
 		answer := get(t, assets, assets.Path(name))
 
@@ -57,16 +57,17 @@ func TestServeHTTP_LetsBrowsersKeepAssetsForEver(t *testing.T) {
 	}
 }
 
-func TestServeHTTP_CompressesForWhoAcceptsIt(t *testing.T) {
+func TestServeHTTP_CompressesForClientsThatAcceptGzip(t *testing.T) {
 	t.Parallel()
-	assets := load(t, fstest.MapFS{"store.css": {Data: []byte(style)}, "tiny.css": {Data: []byte("a")}})
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}, "tiny.css": {Data: []byte("a")}})
 
 	for accepted, compressed := range map[string]bool{
-		"": false, "identity": false, "br": false, "gzip": true, "br, gzip": true, "GZIP": true, "*": true, "gzip;q=0.5": true, "gzip; q=1": true,
-		"gzip;q=0": false, "gzip; q=0.000": false, "GZIP;Q=0": false, "gzip;q=x": false, "*;q=0": false, "*;q=0, gzip": true, "gzip;q=0, *": false,
+		"": false, "identity": false, "br": false, "gzip": true, "br, gzip": true, "GZIP": true, "*": true,
+		"gzip;q=0.5": true, "gzip; q=1": true, "gzip;q=0": false, "gzip; q=0.000": false, "GZIP;Q=0": false,
+		"gzip;q=x": false, "*;q=0": false, "*;q=0, gzip": true, "gzip;q=0, *": false,
 		"gzipped": false, "deflate, gzip;q=1.0, *;q=0.5": true,
 	} {
-		answer := get(t, assets, assets.Path("store.css"), "Accept-Encoding", accepted)
+		answer := get(t, assets, assets.Path("site.css"), "Accept-Encoding", accepted)
 
 		require.Equal(t, compressed, answer.Header.Get("Content-Encoding") == "gzip", accepted)
 		require.Equal(t, strconv.Itoa(len(answer.body)), answer.Header.Get("Content-Length"))
@@ -81,10 +82,10 @@ func TestServeHTTP_CompressesForWhoAcceptsIt(t *testing.T) {
 	require.Empty(t, get(t, assets, assets.Path("tiny.css"), "Accept-Encoding", "gzip").Header.Get("Content-Encoding"))
 }
 
-func TestServeHTTP_SendsNothingThatTheBrowserHas(t *testing.T) {
+func TestServeHTTP_DoesNotSendACachedAssetAgain(t *testing.T) {
 	t.Parallel()
-	assets := load(t, fstest.MapFS{"store.css": {Data: []byte(style)}})
-	path := assets.Path("store.css")
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
+	path := assets.Path("site.css")
 	plain, compressed := get(t, assets, path).Header.Get("ETag"), get(t, assets, path, "Accept-Encoding", "gzip").Header.Get("ETag")
 	require.NotEqual(t, plain, compressed)
 
@@ -99,12 +100,13 @@ func TestServeHTTP_SendsNothingThatTheBrowserHas(t *testing.T) {
 	require.Equal(t, http.StatusOK, get(t, assets, path, "If-None-Match", plain, "Accept-Encoding", "gzip").StatusCode)
 }
 
-func TestServeHTTP_NobodyRemembersThatAnAssetIsMissing(t *testing.T) {
+func TestServeHTTP_AMissingAssetIsNotCached(t *testing.T) {
 	t.Parallel()
-	assets := load(t, fstest.MapFS{"store.css": {Data: []byte(style)}})
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
 
 	for _, path := range []string{
-		"/assets/", "/assets/store.css", "/assets/store-0000000000000000.css", "/assets/../assets.go", "/assets/%2e%2e/assets.go", "/assets/..%2f..%2fetc/passwd", "/assets//etc/passwd",
+		"/assets/", "/assets/site.css", "/assets/site-0000000000000000.css", "/assets/../assets.go",
+		"/assets/%2e%2e/assets.go", "/assets/..%2f..%2fetc/passwd", "/assets//etc/passwd",
 	} {
 		answer := get(t, assets, path)
 
@@ -113,10 +115,10 @@ func TestServeHTTP_NobodyRemembersThatAnAssetIsMissing(t *testing.T) {
 	}
 }
 
-func TestServeHTTP_OnlyHandsOut(t *testing.T) {
+func TestServeHTTP_IsRoutedForReadsOnly(t *testing.T) {
 	t.Parallel()
-	assets := load(t, fstest.MapFS{"store.css": {Data: []byte(style)}})
-	path := assets.Path("store.css")
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
+	path := assets.Path("site.css")
 
 	require.Equal(t, http.StatusMethodNotAllowed, send(t, assets, http.MethodPost, path).StatusCode)
 	require.Equal(t, http.StatusMethodNotAllowed, send(t, assets, http.MethodDelete, path).StatusCode)
@@ -125,18 +127,18 @@ func TestServeHTTP_OnlyHandsOut(t *testing.T) {
 func TestBridge_ServesTheAssetsOfOtherBuilds(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
-	old := load(t, fstest.MapFS{"store.css": {Data: []byte(style)}, "deep/live.js": {Data: []byte("old")}})
+	old := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}, "deep/live.js": {Data: []byte("old")}})
 	require.NoError(t, old.Export(directory))
-	assets := load(t, fstest.MapFS{"store.css": {Data: []byte("new")}})
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte("new")}})
 	require.NoError(t, assets.Bridge(directory))
 
-	for _, name := range []string{"store.css", "deep/live.js"} {
+	for _, name := range []string{"site.css", "deep/live.js"} {
 		for _, accepted := range []string{"gzip", ""} {
 			path := old.Path(name)
 			require.Equal(t, get(t, old, path, "Accept-Encoding", accepted), get(t, assets, path, "Accept-Encoding", accepted))
 		}
 	}
-	require.Equal(t, "new", string(get(t, assets, assets.Path("store.css")).body))
+	require.Equal(t, "new", string(get(t, assets, assets.Path("site.css")).body))
 }
 
 func TestBridge_ServesNothingElse(t *testing.T) {
@@ -144,7 +146,10 @@ func TestBridge_ServesNothingElse(t *testing.T) {
 	outside := t.TempDir()
 	directory := filepath.Join(outside, "assets")
 	require.NoError(t, os.MkdirAll(filepath.Join(directory, "folder-0000000000000000.css"), 0o755))
-	for _, name := range []string{"secret-0000000000000000.css", "assets/notes.css", "assets/notes-0000000000000000.unknowntype", "assets/store-0000000000000000.css.gz"} {
+	for _, name := range []string{
+		"secret-0000000000000000.css", "assets/notes.css", "assets/notes-0000000000000000.unknowntype",
+		"assets/site-0000000000000000.css.gz",
+	} {
 		require.NoError(t, os.WriteFile(filepath.Join(outside, name), []byte("secret"), 0o600))
 	}
 	require.NoError(t, os.Symlink("../secret-0000000000000000.css", filepath.Join(directory, "link-0000000000000000.css")))
@@ -153,11 +158,11 @@ func TestBridge_ServesNothingElse(t *testing.T) {
 
 	for _, name := range []string{
 		"../secret-0000000000000000.css", "a/../../secret-0000000000000000.css", "link-0000000000000000.css", "folder-0000000000000000.css",
-		"notes.css", "notes-0000000000000000.unknowntype", "store-0000000000000000.css.gz",
+		"notes.css", "notes-0000000000000000.unknowntype", "site-0000000000000000.css.gz",
 	} {
 		recorder := httptest.NewRecorder()
 		request := httptest.NewRequest(http.MethodGet, "/", nil)
-		request.URL.Path = Prefix + name // as it is, whatever a router would make of it
+		request.URL.Path = Prefix + name // without the cleaning that a router does
 		assets.ServeHTTP(recorder, request)
 
 		require.Equal(t, http.StatusNotFound, recorder.Code, name)
@@ -165,12 +170,12 @@ func TestBridge_ServesNothingElse(t *testing.T) {
 	require.Error(t, assets.Bridge(filepath.Join(outside, "none")))
 }
 
-func TestExport_LeavesFilesThatAreThere(t *testing.T) {
+func TestExport_DoesNotChangeExistingFiles(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
-	assets := load(t, fstest.MapFS{"store.css": {Data: []byte(style)}})
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
 	require.NoError(t, assets.Export(directory))
-	path := filepath.Join(directory, strings.TrimPrefix(assets.Path("store.css"), Prefix))
+	path := filepath.Join(directory, strings.TrimPrefix(assets.Path("site.css"), Prefix))
 	before, err := os.Stat(path)
 	require.NoError(t, err)
 
@@ -195,7 +200,7 @@ func load(t *testing.T, files fstest.MapFS) *Assets {
 	return assets
 }
 
-// answer is what a browser gets.
+// answer is a response with its body.
 type answer struct {
 	StatusCode int
 	Header     http.Header
@@ -207,8 +212,8 @@ func get(t *testing.T, assets *Assets, path string, header ...string) answer {
 	return send(t, assets, http.MethodGet, path, header...)
 }
 
-// send asks for an asset as the store has it routed, with name and value of
-// headers.
+// send requests an asset through an Echo route. The header alternates names and
+// values.
 func send(t *testing.T, assets *Assets, method, path string, header ...string) answer {
 	t.Helper()
 	e := echo.New()

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Export writes every asset into directory as it is served, and beside it the
-// compressed form with .gz at the end of the name. Files that are there stay.
+// Export writes every asset to directory under its hashed name, and the compressed
+// form beside it with the suffix .gz. It does not change existing files.
 func (a *Assets) Export(directory string) error {
 	for address, asset := range a.files {
 		path := filepath.Join(directory, filepath.FromSlash(strings.TrimPrefix(address, Prefix)))
@@ -30,21 +30,22 @@ func (a *Assets) Export(directory string) error {
 	return nil
 }
 
-// Bridge also serves the assets that other builds have exported into
-// directory. During a deploy the pages of one version ask the other for them.
+// Bridge makes ServeHTTP also serve the assets that other builds have exported to
+// directory. During a deploy, a page of one build may request its assets from a
+// process of the other. Call it before ServeHTTP.
 func (a *Assets) Bridge(directory string) error {
 	root, err := os.OpenRoot(directory)
 	if err != nil {
 		return fmt.Errorf("open the assets of other builds: %w", err)
 	}
-	a.others = root
+	a.otherBuilds = root
 	return nil
 }
 
 // Private
 
-// writeOnce makes a file that is whole from the moment it is there: another
-// process may serve it in that moment, to browsers that keep it for ever.
+// writeOnce writes a file atomically, unless it exists. Another process may serve it
+// at any moment, to browsers that cache it without limit.
 func writeOnce(path string, content []byte) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
@@ -60,30 +61,30 @@ func writeOnce(path string, content []byte) error {
 	return os.Rename(file.Name(), path)
 }
 
-// exported is the name of an asset of any build.
+// exported matches the hashed name of an asset.
 var exported = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*-([0-9a-f]{16})\.[a-z0-9]+$`)
 
-// other is an asset of another build.
-func (a *Assets) other(address string) (file, bool) {
+// readOtherBuild returns an asset of another build.
+func (a *Assets) readOtherBuild(address string) (file, bool) {
 	name := strings.TrimPrefix(address, Prefix)
 	found := exported.FindStringSubmatch(name)
-	if a.others == nil || found == nil || typeOf(name) == "" {
+	if a.otherBuilds == nil || found == nil || typeOf(name) == "" {
 		return file{}, false
 	}
-	content, err := a.readOther(name)
+	content, err := a.readFile(name)
 	if err != nil {
 		return file{}, false
 	}
-	gzipped, err := a.readOther(name + ".gz")
+	gzipped, err := a.readFile(name + ".gz")
 	if err != nil {
 		gzipped = nil
 	}
 	return file{content: content, gzipped: gzipped, hash: found[1], contentType: typeOf(name)}, true
 }
 
-// readOther keeps within the directory whatever the name says.
-func (a *Assets) readOther(name string) ([]byte, error) {
-	opened, err := a.others.Open(filepath.FromSlash(name))
+// readFile reads an exported file. os.Root prevents access outside the directory.
+func (a *Assets) readFile(name string) ([]byte, error) {
+	opened, err := a.otherBuilds.Open(filepath.FromSlash(name))
 	if err != nil {
 		return nil, err
 	}

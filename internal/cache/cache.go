@@ -1,6 +1,6 @@
-// Package cache keeps what is costly to make and may be a little old: in the
-// process, and in Redis for the other processes. Without Redis each process
-// makes its own, once; PostgreSQL is never asked by everybody at the same time.
+// Package cache caches values that are costly to load and may be a little old: in
+// the process, and in Redis for the other processes. Of many requests for one
+// value a process loads it once, with or without Redis.
 package cache
 
 import (
@@ -15,15 +15,14 @@ import (
 	"slipway/internal/failopen"
 )
 
-// Options bound a cache.
+// Options configure a cache.
 type Options struct {
-	Bytes       int           // that values in this process may take, as JSON; default 8 MiB
-	LoadTimeout time.Duration // the longest that making a value may take; default 5 s
-	Renew       bool          // makes every value that is asked for anew: for who keeps the caches of others warm
+	Bytes       int           // largest size of all values in this process, as JSON; default 8 MiB
+	LoadTimeout time.Duration // of one load; default 5 s
+	Renew       bool          // loads every value that is fetched: for a process that warms the cache of others
 }
 
-// Cache holds values of any Kind. A nil Cache holds nothing: everything is made
-// whenever it is asked for.
+// Cache holds values of any Kind. A nil Cache holds nothing: every Fetch loads.
 type Cache struct {
 	redis       *failopen.Redis
 	local       *otter.Cache[string, entry]
@@ -33,7 +32,7 @@ type Cache struct {
 
 	flights singleflight.Group
 	mutex   sync.Mutex
-	open    context.Context // until end
+	open    context.Context // ends with Close
 	end     context.CancelFunc
 	running sync.WaitGroup
 }
@@ -52,7 +51,8 @@ func New(redis *failopen.Redis, options Options, registry prometheus.Registerer)
 		renew:       options.Renew,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app_cache_requests_total",
-			Help: "Values asked of the cache: local and hit were there, in the process or in Redis; miss had to be made; shared waited for another request's; absent is known not to exist; error could not be made.",
+			Help: "Values fetched through the cache: local and hit were found, in the process or in Redis; miss was loaded; " +
+				"shared waited for another request's load; absent is known not to exist; error could not be loaded.",
 		}, []string{"cache", "result"}),
 		local: otter.Must(&otter.Options[string, entry]{
 			MaximumWeight: uint64(options.Bytes),
@@ -68,8 +68,7 @@ func New(redis *failopen.Redis, options Options, registry prometheus.Registerer)
 	return c
 }
 
-// Close ends the making of values, waits until none is made any more, and lets
-// none begin.
+// Close ends the loads in progress, waits for them, and refuses new ones.
 func (c *Cache) Close() {
 	c.mutex.Lock()
 	c.end()
@@ -80,18 +79,18 @@ func (c *Cache) Close() {
 
 // Private
 
-// entryOverhead is about what the bookkeeping of one entry takes.
+// entryOverhead is roughly the size of the bookkeeping of one entry, in bytes.
 const entryOverhead = 160
 
 // entry is a value in the process.
 type entry struct {
 	value  any
-	absent bool // there is no such value
+	absent bool // the value is known not to exist
 	bytes  int
 	until  time.Time
 }
 
-// begin tells whether a value may still be made. If so, running.Done follows.
+// begin reports whether a load may begin. The caller must then call running.Done.
 func (c *Cache) begin() bool {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -102,10 +101,10 @@ func (c *Cache) begin() bool {
 	return true
 }
 
-// detached is the context in which a value is made: it belongs to all who wait
-// for it, so it does not end when one of them leaves.
+// detached is the context of a load. All requests that wait for the load share
+// it, so it does not end with the context of one of them.
 func (c *Cache) detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.loadTimeout)
-	forget := context.AfterFunc(c.open, cancel)
-	return ctx, func() { forget(); cancel() }
+	stop := context.AfterFunc(c.open, cancel)
+	return ctx, func() { stop(); cancel() }
 }

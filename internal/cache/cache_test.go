@@ -58,7 +58,7 @@ func TestFetch_ProcessesShareThroughRedis(t *testing.T) {
 	require.Equal(t, 2.0, two.counted("mugs", local))
 }
 
-func TestFetch_ACacheThatRenewsKeepsTheOthersFresh(t *testing.T) {
+func TestFetch_ACacheThatRenewsWarmsTheOthers(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	shelf := &shelf{}
@@ -95,7 +95,7 @@ func TestFetch_WithoutRedisEachProcessLoadsOnce(t *testing.T) {
 	}
 }
 
-func TestFetch_ManyWhoAskAtOnceLoadOnce(t *testing.T) {
+func TestFetch_ManyAtOnceLoadOnce(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	for name, address := range map[string]string{"with Redis": server.URL(), "without": ""} {
@@ -118,7 +118,7 @@ func TestFetch_ManyWhoAskAtOnceLoadOnce(t *testing.T) {
 	}
 }
 
-func TestFetch_ALeaderWhoLeavesFailsNobody(t *testing.T) {
+func TestFetch_ACancelledLeaderFailsNoOtherCall(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, "")
 	shelf := &shelf{hold: make(chan struct{})}
@@ -153,7 +153,7 @@ func TestFetch_ALoadThatHangsIsEnded(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-func TestFetch_ErrorsArePassedOnAndNotKept(t *testing.T) {
+func TestFetch_ErrorsAreReturnedAndNotCached(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	c := newCache(t, server.URL())
@@ -170,7 +170,7 @@ func TestFetch_ErrorsArePassedOnAndNotKept(t *testing.T) {
 	require.Equal(t, 3.0, c.counted("mugs", failed))
 }
 
-func TestFetch_APanicIsAnErrorOfTheOnesWhoWait(t *testing.T) {
+func TestFetch_APanicIsAnErrorOfAllWaitingCalls(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, "")
 
@@ -181,7 +181,7 @@ func TestFetch_APanicIsAnErrorOfTheOnesWhoWait(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestFetch_KnowsForAShortTimeWhatThereIsNot(t *testing.T) {
+func TestFetch_CachesAbsenceForAShortTime(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	c := newCache(t, server.URL())
@@ -201,7 +201,7 @@ func TestFetch_KnowsForAShortTimeWhatThereIsNot(t *testing.T) {
 	require.Empty(t, command(t, server, "KEYS", "*pink*"), "what anybody can invent does not fill Redis")
 }
 
-func TestFetch_InventedKeysDoNotFillTheMemory(t *testing.T) {
+func TestFetch_MadeUpKeysDoNotFillTheMemory(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	c := New(openRedis(t, ""), Options{Bytes: 100 << 10}, registry)
@@ -221,7 +221,7 @@ func TestFetch_InventedKeysDoNotFillTheMemory(t *testing.T) {
 	require.Positive(t, c.local.EstimatedSize())
 }
 
-func TestFetch_WhatCannotBeReadIsReplaced(t *testing.T) {
+func TestFetch_ReplacesAValueThatCannotBeDecoded(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	key := mugs.key("blue")
@@ -251,7 +251,7 @@ func TestFetch_WhatCannotBeReadIsReplaced(t *testing.T) {
 	}
 }
 
-func TestFetch_ReleasesSideBySideKeepApart(t *testing.T) {
+func TestFetch_TwoReleasesDoNotShareValues(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	c := newCache(t, server.URL())
@@ -266,7 +266,7 @@ func TestFetch_ReleasesSideBySideKeepApart(t *testing.T) {
 	require.Equal(t, cup{"new", "left"}, value)
 }
 
-func TestFetch_AValueEndsEverywhereAtTheSameTime(t *testing.T) {
+func TestFetch_AValueExpiresEverywhereAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	one, two := newCache(t, server.URL()), newCache(t, server.URL())
@@ -283,7 +283,7 @@ func TestFetch_AValueEndsEverywhereAtTheSameTime(t *testing.T) {
 	require.InDelta(t, time.Until(made.until).Milliseconds(), left, 1000)
 }
 
-func TestFetch_ClocksThatRunAheadKeepNothingForEver(t *testing.T) {
+func TestFetch_AClockThatIsAheadDoesNotProlongALife(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	c := newCache(t, server.URL())
@@ -297,7 +297,7 @@ func TestFetch_ClocksThatRunAheadKeepNothingForEver(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(mugs.Life), found.until, 10*time.Second)
 }
 
-func TestFetch_LivesAreSpread(t *testing.T) {
+func TestFetch_SpreadsExpiry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := New(nil, Options{}, prometheus.NewRegistry())
@@ -326,7 +326,7 @@ func TestFetch_LivesAreSpread(t *testing.T) {
 	})
 }
 
-func TestFetch_AFullRedisLeavesTheProcessWithItsOwn(t *testing.T) {
+func TestFetch_AFullRedisLeavesTheLocalCache(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	c := newCache(t, server.URL())
@@ -341,7 +341,7 @@ func TestFetch_AFullRedisLeavesTheProcessWithItsOwn(t *testing.T) {
 	require.EqualValues(t, 1, shelf.loads.Load())
 }
 
-func TestFetch_LosingAllOfRedisInRushHourLoadsNothing(t *testing.T) {
+func TestFetch_LosingAllDataOfRedisLoadsNothing(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	c := newCache(t, server.URL())
@@ -389,23 +389,23 @@ func TestFetch_WithoutACacheEverythingIsLoaded(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, i+1, value.Chips)
 	}
-	mugs.Keep(nil, "blue", mug{})
-	_, ok := mugs.Last(nil, "blue")
+	mugs.Put(nil, "blue", mug{})
+	_, ok := mugs.Peek(nil, "blue")
 	require.False(t, ok)
 }
 
-func TestLast_RemembersWhatWasKeptForItsLife(t *testing.T) {
+func TestPeek_ReturnsWhatWasPutForItsLife(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := New(nil, Options{}, prometheus.NewRegistry())
 		defer c.Close()
 
-		_, before := mugs.Last(c, "blue")
-		mugs.Keep(c, "blue", mug{Chips: 3})
+		_, before := mugs.Peek(c, "blue")
+		mugs.Put(c, "blue", mug{Chips: 3})
 		time.Sleep(mugs.Life - time.Second)
-		value, after := mugs.Last(c, "blue")
+		value, after := mugs.Peek(c, "blue")
 		time.Sleep(2 * time.Second)
-		_, later := mugs.Last(c, "blue")
+		_, later := mugs.Peek(c, "blue")
 
 		require.False(t, before)
 		require.True(t, after)
@@ -414,7 +414,7 @@ func TestLast_RemembersWhatWasKeptForItsLife(t *testing.T) {
 	})
 }
 
-func TestClose_WaitsForWhatIsBeingMade(t *testing.T) {
+func TestClose_WaitsForLoads(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, "")
 	began, finish := make(chan struct{}), make(chan struct{})
@@ -446,7 +446,7 @@ func TestClose_WaitsForWhatIsBeingMade(t *testing.T) {
 	require.ErrorIs(t, err, errClosed)
 }
 
-func TestClose_EndsWhatIsBeingMade(t *testing.T) {
+func TestClose_EndsLoads(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, "")
 	began, ended := make(chan struct{}), make(chan error, 1)

@@ -12,44 +12,44 @@ import (
 	"slipway/internal/failopen"
 )
 
-// Kind is what the values of one kind have in common. All who fetch a value
-// share it: nobody may change it.
+// Kind describes the values of one kind. All callers of Fetch share one value:
+// they must not change it.
 type Kind[T any] struct {
 	Name    string        // in keys and metrics
-	Version int           // raise it when the meaning or the JSON of T changes: two releases side by side do not misread each other
-	Life    time.Duration // how old a value may get; each lives a little shorter, by chance
-	Local   bool          // never in Redis: what is cheap to make, or has more keys than Redis should hold
-	Absent  error         // what load says where there is no such value; kept for at most absentLife, in this process alone
+	Version int           // raise it when the meaning or the JSON of T changes, so that two releases do not misread each other
+	Life    time.Duration // greatest age of a value; each expires up to a fifth earlier, at random, so that they do not expire together
+	Local   bool          // never in Redis: for values that are cheap to load, or have too many keys
+	Absent  error         // the error of load for a value that does not exist; cached in this process alone, see absentLife
 }
 
-// absentLife is how long the cache knows that there is no such value. It is
-// short, because one may be made at any time.
+// absentLife is how long the cache remembers that a value does not exist. It is
+// short, because the value may be created at any time.
 const absentLife = 5 * time.Second
 
-// Fetch returns the value of key, made by load where nobody has one that is
-// young enough. Of many who ask at once, one loads and all others wait for it,
-// each for as long as its ctx lasts. Errors of load are returned and not kept.
+// Fetch returns the value of key from this process, from Redis, or from load. Of
+// several calls at once, one loads and the others wait for it until their ctx
+// ends. An error of load is returned to all of them and not cached, except Absent.
 func (k Kind[T]) Fetch(ctx context.Context, c *Cache, key string, load func(ctx context.Context) (T, error)) (T, error) {
 	if c == nil {
 		return load(ctx)
 	}
 	key = k.key(key)
 	if known, ok := c.local.GetIfPresent(key); ok && !c.renew {
-		if value, err, ok := k.known(known); ok {
+		if value, err, ok := k.unpack(known); ok {
 			c.count(k.Name, resultOf(local, err, k.Absent))
 			return value, err
 		}
 	}
 
-	led := result("")
+	own := result("") // stays empty when another call loads
 	flight := c.flights.DoChan(key, func() (any, error) {
-		value, how, err := k.make(ctx, c, key, load)
-		led = how
+		value, how, err := k.findOrLoad(ctx, c, key, load)
+		own = how
 		return value, err
 	})
 	select {
 	case made := <-flight:
-		how := led
+		how := own
 		if how == "" {
 			how = shared
 		}
@@ -63,8 +63,8 @@ func (k Kind[T]) Fetch(ctx context.Context, c *Cache, key string, load func(ctx 
 	}
 }
 
-// Keep remembers a value in this process, for Last.
-func (k Kind[T]) Keep(c *Cache, key string, value T) {
+// Put caches a value in this process alone, for Life.
+func (k Kind[T]) Put(c *Cache, key string, value T) {
 	if c == nil {
 		return
 	}
@@ -73,8 +73,8 @@ func (k Kind[T]) Keep(c *Cache, key string, value T) {
 	}
 }
 
-// Last is what was kept or fetched in this process, while it is young enough.
-func (k Kind[T]) Last(c *Cache, key string) (value T, ok bool) {
+// Peek returns the value that this process has cached, without loading it.
+func (k Kind[T]) Peek(c *Cache, key string) (value T, ok bool) {
 	if c == nil {
 		return value, false
 	}
@@ -88,17 +88,20 @@ func (k Kind[T]) Last(c *Cache, key string) (value T, ok bool) {
 
 // Private
 
-// source names the cache in the log of Redis failures.
+// source names the cache in the log and the metrics of Redis.
 const source = "Cache.Fetch"
 
-// mostShared is the largest value in bytes that goes to Redis.
-const mostShared = 1 << 20
+// largestShared is the size in bytes of the largest value that goes to Redis.
+const largestShared = 1 << 20
 
-var errClosed = errors.New("the process is about to end")
+var errClosed = errors.New("the cache is closed")
 
-// shelved is a value as Redis holds it. Until goes with it, so that a value
-// does not live once in Redis and once more in every process that found it.
-type shelved[T any] struct {
+// loader is the load function of a Fetch.
+type loader[T any] func(ctx context.Context) (T, error)
+
+// sharedValue is a value in Redis. It has its end of life with it: otherwise a
+// process that finds it could cache it for a whole life more.
+type sharedValue[T any] struct {
 	Until int64 `json:"until"` // Unix milliseconds
 	Value T     `json:"value"`
 }
@@ -107,9 +110,9 @@ func (k Kind[T]) key(key string) string {
 	return "slipway:cache:" + k.Name + ":v" + strconv.Itoa(k.Version) + ":" + key
 }
 
-// known is what an entry of this process says. Ok is false for one that is not
-// of this kind.
-func (k Kind[T]) known(e entry) (value T, err error, ok bool) {
+// unpack returns the value or the error of an entry. Ok is false for an entry of
+// another type.
+func (k Kind[T]) unpack(e entry) (value T, err error, ok bool) {
 	if e.absent {
 		return value, k.Absent, k.Absent != nil
 	}
@@ -117,20 +120,20 @@ func (k Kind[T]) known(e entry) (value T, err error, ok bool) {
 	return value, nil, ok
 }
 
-// make finds the value in Redis or loads it, and keeps it.
-func (k Kind[T]) make(ctx context.Context, c *Cache, key string, load func(ctx context.Context) (T, error)) (value T, how result, err error) {
+// findOrLoad finds the value in Redis or loads it, and caches it.
+func (k Kind[T]) findOrLoad(ctx context.Context, c *Cache, key string, load loader[T]) (value T, how result, err error) {
 	if !c.begin() {
 		return value, failed, errClosed
 	}
 	defer c.running.Done()
 	defer func() {
 		if cause := recover(); cause != nil {
-			how, err = failed, fmt.Errorf("make %s: panic: %v", k.Name, cause)
+			how, err = failed, fmt.Errorf("load %s: panic: %v", k.Name, cause)
 		}
 	}()
-	// Another flight may have landed since the caller looked.
-	if landed, ok := c.local.GetIfPresent(key); ok && !c.renew {
-		if value, err, ok := k.known(landed); ok {
+	// Another call may have cached it since this one looked.
+	if cached, ok := c.local.GetIfPresent(key); ok && !c.renew {
+		if value, err, ok := k.unpack(cached); ok {
 			return value, local, err
 		}
 	}
@@ -152,21 +155,21 @@ func (k Kind[T]) make(ctx context.Context, c *Cache, key string, load func(ctx c
 	return value, missed, err
 }
 
-// find looks in Redis. What cannot be read there is as good as nothing, and is
-// written over.
+// find reads a value from Redis. One that cannot be decoded counts as missing,
+// and is overwritten.
 func (k Kind[T]) find(ctx context.Context, c *Cache, key string) (value T, ok bool) {
 	if k.Local {
 		return value, false
 	}
-	encoded, answer := c.redis.Get(ctx, source, key)
-	if answer != failopen.Found {
+	encoded, lookup := c.redis.Get(ctx, source, key)
+	if lookup != failopen.Found {
 		return value, false
 	}
-	var found shelved[T]
+	var found sharedValue[T]
 	if json.Unmarshal(encoded, &found) != nil {
 		return value, false
 	}
-	// Never longer than a life of its own, whatever other clocks say.
+	// At most one life from now, even when the clock of another process is ahead.
 	until := time.UnixMilli(found.Until)
 	if latest := time.Now().Add(k.Life); until.After(latest) {
 		until = latest
@@ -181,12 +184,12 @@ func (k Kind[T]) find(ctx context.Context, c *Cache, key string) (value T, ok bo
 func (k Kind[T]) store(ctx context.Context, c *Cache, key string, value T) {
 	life := k.Life*8/10 + rand.N(k.Life*2/10)
 	until := time.Now().Add(life)
-	encoded, err := json.Marshal(shelved[T]{Until: until.UnixMilli(), Value: value})
+	encoded, err := json.Marshal(sharedValue[T]{Until: until.UnixMilli(), Value: value})
 	if err != nil {
-		panic(fmt.Sprintf("a %s cannot be JSON: %v", k.Name, err)) // a programming error
+		panic(fmt.Sprintf("encode %s: %v", k.Name, err)) // a programming error
 	}
 	c.local.Set(key, entry{value: value, bytes: len(encoded), until: until})
-	if !k.Local && len(encoded) <= mostShared {
+	if !k.Local && len(encoded) <= largestShared {
 		c.redis.Set(ctx, source, key, encoded, life)
 	}
 }

@@ -2,24 +2,24 @@ package cache
 
 import "errors"
 
-// result is how a request of the cache was answered.
+// result is how Fetch got a value.
 type result string
 
 const (
 	local  result = "local"  // from this process
 	hit    result = "hit"    // from Redis
-	missed result = "miss"   // made anew
-	shared result = "shared" // made or found for another request at the same time
-	absent result = "absent" // there is no such value
+	missed result = "miss"   // loaded
+	shared result = "shared" // loaded or found by another request at the same time
+	absent result = "absent" // the value does not exist
 	failed result = "error"
 )
 
-// resultOf is how, unless there was an error.
-func resultOf(how result, err, none error) result {
+// resultOf is how, or the result of an error. AbsentError is the Absent of a Kind.
+func resultOf(how result, err, absentError error) result {
 	switch {
 	case err == nil:
 		return how
-	case none != nil && errors.Is(err, none):
+	case absentError != nil && errors.Is(err, absentError):
 		return absent
 	default:
 		return failed

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// bounds are the least and the greatest value of a number or duration, as the
-// tags min and max of its field state them.
+// bounds are the smallest and the largest value of a number or duration, from the
+// tags min and max of its field.
 type bounds struct {
 	low, high int64
 	duration  bool
 }
 
-// boundsOf returns nil for a field without bounds. It panics when only one is
-// there or when a bound cannot be parsed.
+// boundsOf returns nil for a field without bounds. It panics when a field has only
+// one bound, and when a bound cannot be parsed.
 func boundsOf(field reflect.StructField) *bounds {
 	low, hasLow := field.Tag.Lookup("min")
 	high, hasHigh := field.Tag.Lookup("max")
@@ -27,7 +27,7 @@ func boundsOf(field reflect.StructField) *bounds {
 	return b
 }
 
-// problem is empty when value lies within the bounds.
+// problem returns what is wrong with value, or "" when it is within the bounds.
 func (b *bounds) problem(value int64) string {
 	if b.low <= value && value <= b.high {
 		return ""
@@ -44,13 +44,13 @@ func (b *bounds) parse(field, bound string) int64 {
 	if b.duration {
 		duration, err := time.ParseDuration(bound)
 		if err != nil {
-			panic(fmt.Sprintf("config: bound %q of %s is no duration", bound, field))
+			panic(fmt.Sprintf("config: bound %q of %s is not a duration", bound, field))
 		}
 		return int64(duration)
 	}
 	number, err := strconv.ParseInt(bound, 10, 64)
 	if err != nil {
-		panic(fmt.Sprintf("config: bound %q of %s is no whole number", bound, field))
+		panic(fmt.Sprintf("config: bound %q of %s is not a whole number", bound, field))
 	}
 	return number
 }

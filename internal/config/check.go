@@ -17,11 +17,12 @@ type Checker struct {
 	problems Problems
 }
 
-// Role is the role whose variables are checked.
+// Role returns the role whose variables are checked.
 func (c *Checker) Role() Role { return c.role }
 
-// That reports problem about the variable called name unless good is true.
-// Nothing is reported about a variable that the role does not read.
+// That records problem, such as "is missing", for the variable called name unless
+// good is true or the role does not read the variable. It panics for an unknown
+// name.
 func (c *Checker) That(name string, good bool, problem string) {
 	variable := c.schema.named(name)
 	if good || !variable.ReadBy(c.role) {
@@ -32,23 +33,24 @@ func (c *Checker) That(name string, good bool, problem string) {
 
 // Private
 
-// check reports the values that contradict each other, and the addresses of
-// backends that their drivers would refuse.
+// check reports values that contradict each other, and URLs that the drivers of
+// the backends would refuse.
 func (c *Config) check(checks *Checker) {
 	checks.That("OPS_PORT", checks.role != Web || c.OpsPort != c.Port, "is the same as PORT; /metrics must not be public")
 	checks.That("REQUEST_TIMEOUT", c.RequestTimeout < c.ShutdownTimeout || c.ShutdownTimeout <= 0,
-		fmt.Sprintf("is %s; it must be less than SHUTDOWN_TIMEOUT (%s), or a shutdown cuts requests off", c.RequestTimeout, c.ShutdownTimeout))
+		fmt.Sprintf("is %s; it must be less than SHUTDOWN_TIMEOUT (%s), or a shutdown cancels requests",
+			c.RequestTimeout, c.ShutdownTimeout))
 	checks.That("SECRET_KEY_BASE", c.SecretKeyBase == "" || len(c.SecretKeyBase) >= 32,
 		fmt.Sprintf("has %d characters; it must have at least 32", len(c.SecretKeyBase)))
 	checks.sentryDSN("SENTRY_DSN", c.SentryDSN)
 	checks.That("SMTP_URL", checks.role != WorkerPG || c.SMTPURL != "" || c.MailDir != "",
 		"is missing (or set MAIL_DIR to write mails to a directory)")
 	checks.That("RACK_ATTACK_GEOIP_DATABASE", c.GeoIPDatabase != "" || len(c.BlockedCountries)+len(c.AllowedCountries) == 0,
-		"is missing, and countries are to be refused")
+		"is missing, and is needed to refuse countries")
 
 	checks.postgresURL("DATABASE_URL", c.DatabaseURL)
 	checks.That("DATABASE_POOL_SIZE", checks.role != WorkerPG || c.DatabasePoolSize >= 8,
-		fmt.Sprintf("is %d; worker-pg needs 8: one for each of three queues, one to listen, one to write results, and some for the jobs",
+		fmt.Sprintf("is %d; worker-pg needs 8: one for each of three queues, one to listen, one to write results, and three for jobs",
 			c.DatabasePoolSize))
 	checks.redisURL("REDIS_URL", c.RedisURL)
 	if c.QueueRedisURL != c.RedisURL {
@@ -58,7 +60,8 @@ func (c *Config) check(checks *Checker) {
 		fmt.Sprintf("is %d; it must not be more than REDIS_POOL_SIZE (%d)", c.RedisMinIdle, c.RedisPoolSize))
 }
 
-// url checks a URL and never repeats it, because it may hold a password.
+// url checks a URL. The problem does not quote it, because it may contain a
+// password.
 func (c *Checker) url(name, value string, schemes ...string) {
 	if value == "" {
 		return
@@ -68,18 +71,18 @@ func (c *Checker) url(name, value string, schemes ...string) {
 	c.That(name, good, fmt.Sprintf("is not an address that begins with %s://", strings.Join(schemes, ":// or ")))
 }
 
-// postgresURL accepts what the driver accepts: postgres://… or "host=… dbname=…".
+// postgresURL accepts what pgx accepts: postgres://… or "host=… dbname=…".
 func (c *Checker) postgresURL(name, value string) {
 	if value == "" {
 		return
 	}
 	_, err := pgxpool.ParseConfig(value)
 	scheme, _, isURL := strings.Cut(value, "://")
-	foreign := isURL && !strings.Contains(scheme, "=") && scheme != "postgres" && scheme != "postgresql"
-	c.That(name, err == nil && !foreign, "is not a PostgreSQL address")
+	otherScheme := isURL && !strings.Contains(scheme, "=") && scheme != "postgres" && scheme != "postgresql"
+	c.That(name, err == nil && !otherScheme, "is not a PostgreSQL address")
 }
 
-// redisURL accepts what failopen accepts: see redis.ParseURL.
+// redisURL accepts the URLs that package failopen accepts, see redis.ParseURL.
 func (c *Checker) redisURL(name, value string) {
 	if value == "" {
 		return
@@ -110,7 +113,8 @@ func (c *Checker) sentryDSN(name, value string) {
 		return
 	}
 	address, err := url.Parse(value)
-	good := err == nil && (address.Scheme == "https" || address.Scheme == "http") && address.Hostname() != "" && address.User.Username() != ""
+	good := err == nil && (address.Scheme == "https" || address.Scheme == "http") &&
+		address.Hostname() != "" && address.User.Username() != ""
 	if good {
 		_, err = strconv.ParseUint(address.Path[strings.LastIndexByte(address.Path, '/')+1:], 10, 64)
 		good = err == nil

@@ -1,5 +1,6 @@
-// Package config reads every setting from the environment, checks all of them
-// at once, and says what is wrong in words that an operator can act on.
+// Package config reads every setting from the environment and checks all of them
+// at once. Its errors tell an operator which variable is wrong, why, and a value
+// that works.
 package config
 
 import (
@@ -27,24 +28,24 @@ type Config struct {
 	// KamalVersion is set by Kamal in every container that it starts.
 	KamalVersion string `env:"KAMAL_VERSION" roles:"all" example:"9f8e7d6c" help:"shown as the version; Kamal sets it"`
 
-	// SentryDSN is where errors are reported, in production only.
+	// SentryDSN is the Sentry project that receives errors, in production only.
 	SentryDSN string `env:"SENTRY_DSN" roles:"web,worker-pg,worker-redis" secret:"url" example:"https://public-key@sentry.example.com/1" help:"Sentry project that errors are reported to, in production only; unset: errors are only logged"`
 
-	// BindAddress is the address of every listener. Unset, it is the loopback
-	// address in development and all addresses elsewhere: a container must be
-	// reachable from outside, a laptop must not.
-	BindAddress string `env:"BIND_ADDRESS" roles:"web,worker-pg,worker-redis" example:"0.0.0.0" help:"address to listen on; unset: 127.0.0.1 in development, else 0.0.0.0"`
+	// BindAddress is the address of every listener. The default in production is
+	// all addresses, because a container must be reachable from outside, and else
+	// the loopback address, because a laptop must not be.
+	BindAddress string `env:"BIND_ADDRESS" roles:"web,worker-pg,worker-redis" example:"0.0.0.0" help:"address to listen on; unset: 0.0.0.0 in production, else 127.0.0.1"`
 	Port        int    `env:"PORT" envDefault:"3000" roles:"web,worker-pg" min:"1" max:"65535" example:"3000" help:"public port of web"`
 	OpsPort     int    `env:"OPS_PORT" envDefault:"9090" roles:"web,worker-pg,worker-redis,health" min:"1" max:"65535" example:"9090" help:"port of /up, /health and /metrics"`
 
 	// BaseURL is the public address of the application, for links in mails.
-	BaseURL string `env:"BASE_URL" roles:"web,worker-pg" required:"true" schemes:"http,https" example:"https://shop.example.com" help:"public address, for links in mails; required in production"`
+	BaseURL string `env:"BASE_URL" roles:"web,worker-pg" required:"true" schemes:"http,https" example:"https://app.example.com" help:"public address, for links in mails; required in production"`
 
 	// SecretKeyBase signs cookies. A new value makes every cookie invalid.
 	SecretKeyBase string `env:"SECRET_KEY_BASE" roles:"web" required:"true" secret:"true" example:"the output of: openssl rand -hex 64" help:"signs cookies; at least 32 characters, required in production"`
 
 	// RequestTimeout bounds the work for one page; event streams are exempt. It is
-	// less than ShutdownTimeout, so that a shutdown cuts no request off.
+	// less than ShutdownTimeout, so that a shutdown cancels no request.
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"7s" roles:"web" min:"100ms" max:"10m" example:"7s" help:"the longest that one page may take"`
 	MaxRequestBody  int64         `env:"MAX_REQUEST_BODY" envDefault:"1048576" roles:"web" min:"1024" max:"1073741824" example:"1048576" help:"largest request body in bytes"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"8s" roles:"web" min:"100ms" max:"10m" example:"8s" help:"how long web drains after SIGTERM"`
@@ -53,12 +54,12 @@ type Config struct {
 	LiveStreamLifetime time.Duration `env:"LIVE_STREAM_LIFETIME" envDefault:"20s" roles:"web" min:"1s" max:"25s" example:"20s" help:"how long one event stream stays open; browsers reconnect by themselves"`
 	LiveStreamLimit    int           `env:"LIVE_STREAM_LIMIT" envDefault:"2000" roles:"web" min:"1" max:"1000000" example:"2000" help:"most event streams open at once in one process"`
 
-	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" required:"true" secret:"url" example:"postgres://shop:secret@127.0.0.1:5432/shop_production" help:"PostgreSQL; required"`
+	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" required:"true" secret:"url" example:"postgres://app:secret@127.0.0.1:5432/app_production" help:"PostgreSQL; required"`
 	DatabasePoolSize         int           `env:"DATABASE_POOL_SIZE" envDefault:"10" roles:"web,worker-pg,worker-redis" min:"4" max:"1000" example:"10" help:"most connections to PostgreSQL of one process"`
 	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" min:"1s" max:"1m" example:"2s" help:"longest wait for a new connection"`
 	DatabaseStatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"5s" roles:"web" min:"10ms" max:"1h" example:"5s" help:"longest statement that a page may run"`
 	WorkerStatementTimeout   time.Duration `env:"WORKER_STATEMENT_TIMEOUT" envDefault:"60s" roles:"worker-pg,worker-redis" min:"10ms" max:"24h" example:"60s" help:"longest statement that a worker may run"`
-	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" min:"10ms" max:"1h" example:"2s" help:"longest wait for a lock"`
+	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,jobs" min:"10ms" max:"1h" example:"2s" help:"longest wait for a lock"`
 	DatabasePingTimeout      time.Duration `env:"DATABASE_PING_TIMEOUT" envDefault:"1s" roles:"web,worker-pg,worker-redis" min:"10ms" max:"1m" example:"1s" help:"longest check of an idle connection before it is used"`
 	DatabaseAcquireTimeout   time.Duration `env:"DATABASE_ACQUIRE_TIMEOUT" envDefault:"1s" roles:"web" min:"10ms" max:"1m" example:"1s" help:"longest that a page waits for a connection to PostgreSQL"`
 	DatabaseQueueLimit       int           `env:"DATABASE_QUEUE_LIMIT" envDefault:"500" roles:"web" min:"1" max:"1000000" example:"500" help:"most pages that wait for a connection to PostgreSQL at a time"`
@@ -71,8 +72,8 @@ type Config struct {
 	RedisURL           string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis,jobs,throttle" required:"worker-redis,throttle" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
 	QueueRedisURL      string        `env:"QUEUE_REDIS_URL" roles:"web,worker-pg,worker-redis,jobs" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
 	RedisPoolSize      int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-pg,worker-redis" min:"1" max:"10000" example:"20" help:"most connections to Redis of one process"`
-	RedisTimeout       time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis,throttle" min:"1ms" max:"10s" example:"250ms" help:"longest wait for one answer of Redis"`
-	RedisBudget        time.Duration `env:"REDIS_BUDGET" envDefault:"300ms" roles:"web" min:"1ms" max:"10s" example:"300ms" help:"longest that Redis may hold up one request in all"`
+	RedisTimeout       time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis,throttle" min:"1ms" max:"10s" example:"250ms" help:"longest wait for one reply of Redis"`
+	RedisBudget        time.Duration `env:"REDIS_BUDGET" envDefault:"300ms" roles:"web" min:"1ms" max:"10s" example:"300ms" help:"longest total wait of one request for Redis"`
 	RedisDialTimeout   time.Duration `env:"REDIS_DIAL_TIMEOUT" envDefault:"300ms" roles:"web,worker-pg,worker-redis" min:"1ms" max:"10s" example:"300ms" help:"longest wait for a new connection to Redis"`
 	RedisPoolTimeout   time.Duration `env:"REDIS_POOL_TIMEOUT" envDefault:"100ms" roles:"web,worker-pg,worker-redis" min:"1ms" max:"10s" example:"100ms" help:"longest wait for a connection when all are busy"`
 	RedisMinIdle       int           `env:"REDIS_MIN_IDLE" envDefault:"2" roles:"web,worker-pg,worker-redis" min:"0" max:"10000" example:"2" help:"connections to Redis that are kept open for the next call"`
@@ -84,7 +85,7 @@ type Config struct {
 	// know. A limit or period that cannot be parsed becomes a warning and its
 	// default is used, so that it never stops a deploy; 0 switches a rule off.
 	ThrottleEnabled           bool      `env:"RACK_ATTACK_ENABLED" envDefault:"true" roles:"web" example:"true" help:"whether requests are limited at all"`
-	ThrottleRequestLimit      uint32    `env:"RACK_ATTACK_REQ_IP_LIMIT" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"requests of one client in a period, pictures and assets apart; 0: any number"`
+	ThrottleRequestLimit      uint32    `env:"RACK_ATTACK_REQ_IP_LIMIT" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"requests of one client in a period; 0: any number"`
 	ThrottleRequestPeriod     Period    `env:"RACK_ATTACK_REQ_IP_PERIOD" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"that period, in seconds or as 5m"`
 	ThrottleLoginLimit        uint32    `env:"RACK_ATTACK_LOGIN_LIMIT" envDefault:"10" roles:"web" lenient:"true" example:"10" help:"logins of one client, and into one account, in a period; 0: any number"`
 	ThrottleLoginPeriod       Period    `env:"RACK_ATTACK_LOGIN_PERIOD" envDefault:"60" roles:"web" lenient:"true" example:"60" help:"that period"`
@@ -96,7 +97,7 @@ type Config struct {
 	ThrottleTrustedProxies    Networks  `env:"RACK_ATTACK_TRUSTED_PROXIES" roles:"web" example:"172.16.0.0/12" help:"proxies whose X-Forwarded-For is trusted; unset: none, and all clients behind a proxy share one limit"`
 	ThrottleIPv6Prefix        int       `env:"RACK_ATTACK_IPV6_PREFIX" envDefault:"64" roles:"web,throttle" min:"32" max:"128" example:"64" help:"bits of an IPv6 address that make one client"`
 	ThrottleFallbackDivisor   int       `env:"RACK_ATTACK_FALLBACK_DIVISOR" envDefault:"1" roles:"web" min:"1" max:"1000" example:"2" help:"number of web processes that share a limit while Redis is unavailable"`
-	ThrottleWindow            Window    `env:"RACK_ATTACK_WINDOW" envDefault:"fixed" roles:"web" oneof:"fixed,sliding" example:"sliding" help:"fixed: counts begin anew with each period; sliding: no burst around its end"`
+	ThrottleWindow            Window    `env:"RACK_ATTACK_WINDOW" envDefault:"fixed" roles:"web" oneof:"fixed,sliding" example:"sliding" help:"fixed: counts restart with each period; sliding: no burst around its end"`
 	GeoIPDatabase             string    `env:"RACK_ATTACK_GEOIP_DATABASE" roles:"web" example:"/geoip/country.mmdb" help:"country database in MaxMind's format; unset: no country is refused"`
 	BlockedCountries          Countries `env:"RACK_ATTACK_BLOCKED_COUNTRIES" roles:"web" example:"XX,YY" help:"countries that are refused; needs RACK_ATTACK_GEOIP_DATABASE"`
 	AllowedCountries          Countries `env:"RACK_ATTACK_ALLOWED_COUNTRIES" roles:"web" example:"DE,FR" help:"if set, all other known countries are refused; needs RACK_ATTACK_GEOIP_DATABASE"`
@@ -107,9 +108,9 @@ type Config struct {
 	TasksConcurrency        int           `env:"TASKS_CONCURRENCY" envDefault:"20" roles:"worker-redis" min:"1" max:"10000" example:"20" help:"tasks of all queues that run at the same time"`
 	TasksServers            int           `env:"TASKS_SERVERS" envDefault:"10" roles:"worker-redis" min:"1" max:"64" example:"10" help:"asynq servers that fetch tasks in parallel, at most TASKS_CONCURRENCY; more is faster until the cores are busy"`
 	TasksCheckInterval      time.Duration `env:"TASKS_CHECK_INTERVAL" envDefault:"5ms" roles:"worker-redis" min:"1ms" max:"1m" example:"5ms" help:"how often an idle worker asks for tasks"`
-	JobsShutdownTimeout     time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" min:"100ms" max:"1h" example:"25s" help:"how long a worker finishes its work after SIGTERM before it hands the rest back"`
+	JobsShutdownTimeout     time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" min:"100ms" max:"1h" example:"25s" help:"how long a worker finishes its work after SIGTERM before it returns the rest to the queue"`
 
-	QueueLatencyAlert time.Duration `env:"QUEUE_LATENCY_ALERT" envDefault:"5m" roles:"web,worker-pg,worker-redis" min:"1s" max:"24h" example:"5m" help:"how long a job or task may wait for a worker before /health says degraded"`
+	QueueLatencyAlert time.Duration `env:"QUEUE_LATENCY_ALERT" envDefault:"5m" roles:"web,worker-pg,worker-redis" min:"1s" max:"24h" example:"5m" help:"how long a job or task may wait for a worker before /health reports degraded"`
 
 	AssetsDir string `env:"ASSETS_DIR" roles:"web" example:"/assets" help:"directory with the assets of other builds, served during a deploy; unset: only this build's are served"`
 
@@ -117,29 +118,31 @@ type Config struct {
 	MailDir string `env:"MAIL_DIR" roles:"web,worker-pg" example:"tmp/mail" help:"directory that mails are written to instead of being sent; unset: tmp/mail in development"`
 }
 
-// Environment is the kind of place that the program runs in.
+// Environment is the environment that the program runs in, from APP_ENV.
 type Environment string
 
-// Development reads a .env file. Production requires its secrets and logs JSON.
+// Development reads a .env file and has defaults for all secrets, Test has the
+// defaults only. Production requires secrets and logs JSON.
 const (
 	Development Environment = "development"
 	Test        Environment = "test"
 	Production  Environment = "production"
 )
 
-// LogFormat is how log lines look.
+// LogFormat is the format of log lines.
 type LogFormat string
 
-// LogText is for people, LogJSON for machines.
+// LogText is for a terminal, LogJSON for log processing.
 const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
 )
 
-// Window is how the requests of a period are counted.
+// Window is the method by which a limit counts the requests of a period.
 type Window string
 
-// Fixed windows begin anew at their end, Sliding estimates from two of them.
+// Fixed restarts the count at the end of a period. Sliding estimates it from the
+// counts of the current and the previous period.
 const (
 	Fixed   Window = "fixed"
 	Sliding Window = "sliding"

@@ -8,7 +8,7 @@ import (
 
 // Private
 
-// fillDefaults sets what depends on other settings.
+// fillDefaults sets the defaults that depend on other settings.
 func (c *Config) fillDefaults() {
 	development := c.Environment != Production
 	if c.LogFormat == "" {

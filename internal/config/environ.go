@@ -14,15 +14,17 @@ import (
 	"github.com/joho/godotenv"
 )
 
-// Environ is the process's environment, with the .env file of directory
-// beneath it in development. A variable that is really set wins over the file.
+// Environ returns the process's environment. In development it adds the variables of
+// the file .env in directory, if there is one; a variable of the process, even an
+// empty one, wins over the file. The error is Problems and quotes no line of the
+// file.
 func Environ(directory string) (map[string]string, error) {
 	variables := map[string]string{}
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
 		variables[name] = value
 	}
-	if elsewhere(variables["APP_ENV"]) {
+	if notDevelopment(variables["APP_ENV"]) {
 		return variables, nil
 	}
 
@@ -35,12 +37,15 @@ func Environ(directory string) (map[string]string, error) {
 	if errors.As(err, &inaccessible) {
 		return nil, Problems{{Name: ".env", Text: fmt.Sprintf("cannot be read: %s: %v", file, inaccessible.Err)}}
 	}
-	if err != nil || slices.ContainsFunc(slices.Collect(maps.Keys(fromFile)), notAName) {
-		// The parser's own error quotes the line, and the line may be a secret.
-		return nil, Problems{{Name: ".env", Text: fmt.Sprintf("cannot be read: every line of %s must be NAME=value or a comment", file)}}
+	if err != nil || slices.ContainsFunc(slices.Collect(maps.Keys(fromFile)), invalidName) {
+		// The parser's error is not wrapped, because it quotes the line, which may contain a secret.
+		text := fmt.Sprintf("cannot be read: every line of %s must be NAME=value or a comment", file)
+		return nil, Problems{{Name: ".env", Text: text}}
 	}
-	if elsewhere(fromFile["APP_ENV"]) {
-		return nil, Problems{{Name: ".env", Text: fmt.Sprintf("sets APP_ENV=%q; the file is for development only, so set APP_ENV in the real environment", fromFile["APP_ENV"])}}
+	if notDevelopment(fromFile["APP_ENV"]) {
+		text := fmt.Sprintf("sets APP_ENV=%q; the file is for development only, so set APP_ENV in the process's environment",
+			fromFile["APP_ENV"])
+		return nil, Problems{{Name: ".env", Text: text}}
 	}
 	maps.Copy(fromFile, variables)
 	return fromFile, nil
@@ -50,10 +55,12 @@ func Environ(directory string) (map[string]string, error) {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// notAName finds lines without "=", which the parser may let pass.
-func notAName(name string) bool { return !variableName.MatchString(name) }
+// invalidName reports whether name cannot be the name of a variable. The parser
+// returns such names for some lines without "=".
+func invalidName(name string) bool { return !variableName.MatchString(name) }
 
-// elsewhere tells that APP_ENV names another place than development.
-func elsewhere(environment string) bool {
+// notDevelopment reports whether a value of APP_ENV is another environment than
+// development.
+func notDevelopment(environment string) bool {
 	return strings.TrimSpace(environment) != "" && environment != string(Development)
 }

@@ -8,12 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These tests are not parallel: they change the process's environment.
+// These tests are not parallel, because they change the process's environment.
 
 func TestEnviron_ReadsTheFileInDevelopmentOnly(t *testing.T) {
 	directory := withFile(t, "SLIPWAY_ONE=file\n")
 
-	for environment, value := range map[string]string{"": "file", "  ": "file", "development": "file", "production": "", "test": "", "prod": ""} {
+	for environment, value := range map[string]string{
+		"": "file", "  ": "file", "development": "file", "production": "", "test": "", "prod": "",
+	} {
 		t.Setenv("APP_ENV", environment)
 
 		variables, err := Environ(directory)
@@ -24,10 +26,10 @@ func TestEnviron_ReadsTheFileInDevelopmentOnly(t *testing.T) {
 	}
 }
 
-func TestEnviron_RealVariablesWin(t *testing.T) {
+func TestEnviron_VariablesOfTheProcessWin(t *testing.T) {
 	t.Setenv("APP_ENV", "")
 	t.Setenv("SLIPWAY_ONE", "real")
-	t.Setenv("SLIPWAY_TWO", "") // switches off what the file sets
+	t.Setenv("SLIPWAY_TWO", "") // an empty value wins too
 	directory := withFile(t, "SLIPWAY_ONE=file\nSLIPWAY_TWO=file\n# a comment\n\nSLIPWAY_THREE='a b#$c'\n")
 
 	variables, err := Environ(directory)
@@ -55,9 +57,12 @@ func TestEnviron_RefusesAFileForAnotherEnvironment(t *testing.T) {
 	require.ErrorContains(t, err, `sets APP_ENV="production"; the file is for development only`)
 }
 
-func TestEnviron_DoesNotRepeatALineThatItCannotRead(t *testing.T) {
+func TestEnviron_ErrorDoesNotQuoteALine(t *testing.T) {
 	t.Setenv("APP_ENV", "")
-	for _, line := range []string{"SECRET_KEY_BASE hunter2", "SECRET_KEY_BASE='hunter2", "SECRET_KEY_BASE=\"hunter2\nREST", "hunter2", "export hunter2 x", "A-hunter2=x", "NAME hunter2=x"} {
+	for _, line := range []string{
+		"SECRET_KEY_BASE hunter2", "SECRET_KEY_BASE='hunter2", "SECRET_KEY_BASE=\"hunter2\nREST", "hunter2",
+		"export hunter2 x", "A-hunter2=x", "NAME hunter2=x",
+	} {
 		_, err := Environ(withFile(t, line))
 
 		require.ErrorContains(t, err, ".env cannot be read: every line of ", line)
@@ -65,7 +70,7 @@ func TestEnviron_DoesNotRepeatALineThatItCannotRead(t *testing.T) {
 	}
 }
 
-func TestEnviron_SaysWhyAFileCannotBeOpened(t *testing.T) {
+func TestEnviron_ErrorSaysWhyAFileCannotBeOpened(t *testing.T) {
 	t.Setenv("APP_ENV", "")
 	directory := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(directory, ".env"), 0o700))

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLoad_SaysWhatIsWrongWithEveryKindOfValue(t *testing.T) {
+func TestLoad_ReportsEveryKindOfProblem(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []struct {
 		role        Role
@@ -29,16 +29,16 @@ func TestLoad_SaysWhatIsWrongWithEveryKindOfValue(t *testing.T) {
 		{Web, "LIVE_STREAM_LIFETIME", "1h", "is 1h0m0s; it must be between 1s and 25s"},
 		{Web, "DATABASE_POOL_SIZE", "1", "is 1; it must be between 4 and 1000"},
 		{Web, "DATABASE_URL", " ", "is missing"},
-		{Web, "DATABASE_URL", "shop.example.com", "is not a PostgreSQL address"},
-		{Web, "DATABASE_URL", "mysql://shop@host/shop?a=b", "is not a PostgreSQL address"},
-		{Web, "DATABASE_URL", "postgres://shop@host/shop?pool_max_conns=many", "is not a PostgreSQL address"},
+		{Web, "DATABASE_URL", "app.example.com", "is not a PostgreSQL address"},
+		{Web, "DATABASE_URL", "mysql://app@host/app?a=b", "is not a PostgreSQL address"},
+		{Web, "DATABASE_URL", "postgres://app@host/app?pool_max_conns=many", "is not a PostgreSQL address"},
 		{Web, "REDIS_URL", "localhost:6379", "is not an address that begins with redis:// or rediss://"},
 		{Web, "REDIS_URL", "redis://:6379", "is not an address that begins with redis:// or rediss://"},
 		{Web, "REDIS_URL", "redis://localhost/cache", "does not end with the number of a database"},
 		{Web, "REDIS_URL", "redis://localhost?timeout=1", "has an option after ? that is neither db=NUMBER nor, for rediss://, skip_verify=true"},
 		{Web, "QUEUE_REDIS_URL", "http://localhost", "is not an address that begins with redis:// or rediss://"},
-		{Web, "BASE_URL", "shop.example.com", "is not an address that begins with http:// or https://"},
-		{Web, "BASE_URL", "ftp://shop.example.com", "is not an address that begins with http:// or https://"},
+		{Web, "BASE_URL", "app.example.com", "is not an address that begins with http:// or https://"},
+		{Web, "BASE_URL", "ftp://app.example.com", "is not an address that begins with http:// or https://"},
 		{Web, "SECRET_KEY_BASE", "too short", "has 9 characters; it must have at least 32"},
 		{Web, "REDIS_DIAL_TIMEOUT", "0s", "is 0s; it must be between 1ms and 10s"},
 		{Web, "REDIS_POOL_TIMEOUT", "1m", "is 1m0s; it must be between 1ms and 10s"},
@@ -49,7 +49,7 @@ func TestLoad_SaysWhatIsWrongWithEveryKindOfValue(t *testing.T) {
 		{Web, "REDIS_FAILURES", "0", "is 0; it must be between 1 and 1000"},
 		{Web, "SENTRY_DSN", "sentry.example.com", "is not an address of a project in Sentry, such as https://KEY@HOST/NUMBER"},
 		{Web, "SENTRY_DSN", "https://sentry.example.com/1", "is not an address of a project in Sentry, such as https://KEY@HOST/NUMBER"},
-		{Web, "SENTRY_DSN", "https://key@sentry.example.com/shop", "is not an address of a project in Sentry, such as https://KEY@HOST/NUMBER"},
+		{Web, "SENTRY_DSN", "https://key@sentry.example.com/app", "is not an address of a project in Sentry, such as https://KEY@HOST/NUMBER"},
 		{WorkerRedis, "REDIS_URL", "", "is missing"},
 		{WorkerPG, "SMTP_URL", "mail.example.com:587", "is not an address that begins with smtp:// or smtps://"},
 	} {
@@ -65,18 +65,18 @@ func TestLoad_SaysWhatIsWrongWithEveryKindOfValue(t *testing.T) {
 	}
 }
 
-func TestLoad_TakesEveryFormOfAddress(t *testing.T) {
+func TestLoad_AcceptsEveryFormOfURL(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string][]string{
 		"DATABASE_URL": {
-			"postgres://shop@localhost/shop", "postgresql://shop:a%40b@[::1]:5432/shop?sslmode=disable&pool_max_conns=5",
-			"host=/var/run/postgresql dbname=shop", "user=shop password='a://b' host=db",
+			"postgres://app@localhost/app", "postgresql://app:a%40b@[::1]:5432/app?sslmode=disable&pool_max_conns=5",
+			"host=/var/run/postgresql dbname=app", "user=app password='a://b' host=db",
 		},
 		"REDIS_URL": {
 			"redis://localhost", "redis://:secret@localhost:6379/0", "redis://localhost:6379/", "rediss://u:p@host:6380/15?skip_verify=true",
 			"redis://[::1]:6379?db=3", "unix:///run/redis.sock?db=1",
 		},
-		"BASE_URL":   {"http://localhost:3000", "https://shop.example.com/"},
+		"BASE_URL":   {"http://localhost:3000", "https://app.example.com/"},
 		"SENTRY_DSN": {"https://key@o1.ingest.sentry.io/42", "http://key:secret@sentry.internal:9000/prefix/1"},
 		"SMTP_URL":   {"smtp://localhost:1025", "smtps://user:secret@mail.example.com"},
 	} {
@@ -97,12 +97,12 @@ func TestLoad_ReportsAllProblemsAtOnceInOrder(t *testing.T) {
 
 	_, _, err := runtime.Load(Web, variables)
 
-	// QUEUE_REDIS_URL is not among them: it was not set.
+	// QUEUE_REDIS_URL has the wrong value of REDIS_URL, but is not reported, because it is unset.
 	require.Equal(t, []string{"APP_ENV", "DATABASE_URL", "PORT", "REDIS_URL", "REQUEST_TIMEOUT"}, names(t, err))
 	require.Contains(t, err.Error(), "5 problems in the environment:")
 }
 
-func TestLoad_ReadsOnlyWhatTheRoleNeeds(t *testing.T) {
+func TestLoad_ReadsOnlyTheVariablesOfTheRole(t *testing.T) {
 	t.Parallel()
 	variables := production()
 	delete(variables, "SECRET_KEY_BASE")
@@ -127,7 +127,7 @@ func TestLoad_ReadsOnlyWhatTheRoleNeeds(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestLoad_ProductionRequiresWhatItMust(t *testing.T) {
+func TestLoad_ProductionRequiresURLsAndSecrets(t *testing.T) {
 	t.Parallel()
 	nothing := map[string]string{"APP_ENV": "production", "DATABASE_URL": "  "}
 
@@ -146,22 +146,24 @@ func TestLoad_ProductionRequiresWhatItMust(t *testing.T) {
 	}
 }
 
-func TestLoad_ProductionTakesAMailDirectoryInsteadOfAServer(t *testing.T) {
+func TestLoad_ProductionAcceptsAMailDirectoryInsteadOfAServer(t *testing.T) {
 	t.Parallel()
 	variables := production()
 	delete(variables, "SMTP_URL")
-	variables["MAIL_DIR"] = "/var/mail/shop"
+	variables["MAIL_DIR"] = "/var/mail/app"
 
 	config, _, err := runtime.Load(WorkerPG, variables)
 
 	require.NoError(t, err)
-	require.Equal(t, "/var/mail/shop", config.MailDir)
+	require.Equal(t, "/var/mail/app", config.MailDir)
 }
 
 func TestLoad_DevelopmentNeedsOnlyADatabase(t *testing.T) {
 	t.Parallel()
 
-	config, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "PORT": "4000", "REDIS_URL": "", "LOG_LEVEL": "\t"})
+	config, _, err := runtime.Load(Web, map[string]string{
+		"DATABASE_URL": "postgres://localhost/app", "PORT": "4000", "REDIS_URL": "", "LOG_LEVEL": "\t",
+	})
 
 	require.NoError(t, err)
 	require.Equal(t, Development, config.Environment)
@@ -175,10 +177,10 @@ func TestLoad_DevelopmentNeedsOnlyADatabase(t *testing.T) {
 	require.Equal(t, 7*time.Second, config.RequestTimeout)
 }
 
-func TestLoad_WorkersLinkToTheStoreOfTheSameMachine(t *testing.T) {
+func TestLoad_WorkersLinkToTheWebOfTheSameMachine(t *testing.T) {
 	t.Parallel()
 
-	config, _, err := runtime.Load(WorkerPG, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "PORT": "4000"})
+	config, _, err := runtime.Load(WorkerPG, map[string]string{"DATABASE_URL": "postgres://localhost/app", "PORT": "4000"})
 
 	require.NoError(t, err)
 	require.Equal(t, "http://localhost:4000", config.BaseURL)
@@ -196,14 +198,15 @@ func TestLoad_ProductionDefaults(t *testing.T) {
 	require.Empty(t, config.MailDir)
 }
 
-func TestLoad_NeverRepeatsASecret(t *testing.T) {
+func TestLoad_NeverQuotesASecret(t *testing.T) {
 	t.Parallel()
 	for _, variable := range runtime.Variables() {
 		if variable.Secret == "" {
 			continue
 		}
 		for _, value := range []string{
-			"hunter2", "hunter2:", ":hunter2@", "scheme://u:hunter2@host/x y", "postgres://u:hunter2@host:port/db", "redis://:hunter2@host/db",
+			"hunter2", "hunter2:", ":hunter2@", "scheme://u:hunter2@host/x y", "postgres://u:hunter2@host:port/db",
+			"redis://:hunter2@host/db",
 			"redis:hunter2@host:6379", "smtp://u:%zzhunter2@host", "host=db password=hunter2 port=x", "redis://host?password=hunter2",
 			"postgres://u@host/db?password=hunter2&sslmode=maybe", "postgres://u:hunter2@ho st/db", "\x7fhunter2://", "redis://u:hunter2@",
 		} {
@@ -220,7 +223,7 @@ func TestLoad_NeverRepeatsASecret(t *testing.T) {
 	}
 }
 
-func TestHelp_ListsWhatTheRoleReads(t *testing.T) {
+func TestHelp_ListsTheVariablesOfTheRole(t *testing.T) {
 	t.Parallel()
 
 	help := runtime.Help(WorkerPG)
@@ -231,19 +234,19 @@ func TestHelp_ListsWhatTheRoleReads(t *testing.T) {
 
 // Private
 
-// runtime are the variables without an application.
+// runtime is the schema without an application.
 var runtime = NewSchema(nil)
 
 func development() map[string]string {
-	return map[string]string{"DATABASE_URL": "postgres://localhost/shop", "REDIS_URL": "redis://localhost"}
+	return map[string]string{"DATABASE_URL": "postgres://localhost/app", "REDIS_URL": "redis://localhost"}
 }
 
 func production() map[string]string {
 	return map[string]string{
 		"APP_ENV":         "production",
-		"DATABASE_URL":    "postgres://shop:secret@db/shop",
+		"DATABASE_URL":    "postgres://app:secret@db/app",
 		"REDIS_URL":       "redis://:secret@redis",
-		"BASE_URL":        "https://shop.example.com",
+		"BASE_URL":        "https://app.example.com",
 		"SECRET_KEY_BASE": strings.Repeat("k", 32),
 		"SMTP_URL":        "smtp://user:secret@mail",
 	}
@@ -269,11 +272,12 @@ func roleThatReads(name string) Role {
 	panic("no role reads " + name)
 }
 
-func TestLoad_ALimitThatCannotBeReadIsItsDefaultAndAWarning(t *testing.T) {
+func TestLoad_ALimitThatCannotBeParsedGetsItsDefaultAndAWarning(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{
-		"DATABASE_URL": "postgres://localhost/shop", "RACK_ATTACK_REQ_IP_LIMIT": "-5", "RACK_ATTACK_REQ_IP_PERIOD": "soon", "RACK_ATTACK_LOGIN_LIMIT": "many",
-		"RACK_ATTACK_LOGIN_PERIOD": "-1", "RACK_ATTACK_FAILED_LOGIN_PERIOD": "1ms", "RACK_ATTACK_FAILED_LOGIN_LIMIT": "", "RACK_ATTACK_FAILED_LOGIN_TTL": "99999999999",
+		"DATABASE_URL": "postgres://localhost/app", "RACK_ATTACK_REQ_IP_LIMIT": "-5", "RACK_ATTACK_REQ_IP_PERIOD": "soon",
+		"RACK_ATTACK_LOGIN_LIMIT": "many", "RACK_ATTACK_LOGIN_PERIOD": "-1", "RACK_ATTACK_FAILED_LOGIN_PERIOD": "1ms",
+		"RACK_ATTACK_FAILED_LOGIN_LIMIT": "", "RACK_ATTACK_FAILED_LOGIN_TTL": "99999999999",
 	}
 
 	config, warnings, err := runtime.Load(Web, variables)
@@ -287,7 +291,8 @@ func TestLoad_ALimitThatCannotBeReadIsItsDefaultAndAWarning(t *testing.T) {
 	require.Equal(t, Period(20*time.Second), config.ThrottleFailedLoginPeriod)
 	require.Equal(t, Period(5*time.Minute), config.ThrottleFailedLoginTTL)
 	require.Equal(t, []string{
-		"RACK_ATTACK_FAILED_LOGIN_PERIOD", "RACK_ATTACK_FAILED_LOGIN_TTL", "RACK_ATTACK_LOGIN_LIMIT", "RACK_ATTACK_LOGIN_PERIOD", "RACK_ATTACK_REQ_IP_LIMIT", "RACK_ATTACK_REQ_IP_PERIOD",
+		"RACK_ATTACK_FAILED_LOGIN_PERIOD", "RACK_ATTACK_FAILED_LOGIN_TTL", "RACK_ATTACK_LOGIN_LIMIT",
+		"RACK_ATTACK_LOGIN_PERIOD", "RACK_ATTACK_REQ_IP_LIMIT", "RACK_ATTACK_REQ_IP_PERIOD",
 	}, names(t, warnings))
 	require.ErrorContains(t, warnings, `"-5" is not a whole number from 0; 300 is used instead`)
 	_, warnings, err = runtime.Load(WorkerPG, variables)
@@ -295,10 +300,10 @@ func TestLoad_ALimitThatCannotBeReadIsItsDefaultAndAWarning(t *testing.T) {
 	require.Empty(t, warnings, "worker-pg reads none of them")
 }
 
-func TestLoad_ReadsLimitsAsRackAttackWritesThemAndAsDurations(t *testing.T) {
+func TestLoad_ParsesPeriodsInSecondsAndAsDurations(t *testing.T) {
 	t.Parallel()
 	load := func(more ...string) Config {
-		variables := map[string]string{"DATABASE_URL": "postgres://localhost/shop"}
+		variables := map[string]string{"DATABASE_URL": "postgres://localhost/app"}
 		for i := 0; i < len(more); i += 2 {
 			variables[more[i]] = more[i+1]
 		}
@@ -319,16 +324,17 @@ func TestLoad_ReadsLimitsAsRackAttackWritesThemAndAsDurations(t *testing.T) {
 	require.Equal(t, Countries{"DE", "FR"}, load("RACK_ATTACK_ALLOWED_COUNTRIES", "de, FR", "RACK_ATTACK_GEOIP_DATABASE", "x").AllowedCountries)
 }
 
-func TestLoad_RefusesListsThatCannotBeRead(t *testing.T) {
+func TestLoad_RefusesListsThatCannotBeParsed(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
-		"RACK_ATTACK_SAFELIST_IPS": "192.0.2.7/33", "RACK_ATTACK_TRUSTED_PROXIES": "all", "RACK_ATTACK_BLOCKLIST_IPS": "1.2.3", "RACK_ATTACK_ENABLED": "perhaps",
-		"RACK_ATTACK_BLOCKED_COUNTRIES": "Germany", "RACK_ATTACK_WINDOW": "open", "RACK_ATTACK_IPV6_PREFIX": "16", "RACK_ATTACK_FALLBACK_DIVISOR": "0",
+		"RACK_ATTACK_SAFELIST_IPS": "192.0.2.7/33", "RACK_ATTACK_TRUSTED_PROXIES": "all", "RACK_ATTACK_BLOCKLIST_IPS": "1.2.3",
+		"RACK_ATTACK_ENABLED": "perhaps", "RACK_ATTACK_BLOCKED_COUNTRIES": "Germany", "RACK_ATTACK_WINDOW": "open",
+		"RACK_ATTACK_IPV6_PREFIX": "16", "RACK_ATTACK_FALLBACK_DIVISOR": "0",
 	} {
-		_, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", name: value})
+		_, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/app", name: value})
 
 		require.Equal(t, []string{name}, names(t, err))
 	}
-	_, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/shop", "RACK_ATTACK_BLOCKED_COUNTRIES": "DE"})
+	_, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/app", "RACK_ATTACK_BLOCKED_COUNTRIES": "DE"})
 	require.Equal(t, []string{"RACK_ATTACK_GEOIP_DATABASE"}, names(t, err))
 }

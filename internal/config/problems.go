@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// Problem is one setting that cannot be used.
+// Problem is one variable with an unusable value.
 type Problem struct {
 	Name    string // of the variable
-	Text    string // what is wrong with it
+	Text    string // the rest of a sentence that begins with Name, such as "is missing"
 	Example string // a value that works
 }
 
-// Problems are all settings that cannot be used.
+// Problems are all variables with unusable values. It is an error whose text has one
+// line for each, and one with an example.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -34,8 +35,8 @@ func (p Problems) Error() string {
 
 // Private
 
-// sorted orders problems by name and keeps the first of each variable: a
-// value that cannot be read needs no second complaint.
+// sorted sorts problems by name and drops all but the first of each variable,
+// because a value that cannot be parsed also fails later checks.
 func (p Problems) sorted() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(p, func(a, b Problem) bool { return a.Name == b.Name })

@@ -1,9 +1,8 @@
 package config
 
-// Role is a command that reads settings.
+// Role is a role or command, as the tag roles of a field names it.
 type Role string
 
-// The roles and commands that read settings.
 const (
 	Web         Role = "web"
 	WorkerPG    Role = "worker-pg"
@@ -15,5 +14,5 @@ const (
 	Throttle    Role = "throttle"
 )
 
-// Roles are the long-running ones.
+// Roles are the roles that run until they are stopped. The others are commands.
 var Roles = []Role{Web, WorkerPG, WorkerRedis}

@@ -10,23 +10,23 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Settings are the environment variables of an application, besides those of
-// the runtime. It is a pointer to a struct whose fields have the tags that
-// Config explains. Schema.Load fills it.
+// Settings are the environment variables of an application, besides those of the
+// runtime. The type is a pointer to a struct whose fields have the tags that Config
+// describes. Schema.Load sets the fields.
 type Settings interface {
-	// Check reports values that have the right type and bounds and are still
-	// wrong, such as a timeout that is longer than that of the runtime.
+	// Check reports wrong values that the tags cannot describe, such as a timeout
+	// that is longer than one of the runtime.
 	Check(runtime Config, checks *Checker)
 }
 
-// Schema is every environment variable that a program reads.
+// Schema is the list of all environment variables that a program reads.
 type Schema struct {
 	own       Settings // nil: the application has none
 	variables []Variable
 }
 
-// NewSchema returns the variables of the runtime and those of own, which may be
-// nil. It panics when the tags of a field are wrong.
+// NewSchema returns the schema of the runtime's variables and those of own, which
+// may be nil. It panics when the tags of a field are wrong.
 func NewSchema(own Settings) *Schema {
 	s := &Schema{own: own, variables: variablesOf(reflect.TypeFor[Config](), false)}
 	if own != nil {
@@ -35,10 +35,10 @@ func NewSchema(own Settings) *Schema {
 	return s
 }
 
-// Load reads the settings of a role from variables (see Environ) into Config and
-// into the application's own Settings. Warnings are the values of lenient
-// variables that were replaced by their defaults. The error is Problems: all
-// that is wrong, not only the first.
+// Load parses and checks the variables (see Environ) that a role reads, returns
+// those of the runtime, and sets those of the application in its Settings. Variables
+// that the role does not read get their defaults. The warnings are about lenient
+// variables, which got their defaults. The error is Problems with every problem.
 func (s *Schema) Load(role Role, variables map[string]string) (config Config, warnings Problems, err error) {
 	given := nonEmpty(variables)
 	problems, warnings := s.parse(&config, false, given, role)
@@ -62,16 +62,16 @@ func (s *Schema) Load(role Role, variables map[string]string) (config Config, wa
 	return config, warnings.sorted(), nil
 }
 
-// Variables are all variables, those of the runtime first.
+// Variables returns all variables, those of the runtime first.
 func (s *Schema) Variables() []Variable { return s.variables }
 
-// Shown is the value of a variable with its secrets masked, after Load has
-// returned config.
+// Shown returns the value that Load has read for a variable, with secrets masked.
+// The argument config is the result of Load.
 func (s *Schema) Shown(variable Variable, config Config) string {
 	return variable.masked(fmt.Sprint(s.value(variable, config).Interface()))
 }
 
-// Help lists the variables that a role reads, for the help of its command.
+// Help returns a list of the variables that a role reads, for a command's --help.
 func (s *Schema) Help(role Role) string {
 	var text strings.Builder
 	text.WriteString("Reads from the environment:\n")
@@ -100,9 +100,9 @@ func nonEmpty(variables map[string]string) map[string]string {
 	return given
 }
 
-// parse fills target, which is *Config or the application's Settings, and
-// reports the values that are not of their type: those of lenient variables as
-// warnings. Variables that role does not read keep their defaults.
+// parse sets the fields of target, which is *Config or the application's Settings.
+// It returns a problem, or for a lenient variable a warning, for each value that is
+// not of its field's type.
 func (s *Schema) parse(target any, own bool, given map[string]string, role Role) (problems, warnings Problems) {
 	relevant := map[string]string{}
 	fields := map[string]Variable{}
@@ -146,7 +146,7 @@ func (s *Schema) parse(target any, own bool, given map[string]string, role Role)
 	return problems, warnings
 }
 
-// value is what Load has read into the field of a variable.
+// value returns the field of a variable.
 func (s *Schema) value(variable Variable, config Config) reflect.Value {
 	if variable.own {
 		return reflect.ValueOf(s.own).Elem().FieldByName(variable.Field)
@@ -160,5 +160,5 @@ func (s *Schema) named(name string) Variable {
 			return variable
 		}
 	}
-	panic("config: there is no variable " + name)
+	panic("config: no variable " + name)
 }

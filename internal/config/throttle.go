@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Networks are networks of client addresses, given as a list with commas. A
-// single address is a network of its own.
+// Networks is a list of networks, separated by commas. A single address is the
+// network of that address.
 type Networks []netip.Prefix
 
-// UnmarshalText reads "192.0.2.7, 2001:db8::/32".
+// UnmarshalText parses a list such as "192.0.2.7, 2001:db8::/32".
 func (n *Networks) UnmarshalText(text []byte) error {
 	*n = nil
 	for part := range strings.SplitSeq(string(text), ",") {
@@ -24,7 +24,7 @@ func (n *Networks) UnmarshalText(text []byte) error {
 		if err != nil {
 			address, addressErr := netip.ParseAddr(part)
 			if addressErr != nil || address.Zone() != "" {
-				return fmt.Errorf("%q is no network", part)
+				return fmt.Errorf("%q is not a network", part)
 			}
 			network = netip.PrefixFrom(address, address.BitLen())
 		}
@@ -41,10 +41,10 @@ func (n Networks) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Countries are ISO 3166-1 codes of two letters, given as a list with commas.
+// Countries is a list of two-letter ISO 3166-1 codes, separated by commas.
 type Countries []string
 
-// UnmarshalText reads "de, FR".
+// UnmarshalText parses a list such as "de, FR". It accepts any two letters.
 func (c *Countries) UnmarshalText(text []byte) error {
 	*c = nil
 	for part := range strings.SplitSeq(strings.ToUpper(string(text)), ",") {
@@ -53,7 +53,7 @@ func (c *Countries) UnmarshalText(text []byte) error {
 			continue
 		}
 		if len(part) != 2 || strings.Trim(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-			return fmt.Errorf("%q is no country", part)
+			return fmt.Errorf("%q is not a country", part)
 		}
 		*c = append(*c, part)
 	}
@@ -62,11 +62,12 @@ func (c *Countries) UnmarshalText(text []byte) error {
 
 func (c Countries) String() string { return strings.Join(c, ",") }
 
-// Period is a time given in whole seconds, as Rack::Attack's users do, or as a
-// duration.
+// Period is a duration that is given in whole seconds, as in Rack::Attack, or as a
+// duration such as 5m.
 type Period time.Duration
 
-// UnmarshalText reads "300" or "5m".
+// UnmarshalText parses a period such as "300" or "5m". It must be 0 or at least a
+// second.
 func (p *Period) UnmarshalText(text []byte) error {
 	if number, err := strconv.ParseUint(string(text), 10, 31); err == nil {
 		*p = Period(time.Duration(number) * time.Second)
@@ -74,7 +75,7 @@ func (p *Period) UnmarshalText(text []byte) error {
 	}
 	duration, err := time.ParseDuration(string(text))
 	if err != nil || duration < 0 || duration > 0 && duration < time.Second {
-		return fmt.Errorf("%q is no number of seconds", text)
+		return fmt.Errorf("%q is not a number of seconds", text)
 	}
 	*p = Period(duration)
 	return nil

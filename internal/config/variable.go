@@ -11,11 +11,10 @@ import (
 	"time"
 )
 
-// Variable is one environment variable, as the tags of its field declare it
-// (see Config).
+// Variable is one environment variable, from the tags of its field (see Config).
 type Variable struct {
 	Name    string
-	Field   string // of Config or of the application's Settings
+	Field   string // name of its field in Config or in the application's Settings
 	Default string // empty when there is none
 	Example string
 	Help    string
@@ -36,12 +35,12 @@ func (v Variable) ReadBy(role Role) bool {
 	return slices.Contains(v.roles, "all") || slices.Contains(v.roles, string(role))
 }
 
-// Readers are the roles and commands that read the variable, or "all".
+// Readers returns the roles and commands that read the variable, or "all".
 func (v Variable) Readers() []string { return v.roles }
 
 // Private
 
-// hidden replaces a value that must not be shown.
+// hidden is shown in place of a secret.
 const hidden = "********"
 
 func variablesOf(settings reflect.Type, own bool) []Variable {
@@ -74,14 +73,15 @@ func listTag(field reflect.StructField, name string) []string {
 	return nil
 }
 
-// check reports a value that breaks what the field's tags demand.
+// check reports a value that the tags of the field forbid.
 func (v Variable) check(checks *Checker, value reflect.Value) {
 	text := fmt.Sprint(value.Interface())
 	if slices.Contains(v.required, "true") || slices.Contains(v.required, string(checks.role)) {
 		checks.That(v.Name, text != "", "is missing")
 	}
 	if v.oneOf != nil {
-		checks.That(v.Name, slices.Contains(v.oneOf, text), fmt.Sprintf("is %q; it must be one of: %s", text, strings.Join(v.oneOf, ", ")))
+		problem := fmt.Sprintf("is %q; it must be one of: %s", text, strings.Join(v.oneOf, ", "))
+		checks.That(v.Name, slices.Contains(v.oneOf, text), problem)
 	}
 	if v.schemes != nil {
 		checks.url(v.Name, text, v.schemes...)
@@ -96,7 +96,8 @@ func (v Variable) problem(text string) Problem {
 	return Problem{Name: v.Name, Text: text, Example: v.Example}
 }
 
-// notOfType describes a value that cannot be parsed. It never repeats a secret.
+// notOfType returns the problem of a value that cannot be parsed. It quotes the
+// value unless that is a secret.
 func (v Variable) notOfType(value string) string {
 	shown := strconv.Quote(value)
 	if v.Secret != "" {
@@ -137,9 +138,9 @@ func (v Variable) masked(value string) string {
 	}
 }
 
-// maskURL hides the password and every query parameter of a URL. A value that
-// is not certainly a URL (a PostgreSQL keyword string, a password with an
-// unescaped @ or /) is hidden as a whole.
+// maskURL replaces the password and all query parameters of a URL. It replaces the
+// whole value when that may not be a URL, such as a PostgreSQL keyword string, or a
+// URL with an unescaped @ or / in the password.
 func maskURL(value string) string {
 	address, err := url.Parse(value)
 	if err != nil || !strings.Contains(value, "://") || address.Opaque != "" || address.Fragment != "" ||

@@ -15,15 +15,16 @@ import (
 	"syscall"
 )
 
-// account is the user that PostgreSQL runs as, because it refuses to run as
-// root. For everyone but root it is nil: PostgreSQL runs as they do.
+// account is the user that PostgreSQL runs as when this program runs as root,
+// because PostgreSQL refuses to run as root. A nil account is this program's user.
 type account struct {
 	name string
 	uid  int
 	gid  int
 }
 
-// postgresAccount is the user postgres, or nobody where there is none.
+// postgresAccount returns the user postgres, else the user nobody. It returns nil
+// unless this program runs as root.
 func postgresAccount() (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -47,8 +48,8 @@ func postgresAccount() (*account, error) {
 	return &account{name: found.Username, uid: uid, gid: gid}, nil
 }
 
-// run makes a command of this account's, to be started in dir.
-func (a *account) run(dir, program string, args ...string) *exec.Cmd {
+// command returns a command that runs as this account in dir.
+func (a *account) command(dir, program string, args ...string) *exec.Cmd {
 	command := exec.Command(program, args...)
 	command.Dir = dir
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -58,38 +59,39 @@ func (a *account) run(dir, program string, args ...string) *exec.Cmd {
 	return command
 }
 
-// home makes the directory where this account keeps the database: dir, or one
-// below the system's temporary directory when the account may not enter dir,
-// as with a checkout in root's home. The program is tried there; it must end
-// at once.
-func (a *account) home(ctx context.Context, dir string, log io.Writer, program string, args ...string) (string, error) {
-	if err := a.own(dir); err != nil {
+// makeHome creates the account's directory for the database and returns it. That
+// is dir, or one below the system's temporary directory when the account has no
+// access to dir, such as below root's home. To find out, makeHome runs the program
+// there, which must end by itself.
+func (a *account) makeHome(ctx context.Context, dir string, log io.Writer, program string, args ...string) (string, error) {
+	if err := a.makeDir(dir); err != nil {
 		return "", err
 	}
-	err := Run(ctx, a.run(dir, program, args...))
+	err := Run(ctx, a.command(dir, program, args...))
 	if err == nil {
 		return dir, nil
 	}
 	if a == nil || !errors.Is(err, fs.ErrPermission) {
-		return "", fmt.Errorf("try %s: %w", program, err)
+		return "", fmt.Errorf("run %s: %w", program, err)
 	}
 
 	elsewhere := filepath.Join(os.TempDir(), fmt.Sprintf("slipway-%.6x", sha256.Sum256([]byte(dir))))
-	if err := errors.Join(os.Remove(dir), a.own(elsewhere)); err != nil {
+	if err := errors.Join(os.Remove(dir), a.makeDir(elsewhere)); err != nil {
 		return "", err
 	}
-	if err := Run(ctx, a.run(elsewhere, program, args...)); err != nil {
-		return "", fmt.Errorf("try %s as user %s in %s: %w", program, a.name, elsewhere, err)
+	if err := Run(ctx, a.command(elsewhere, program, args...)); err != nil {
+		return "", fmt.Errorf("run %s as user %s in %s: %w", program, a.name, elsewhere, err)
 	}
-	note(log, "PostgreSQL runs as user %s, who may not enter %s: its data is in %s", a.name, filepath.Dir(dir), elsewhere)
+	logf(log, "PostgreSQL runs as user %s without access to %s: its data is in %s", a.name, filepath.Dir(dir), elsewhere)
 	return elsewhere, nil
 }
 
 // Private
 
-// own makes a directory for the account alone, or checks that it is one: in
-// the temporary directory anybody could have made it.
-func (a *account) own(dir string) error {
+// makeDir creates a directory that only the account can access. An existing
+// directory must belong to the account, because in the system's temporary
+// directory any user could have created it.
+func (a *account) makeDir(dir string) error {
 	uid, gid := os.Geteuid(), os.Getegid()
 	if a != nil {
 		uid, gid = a.uid, a.gid
@@ -99,15 +101,15 @@ func (a *account) own(dir string) error {
 		return os.Lchown(dir, uid, gid)
 	}
 	if !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make the directory of the database: %w", err)
+		return fmt.Errorf("create the directory of the database: %w", err)
 	}
 
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return fmt.Errorf("look at the directory of the database: %w", err)
+		return fmt.Errorf("check the directory of the database: %w", err)
 	}
 	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(owner.Uid) != uid {
-		return fmt.Errorf("use %s: it belongs to another user: start as that user, or delete it", dir)
+		return fmt.Errorf("use %s: another user owns it: start as that user, or delete it", dir)
 	}
 	return nil
 }

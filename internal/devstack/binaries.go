@@ -8,14 +8,17 @@ import (
 	"strconv"
 )
 
-const debianPostgres = "/usr/lib/postgresql"
+const (
+	debianPostgres  = "/usr/lib/postgresql"
+	installPostgres = "install the Debian package postgresql (bin/setup does)"
+)
 
-// postgresBinaries is the directory that holds postgres and initdb: the given
-// one, else where PATH finds them, else the newest that Debian installed.
+// postgresBinaries returns the directory of postgres and initdb: the given one,
+// else the one in PATH, else the newest below debianPostgres.
 func postgresBinaries(given string) (string, error) {
 	if given != "" {
 		if !isPostgres(given) {
-			return "", fmt.Errorf("find PostgreSQL: no postgres and initdb in %s: install the Debian package postgresql (bin/setup does)", given)
+			return "", fmt.Errorf("find PostgreSQL: no postgres and initdb in %s: %s", given, installPostgres)
 		}
 		return given, nil
 	}
@@ -32,12 +35,12 @@ func postgresBinaries(given string) (string, error) {
 		}
 	}
 	if dir == "" {
-		return "", fmt.Errorf("find PostgreSQL: neither in PATH nor in %s: install the Debian package postgresql (bin/setup does)", debianPostgres)
+		return "", fmt.Errorf("find PostgreSQL: neither in PATH nor in %s: %s", debianPostgres, installPostgres)
 	}
 	return dir, nil
 }
 
-// redisBinary is the given program, else where PATH finds redis-server.
+// redisBinary returns the path of the given program, else of redis-server in PATH.
 func redisBinary(given string) (string, error) {
 	if given == "" {
 		given = "redis-server"

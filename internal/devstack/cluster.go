@@ -13,9 +13,9 @@ import (
 	"syscall"
 )
 
-// clearLeftovers ends the server of a run that was killed, and removes the
-// lock file of a server that is gone: its pid may be another program's by now,
-// which PostgreSQL would mistake for a running server.
+// clearLeftovers ends the server of an earlier run that was killed, and removes the
+// lock file that its server left. PostgreSQL refuses to start when the pid in that
+// file is by now the pid of another program.
 func (p *Postgres) clearLeftovers() error {
 	pid, err := p.pidFile().endLeftover(syscall.SIGINT)
 	if err != nil {
@@ -35,8 +35,8 @@ func (p *Postgres) clearLeftovers() error {
 	return os.Remove(file)
 }
 
-// makeCluster runs initdb, unless that was done before. The new cluster gets
-// its name last, so that one that was cut short does not count.
+// makeCluster runs initdb unless the cluster exists. It renames the new cluster at
+// the end, so that an incomplete one is not used.
 func (p *Postgres) makeCluster(ctx context.Context) (err error) {
 	password := filepath.Join(p.home, "password")
 	if _, err := os.Stat(filepath.Join(p.dataDir(), "PG_VERSION")); err == nil {
@@ -44,29 +44,31 @@ func (p *Postgres) makeCluster(ctx context.Context) (err error) {
 		return err
 	}
 
-	unfinished := p.dataDir() + ".new"
-	if err := os.RemoveAll(unfinished); err != nil {
-		return fmt.Errorf("remove an unfinished database cluster: %w", err)
+	incomplete := p.dataDir() + ".new"
+	if err := os.RemoveAll(incomplete); err != nil {
+		return fmt.Errorf("remove an incomplete database cluster: %w", err)
 	}
 	if p.password, err = newSecret(password); err != nil {
 		return err
 	}
 	if p.account != nil {
 		if err := os.Lchown(password, p.account.uid, p.account.gid); err != nil {
-			return fmt.Errorf("hand over the password: %w", err)
+			return fmt.Errorf("change the owner of the password file: %w", err)
 		}
 	}
-	args := []string{"-D", unfinished, "-U", postgresRole, "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8"}
+	args := []string{
+		"-D", incomplete, "-U", postgresRole, "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8",
+	}
 	if !p.options.Durable {
 		args = append(args, "--no-sync")
 	}
 	var output bytes.Buffer
-	initdb := p.account.run(p.home, filepath.Join(p.binaries, "initdb"), args...)
+	initdb := p.account.command(p.home, filepath.Join(p.binaries, "initdb"), args...)
 	initdb.Stdout, initdb.Stderr = &output, &output
 	if err := Run(ctx, initdb); err != nil {
-		return fmt.Errorf("make a database cluster: %w\n%s", err, bytes.TrimSpace(output.Bytes()))
+		return fmt.Errorf("create a database cluster: %w\n%s", err, bytes.TrimSpace(output.Bytes()))
 	}
-	return os.Rename(unfinished, p.dataDir())
+	return os.Rename(incomplete, p.dataDir())
 }
 
 func (p *Postgres) deleteData() error {

@@ -1,7 +1,6 @@
-// Package devstack runs a private PostgreSQL and a private Redis, for `app dev`
-// and for the tests, and keeps the commands of a development server running
-// beside them. It needs Linux: it reads /proc and has the kernel end every
-// child when its parent is killed.
+// Package devstack runs a private PostgreSQL and a private Redis for `app dev` and
+// for tests, and supervises the roles of a development server. It needs Linux: it
+// reads /proc, and uses PR_SET_PDEATHSIG to end children with this program.
 package devstack
 
 import (
@@ -14,37 +13,37 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options says where a stack lives and what it must survive.
+// Options are the settings of Start.
 type Options struct {
-	// Dir holds everything: data, passwords, pid files, logs. It is made when
+	// Dir contains all files: data, passwords, pid files, logs. It is created when
 	// missing, and one program at a time may use it.
 	Dir string
 
-	// Durable keeps the data for the next Start. Without it the servers start
-	// empty, never wait for the disk, and delete their data on Stop. Until then
-	// PostgreSQL keeps what was committed even through Kill; Redis keeps
-	// nothing.
+	// Durable retains the data for the next Start. When false, the servers start
+	// empty, never wait for the disk, and delete their data on Stop. After Kill,
+	// PostgreSQL still has all commits, and Redis is empty.
 	Durable bool
 
-	// Fresh deletes what an earlier run left behind.
+	// Fresh deletes the data of an earlier run first.
 	Fresh bool
 
-	// Database is created when missing. Default: slipway_development.
+	// Database is the name of the database, which is created when missing.
+	// Default: slipway_development.
 	Database string
 
-	// DatabaseURL is used instead of a private PostgreSQL when set.
+	// DatabaseURL, when set, replaces the private PostgreSQL.
 	DatabaseURL string
 
-	// RedisURL is used instead of a private Redis when set.
+	// RedisURL, when set, replaces the private Redis.
 	RedisURL string
 
-	// Log gets one line for each thing that a person should know. Default:
-	// nothing is said. The servers write to a file of their own (LogFile).
+	// Log receives lines for the developer. Default: none. The servers log to files
+	// of their own (LogFile).
 	Log io.Writer
 }
 
-// Stack is a running PostgreSQL and Redis. A server that Options replaced by
-// an address is nil.
+// Stack is a running PostgreSQL and Redis. A server that Options replace by a URL
+// is nil.
 type Stack struct {
 	Postgres *Postgres
 	Redis    *Redis
@@ -53,9 +52,9 @@ type Stack struct {
 	lock    *dirLock
 }
 
-// Start starts both servers, over the data of an earlier run if there is any,
-// and returns when both accept connections. The context bounds the start only:
-// the servers run until Stop, or until this program ends in any way.
+// Start starts both servers, with the data of an earlier run if there is any, and
+// returns when both accept connections. The context bounds the start only: the
+// servers run until Stop, or until this program ends, even by SIGKILL.
 func Start(ctx context.Context, options Options) (*Stack, error) {
 	lock, err := lockDir(options.Dir)
 	if err != nil {
@@ -69,7 +68,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	return stack, nil
 }
 
-// DatabaseURL is the address of the database, with the password in it.
+// DatabaseURL returns the URL of the database, with the password.
 func (s *Stack) DatabaseURL() string {
 	if s.Postgres == nil {
 		return s.options.DatabaseURL
@@ -77,7 +76,7 @@ func (s *Stack) DatabaseURL() string {
 	return s.Postgres.URL()
 }
 
-// RedisURL is the address of Redis, with the password in it.
+// RedisURL returns the URL of Redis, with the password.
 func (s *Stack) RedisURL() string {
 	if s.Redis == nil {
 		return s.options.RedisURL
@@ -85,7 +84,7 @@ func (s *Stack) RedisURL() string {
 	return s.Redis.URL()
 }
 
-// Stop ends both servers in order. When ctx ends first, it kills them.
+// Stop shuts both servers down. When ctx ends first, it kills them.
 func (s *Stack) Stop(ctx context.Context) error {
 	var problems []error
 	if s.Redis != nil {
@@ -127,8 +126,8 @@ func (s *Stack) start(ctx context.Context) error {
 	return group.Wait()
 }
 
-// note writes one line for a person, if anyone listens.
-func note(log io.Writer, format string, args ...any) {
+// logf writes a line to log, unless log is nil.
+func logf(log io.Writer, format string, args ...any) {
 	if log != nil {
 		fmt.Fprintf(log, format+"\n", args...)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStart_TwoStacksWorkSideBySide(t *testing.T) {
+func TestStart_TwoStacksRunAtOnce(t *testing.T) {
 	t.Parallel()
 	first := startStack(t, Options{Dir: t.TempDir()})
 	second := startStack(t, Options{Dir: t.TempDir(), Database: "other"})
@@ -28,12 +28,12 @@ func TestStart_TwoStacksWorkSideBySide(t *testing.T) {
 	require.NoError(t, second.Redis.ping(t.Context()))
 }
 
-func TestStart_KeepsDataAndAddressWhenDurable(t *testing.T) {
+func TestStart_RetainsDataAndURLWhenDurable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := startStack(t, Options{Dir: dir, Durable: true})
 	execute(t, first.DatabaseURL(), `CREATE TABLE mugs AS SELECT 'blue' AS colour`)
-	require.NoError(t, first.Redis.ask(t.Context(), "SET colour blue", "+OK"))
+	require.NoError(t, first.Redis.call(t.Context(), "SET colour blue", "+OK"))
 	require.NoError(t, first.Stop(t.Context()))
 
 	second := startStack(t, Options{Dir: dir, Durable: true})
@@ -41,7 +41,7 @@ func TestStart_KeepsDataAndAddressWhenDurable(t *testing.T) {
 	require.Equal(t, first.DatabaseURL(), second.DatabaseURL())
 	require.Equal(t, first.RedisURL(), second.RedisURL())
 	require.Equal(t, "blue", query(t, second.DatabaseURL(), `SELECT colour FROM mugs`))
-	require.NoError(t, second.Redis.ask(t.Context(), "GET colour", "$4", "blue"))
+	require.NoError(t, second.Redis.call(t.Context(), "GET colour", "$4", "blue"))
 	require.Equal(t, "on", query(t, second.DatabaseURL(), `SHOW fsync`))
 }
 
@@ -50,16 +50,16 @@ func TestStart_FreshDeletesData(t *testing.T) {
 	dir := t.TempDir()
 	first := startStack(t, Options{Dir: dir, Durable: true})
 	execute(t, first.DatabaseURL(), `CREATE TABLE mugs (id int)`)
-	require.NoError(t, first.Redis.ask(t.Context(), "SET colour blue", "+OK"))
+	require.NoError(t, first.Redis.call(t.Context(), "SET colour blue", "+OK"))
 	require.NoError(t, first.Stop(t.Context()))
 
 	second := startStack(t, Options{Dir: dir, Durable: true, Fresh: true})
 
 	require.Equal(t, "0", query(t, second.DatabaseURL(), `SELECT count(*)::text FROM pg_tables WHERE tablename = 'mugs'`))
-	require.NoError(t, second.Redis.ask(t.Context(), "GET colour", "$-1"))
+	require.NoError(t, second.Redis.call(t.Context(), "GET colour", "$-1"))
 }
 
-func TestStart_LeavesNoDataUnlessDurable(t *testing.T) {
+func TestStart_DeletesDataUnlessDurable(t *testing.T) {
 	t.Parallel()
 	stack := startStack(t, Options{Dir: t.TempDir()})
 	require.Equal(t, "off", query(t, stack.DatabaseURL(), `SHOW fsync`))
@@ -81,21 +81,21 @@ func TestStart_RefusesADirectoryInUse(t *testing.T) {
 	require.ErrorContains(t, err, "is in use by process")
 }
 
-func TestStart_UsesGivenAddressesInstead(t *testing.T) {
+func TestStart_UsesGivenURLsInstead(t *testing.T) {
 	t.Parallel()
 
-	stack := startStack(t, Options{Dir: t.TempDir(), DatabaseURL: "postgres://elsewhere/shop", RedisURL: "redis://elsewhere"})
+	stack := startStack(t, Options{Dir: t.TempDir(), DatabaseURL: "postgres://elsewhere/app", RedisURL: "redis://elsewhere"})
 
 	require.Nil(t, stack.Postgres)
 	require.Nil(t, stack.Redis)
-	require.Equal(t, "postgres://elsewhere/shop", stack.DatabaseURL())
+	require.Equal(t, "postgres://elsewhere/app", stack.DatabaseURL())
 	require.Equal(t, "redis://elsewhere", stack.RedisURL())
 }
 
-func TestStart_WorksWhereOnlyRootMayGo(t *testing.T) {
+func TestStart_WorksBelowADirectoryOfRoot(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("everyone but root runs PostgreSQL as themselves")
+		t.Skip("only root runs PostgreSQL as another user")
 	}
 	closed := filepath.Join(t.TempDir(), "closed")
 	require.NoError(t, os.Mkdir(closed, 0o700))
@@ -110,7 +110,7 @@ func TestStart_WorksWhereOnlyRootMayGo(t *testing.T) {
 	require.EqualValues(t, stack.Postgres.account.uid, info.Sys().(*syscall.Stat_t).Uid)
 }
 
-func TestStart_SaysWhatToInstall(t *testing.T) {
+func TestStart_ErrorNamesThePackageToInstall(t *testing.T) {
 	t.Parallel()
 
 	_, postgresErr := StartPostgres(t.Context(), PostgresOptions{Dir: t.TempDir(), Binaries: t.TempDir()})
@@ -120,7 +120,7 @@ func TestStart_SaysWhatToInstall(t *testing.T) {
 	require.ErrorContains(t, redisErr, "install the Debian package redis-server")
 }
 
-func TestStart_ShowsTheLastWordsOfAServerThatFails(t *testing.T) {
+func TestStart_ErrorHasTheLogOfAServerThatFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	broken := filepath.Join(dir, "redis-server")

@@ -6,15 +6,15 @@ import (
 	"syscall"
 )
 
-// Foreground runs a command that has this program's terminal, input and
-// output, passes it every signal that arrives, and returns its exit code (128
-// and the number of the signal when a signal ended it). Whatever the command
-// has started and left running ends with it.
+// Foreground runs a command with this program's input and output, forwards signals
+// to it, and returns its exit code: 128 plus the signal's number when a signal
+// ended it. Without a terminal, it also kills all processes that the command
+// leaves. It returns an error when the command cannot start.
 func Foreground(command *exec.Cmd, signals <-chan os.Signal) (int, error) {
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 
-	// Only one process group may use the terminal, so there the command stays
-	// in ours, and has had a Ctrl-C as soon as we have.
+	// Only one process group may read from a terminal. The command therefore shares
+	// this program's group there, and receives Ctrl-C without being forwarded it.
 	shared := IsTerminal(os.Stdin)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: !shared}
 

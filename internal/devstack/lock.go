@@ -10,16 +10,17 @@ import (
 	"syscall"
 )
 
-// dirLock holds a directory for this program. The kernel lets go of it when
-// the program ends, however it ends.
+// dirLock is this program's lock on a directory. The kernel releases it when the
+// program ends, even by SIGKILL.
 type dirLock struct {
 	file *os.File
 }
 
-// lockDir makes dir when it is missing and takes it, or says who has it.
+// lockDir creates dir when it is missing and locks it. When another process has the
+// lock, the error contains its pid.
 func lockDir(dir string) (*dirLock, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory of the stack: %w", err)
+		return nil, fmt.Errorf("create the directory of the stack: %w", err)
 	}
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -31,10 +32,11 @@ func lockDir(dir string) (*dirLock, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder, _ := io.ReadAll(file)
 		lock.release()
-		return nil, fmt.Errorf("%s is in use by process %s: stop that one first, or work in another checkout", dir, bytes.TrimSpace(holder))
+		pid := bytes.TrimSpace(holder)
+		return nil, fmt.Errorf("%s is in use by process %s: stop that process first, or work in another checkout", dir, pid)
 	}
 	if err == nil {
-		err = lock.sign()
+		err = lock.writePid()
 	}
 	if err != nil {
 		lock.release()
@@ -43,15 +45,15 @@ func lockDir(dir string) (*dirLock, error) {
 	return lock, nil
 }
 
-// release gives the directory back. It may be called more than once.
+// release releases the lock. It may be called again.
 func (l *dirLock) release() {
 	_ = l.file.Close()
 }
 
 // Private
 
-// sign says who holds the lock, for the message to those who do not.
-func (l *dirLock) sign() error {
+// writePid writes this process's pid to the lock file, for lockDir's error.
+func (l *dirLock) writePid() error {
 	if err := l.file.Truncate(0); err != nil {
 		return err
 	}

@@ -9,12 +9,11 @@ import (
 	"syscall"
 )
 
-// pidFile remembers a server from one run to the next, so that a run that was
-// killed can be cleared away by the one after it.
+// pidFile is the name of a file that identifies a server process, so that the next
+// run can end the server when this run is killed.
 type pidFile string
 
-// write remembers a process: its pid, and what tells it apart from a later
-// process that happens to get the same pid.
+// write writes the identity of a process.
 func (f pidFile) write(pid int) error {
 	text, err := identity(pid)
 	if err != nil {
@@ -26,8 +25,8 @@ func (f pidFile) write(pid int) error {
 	return nil
 }
 
-// endLeftover ends the server of an earlier run if it still runs. It returns
-// the pid that the earlier run had, or 0.
+// endLeftover ends the server of an earlier run if it still runs, and removes the
+// file. It returns the pid in the file, or 0.
 func (f pidFile) endLeftover(stop syscall.Signal) (int, error) {
 	text, err := os.ReadFile(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,7 +41,7 @@ func (f pidFile) endLeftover(stop syscall.Signal) (int, error) {
 		return 0, f.remove()
 	}
 	if current, err := identity(pid); err == nil && current == strings.TrimSpace(string(text)) {
-		if err := endFamily(pid, stop); err != nil {
+		if err := endTree(pid, stop); err != nil {
 			return 0, err
 		}
 	}
@@ -58,7 +57,8 @@ func (f pidFile) remove() error {
 
 // Private
 
-// identity is unique to one process of one boot of the machine.
+// identity returns a text that no other process has, not even a later one with the
+// same pid: pid, start time and boot id.
 func identity(pid int) (string, error) {
 	s, err := readStat(pid)
 	if err != nil {

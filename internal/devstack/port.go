@@ -11,24 +11,24 @@ import (
 	"strings"
 )
 
-// FreePort is the first port from the given one upwards that nobody listens
-// on, on any address, and that is not among the taken ones.
+// FreePort returns the first port, from the given one upwards, that is free on all
+// addresses and is not one of taken. It tries a thousand ports.
 func FreePort(from int, taken ...int) (int, error) {
 	for port := from; port < min(from+1000, 1<<16); port++ {
 		if !slices.Contains(taken, port) && portIsFree("", port) {
 			return port, nil
 		}
 	}
-	return 0, fmt.Errorf("find a free port: none in a thousand from %d", from)
+	return 0, fmt.Errorf("find a free port: none of a thousand from %d", from)
 }
 
 // Private
 
-// localPort is a free port of 127.0.0.1: the one that the file remembers, or
-// any other. It stays below the range that the kernel hands to outgoing
-// connections, where a port can be taken between the look and the use.
+// localPort returns a free port of 127.0.0.1: the one in file, else a random one
+// below the kernel's range for outgoing connections (ip_local_port_range), so that
+// no outgoing connection takes the port before its use.
 func localPort(file string) (int, error) {
-	if port := rememberedPort(file); port != 0 && portIsFree("127.0.0.1", port) {
+	if port := readPort(file); port != 0 && portIsFree("127.0.0.1", port) {
 		return port, nil
 	}
 	for range 1000 {
@@ -39,7 +39,7 @@ func localPort(file string) (int, error) {
 	return 0, errors.New("find a free port: none of a thousand")
 }
 
-func rememberedPort(file string) int {
+func readPort(file string) int {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0
@@ -48,7 +48,7 @@ func rememberedPort(file string) int {
 	return port
 }
 
-func rememberPort(file string, port int) error {
+func writePort(file string, port int) error {
 	return os.WriteFile(file, []byte(strconv.Itoa(port)+"\n"), 0o600)
 }
 

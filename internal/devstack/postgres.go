@@ -20,8 +20,8 @@ const (
 	defaultDatabase = "slipway_development"
 )
 
-// PostgresOptions says where a PostgreSQL lives and what it must survive. The
-// fields that Options has too mean the same.
+// PostgresOptions are the settings of StartPostgres. See Options for the fields
+// without a comment.
 type PostgresOptions struct {
 	Dir      string
 	Durable  bool
@@ -29,8 +29,8 @@ type PostgresOptions struct {
 	Database string
 	Log      io.Writer
 
-	// Binaries is the directory of postgres and initdb. Default: where PATH
-	// finds them, else the newest that Debian has installed.
+	// Binaries is the directory of postgres and initdb. Default: the one in PATH,
+	// else the newest of Debian's packages.
 	Binaries string
 }
 
@@ -41,11 +41,11 @@ type Postgres struct {
 	options  PostgresOptions
 	account  *account
 	binaries string
-	home     string // of the account: data, password, socket
+	home     string // the account's directory: data, password, socket
 }
 
-// StartPostgres makes a database cluster when there is none, starts a server
-// over it and returns when it accepts connections.
+// StartPostgres creates a database cluster when there is none, starts a server and
+// returns when it accepts connections.
 func StartPostgres(ctx context.Context, options PostgresOptions) (*Postgres, error) {
 	dir, err := filepath.Abs(options.Dir)
 	if err != nil {
@@ -68,7 +68,7 @@ func StartPostgres(ctx context.Context, options PostgresOptions) (*Postgres, err
 	}
 
 	p := &Postgres{options: options, account: account, binaries: binaries}
-	p.server = server{name: "PostgreSQL", dir: dir, lock: lock, stopSignal: syscall.SIGINT, command: p.run, ready: p.ping}
+	p.server = server{name: "PostgreSQL", dir: dir, lock: lock, stopSignal: syscall.SIGINT, command: p.command, ready: p.ping}
 	if !options.Durable {
 		p.clean = p.deleteHome
 	}
@@ -78,13 +78,14 @@ func StartPostgres(ctx context.Context, options PostgresOptions) (*Postgres, err
 	return p, nil
 }
 
-// URL is the address of the database, with the password in it.
+// URL returns the URL of the database, with the password.
 func (p *Postgres) URL() string { return p.url(p.options.Database) }
 
 // Private
 
 func (p *Postgres) open(ctx context.Context) (err error) {
-	p.home, err = p.account.home(ctx, filepath.Join(p.dir, "cluster"), p.options.Log, filepath.Join(p.binaries, "postgres"), "--version")
+	program := filepath.Join(p.binaries, "postgres")
+	p.home, err = p.account.makeHome(ctx, filepath.Join(p.dir, "cluster"), p.options.Log, program, "--version")
 	if err != nil {
 		return err
 	}
@@ -99,17 +100,17 @@ func (p *Postgres) open(ctx context.Context) (err error) {
 	if err := p.makeCluster(ctx); err != nil {
 		return err
 	}
-	if err := p.startAnywhere(ctx); err != nil {
+	if err := p.startOnFreePort(ctx); err != nil {
 		return err
 	}
 	return p.createDatabase(ctx)
 }
 
-// run is the server in the foreground, as our child.
-func (p *Postgres) run() (*exec.Cmd, error) {
+// command returns the command that runs the server in the foreground.
+func (p *Postgres) command() (*exec.Cmd, error) {
 	socket := p.home
 	if len(socket) >= 100 {
-		socket = "" // a longer path does not fit into the address of a socket
+		socket = "" // a socket's path has at most 107 bytes, see unix(7)
 	}
 	settings := []string{
 		"listen_addresses=127.0.0.1",
@@ -120,14 +121,14 @@ func (p *Postgres) run() (*exec.Cmd, error) {
 		"logging_collector=off",
 	}
 	if !p.options.Durable {
-		// Commits still wait for the kernel to have them, so Kill loses none.
+		// Kill loses no commit even so, because the kernel has received the data.
 		settings = append(settings, "fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
 	}
 	args := []string{"-D", p.dataDir()}
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}
-	return p.account.run(p.home, filepath.Join(p.binaries, "postgres"), args...), nil
+	return p.account.command(p.home, filepath.Join(p.binaries, "postgres"), args...), nil
 }
 
 func (p *Postgres) ping(ctx context.Context) error {

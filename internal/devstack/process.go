@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// process is a child of this program, in a process group of its own.
+// process is a child of this program.
 type process struct {
 	command *exec.Cmd
-	done    chan struct{} // closed when it has ended and was collected
-	err     error         // of Wait; read it after done
+	done    chan struct{} // closed after Wait has returned
+	err     error         // of Wait; valid after done is closed
 }
 
-// startProcess starts a command that gets the signal lastWill when this
-// program ends without having stopped it, by kill -9 for example.
-func startProcess(command *exec.Cmd, lastWill syscall.Signal) (*process, error) {
+// startProcess starts a command, by default in a process group of its own. The
+// kernel sends it deathSignal when this program ends, even by SIGKILL.
+func startProcess(command *exec.Cmd, deathSignal syscall.Signal) (*process, error) {
 	if command.SysProcAttr == nil {
 		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	}
-	command.SysProcAttr.Pdeathsig = lastWill
+	command.SysProcAttr.Pdeathsig = deathSignal
 	if command.WaitDelay == 0 {
 		command.WaitDelay = 2 * time.Second
 	}
@@ -44,17 +44,17 @@ func startProcess(command *exec.Cmd, lastWill syscall.Signal) (*process, error) 
 
 func (p *process) pid() int { return p.command.Process.Pid }
 
-// signal reaches the process alone, signalGroup also what it has started.
 func (p *process) signal(signal syscall.Signal) {
 	_ = p.command.Process.Signal(signal)
 }
 
+// signalGroup signals the process and all processes in its group.
 func (p *process) signalGroup(signal syscall.Signal) {
 	_ = syscall.Kill(-p.pid(), signal)
 }
 
-// stop asks the process to end and waits for it. When ctx ends first, it kills
-// the whole group, and returns the reason.
+// stop sends the signal and waits for the process, then kills the rest of its
+// group. When ctx ends first, it kills the whole group and returns the cause.
 func (p *process) stop(ctx context.Context, signal syscall.Signal) error {
 	p.signal(signal)
 	select {
@@ -68,8 +68,8 @@ func (p *process) stop(ctx context.Context, signal syscall.Signal) error {
 	}
 }
 
-// exitCode is 128 and the number of the signal for a process that a signal
-// ended, as shells have it. Read it after done.
+// exitCode returns the exit code, or like a shell 128 plus the number of the signal
+// that ended the process. It is valid after done is closed.
 func (p *process) exitCode() int {
 	status, ok := p.command.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
@@ -78,8 +78,8 @@ func (p *process) exitCode() int {
 	return p.command.ProcessState.ExitCode()
 }
 
-// Run runs a command to its end. When ctx ends first, it ends the command and
-// everything that it has started.
+// Run runs a command until it ends, then kills the rest of its process group. When
+// ctx ends first, it sends SIGTERM, and SIGKILL after 5 seconds.
 func Run(ctx context.Context, command *exec.Cmd) error {
 	p, err := startProcess(command, syscall.SIGKILL)
 	if err != nil {
@@ -98,8 +98,9 @@ func Run(ctx context.Context, command *exec.Cmd) error {
 
 // Private
 
-// spawner runs functions on one OS thread that lives as long as the program.
-// The kernel sends the last will when the *thread* that made a child ends.
+// spawner returns a channel of functions to run on one OS thread, which lives as
+// long as the program. The kernel sends a death signal when the thread that started
+// the child ends, see PR_SET_PDEATHSIG(2const).
 var spawner = sync.OnceValue(func() chan<- func() {
 	calls := make(chan func())
 	go func() {

@@ -52,7 +52,7 @@ func TestForeground_ReturnsTheExitCode(t *testing.T) {
 	require.Equal(t, 137, code)
 }
 
-func TestForeground_PassesSignalsAndLeavesNothingRunning(t *testing.T) {
+func TestForeground_ForwardsSignalsAndLeavesNoProcess(t *testing.T) {
 	t.Parallel()
 	ready := filepath.Join(t.TempDir(), "ready")
 	signals := make(chan os.Signal, 1)
@@ -62,14 +62,15 @@ func TestForeground_PassesSignalsAndLeavesNothingRunning(t *testing.T) {
 		signals <- syscall.SIGTERM
 	}()
 
-	code, err := Foreground(exec.Command("/bin/sh", "-c", `trap 'exit 9' TERM; (trap "" TERM; exec sleep 60) & echo $! > "$0".new; mv "$0".new "$0"; wait`, ready), signals)
+	script := `trap 'exit 9' TERM; (trap "" TERM; exec sleep 60) & echo $! > "$0".new; mv "$0".new "$0"; wait`
+	code, err := Foreground(exec.Command("/bin/sh", "-c", script, ready), signals)
 
 	require.NoError(t, err)
 	require.Equal(t, 9, code)
 	require.NoError(t, waitAll([]stat{<-child}, 5*time.Second, gone))
 }
 
-func TestSignals_SecondOneKills(t *testing.T) {
+func TestSignals_TheSecondEndsKilling(t *testing.T) {
 	stopping, killing, release := Signals(t.Context())
 	defer release()
 
@@ -81,7 +82,7 @@ func TestSignals_SecondOneKills(t *testing.T) {
 	<-killing.Done()
 }
 
-func TestFreePort_PassesOverTakenOnes(t *testing.T) {
+func TestFreePort_SkipsTakenPorts(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -96,9 +97,9 @@ func TestFreePort_PassesOverTakenOnes(t *testing.T) {
 
 // Private
 
-// waitForPid waits until a file holds the pid of a process.
+// waitForPid waits for a file with a pid, and returns that process.
 func waitForPid(file string) stat {
-	for again := time.NewTicker(5 * time.Millisecond); ; <-again.C {
+	for poll := time.NewTicker(5 * time.Millisecond); ; <-poll.C {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			continue

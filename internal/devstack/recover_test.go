@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The test binary plays a program with a stack when this names a directory.
+// victimDir names the environment variable that makes the test binary run a stack.
 const victimDir = "DEVSTACK_VICTIM_DIR"
 
 func TestMain(m *testing.M) {
@@ -31,12 +31,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestStart_RecoversWhenItsProgramWasKilled(t *testing.T) {
+func TestStart_RecoversAfterItsProgramWasKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	servers := killVictim(t, dir)
 
-	require.NoError(t, waitAll(servers, 10*time.Second, gone), "the kernel ends the servers with their program")
+	require.NoError(t, waitAll(servers, 10*time.Second, gone), "the kernel ends the servers when their program ends")
 	stack := startStack(t, Options{Dir: dir, Durable: true})
 
 	require.Equal(t, "blue", query(t, stack.DatabaseURL(), `SELECT colour FROM mugs`))
@@ -53,13 +53,13 @@ func TestStart_EndsFrozenLeftoversOfAKilledProgram(t *testing.T) {
 	require.Equal(t, "blue", query(t, stack.DatabaseURL(), `SELECT colour FROM mugs`))
 }
 
-func TestStart_SparesAnotherProcessWithTheSamePid(t *testing.T) {
+func TestStart_DoesNotEndAnotherProcessWithTheSamePid(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := startStack(t, Options{Dir: dir, Durable: true})
 	require.NoError(t, first.Postgres.Kill())
 	require.NoError(t, first.Stop(t.Context()))
-	bystander := first.Postgres.account.run("/", "sleep", "60") // PostgreSQL looks at its own user's processes only
+	bystander := first.Postgres.account.command("/", "sleep", "60") // PostgreSQL checks processes of its own user only
 	require.NoError(t, bystander.Start())
 	defer func() { _, _ = bystander.Process.Kill(), bystander.Wait() }()
 	pid := strconv.Itoa(bystander.Process.Pid)
@@ -76,7 +76,7 @@ func TestStart_SparesAnotherProcessWithTheSamePid(t *testing.T) {
 
 // Private
 
-// runVictim starts a stack, says which processes that made, and waits to be
+// runVictim starts a stack, prints the pids of its servers, and waits until it is
 // killed.
 func runVictim(dir string, freeze bool) error {
 	ctx := context.Background()
@@ -104,7 +104,8 @@ func runVictim(dir string, freeze bool) error {
 	return err
 }
 
-// killVictim starts the program, kills it, and returns the servers that it had.
+// killVictim starts the test binary with runVictim, kills it, and returns the
+// processes of its servers.
 func killVictim(t *testing.T, dir string, args ...string) (servers []stat) {
 	t.Helper()
 	self, err := os.Executable()
@@ -124,7 +125,7 @@ func killVictim(t *testing.T, dir string, args ...string) (servers []stat) {
 	var postgres, redis int
 	_, err = fmt.Sscanf(line, "running %d %d", &postgres, &redis)
 	require.NoError(t, err, line)
-	return append(family(postgres), family(redis)...)
+	return append(processTree(postgres), processTree(redis)...)
 }
 
 func replaceFirstLine(t *testing.T, file, line string) {

@@ -16,19 +16,19 @@ import (
 	"time"
 )
 
-// RedisOptions says where a Redis lives and what it must survive. The fields
-// that Options has too mean the same.
+// RedisOptions are the settings of StartRedis. See Options for the fields without
+// a comment.
 type RedisOptions struct {
 	Dir     string
 	Durable bool
 	Fresh   bool
 
-	// Binary is the server program. Default: redis-server, from PATH.
+	// Binary is the server program. Default: redis-server in PATH.
 	Binary string
 }
 
-// Redis is a private Redis on a port of 127.0.0.1, with a password, that
-// refuses to evict.
+// Redis is a private Redis on a port of 127.0.0.1, with a password and with the
+// eviction policy noeviction.
 type Redis struct {
 	server
 	options RedisOptions
@@ -51,7 +51,7 @@ func StartRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 	}
 
 	r := &Redis{options: options, binary: binary}
-	r.server = server{name: "Redis", dir: dir, lock: lock, stopSignal: syscall.SIGTERM, command: r.run, ready: r.ping}
+	r.server = server{name: "Redis", dir: dir, lock: lock, stopSignal: syscall.SIGTERM, command: r.command, ready: r.ping}
 	if !options.Durable {
 		r.clean = r.deleteData
 	}
@@ -61,7 +61,7 @@ func StartRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 	return r, nil
 }
 
-// URL is the address of database 0, with the password in it.
+// URL returns the URL of database 0, with the password.
 func (r *Redis) URL() string {
 	address := url.URL{
 		Scheme: "redis",
@@ -84,7 +84,7 @@ func (r *Redis) open(ctx context.Context) error {
 		}
 	}
 	if err := os.MkdirAll(r.dataDir(), 0o700); err != nil {
-		return fmt.Errorf("make the directory of Redis: %w", err)
+		return fmt.Errorf("create the directory of Redis: %w", err)
 	}
 
 	password := filepath.Join(r.dir, "password")
@@ -96,12 +96,12 @@ func (r *Redis) open(ctx context.Context) error {
 		return err
 	}
 	r.password = secret
-	return r.startAnywhere(ctx)
+	return r.startOnFreePort(ctx)
 }
 
-// run is the server in the foreground, as our child. Its settings are in a
-// file because everyone can read a command line.
-func (r *Redis) run() (*exec.Cmd, error) {
+// command returns the command that runs the server in the foreground. Its settings
+// are in a file, because every user can read a command line.
+func (r *Redis) command() (*exec.Cmd, error) {
 	settings := []string{
 		"bind 127.0.0.1",
 		"port " + strconv.Itoa(r.port),
@@ -123,13 +123,13 @@ func (r *Redis) run() (*exec.Cmd, error) {
 }
 
 func (r *Redis) ping(ctx context.Context) error {
-	return r.ask(ctx, "PING", "+PONG")
+	return r.call(ctx, "PING", "+PONG")
 }
 
-// ask sends a command and expects these lines. It speaks the few bytes of the
-// protocol that this takes, because a client library is for the packages that
-// must survive without Redis.
-func (r *Redis) ask(ctx context.Context, command string, want ...string) error {
+// call sends a command and returns an error unless the reply has these lines. It
+// uses the protocol (RESP) directly, because only packages that work without Redis
+// may import a client library.
+func (r *Redis) call(ctx context.Context, command string, want ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var dialer net.Dialer
@@ -146,14 +146,14 @@ func (r *Redis) ask(ctx context.Context, command string, want ...string) error {
 	if _, err := fmt.Fprintf(conn, "AUTH %s\r\n%s\r\n", r.password, command); err != nil {
 		return err
 	}
-	answer := bufio.NewReader(conn)
+	reply := bufio.NewReader(conn)
 	for _, line := range append([]string{"+OK"}, want...) {
-		got, err := answer.ReadString('\n')
+		got, err := reply.ReadString('\n')
 		if err != nil {
 			return err
 		}
 		if strings.TrimSpace(got) != line {
-			return fmt.Errorf("it answers %q", strings.TrimSpace(got))
+			return fmt.Errorf("unexpected reply %q", strings.TrimSpace(got))
 		}
 	}
 	return nil

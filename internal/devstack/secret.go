@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// newSecret makes a password and keeps it in a file of its own, readable by
-// its owner alone.
+// newSecret generates a password, writes it to a new file that only its owner can
+// read, and returns it.
 func newSecret(file string) (string, error) {
 	if err := os.RemoveAll(file); err != nil {
 		return "", fmt.Errorf("remove the old password: %w", err)
 	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return "", fmt.Errorf("keep the password: %w", err)
+		return "", fmt.Errorf("write the password: %w", err)
 	}
 	secret := rand.Text()
 	_, err = f.WriteString(secret + "\n")
 	if err := errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("keep the password: %w", err)
+		return "", fmt.Errorf("write the password: %w", err)
 	}
 	return secret, nil
 }

@@ -13,41 +13,40 @@ import (
 )
 
 const (
-	startBudget = 60 * time.Second
-	stopBudget  = 20 * time.Second
+	startTimeout = 60 * time.Second
+	stopTimeout  = 20 * time.Second
 )
 
-// server is what PostgreSQL and Redis have in common: a directory that one
-// program holds, a process, a port. Its methods are for one goroutine at a
-// time.
+// server is the common part of Postgres and Redis: a locked directory, a process, a
+// port. Its methods are for one goroutine at a time.
 type server struct {
-	name     string // as in a sentence
+	name     string // for error texts
 	dir      string
 	password string
 	port     int
 
-	stopSignal syscall.Signal              // ends the server in order
-	command    func() (*exec.Cmd, error)   // how to run it on port
-	ready      func(context.Context) error // nil once it answers
-	clean      func() error                // after the end; nil when the data stays
+	stopSignal syscall.Signal              // shuts the server down
+	command    func() (*exec.Cmd, error)   // returns the command that runs it on port
+	ready      func(context.Context) error // returns nil when it accepts connections
+	clean      func() error                // deletes the data after Stop; nil retains it
 
 	lock    *dirLock
 	process *process
 }
 
-// Port is where the server listens on 127.0.0.1.
+// Port returns the server's port on 127.0.0.1.
 func (s *server) Port() int { return s.port }
 
-// LogFile is what the server has written since Start.
+// LogFile returns the name of the server's log file, which each Start empties.
 func (s *server) LogFile() string { return filepath.Join(s.dir, "log") }
 
-// Stop ends the server in order and gives its directory back. When ctx ends
-// first, it kills the server and returns an error. A second Stop does nothing.
+// Stop shuts the server down and releases its directory. When ctx ends first, it
+// kills the server and returns an error. A second Stop does nothing.
 func (s *server) Stop(ctx context.Context) error {
 	if s.lock == nil {
 		return nil
 	}
-	err := s.end(ctx)
+	err := s.shutDown(ctx)
 	if s.clean != nil {
 		err = errors.Join(err, s.clean())
 	}
@@ -56,37 +55,37 @@ func (s *server) Stop(ctx context.Context) error {
 	return err
 }
 
-// Restart ends the server in order, unless it was killed before, and starts it
-// again over the same data on the same port.
+// Restart shuts the server down, unless it was killed before, and starts it with
+// the same data and port.
 func (s *server) Restart(ctx context.Context) error {
-	if err := s.end(ctx); err != nil {
+	if err := s.shutDown(ctx); err != nil {
 		return err
 	}
 	return s.start(ctx)
 }
 
-// Kill ends every process of the server by SIGKILL, as a crash would, and
-// returns when they are gone. Restart brings it back.
+// Kill ends every process of the server by SIGKILL, like a crash, and returns when
+// they have ended. Restart starts the server again.
 func (s *server) Kill() error {
-	if err := killFamily(s.process.pid()); err != nil {
+	if err := killTree(s.process.pid()); err != nil {
 		return fmt.Errorf("kill %s: %w", s.name, err)
 	}
 	<-s.process.done
 	return nil
 }
 
-// Freeze stops every process of the server where it stands: the port still
-// accepts connections, and nothing answers. It returns when all stand still.
+// Freeze stops every process of the server by SIGSTOP and returns when all have
+// stopped: the port still accepts connections, but the server does not reply.
 func (s *server) Freeze() error {
-	if err := freezeFamily(s.process.pid()); err != nil {
+	if err := freezeTree(s.process.pid()); err != nil {
 		return fmt.Errorf("freeze %s: %w", s.name, err)
 	}
 	return nil
 }
 
-// Thaw lets a frozen server carry on.
+// Thaw continues a frozen server by SIGCONT.
 func (s *server) Thaw() error {
-	members := family(s.process.pid())
+	members := processTree(s.process.pid())
 	signalAll(members, syscall.SIGCONT)
 	if err := waitAll(members, 5*time.Second, running); err != nil {
 		return fmt.Errorf("thaw %s: %w", s.name, err)
@@ -99,9 +98,9 @@ func (s *server) Thaw() error {
 func (s *server) pidFile() pidFile { return pidFile(filepath.Join(s.dir, "pid")) }
 func (s *server) portFile() string { return filepath.Join(s.dir, "port") }
 
-// startAnywhere starts the server on its last port, or on another one when
-// someone else has taken that.
-func (s *server) startAnywhere(ctx context.Context) error {
+// startOnFreePort starts the server on its last port, or on another one when that is
+// taken.
+func (s *server) startOnFreePort(ctx context.Context) error {
 	if err := os.Remove(s.LogFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the old log: %w", err)
 	}
@@ -112,7 +111,7 @@ func (s *server) startAnywhere(ctx context.Context) error {
 		}
 		err = s.start(ctx)
 		if err == nil {
-			return rememberPort(s.portFile(), s.port)
+			return writePort(s.portFile(), s.port)
 		}
 		if attempt == 3 || portIsFree("127.0.0.1", s.port) {
 			return err
@@ -137,17 +136,18 @@ func (s *server) start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", s.name, err)
 	}
 	if err := errors.Join(s.pidFile().write(s.process.pid()), s.waitReady(ctx)); err != nil {
-		return errors.Join(fmt.Errorf("start %s: %w%s", s.name, err, s.lastWords()), s.Kill())
+		return errors.Join(fmt.Errorf("start %s: %w%s", s.name, err, s.logTail()), s.Kill())
 	}
 	return nil
 }
 
-// waitReady asks the server until it answers, has ended, or time is up.
+// waitReady polls until the server accepts connections. It returns an error when the
+// server ends, and after startTimeout.
 func (s *server) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startBudget)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
 
 	for {
 		problem := s.ready(ctx)
@@ -155,17 +155,17 @@ func (s *server) waitReady(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-again.C:
+		case <-poll.C:
 		case <-s.process.done:
-			return fmt.Errorf("it ended at once, with code %d", s.process.exitCode())
+			return fmt.Errorf("it ended with code %d", s.process.exitCode())
 		case <-ctx.Done():
-			return fmt.Errorf("%w, and the last answer was: %w", context.Cause(ctx), problem)
+			return fmt.Errorf("%w, and the last error is: %w", context.Cause(ctx), problem)
 		}
 	}
 }
 
-// lastWords is the end of the log, for the error of a start that failed.
-func (s *server) lastWords() string {
+// logTail returns the last ten lines of the log, for an error text.
+func (s *server) logTail() string {
 	text, err := os.ReadFile(s.LogFile())
 	if err != nil || len(bytes.TrimSpace(text)) == 0 {
 		return ""
@@ -174,12 +174,12 @@ func (s *server) lastWords() string {
 	return "\n" + string(bytes.Join(lines[max(0, len(lines)-10):], []byte("\n")))
 }
 
-// end ends the process, if there is one, and keeps the directory.
-func (s *server) end(ctx context.Context) error {
+// shutDown ends the process, if there is one. It keeps the directory locked.
+func (s *server) shutDown(ctx context.Context) error {
 	if s.process == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, stopBudget)
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	if err := s.Thaw(); err != nil {
 		return err

@@ -7,10 +7,9 @@ import (
 	"syscall"
 )
 
-// Signals returns a context that ends with the first signal to stop, and one
-// that ends with the second. Call release when neither is needed any more.
-//
-// A closed terminal or pipe counts as a first signal, however often it comes.
+// Signals returns the context stopping, which ends at the first SIGINT, SIGTERM,
+// SIGHUP or SIGPIPE, and the context killing, which ends at a later SIGINT or
+// SIGTERM. A closed terminal or pipe never ends killing. Call release after use.
 func Signals(ctx context.Context) (stopping, killing context.Context, release func()) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)

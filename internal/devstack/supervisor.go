@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	shortestPause = 500 * time.Millisecond
-	longestPause  = 10 * time.Second
+	minPause = 500 * time.Millisecond
+	maxPause = 10 * time.Second
 
-	// A role that has run for this long starts over at the shortest pause.
-	steadyAfter = 30 * time.Second
+	// A role that has run for this long gets the shortest pause again.
+	resetAfter = 30 * time.Second
 
-	// RoleStopBudget is what a role may take to stop before it is killed.
-	RoleStopBudget = 40 * time.Second
+	// RoleStopTimeout is how long a role may take to stop before it is killed.
+	RoleStopTimeout = 40 * time.Second
 
-	// wrongConfiguration is the exit code of a role that a restart cannot help.
+	// wrongConfiguration is the exit code of a role whose configuration is wrong.
 	wrongConfiguration = 2
 )
 
-// Role is a command that should run for as long as its supervisor does.
+// Role is a command for a Supervisor.
 type Role struct {
 	Name    string
 	Program string
@@ -30,44 +30,44 @@ type Role struct {
 	Env     []string
 }
 
-// Supervisor keeps roles running. It starts one that ends again after a pause,
-// which grows from 0.5 to 10 seconds; but one that ends with code 2 only after
-// Restart, because its configuration is wrong.
+// Supervisor runs roles until Stop. It restarts a role that ends after a pause,
+// which grows from 0.5 to 10 seconds. A role that ends with code 2, because its
+// configuration is wrong, starts again only after Restart.
 type Supervisor struct {
 	output   *Output
-	keepers  []*keeper
+	runners  []*roleRunner
 	group    sync.WaitGroup
-	stopping context.Context // ends when Stop is called
+	stopping context.Context // ends with the call of Stop
 	stop     context.CancelFunc
-	killing  context.Context // ends when the context of Stop does
+	killing  context.Context // ends with the context of Stop
 	kill     context.CancelFunc
 }
 
-// Supervise starts the roles. The caller must Stop them.
+// Supervise starts the roles. The caller must call Stop.
 func Supervise(output *Output, roles []Role) *Supervisor {
 	s := &Supervisor{output: output}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.killing, s.kill = context.WithCancel(context.Background())
 	for _, role := range roles {
-		k := &keeper{supervisor: s, role: role, restart: make(chan struct{}, 1)}
-		s.keepers = append(s.keepers, k)
-		s.group.Go(k.run)
+		r := &roleRunner{supervisor: s, role: role, restart: make(chan struct{}, 1)}
+		s.runners = append(s.runners, r)
+		s.group.Go(r.run)
 	}
 	return s
 }
 
-// Restart stops every role in order and starts it anew. It does not wait.
+// Restart stops every role by SIGTERM and starts it again. It does not wait.
 func (s *Supervisor) Restart() {
-	for _, k := range s.keepers {
+	for _, r := range s.runners {
 		select {
-		case k.restart <- struct{}{}:
-		default: // one is on its way already
+		case r.restart <- struct{}{}:
+		default: // a restart is already pending
 		}
 	}
 }
 
-// Stop stops every role in order and waits for all. When ctx ends first, it
-// kills them.
+// Stop stops every role by SIGTERM and waits for all. When ctx ends first, it kills
+// them.
 func (s *Supervisor) Stop(ctx context.Context) {
 	defer context.AfterFunc(ctx, s.kill)()
 	s.stop()
@@ -77,93 +77,93 @@ func (s *Supervisor) Stop(ctx context.Context) {
 
 // Private
 
-// keeper runs one role, again and again.
-type keeper struct {
+// roleRunner runs one role until its supervisor stops.
+type roleRunner struct {
 	supervisor *Supervisor
 	role       Role
 	restart    chan struct{}
-	pause      time.Duration // before the next start
+	pause      time.Duration // before the next start; negative waits for Restart
 }
 
-func (k *keeper) run() {
-	for k.supervisor.stopping.Err() == nil {
-		if k.runOnce() {
-			k.pause = 0
+func (r *roleRunner) run() {
+	for r.supervisor.stopping.Err() == nil {
+		if r.runOnce() {
+			r.pause = 0
 			continue
 		}
-		k.wait()
+		r.wait()
 	}
 }
 
-// runOnce runs the role until it ends or has to. It is true when the next
-// start shall follow at once.
-func (k *keeper) runOnce() bool {
-	lines := k.supervisor.output.Lines(k.role.Name)
+// runOnce runs the role until it ends, Restart or Stop. It returns true when the
+// role shall start again at once.
+func (r *roleRunner) runOnce() bool {
+	lines := r.supervisor.output.Lines(r.role.Name)
 	defer lines.Close()
-	command := exec.Command(k.role.Program, k.role.Args...)
-	command.Env = k.role.Env
+	command := exec.Command(r.role.Program, r.role.Args...)
+	command.Env = r.role.Env
 	command.Stdout, command.Stderr = lines, lines
 
 	started := time.Now()
 	p, err := startProcess(command, syscall.SIGKILL)
 	if err != nil {
-		k.say("does not start: %v", err)
-		k.pause = longestPause
+		r.printf("cannot start: %v", err)
+		r.pause = maxPause
 		return false
 	}
 	select {
 	case <-p.done:
 		p.signalGroup(syscall.SIGKILL)
-		k.ended(p.exitCode(), time.Since(started))
+		r.setPause(p.exitCode(), time.Since(started))
 		return false
-	case <-k.restart:
-		k.end(p)
+	case <-r.restart:
+		r.stop(p)
 		return true
-	case <-k.supervisor.stopping.Done():
-		k.end(p)
+	case <-r.supervisor.stopping.Done():
+		r.stop(p)
 		return false
 	}
 }
 
-func (k *keeper) end(p *process) {
-	ctx, cancel := context.WithTimeout(k.supervisor.killing, RoleStopBudget)
+func (r *roleRunner) stop(p *process) {
+	ctx, cancel := context.WithTimeout(r.supervisor.killing, RoleStopTimeout)
 	defer cancel()
 	if p.stop(ctx, syscall.SIGTERM) != nil {
-		k.say("had to be killed")
+		r.printf("did not stop and was killed")
 	}
 }
 
-// ended says how the role ended by itself, and sets the pause that follows: a
-// negative one has no end.
-func (k *keeper) ended(code int, after time.Duration) {
+// setPause prints how the role ended by itself, and sets the pause before its next
+// start.
+func (r *roleRunner) setPause(code int, after time.Duration) {
 	if code == wrongConfiguration {
-		k.pause = -1
-		k.say("ended with code 2: its configuration is wrong. It starts again after the next change of a source file")
+		r.pause = -1
+		r.printf("ended with code 2: its configuration is wrong. It starts again when a source file changes")
 		return
 	}
-	if after > steadyAfter || k.pause < 0 {
-		k.pause = 0
+	if after > resetAfter || r.pause < 0 {
+		r.pause = 0
 	}
-	k.pause = min(max(2*k.pause, shortestPause), longestPause)
-	k.say("ended with code %d and starts again in %s", code, k.pause)
+	r.pause = min(max(2*r.pause, minPause), maxPause)
+	r.printf("ended with code %d and starts again in %s", code, r.pause)
 }
 
-// wait lets the pause pass, unless the role has to start or stop before.
-func (k *keeper) wait() {
+// wait waits for the end of the pause, Restart or Stop.
+func (r *roleRunner) wait() {
 	var over <-chan time.Time
-	if k.pause >= 0 {
-		timer := time.NewTimer(k.pause)
+	if r.pause >= 0 {
+		timer := time.NewTimer(r.pause)
 		defer timer.Stop()
 		over = timer.C
 	}
 	select {
 	case <-over:
-	case <-k.restart:
-		k.pause = 0
-	case <-k.supervisor.stopping.Done():
+	case <-r.restart:
+		r.pause = 0
+	case <-r.supervisor.stopping.Done():
 	}
 }
 
-func (k *keeper) say(format string, args ...any) {
-	k.supervisor.output.Printf(k.role.Name, format, args...)
+func (r *roleRunner) printf(format string, args ...any) {
+	r.supervisor.output.Printf(r.role.Name, format, args...)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSupervisor_StartsARoleAgainThatEnds(t *testing.T) {
+func TestSupervisor_RestartsARoleThatEnds(t *testing.T) {
 	t.Parallel()
 	output, lines := newOutput(t)
 
@@ -26,7 +26,7 @@ func TestSupervisor_StartsARoleAgainThatEnds(t *testing.T) {
 	lines.expect("role         | ended with code 1 and starts again in 1s")
 }
 
-func TestSupervisor_LeavesAWronglyConfiguredRoleUntilRestart(t *testing.T) {
+func TestSupervisor_StartsAWronglyConfiguredRoleOnlyAfterRestart(t *testing.T) {
 	t.Parallel()
 	output, lines := newOutput(t)
 
@@ -38,7 +38,7 @@ func TestSupervisor_LeavesAWronglyConfiguredRoleUntilRestart(t *testing.T) {
 	lines.expect("role         | up")
 }
 
-func TestSupervisor_RestartStopsInOrderFirst(t *testing.T) {
+func TestSupervisor_RestartSendsSIGTERMFirst(t *testing.T) {
 	t.Parallel()
 	output, lines := newOutput(t)
 
@@ -50,7 +50,7 @@ func TestSupervisor_RestartStopsInOrderFirst(t *testing.T) {
 	lines.expect("up")
 }
 
-func TestSupervisor_StopKillsTheWholeGroupWhenTimeIsUp(t *testing.T) {
+func TestSupervisor_StopKillsTheWholeGroupWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	output, lines := newOutput(t)
 	supervisor := supervise(t, output, `trap '' TERM; sleep 60 & echo child $!; wait`)
@@ -65,22 +65,22 @@ func TestSupervisor_StopKillsTheWholeGroupWhenTimeIsUp(t *testing.T) {
 	supervisor.Stop(over)
 
 	require.NoError(t, waitAll([]stat{child}, 5*time.Second, gone))
-	lines.expect("had to be killed")
+	lines.expect("did not stop and was killed")
 }
 
-func TestKeeper_PausesLongerAfterEveryFailure(t *testing.T) {
+func TestRoleRunner_PausesLongerAfterEveryFailure(t *testing.T) {
 	t.Parallel()
-	k := &keeper{supervisor: &Supervisor{output: NewOutput(io.Discard, false)}}
+	r := &roleRunner{supervisor: &Supervisor{output: NewOutput(io.Discard, false)}}
 
 	var pauses []string
 	for range 7 {
-		k.ended(1, time.Second)
-		pauses = append(pauses, k.pause.String())
+		r.setPause(1, time.Second)
+		pauses = append(pauses, r.pause.String())
 	}
 	require.Equal(t, []string{"500ms", "1s", "2s", "4s", "8s", "10s", "10s"}, pauses)
 
-	k.ended(1, time.Minute)
-	require.Equal(t, 500*time.Millisecond, k.pause)
+	r.setPause(1, time.Minute)
+	require.Equal(t, 500*time.Millisecond, r.pause)
 }
 
 // Private
@@ -96,7 +96,7 @@ func supervise(t *testing.T, output *Output, script string) *Supervisor {
 	return supervisor
 }
 
-// printed hands over what an Output prints, line by line.
+// printed receives the lines of an Output.
 type printed struct {
 	t     *testing.T
 	lines chan string
@@ -120,7 +120,7 @@ func newOutput(t *testing.T) (*Output, printed) {
 	return NewOutput(writer, false), p
 }
 
-// expect is the next line that contains a text.
+// expect returns the next line that contains a text, and skips those before it.
 func (p printed) expect(text string) string {
 	p.t.Helper()
 	var before []string

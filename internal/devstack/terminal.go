@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsTerminal is true for a file that a person reads or types into. A mere
-// character device would not do: /dev/null is one too.
+// IsTerminal reports whether a file is a terminal. It is not enough to be a
+// character device, because /dev/null is one too.
 func IsTerminal(file *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
 	return err == nil

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// WithBudget bounds the time that Redis may take from everything done with the
-// returned context: one request that makes ten calls waits no longer than one
-// that makes two.
+// WithBudget bounds the time that all calls of Redis with the returned context
+// may take together: a request that makes ten calls waits no longer than a
+// request that makes two.
 func WithBudget(ctx context.Context, budget time.Duration) context.Context {
 	remaining := &requestBudget{total: budget}
 	remaining.nanoseconds.Store(int64(budget))
@@ -20,10 +20,10 @@ func WithBudget(ctx context.Context, budget time.Duration) context.Context {
 
 type budgetKey struct{}
 
-// requestBudget is nil where there is no limit: in workers.
+// requestBudget is nil when there is no limit, as in workers.
 type requestBudget struct {
 	total       time.Duration
-	nanoseconds atomic.Int64 // that are left
+	nanoseconds atomic.Int64 // left of total
 }
 
 func budgetOf(ctx context.Context) *requestBudget {

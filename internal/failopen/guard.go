@@ -1,6 +1,6 @@
-// Package failopen is the only door to Redis for everything that must go on
-// without it. Its calls never return an error: they return a value and whether
-// there is one, so that no caller can turn an outage into a failed request.
+// Package failopen calls a Redis that the program can do without. Each call is
+// bounded in time and made through a circuit breaker, and reports only whether
+// it went well: no caller can turn an outage of Redis into a failed request.
 package failopen
 
 import (
@@ -18,31 +18,31 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// Guard stands between the program and one Redis. It bounds every call in
-// time and stops calling while Redis is away. Users are never the ones who try
-// whether it is back: a prober of its own does (see Run).
+// Guard is the circuit breaker of one Redis. It bounds every call in time, and
+// refuses calls while Redis is unavailable. Only a probe closes the breaker
+// again, never a caller: see Run.
 type Guard struct {
 	options  Options
 	reporter *telemetry.Reporter
 	metrics  *guardMetrics
 
 	breaker  atomic.Pointer[gobreaker.CircuitBreaker[struct{}]]
-	outage   atomic.Pointer[outage] // nil while calls are made
-	opened   chan struct{}
-	closedAt atomic.Int64 // Unix nanoseconds
+	outage   atomic.Pointer[outage] // nil while the breaker is closed
+	opened   chan struct{}          // wakes Run
+	closedAt atomic.Int64           // Unix nanoseconds
 	inFlight chan struct{}
 }
 
-// Status is what a guard does at the moment.
+// Status is the state of a guard at one moment.
 type Status struct {
-	Disabled bool      // there is no Redis by configuration
-	Open     bool      // Redis is away and calls are refused
-	Since    time.Time // when Open last changed, or the guard was made
-	Reason   string    // the class of the failure that opened it (see telemetry.Class); empty unless Open
+	Disabled bool      // no Redis is configured
+	Open     bool      // Redis is unavailable and calls are refused
+	Since    time.Time // when Open last changed, or when the guard was made
+	Reason   string    // class of the failure that opened the breaker, see telemetry.Class; empty unless Open
 }
 
-// NewGuard guards the Redis of options, and sees to it that reporter hears of
-// every failure.
+// NewGuard makes a guard of the Redis in options. It reports every failure to
+// reporter, which may be nil when no Redis is configured.
 func NewGuard(options Options, reporter *telemetry.Reporter) *Guard {
 	options = options.withDefaults()
 	g := &Guard{
@@ -52,39 +52,39 @@ func NewGuard(options Options, reporter *telemetry.Reporter) *Guard {
 		inFlight: make(chan struct{}, options.MaxInFlight),
 	}
 	if !g.Disabled() {
-		g.metrics = options.Metrics.of(options.Name)
+		g.metrics = options.Metrics.ofGuard(options.Name)
 		g.close()
 	}
 	return g
 }
 
-// Do runs call unless Redis is known to be away, and tells whether it went
-// well. Source names the caller in logs and metrics as "Type.method"; there are
-// few of them. The context that call gets ends with the timeout, the request's
-// budget or the request itself.
+// Do makes a call unless the breaker is open, and reports whether it went well.
+// Source names the caller in logs and metrics as "Type.Method". The context of
+// the call ends with ctx, the timeout or the budget of the request, whichever
+// comes first.
 func (g *Guard) Do(ctx context.Context, source string, call func(context.Context) error) bool {
 	if g.Disabled() {
 		return false
 	}
-	figures := g.metrics.source(source)
-	if away := g.outage.Load(); away != nil {
-		away.refused.Add(1)
-		figures.count(outcomeOpen)
+	metrics := g.metrics.ofSource(source)
+	if current := g.outage.Load(); current != nil {
+		current.refused.Add(1)
+		metrics.count(outcomeOpen)
 		return false
 	}
 	budget := budgetOf(ctx)
 	allowed := min(g.options.Timeout, budget.left())
 	if allowed <= 0 {
-		figures.count(outcomeBudget)
-		g.reporter.Report("Redis", source, errBudget)
+		metrics.count(outcomeBudget)
+		g.reporter.Report(telemetry.Redis, source, errBudget)
 		return false
 	}
 	select {
 	case g.inFlight <- struct{}{}:
 		defer func() { <-g.inFlight }()
 	default:
-		figures.count(outcomeBulkhead)
-		g.reporter.Report("Redis", source, errInFlight)
+		metrics.count(outcomeBulkhead)
+		g.reporter.Report(telemetry.Redis, source, errInFlight)
 		return false
 	}
 
@@ -92,99 +92,93 @@ func (g *Guard) Do(ctx context.Context, source string, call func(context.Context
 	_, err := g.breaker.Load().Execute(func() (struct{}, error) {
 		bounded, cancel := context.WithDeadline(ctx, started.Add(allowed))
 		defer cancel()
-		err := g.recovering(bounded, call)
+		err := recoverPanic(bounded, call)
 		deadline, _ := bounded.Deadline()
 		if timedOut(err) && deadline.Before(started.Add(min(g.options.Timeout, budget.whole()))) {
-			err = fmt.Errorf("%w: %w", errHurried, err)
+			err = fmt.Errorf("%w: %w", errShortDeadline, err)
 		}
 		return struct{}{}, err
 	})
 	took := time.Since(started)
 	budget.spend(took)
-	g.account(source, figures, took, err)
+	g.record(source, metrics, took, err)
 	return err == nil
 }
 
-// Disabled tells that there is no Redis by configuration.
+// Disabled reports that no Redis is configured.
 func (g *Guard) Disabled() bool { return g.options.URL == "" }
 
-// Options are those of the guarded Redis, for whoever needs a client of its
-// own (see QuickOptions).
+// Options returns the options of the guarded Redis, with their defaults filled
+// in, for a caller that makes a client with QuickOptions.
 func (g *Guard) Options() Options { return g.options }
 
-// Status tells whether calls are refused, since when and why.
+// Status reports whether calls are refused, since when and why.
 func (g *Guard) Status() Status {
 	if g.Disabled() {
 		return Status{Disabled: true}
 	}
-	if away := g.outage.Load(); away != nil {
-		return Status{Open: true, Since: away.since, Reason: away.class}
+	if current := g.outage.Load(); current != nil {
+		return Status{Open: true, Since: current.since, Reason: current.class}
 	}
 	return Status{Since: time.Unix(0, g.closedAt.Load())}
 }
 
-// Open tells that Redis is away and calls are refused, and since when.
-func (g *Guard) Open() (bool, time.Time) {
-	status := g.Status()
-	return status.Open, status.Since
-}
-
-// Dropped tells that work of a kind was dropped because Redis did not take it.
-// Where there is none, that is meant.
+// Dropped counts and logs that work of a kind was dropped because Redis did not
+// take it. It does nothing when no Redis is configured.
 func (g *Guard) Dropped(kind string) {
 	if !g.Disabled() {
-		g.reporter.Dropped("Redis", kind)
+		g.reporter.Dropped(telemetry.Redis, kind)
 	}
 }
 
 // Private
 
-// Why a call was not made, or was not given the time that it needed. None says
-// anything about Redis.
+// These errors say that a call was not made, or had less time than usual. None
+// of them is a failure of Redis.
 var (
-	errBudget   = &notMade{"budget", "the time that Redis may take from this request is used up"}
-	errInFlight = &notMade{"bulkhead", "as many calls as there may be are under way already"}
-	errHurried  = errors.New("little time was left")
+	errBudget        = &refusalError{"budget", "call not made: the request has used up its time for Redis"}
+	errInFlight      = &refusalError{"bulkhead", "call not made: too many calls of Redis are in progress"}
+	errShortDeadline = errors.New("the caller's deadline left less time than usual")
 )
 
-// notMade is an error that names its own class.
-type notMade struct{ class, text string }
+// refusalError is an error that names its own class, see telemetry.Class.
+type refusalError struct{ class, text string }
 
-func (n *notMade) Error() string { return n.text }
-func (n *notMade) Class() string { return n.class }
+func (e *refusalError) Error() string { return e.text }
+func (e *refusalError) Class() string { return e.class }
 
-// outage is a time in which no calls are made.
+// outage is the time from the opening of the breaker to its closing.
 type outage struct {
 	since   time.Time
-	class   string // of the failure that began it
-	refused atomic.Int64
-	failed  atomic.Int64 // calls: those that began it, and those under way then
+	class   string       // of the failure that opened the breaker
+	refused atomic.Int64 // calls that were not made
+	failed  atomic.Int64 // calls that opened the breaker or were in progress then
 }
 
-// account counts what became of a call, and reports what went wrong.
-func (g *Guard) account(source string, figures *sourceMetrics, took time.Duration, err error) {
+// record counts the outcome of a call and reports its failure.
+func (g *Guard) record(source string, metrics *sourceMetrics, took time.Duration, err error) {
 	switch {
 	case err == nil:
-		figures.count(outcomeOK)
+		metrics.count(outcomeOK)
 	case errors.Is(err, gobreaker.ErrOpenState):
-		figures.count(outcomeOpen)
+		metrics.count(outcomeOpen)
 		return
 	case errors.Is(err, redis.Nil):
-		figures.count(outcomeMiss)
+		metrics.count(outcomeMiss)
 	case errors.Is(err, context.Canceled):
-		figures.count(outcomeCancelled)
+		metrics.count(outcomeCancelled)
 	default:
-		figures.count(outcomeOf(telemetry.Class(err)))
-		g.reporter.Report("Redis", source, err)
-		if away := g.outage.Load(); away != nil {
-			away.failed.Add(1)
+		metrics.count(outcomeOf(telemetry.Class(err)))
+		g.reporter.Report(telemetry.Redis, source, err)
+		if current := g.outage.Load(); current != nil {
+			current.failed.Add(1)
 		}
 	}
-	figures.observe(took)
+	metrics.observe(took)
 }
 
-// close lets calls through again. The breaker is made anew, because only the
-// prober may close it and the library's own way back is through its users.
+// close lets calls through again. It makes a new breaker, because the library's
+// own half-open state would let calls of users be the probes.
 func (g *Guard) close() {
 	g.closedAt.Store(time.Now().UnixNano())
 	g.outage.Store(nil)
@@ -192,8 +186,8 @@ func (g *Guard) close() {
 	g.breaker.Store(g.newBreaker())
 }
 
-// newBreaker makes a breaker that stops all calls when too many fail. What it
-// calls runs under its lock, in the goroutine of the call.
+// newBreaker makes a breaker that opens when too many calls fail. Its hooks run
+// under its lock, in the goroutine of the call.
 func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	var cause error
 	var failed int64
@@ -204,11 +198,12 @@ func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 		Timeout:      365 * 24 * time.Hour,
 		IsExcluded: func(err error) bool {
 			cause = err
-			return !infrastructure(err)
+			return !countsForBreaker(err)
 		},
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
 			failed = int64(counts.TotalFailures)
-			return int(counts.ConsecutiveFailures) >= g.options.Failures || counts.Requests >= 20 && counts.TotalFailures*2 >= counts.Requests
+			mostFailed := counts.Requests >= 20 && counts.TotalFailures*2 >= counts.Requests
+			return int(counts.ConsecutiveFailures) >= g.options.Failures || mostFailed
 		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
@@ -218,11 +213,12 @@ func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	})
 }
 
-// open refuses calls from now on, and wakes the prober. It must not wait.
+// open refuses calls from now on, and wakes Run. It must not block: the breaker
+// calls it under its lock.
 func (g *Guard) open(cause error, failed int64) {
-	away := &outage{since: time.Now(), class: telemetry.Class(cause)}
-	away.failed.Store(failed - 1) // the last is counted by its own call
-	g.outage.Store(away)
+	begun := &outage{since: time.Now(), class: telemetry.Class(cause)}
+	begun.failed.Store(failed - 1) // record counts the last one
+	g.outage.Store(begun)
 	g.metrics.state.Set(1)
 	g.metrics.opened.Inc()
 	select {
@@ -231,7 +227,7 @@ func (g *Guard) open(cause error, failed int64) {
 	}
 }
 
-func (g *Guard) recovering(ctx context.Context, call func(context.Context) error) (err error) {
+func recoverPanic(ctx context.Context, call func(context.Context) error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = telemetry.Recovered(cause)
@@ -240,36 +236,38 @@ func (g *Guard) recovering(ctx context.Context, call func(context.Context) error
 	return call(ctx)
 }
 
-// infrastructure tells failures of Redis or the way to it from answers that a
-// working Redis gives: those say nothing about the next call.
-func infrastructure(err error) bool {
+// countsForBreaker reports whether the result of a call counts for the breaker. A
+// success counts, and so does a failure of Redis or of the connection to it. An
+// error reply of a working Redis does not: the next call may well succeed.
+func countsForBreaker(err error) bool {
 	if err == nil {
 		return true
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, errHurried) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errShortDeadline) {
 		return false
 	}
-	said := answer(err)
-	if said == "" || strings.HasPrefix(said, "ERR max number of clients") || strings.HasPrefix(said, "ERR AUTH") {
+	reply := errorReply(err)
+	if reply == "" || strings.HasPrefix(reply, "ERR max number of clients") || strings.HasPrefix(reply, "ERR AUTH") {
 		return true
 	}
 	for _, harmless := range []string{"WRONGTYPE", "NOSCRIPT", "OOM ", "READONLY", "MISCONF", "NOPERM", "ERR "} {
-		if strings.HasPrefix(said, harmless) {
+		if strings.HasPrefix(reply, harmless) {
 			return false
 		}
 	}
 	return !errors.Is(err, redis.Nil)
 }
 
-// answer is what Redis has said, empty where it has not. The task queue's
-// library keeps the words of an answer to a script, and not the error.
-func answer(err error) string {
+// errorReply is the text of an error that Redis replied, empty for any other
+// error. The library of the task queue passes on the text of a script's error,
+// but not the error itself.
+func errorReply(err error) string {
 	var reply redis.Error
 	if errors.As(err, &reply) {
 		return reply.Error()
 	}
-	_, said, _ := strings.Cut(err.Error(), "redis eval error: ")
-	return said
+	_, text, _ := strings.Cut(err.Error(), "redis eval error: ")
+	return text
 }
 
 func timedOut(err error) bool {

@@ -17,7 +17,7 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// Not parallel: it looks at all goroutines of the process.
+// Not parallel: it reads all goroutines of the process.
 func TestClose_LeavesNoGoroutineAndNoConnection(t *testing.T) {
 	server := stacktest.Redis(t)
 	admin := newClient(t, server)

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics count the calls of all guards of a process.
+// Metrics are the metrics of all guards of a process.
 type Metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -17,25 +17,25 @@ type Metrics struct {
 	opened   *prometheus.CounterVec
 }
 
-// NewMetrics registers the figures of guards.
+// NewMetrics registers the metrics with registry.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app_redis_calls_total",
-			Help: "Calls of Redis by what became of them; open, budget and bulkhead are those that were not made.",
+			Help: "Calls of Redis by outcome; with the outcomes open, budget and bulkhead the call was not made.",
 		}, []string{"redis", "source", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "app_redis_call_seconds",
-			Help:    "How long calls of Redis took that were made.",
+			Help:    "Duration of the calls of Redis that were made.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
 		}, []string{"redis", "source"}),
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "app_redis_breaker_state",
-			Help: "Whether calls of Redis are refused: 0 when they are made, 1 while Redis is away.",
+			Help: "State of the circuit breaker of Redis: 0 when calls are made, 1 while Redis is unavailable and calls are refused.",
 		}, []string{"redis"}),
 		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app_redis_breaker_opened_total",
-			Help: "How often calls of Redis began to be refused.",
+			Help: "How often the circuit breaker of Redis has opened.",
 		}, []string{"redis"}),
 	}
 	registry.MustRegister(m.calls, m.duration, m.state, m.opened)
@@ -44,7 +44,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 
 // Private
 
-// outcome is what became of a call.
+// outcome is the result of a call.
 type outcome int
 
 const (
@@ -59,12 +59,15 @@ const (
 	outcomeOpen
 	outcomeBudget
 	outcomeBulkhead
-	outcomes // how many there are
+	outcomes // their number
 )
 
-var outcomeNames = [outcomes]string{"ok", "miss", "timeout", "refused", "reset", "server", "cancelled", "other", "open", "budget", "bulkhead"}
+var outcomeNames = [outcomes]string{
+	"ok", "miss", "timeout", "refused", "reset", "server", "cancelled", "other", "open", "budget", "bulkhead",
+}
 
-// outcomeOf sorts the class of a failure (see telemetry.Class).
+// outcomeOf is the outcome of a call that failed with a class of error, see
+// telemetry.Class.
 func outcomeOf(class string) outcome {
 	switch class {
 	case "timeout", "pool":
@@ -76,12 +79,12 @@ func outcomeOf(class string) outcome {
 	case "other", "panic":
 		return outcomeOther
 	default:
-		return outcomeServer // it has answered, and said what is wrong
+		return outcomeServer // Redis has replied with an error
 	}
 }
 
-// guardMetrics are the figures of one guard. Those of a source are looked up
-// once: a guarded call must cost next to nothing.
+// guardMetrics are the metrics of one guard. The metrics of a source are looked
+// up once, because a guarded call must cost next to nothing.
 type guardMetrics struct {
 	all     *Metrics
 	name    string
@@ -96,13 +99,13 @@ type sourceMetrics struct {
 	duration prometheus.Observer
 }
 
-func (m *Metrics) of(name string) *guardMetrics {
+func (m *Metrics) ofGuard(name string) *guardMetrics {
 	g := &guardMetrics{all: m, name: name, state: m.state.WithLabelValues(name), opened: m.opened.WithLabelValues(name)}
 	g.sources.Store(&map[string]*sourceMetrics{})
 	return g
 }
 
-func (g *guardMetrics) source(source string) *sourceMetrics {
+func (g *guardMetrics) ofSource(source string) *sourceMetrics {
 	if known, is := (*g.sources.Load())[source]; is {
 		return known
 	}

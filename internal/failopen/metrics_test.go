@@ -17,7 +17,7 @@ import (
 	"slipway/internal/telemetry"
 )
 
-func TestMetrics_TellWhatBecameOfEveryCall(t *testing.T) {
+func TestMetrics_CountTheOutcomeOfEveryCall(t *testing.T) {
 	t.Parallel()
 	guard, registry := countedGuard(t, Options{Failures: 100, MaxInFlight: 1})
 	for _, err := range []error{
@@ -56,7 +56,7 @@ func TestMetrics_ShowTheBreaker(t *testing.T) {
 	require.Equal(t, map[string]float64{"shared": 0}, values(t, registry, "app_redis_breaker_state"))
 }
 
-func TestMetrics_TellTwoGuardsApart(t *testing.T) {
+func TestMetrics_DistinguishTwoGuards(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), registry)
@@ -74,7 +74,7 @@ func TestMetrics_TellTwoGuardsApart(t *testing.T) {
 	require.Equal(t, map[string]float64{"shared": 0, "queue": 1}, values(t, registry, "app_redis_breaker_state"))
 }
 
-func TestMetrics_OfADisabledRedisShowNothing(t *testing.T) {
+func TestMetrics_OfADisabledRedisAreEmpty(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	guard := NewGuard(Options{Metrics: NewMetrics(registry)}, nil)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -13,28 +14,28 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Options say how a Redis is used. A zero value is the default that its field
-// names.
+// Options configure the use of one Redis. A zero field means the default that
+// its comment names.
 type Options struct {
-	URL  string // empty: there is no Redis, and every call is refused at once
-	Name string // in logs and metrics, to tell one Redis from another; "shared"
+	URL  string // empty: no Redis is configured, and every call is refused at once
+	Name string // label in logs and metrics; default "shared"
 
-	Timeout     time.Duration // of one call; 250 ms
-	DialTimeout time.Duration // of a new connection; 300 ms
-	PoolTimeout time.Duration // of the wait for a connection when all are busy; 100 ms
-	PoolSize    int           // most connections; 20
-	MinIdle     int           // connections kept open for the next call; none
+	Timeout     time.Duration // of one call; default 250 ms
+	DialTimeout time.Duration // of a new connection; default 300 ms
+	PoolTimeout time.Duration // of the wait for a connection when all are busy; default 100 ms
+	PoolSize    int           // largest number of connections; default 20
+	MinIdle     int           // idle connections that stay open for the next call; default none
 
-	MaxInFlight   int           // most calls under way at one time; 256
-	Failures      int           // in a row that stop further calls; 3
-	ProbeInterval time.Duration // between two tries whether Redis is back, and up to twice that; 100 ms
+	MaxInFlight   int           // largest number of calls in progress at one time; default 256
+	Failures      int           // consecutive failures that open the breaker; default 3
+	ProbeInterval time.Duration // shortest pause between two probes, the longest is twice that; default 100 ms
 
-	Metrics *Metrics // nil: what is counted nobody sees
+	Metrics *Metrics // nil: nothing is exported
 }
 
-// QuickOptions are go-redis options for a process that must not wait: every
-// wait is bounded, and nothing is ever tried twice, because a second try of a
-// command whose answer was lost would run it twice.
+// QuickOptions are go-redis options for a process that must not wait. Every wait
+// is bounded, and no command is retried: a retry of a command whose reply was
+// lost would run it twice. The error says that the address cannot be read.
 func QuickOptions(o Options) (*redis.Options, error) {
 	o = o.withDefaults()
 	options, err := baseOptions(o.URL, o.PoolSize)
@@ -51,8 +52,9 @@ func QuickOptions(o Options) (*redis.Options, error) {
 	return options, nil
 }
 
-// PatientOptions are go-redis options for a worker that would rather wait for
-// Redis to come back than drop what it has in hand.
+// PatientOptions are go-redis options for a worker, which waits for Redis to
+// recover rather than drop the work in progress. The error says that the
+// address cannot be read.
 func PatientOptions(url string, poolSize int) (*redis.Options, error) {
 	options, err := baseOptions(url, poolSize)
 	if err != nil {
@@ -71,7 +73,8 @@ func PatientOptions(url string, poolSize int) (*redis.Options, error) {
 	return options, nil
 }
 
-// LogThrough sends what go-redis would print on stderr to report.
+// LogThrough passes the log messages of go-redis, which it would otherwise print
+// on stderr, to report. It is global: call it once per process.
 func LogThrough(report func(source string, err error)) {
 	redis.SetLogger(libraryLog{report})
 }
@@ -96,8 +99,8 @@ func (o Options) withDefaults() Options {
 func baseOptions(url string, poolSize int) (*redis.Options, error) {
 	options, err := redis.ParseURL(url)
 	if err != nil {
-		// The library's error may quote the address with its password.
-		return nil, fmt.Errorf("read the address of Redis: it must look like redis://:password@host:6379/0")
+		// The library's error may quote the address, which holds the password.
+		return nil, errors.New("read the address of Redis: it must look like redis://:password@host:6379/0")
 	}
 	options.PoolSize = poolSize
 	options.DialerRetries = 1
@@ -112,10 +115,10 @@ func baseOptions(url string, poolSize int) (*redis.Options, error) {
 	return options, nil
 }
 
-// dialer connects with a look-up of its own each time. The standard resolver
-// shares look-ups of a name that are under way: one that hangs, because the
-// name is gone for a moment, would hold up every later one until it gives up
-// after seconds, when the name has long been back.
+// dialer makes connections that each resolve the host name again. The standard
+// resolver shares a lookup in progress among all callers: one lookup that hangs,
+// because the name is missing for a moment, would delay every later connection
+// by seconds, even when the name has returned.
 func dialer(timeout time.Duration, encryption *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		plain := &net.Dialer{Timeout: timeout, KeepAlive: 5 * time.Minute, Resolver: &net.Resolver{}}

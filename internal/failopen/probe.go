@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"slipway/internal/telemetry"
 )
 
-// Run brings Redis back into use when it answers again. It returns when ctx
-// ends. Without it, a Redis that went away once is never called again.
+// Run closes the breaker when probes of Redis succeed again, until ctx ends.
+// Without it, the breaker stays open after the first outage.
 func (g *Guard) Run(ctx context.Context) error {
 	for {
 		select {
@@ -19,18 +21,19 @@ func (g *Guard) Run(ctx context.Context) error {
 			return nil
 		case <-g.opened:
 		}
-		away := g.outage.Load()
-		told := g.reporter.Away("Redis", g.options.Name, away.class, away.since)
-		if !g.awaitReturn(ctx) {
+		current := g.outage.Load()
+		report := g.reporter.Away(telemetry.Redis, g.options.Name, current.class, current.since)
+		if !g.probeUntilHealthy(ctx) {
 			return nil
 		}
 		g.close()
-		told.Over(away.refused.Load(), away.failed.Load())
+		report.End(current.refused.Load(), current.failed.Load())
 	}
 }
 
-// Probe tells whether Redis takes writes, over a connection of its own. A PING
-// would call a Redis healthy that is read-only, full or still loading.
+// Probe writes to Redis over a connection of its own. The error says why Redis
+// did not take the write. PING is no substitute: it succeeds on a Redis that is
+// read-only, full or still loading its data.
 func (g *Guard) Probe(ctx context.Context) error {
 	options, err := QuickOptions(g.options)
 	if err != nil {
@@ -40,32 +43,36 @@ func (g *Guard) Probe(ctx context.Context) error {
 	client := redis.NewClient(options)
 	ctx, cancel := context.WithTimeout(ctx, g.options.Timeout)
 	defer cancel()
-	if err := client.Set(ctx, "slipway:probe", 1, time.Second).Err(); err != nil {
+	if err := client.Set(ctx, probeKey, 1, time.Second).Err(); err != nil {
 		return errors.Join(fmt.Errorf("write to Redis: %w", err), client.Close())
 	}
 	return client.Close()
 }
 
-// Check is Probe for /health: it is reported, and fails also while calls are
-// refused, though Redis may have just come back.
+// Check is Probe for /health: it reports a failure, and it also fails while the
+// breaker is open, even when Redis has just recovered.
 func (g *Guard) Check(ctx context.Context) error {
 	if err := g.Probe(ctx); err != nil {
-		g.reporter.Report("Redis", "Guard.Check", err)
+		g.reporter.Report(telemetry.Redis, "Guard.Check", err)
 		return err
 	}
 	if status := g.Status(); status.Open {
-		return &notMade{status.Reason, "calls are still refused"}
+		return &refusalError{status.Reason, "the circuit breaker is still open"}
 	}
 	return nil
 }
 
 // Private
 
-// awaitReturn probes until two probes in a row went well.
-func (g *Guard) awaitReturn(ctx context.Context) bool {
-	for good := 0; good < 2; {
+// probeKey is the key that probes write.
+const probeKey = "slipway:probe"
+
+// probeUntilHealthy returns true after two successful probes in a row, and
+// false when ctx ends first.
+func (g *Guard) probeUntilHealthy(ctx context.Context) bool {
+	for successes := 0; successes < 2; {
 		pause := g.options.ProbeInterval + rand.N(g.options.ProbeInterval)
-		if good > 0 {
+		if successes > 0 {
 			pause = 20 * time.Millisecond
 		}
 		select {
@@ -74,9 +81,9 @@ func (g *Guard) awaitReturn(ctx context.Context) bool {
 		case <-time.After(pause):
 		}
 		if g.Probe(ctx) == nil {
-			good++
+			successes++
 		} else {
-			good = 0
+			successes = 0
 		}
 	}
 	return true

@@ -17,8 +17,8 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// timeout is what the tests allow one call. It is longer than in production,
-// because the tests share their machine.
+// timeout is the timeout of one call in tests. It is longer than in production,
+// because tests share their machine.
 const timeout = 500 * time.Millisecond
 
 func TestMain(m *testing.M) {
@@ -49,7 +49,7 @@ func openWithoutProber(t testing.TB, address string, log io.Writer) *Redis {
 	return r
 }
 
-// command runs a command of Redis behind the guard's back.
+// command runs a command of Redis without the guard.
 func command(t testing.TB, server *devstack.Redis, args ...any) any {
 	t.Helper()
 	client := newClient(t, server)
@@ -75,10 +75,9 @@ func withPassword(t testing.TB, address, password string) string {
 	return parsed.String()
 }
 
-// isOpen tells whether calls are refused.
+// isOpen reports whether calls are refused.
 func isOpen(r *Redis) bool {
-	open, _ := r.guard.Open()
-	return open
+	return r.guard.Status().Open
 }
 
 // breakOpen makes calls until the guard refuses them.

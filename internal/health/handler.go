@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// ServeUp answers /up: 200 when the process can serve, else 503 and why. It is
-// what a proxy asks before it sends traffic; it does no I/O.
+// ServeUp serves /up, which a proxy requests before it sends traffic: 200 when
+// the process can serve, else 503 with the reason. It does no I/O.
 func (h *Health) ServeUp(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -20,7 +20,25 @@ func (h *Health) ServeUp(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "up")
 }
 
-// ServeHealth answers /health: 200 for ok and degraded, 503 for error.
+// ServeReady serves /ready: 200 while the process takes work, else 503 with the
+// reason.
+func (h *Health) ServeReady(w http.ResponseWriter, _ *http.Request) {
+	ready, reason := h.Ready()
+	if ready && h.retired.Load() {
+		ready, reason = false, "quiet: no more work is taken"
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if !ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, reason)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// ServeHealth serves /health, a Report in JSON: 200 for ok and degraded, 503 for
+// error.
 func (h *Health) ServeHealth(w http.ResponseWriter, _ *http.Request) {
 	report := h.Report()
 	w.Header().Set("Cache-Control", "no-store")
@@ -31,5 +49,5 @@ func (h *Health) ServeHealth(w http.ResponseWriter, _ *http.Request) {
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(report) // the only error is a client that has gone
+	_ = encoder.Encode(report) // fails only when the client has disconnected
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestUp_IsClosedUntilBootedAndProbed(t *testing.T) {
+func TestUp_Is503UntilBooted(t *testing.T) {
 	t.Parallel()
 	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: works}, Check{Name: "redis", Disabled: true})
 
@@ -32,13 +32,13 @@ func TestUp_IsClosedUntilBootedAndProbed(t *testing.T) {
 	require.Equal(t, "no-store", header.Get("Cache-Control"))
 }
 
-func TestUp_DoesNotOpenBeforeItIsKnownWhetherThisBuildFits(t *testing.T) {
+func TestUp_Is503UntilAGateHasAConclusiveResult(t *testing.T) {
 	t.Parallel()
 	database := &outcome{err: context.DeadlineExceeded}
 	h, _ := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: database.probe})
 	h.Booted()
 
-	// Neither before the first probe nor while the database has not answered one.
+	// It is 503 before the first probe, and while no probe gets a reply of the database.
 	for range 2 {
 		status, body, _ := get(t, h.ServeUp)
 		require.Equal(t, http.StatusServiceUnavailable, status)
@@ -51,20 +51,20 @@ func TestUp_DoesNotOpenBeforeItIsKnownWhetherThisBuildFits(t *testing.T) {
 	require.Equal(t, "run app migrate\n", body)
 }
 
-func TestUp_WaitsForItsGatesOnlySoLong(t *testing.T) {
+func TestUp_WaitsForGatesUntilGateTimeout(t *testing.T) {
 	t.Parallel()
 	h, _ := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: fails})
 	h.Booted()
 	h.probeAll(t)
 
 	booted := time.Now()
-	h.now = func() time.Time { return booted.Add(gatePatience + time.Second) }
+	h.now = func() time.Time { return booted.Add(gateTimeout + time.Second) }
 
 	status, _, _ := get(t, h.ServeUp)
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestMayWork_WaitsForItsGatesHoweverLongThatTakes(t *testing.T) {
+func TestMayWork_WaitsForGatesWithoutLimit(t *testing.T) {
 	t.Parallel()
 	database := &outcome{err: errors.New("refused")}
 	h, _ := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: database.probe})
@@ -72,7 +72,7 @@ func TestMayWork_WaitsForItsGatesHoweverLongThatTakes(t *testing.T) {
 	h.Booted()
 	h.probeAll(t)
 	booted := time.Now()
-	h.now = func() time.Time { return booted.Add(gatePatience + time.Second) }
+	h.now = func() time.Time { return booted.Add(gateTimeout + time.Second) }
 	ready, _ := h.Ready()
 	require.True(t, ready)
 	require.False(t, h.MayWork())
@@ -85,7 +85,7 @@ func TestMayWork_WaitsForItsGatesHoweverLongThatTakes(t *testing.T) {
 	require.True(t, h.MayWork())
 }
 
-func TestMayWork_NotWhenRetired(t *testing.T) {
+func TestMayWork_IsFalseAfterRetire(t *testing.T) {
 	t.Parallel()
 	h, _ := newHealth(t)
 	h.Booted()
@@ -96,7 +96,7 @@ func TestMayWork_NotWhenRetired(t *testing.T) {
 	require.False(t, h.MayWork())
 }
 
-func TestUp_IsClosedWhileThisBuildDoesNotFit(t *testing.T) {
+func TestUp_Is503WhileACheckIsNotReady(t *testing.T) {
 	t.Parallel()
 	database := &outcome{err: NotReady(errors.New("run app migrate"))}
 	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: database.probe})
@@ -107,7 +107,7 @@ func TestUp_IsClosedWhileThisBuildDoesNotFit(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Equal(t, "run app migrate\n", body)
 
-	// Out of reach, the database says nothing new about its schema.
+	// An unreachable database does not change what is known of its schema.
 	database.set(errors.New("refused"))
 	h.probeAll(t)
 	status, _, _ = get(t, h.ServeUp)
@@ -119,7 +119,7 @@ func TestUp_IsClosedWhileThisBuildDoesNotFit(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestUp_StaysOpenWhileBackendsAreAway(t *testing.T) {
+func TestUp_Is200WhileBackendsAreUnavailable(t *testing.T) {
 	t.Parallel()
 	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: fails}, Check{Name: "redis", Probe: fails})
 	h.Booted()
@@ -130,7 +130,7 @@ func TestUp_StaysOpenWhileBackendsAreAway(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestHealth_SumsUpItsChecks(t *testing.T) {
+func TestHealth_ShowsTheWorstStatus(t *testing.T) {
 	t.Parallel()
 	for _, expected := range []struct {
 		database, redis error
@@ -166,7 +166,7 @@ func TestHealth_SumsUpItsChecks(t *testing.T) {
 	}
 }
 
-func TestHealth_BeginsAsFailed(t *testing.T) {
+func TestHealth_ACheckCountsAsFailedUntilItsFirstProbe(t *testing.T) {
 	t.Parallel()
 	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: works})
 
@@ -201,14 +201,14 @@ func TestHealth_SinceChangesOnlyWithTheStatus(t *testing.T) {
 	redis.set(errors.New("refused"))
 	down := since()
 	require.Equal(t, 2*time.Second, down.Sub(up))
-	redis.set(context.DeadlineExceeded) // another reason, the same status
+	redis.set(context.DeadlineExceeded) // another reason with the same status
 	require.Equal(t, down, since())
 
 	redis.set(nil)
 	require.Equal(t, 2*time.Second, since().Sub(down))
 }
 
-func TestHealth_AProbeThatHangsCountsAsFailedAndHoldsUpNobody(t *testing.T) {
+func TestHealth_AProbeThatHangsCountsAsFailedAndDelaysNoResponse(t *testing.T) {
 	t.Parallel()
 	hanging, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -216,7 +216,7 @@ func TestHealth_AProbeThatHangsCountsAsFailedAndHoldsUpNobody(t *testing.T) {
 	h, clock := newHealth(t, Check{Name: "database", Critical: true, Every: time.Millisecond, Probe: func(context.Context) error {
 		if probes++; probes > 1 {
 			once.Do(func() { close(hanging) })
-			<-release // heeds no context
+			<-release // ignores its context
 		}
 		return nil
 	}})
@@ -233,18 +233,21 @@ func TestHealth_AProbeThatHangsCountsAsFailedAndHoldsUpNobody(t *testing.T) {
 	require.Contains(t, body, "no probe has ended since ")
 }
 
-func TestHealth_EndsAProbeThatTakesTooLong(t *testing.T) {
+func TestHealth_BoundsAProbeByItsTimeout(t *testing.T) {
 	t.Parallel()
-	h, _ := newHealth(t, Check{Name: "database", Critical: true, Every: time.Millisecond, Timeout: 20 * time.Millisecond, Probe: func(ctx context.Context) error {
+	hang := func(ctx context.Context) error {
 		<-ctx.Done()
 		return fmt.Errorf("query: %w", ctx.Err())
-	}})
+	}
+	h, _ := newHealth(t, Check{
+		Name: "database", Critical: true, Every: time.Millisecond, Timeout: 20 * time.Millisecond, Probe: hang,
+	})
 	defer running(t, h)()
 
 	require.Eventually(t, func() bool { return h.Check("database").Reason == "timeout" }, 10*time.Second, time.Millisecond)
 }
 
-func TestRun_KeepsProbingEveryCheckAndEndsWithItsContext(t *testing.T) {
+func TestRun_ProbesEveryCheckUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
 	var probed [2]chan struct{}
 	var checks []Check
@@ -258,7 +261,8 @@ func TestRun_KeepsProbingEveryCheckAndEndsWithItsContext(t *testing.T) {
 			return nil
 		}})
 	}
-	h, _ := newHealth(t, append(checks, Check{Name: "off", Disabled: true, Probe: func(context.Context) error { panic("probed though disabled") }})...)
+	off := Check{Name: "off", Disabled: true, Probe: func(context.Context) error { panic("probed though disabled") }}
+	h, _ := newHealth(t, append(checks, off)...)
 	stop := running(t, h)
 
 	for range 3 {
@@ -270,7 +274,7 @@ func TestRun_KeepsProbingEveryCheckAndEndsWithItsContext(t *testing.T) {
 	stop()
 }
 
-func TestHealth_ExportsWhetherBackendsAreUp(t *testing.T) {
+func TestHealth_ExportsWhetherTheLastProbeSucceeded(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	h := New(registry, Check{Name: "database", Probe: works}, Check{Name: "redis", Probe: fails})
@@ -287,7 +291,7 @@ func TestHealth_ExportsWhetherBackendsAreUp(t *testing.T) {
 	require.Equal(t, map[string]float64{"database": 1, "redis": 0}, values)
 }
 
-func TestHealth_AProbeMaySayHowItIsShown(t *testing.T) {
+func TestHealth_ShowsTheStatusOfAFinding(t *testing.T) {
 	t.Parallel()
 	database := &outcome{err: Finding{Status: Degraded, Reason: "read_only"}}
 	h, clock := newHealth(t, Check{Name: "database", Critical: true, Probe: database.probe})
@@ -302,13 +306,15 @@ func TestHealth_AProbeMaySayHowItIsShown(t *testing.T) {
 	h.probeAll(t)
 	require.Equal(t, Error, h.Report().Status)
 	require.Equal(t, "read_only", h.Check("database").Reason)
-	require.Equal(t, 5*time.Second, h.Check("database").Since.Sub(began), "of this status")
+	require.Equal(t, 5*time.Second, h.Check("database").Since.Sub(began), "since is the start of the status")
 }
 
-func TestRun_AsksAgainSoonerWhileACheckFails(t *testing.T) {
+func TestRun_ProbesMoreOftenWhileACheckFails(t *testing.T) {
 	t.Parallel()
 	database := &outcome{err: errors.New("refused")}
-	h, _ := newHealth(t, Check{Name: "database", Critical: true, Every: time.Hour, Again: time.Millisecond, Probe: database.probe})
+	h, _ := newHealth(t, Check{
+		Name: "database", Critical: true, Every: time.Hour, RetryEvery: time.Millisecond, Probe: database.probe,
+	})
 	defer running(t, h)()
 	require.Eventually(t, func() bool { return h.Check("database").Reason == "refused" }, 10*time.Second, time.Millisecond)
 
@@ -322,7 +328,7 @@ func TestRun_AsksAgainSoonerWhileACheckFails(t *testing.T) {
 func works(context.Context) error { return nil }
 func fails(context.Context) error { return errors.New("refused") }
 
-// outcome is what a probe finds out.
+// outcome is a probe whose result a test sets.
 type outcome struct {
 	mutex sync.Mutex
 	err   error
@@ -358,7 +364,7 @@ func (h *Health) probeAll(t *testing.T) {
 	}
 }
 
-// running runs the probes; stop ends them.
+// running starts Run. The function stop ends it and waits for it.
 func running(t *testing.T, h *Health) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

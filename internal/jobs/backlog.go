@@ -6,86 +6,71 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
 	"slipway/internal/failopen"
+	"slipway/internal/jobs/taskqueue"
 )
 
-// Backlog looks at what waits for a worker in both queues.
+// Backlog checks how much work waits for a worker, and for how long.
 type Backlog struct {
 	patience time.Duration
-	db       *pgxpool.Pool   // nil without jobs
-	guard    *failopen.Guard // nil without tasks
-	redis    *redis.Client
+	db       *pgxpool.Pool          // nil without jobs
+	tasks    *taskqueue.DepthReader // nil without tasks
 	depth    *prometheus.GaugeVec
 	oldest   *prometheus.GaugeVec
 }
 
-// NewBacklog looks for work that has waited for longer than patience.
+// NewBacklog returns a check that fails when work waits for longer than patience.
+// Jobs and Tasks tell it where the work is.
 func NewBacklog(patience time.Duration, registry prometheus.Registerer) *Backlog {
 	b := &Backlog{
 		patience: patience,
 		depth: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "app_queue_depth",
-			Help: "Jobs and tasks that could be worked and wait for a worker. Every process tells the same.",
+			Help: "Jobs and tasks that are due and wait for a worker. Every process reports the same numbers.",
 		}, []string{"backend", "queue"}),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "app_queue_oldest_seconds",
-			Help: "How long the oldest of them has waited.",
+			Help: "How long the oldest due job or task of the queue has waited for a worker.",
 		}, []string{"backend", "queue"}),
 	}
 	registry.MustRegister(b.depth, b.oldest)
 	return b
 }
 
-// Jobs has it look at the jobs in db.
+// Jobs adds the jobs in db.
 func (b *Backlog) Jobs(db *pgxpool.Pool) { b.db = db }
 
-// Tasks has it look at the tasks in the Redis that guard watches.
+// Tasks adds the tasks in the Redis that guard protects.
 func (b *Backlog) Tasks(guard *failopen.Guard) error {
 	if guard.Disabled() {
 		return nil
 	}
-	bounds := guard.Options()
-	bounds.PoolSize, bounds.MinIdle = 1, 0
-	options, err := failopen.QuickOptions(bounds)
-	if err != nil {
-		return err
-	}
-	b.guard, b.redis = guard, redis.NewClient(options)
-	return nil
+	var err error
+	b.tasks, err = taskqueue.NewDepthReader(guard, taskQueues)
+	return err
 }
 
 // Close ends the connection to Redis.
 func (b *Backlog) Close() error {
-	if b.redis == nil {
+	if b.tasks == nil {
 		return nil
 	}
-	if err := b.redis.Close(); err != nil {
-		return fmt.Errorf("close the task queue: %w", err)
-	}
-	return nil
+	return b.tasks.Close()
 }
 
-// Check tells which queue waits for too long, or that it cannot tell.
+// Check returns an error that names each queue whose oldest work waits for too
+// long, or that says why it is unknown.
 func (b *Backlog) Check(ctx context.Context) error {
-	b.depth.Reset() // what cannot be told is not shown
+	b.depth.Reset() // an unknown depth is not exported
 	b.oldest.Reset()
 	return errors.Join(b.checkJobs(ctx), b.checkTasks(ctx))
 }
 
 // Private
-
-// waitingWork is what waits in one queue.
-type waitingWork struct {
-	queue string
-	depth int
-	wait  time.Duration // of the oldest
-}
 
 func (b *Backlog) checkJobs(ctx context.Context) error {
 	if b.db == nil {
@@ -99,9 +84,9 @@ func (b *Backlog) checkJobs(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("jobs: %w", err)
 	}
-	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (waitingWork, error) {
-		var found waitingWork
-		err := row.Scan(&found.queue, &found.depth, &found.wait)
+	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (taskqueue.Depth, error) {
+		var found taskqueue.Depth
+		err := row.Scan(&found.Queue, &found.Tasks, &found.Oldest)
 		return found, err
 	})
 	if err != nil {
@@ -111,41 +96,26 @@ func (b *Backlog) checkJobs(ctx context.Context) error {
 }
 
 func (b *Backlog) checkTasks(ctx context.Context) error {
-	if b.guard == nil {
+	if b.tasks == nil {
 		return nil
 	}
-	var queues []waitingWork
-	ok := b.guard.Do(ctx, "Backlog.Check", func(ctx context.Context) error {
-		// An enqueuer writes the list of queues once. When that is lost and the tasks
-		// come anew, nobody would see them. A full Redis refuses this, and no harm done.
-		b.redis.SAdd(ctx, "asynq:queues", string(Critical), string(Default), string(Low))
-		inspector := asynq.NewInspectorFromRedisClient(b.redis)
-		names, err := inspector.Queues()
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			info, err := inspector.GetQueueInfo(name)
-			if err != nil {
-				return err
-			}
-			queues = append(queues, waitingWork{name, info.Pending, info.Latency})
-		}
-		return nil
-	})
+	queues, ok := b.tasks.Read(ctx, "Backlog.Check")
 	if !ok {
-		return errors.New("tasks: Redis is away, so nobody knows")
+		return errors.New("tasks: Redis is unavailable, so their number is unknown")
 	}
 	return b.judge(Redis, "tasks", queues)
 }
 
-func (b *Backlog) judge(backend Backend, noun string, queues []waitingWork) error {
+// judge exports the depth of each queue, and returns an error for those that wait
+// for too long.
+func (b *Backlog) judge(backend Backend, noun string, queues []taskqueue.Depth) error {
 	var problems []error
 	for _, found := range queues {
-		b.depth.WithLabelValues(string(backend), found.queue).Set(float64(found.depth))
-		b.oldest.WithLabelValues(string(backend), found.queue).Set(found.wait.Seconds())
-		if found.wait > b.patience {
-			problems = append(problems, fmt.Errorf("%d %s wait in queue %s, the oldest for %s", found.depth, noun, found.queue, found.wait.Round(time.Second)))
+		b.depth.WithLabelValues(string(backend), found.Queue).Set(float64(found.Tasks))
+		b.oldest.WithLabelValues(string(backend), found.Queue).Set(found.Oldest.Seconds())
+		if found.Oldest > b.patience {
+			oldest := found.Oldest.Round(time.Second)
+			problems = append(problems, fmt.Errorf("%d %s wait in queue %s, the oldest for %s", found.Tasks, noun, found.Queue, oldest))
 		}
 	}
 	return errors.Join(problems...)

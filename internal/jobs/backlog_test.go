@@ -9,14 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/postgres/pgtest"
 )
 
-func TestBacklog_TellsWhatWaitsForTooLong(t *testing.T) {
+func TestBacklog_NamesQueuesThatWaitForTooLong(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	guard := failopen.NewGuard(failopen.Options{URL: server.URL(), Timeout: time.Second}, newReporter())
 	registry := prometheus.NewRegistry()
 	backlog := NewBacklog(5*time.Minute, registry)
@@ -32,10 +33,11 @@ func TestBacklog_TellsWhatWaitsForTooLong(t *testing.T) {
 	}
 
 	insert("available", "-1 minute")
-	insert("available", "1 minute") // by the clock of another machine
-	insert("scheduled", "-1 hour")  // will be made available by and by
+	insert("available", "1 minute") // due by the clock of another machine
+	insert("scheduled", "-1 hour")  // River makes it available later
 	require.NoError(t, backlog.Check(t.Context()))
-	require.Equal(t, map[string]float64{"pg default": 2, "redis critical": 0, "redis default": 0, "redis low": 0}, gauges(t, registry, "app_queue_depth"))
+	depths := map[string]float64{"pg default": 2, "redis critical": 0, "redis default": 0, "redis low": 0}
+	require.Equal(t, depths, gauges(t, registry, "app_queue_depth"))
 	require.InDelta(t, 60, gauges(t, registry, "app_queue_oldest_seconds")["pg default"], 30)
 
 	insert("available", "-10 minutes")
@@ -52,7 +54,7 @@ func TestBacklog_TellsWhatWaitsForTooLong(t *testing.T) {
 	enqueuer := asynq.NewClientFromRedisClient(client)
 	_, err = enqueuer.Enqueue(asynq.NewTask("thing", nil))
 	require.NoError(t, err)
-	require.NoError(t, client.FlushAll(t.Context()).Err()) // the enqueuer does not notice
+	require.NoError(t, client.FlushAll(t.Context()).Err()) // the enqueuer does not add the queue again
 	info, err := enqueuer.Enqueue(asynq.NewTask("thing", nil))
 	require.NoError(t, err)
 	require.NoError(t, backlog.Check(t.Context()))
@@ -61,8 +63,8 @@ func TestBacklog_TellsWhatWaitsForTooLong(t *testing.T) {
 	require.ErrorContains(t, backlog.Check(t.Context()), "1 tasks wait in queue default, the oldest for 1h0m0s")
 
 	require.NoError(t, server.Kill())
-	require.ErrorContains(t, backlog.Check(t.Context()), "tasks: Redis is away, so nobody knows")
-	require.Empty(t, gauges(t, registry, "app_queue_depth"), "an old figure is no figure")
+	require.ErrorContains(t, backlog.Check(t.Context()), "tasks: Redis is unavailable, so their number is unknown")
+	require.Empty(t, gauges(t, registry, "app_queue_depth"), "an old number is not exported")
 }
 
 func TestBacklog_NeedsNoRedis(t *testing.T) {

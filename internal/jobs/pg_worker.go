@@ -19,36 +19,32 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// stopGrace is what a worker waits beyond its shutdown timeout for handlers
-// that were told to stop. Then it hands back their work all the same.
-const stopGrace = 5 * time.Second
-
-// PGWorker works jobs.
+// PGWorker runs jobs.
 type PGWorker struct {
-	client  *river.Client[pgx.Tx]
-	heart   *heart
-	timeout time.Duration
-	log     *slog.Logger
-	started atomic.Bool
-	inHand  atomic.Int64
+	client    *river.Client[pgx.Tx]
+	heartbeat *heartbeat
+	timeout   time.Duration
+	log       *slog.Logger
+	started   atomic.Bool
+	active    atomic.Int64 // jobs that run
 }
 
-// PGWorkerOptions say how a worker works.
+// PGWorkerOptions configure a worker. All fields but Version are required.
 type PGWorkerOptions struct {
-	Concurrency     map[Queue]int // jobs of a queue at the same time
-	ShutdownTimeout time.Duration
-	Version         string // of this build, for the table of processes
+	Concurrency     map[Queue]int // jobs of each queue at the same time
+	ShutdownTimeout time.Duration // how long running jobs may take to finish
+	Version         string        // of this build, for the table of processes
 	Log             *slog.Logger
 	Metrics         *Metrics
 	Reporter        *telemetry.Reporter
 }
 
-// NewPGWorker makes a worker of the kinds in handlers.
+// NewPGWorker returns a worker of the kinds in handlers.
 func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (*PGWorker, error) {
 	w := &PGWorker{timeout: options.ShutdownTimeout, log: options.Log}
-	workers, alone := river.NewWorkers(), newExclusive(db)
+	workers, lock := river.NewWorkers(), newKeyLock(db)
 	for _, handler := range handlers {
-		if err := handler.river(workers, alone); err != nil {
+		if err := handler.addToRiver(workers, lock); err != nil {
 			return nil, fmt.Errorf("add the job %s: %w", handler.Kind, err)
 		}
 	}
@@ -58,16 +54,16 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 		queues[string(queue)] = river.QueueConfig{MaxWorkers: options.Concurrency[queue], FetchCooldown: FetchCooldown(queue)}
 		concurrency += options.Concurrency[queue]
 	}
-	w.heart = newHeart(db, Process{Backend: PG, Version: options.Version, Concurrency: concurrency}, func() int { return int(w.inHand.Load()) }, options.Log, options.Reporter)
+	w.heartbeat = newHeartbeat(db, newProcess(PG, options.Version, concurrency), w.running, options.Log, options.Reporter)
 	var err error
 	w.client, err = river.NewClient(riverpgxv5.New(db), &river.Config{
-		ID:                   w.heart.process.ID,
+		ID:                   w.heartbeat.process.ID,
 		Queues:               queues,
 		Workers:              workers,
 		FetchOnlyKnownKinds:  true,
 		RescueStuckJobsAfter: rescueAfter,
 		SoftStopTimeout:      options.ShutdownTimeout,
-		Middleware:           []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, inHand: &w.inHand}},
+		Middleware:           []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, active: &w.active}},
 		ErrorHandler:         reportJobs{options.Log, options.Reporter},
 		Logger:               slog.New(quietRiver{options.Log.Handler()}),
 	})
@@ -77,135 +73,124 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 	return w, nil
 }
 
-// Run works jobs until ctx ends, then finishes what it has in hand or hands it
-// back. It waits for a database that is not there yet.
+// Run runs jobs until ctx ends, and then finishes the running jobs or hands them
+// back. It waits for a database that is not there yet. It returns ErrDeclaredDead
+// when other workers have taken its jobs.
 func (w *PGWorker) Run(ctx context.Context) error {
 	if !w.start(ctx) {
-		return w.heart.signOff(ctx)
+		return w.heartbeat.signOff(ctx)
 	}
 	w.started.Store(true)
-	w.log.InfoContext(ctx, "Working jobs")
+	w.log.InfoContext(ctx, "Worker takes jobs")
 
 	beating, stopBeating := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBeating()
-	heart := make(chan error, 1)
-	go func() { heart <- w.heart.run(beating) }()
+	ended := make(chan error, 1)
+	go func() { ended <- w.heartbeat.run(beating) }()
 	select {
-	case err := <-heart:
-		return errors.Join(err, w.die())
+	case err := <-ended:
+		return errors.Join(err, w.stopDead())
 	case <-ctx.Done():
 	}
 
-	w.heart.state.Store(Stopping)
-	w.log.Info("Stopping: no more jobs are taken, those in hand are finished", "within", w.timeout.String())
+	w.heartbeat.state.Store(Stopping)
+	w.log.Info("Stopping: worker takes no more jobs and finishes the running ones", "within", w.timeout.String())
 	stopping, cancel := context.WithTimeout(context.Background(), w.timeout+stopGrace)
 	defer cancel()
-	go w.awaitIdle(stopping, cancel)
+	go func() {
+		if awaitIdle(stopping, w.running, pgIdleStop) {
+			cancel()
+		}
+	}()
 	err := w.client.Stop(stopping)
 	if err != nil {
 		if err = w.abandon(); err != nil {
-			return err // without signing off: others notice, and release the jobs
+			return err // the row stays, so that another worker releases the jobs
 		}
 	}
 	stopBeating()
-	return errors.Join(err, <-heart)
+	return errors.Join(err, <-ended)
 }
 
-// Quiet takes no more jobs and finishes those in hand. There is no way back
-// but a new process.
+// Quiet takes no more jobs and finishes the running ones. Only a new process takes
+// jobs again.
 func (w *PGWorker) Quiet(ctx context.Context) {
-	w.heart.state.Store(Quiet)
-	w.log.InfoContext(ctx, "Quiet: no more jobs are taken")
+	w.heartbeat.state.Store(Quiet)
+	w.log.InfoContext(ctx, "Quiet: worker takes no more jobs")
 	for _, queue := range Queues {
-		// River stops the queue at once and then waits for its jobs, which is not
-		// for us to do.
+		// River stops the queue at once, and then waits for its jobs. This method does
+		// not wait.
 		at, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 		if err := w.client.Queues().Remove(at, string(queue)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			w.log.WarnContext(ctx, "Queue was not stopped", "queue", string(queue), "error", err)
+			w.log.WarnContext(ctx, "Worker could not stop a queue", "queue", string(queue), "error", err)
 		}
 		cancel()
 	}
 }
 
-// Started tells whether the worker has begun to take jobs.
+// Started reports whether the worker has started to take jobs.
 func (w *PGWorker) Started() bool { return w.started.Load() }
 
-// FetchCooldown is the least time between two fetches of a queue. River never
-// works more than MaxWorkers jobs in that time.
+// FetchCooldown is the shortest time between two fetches of a queue. River starts
+// at most MaxWorkers jobs in that time.
 func FetchCooldown(queue Queue) time.Duration {
 	return map[Queue]time.Duration{Critical: time.Millisecond, Default: time.Millisecond, Low: 10 * time.Millisecond}[queue]
 }
 
 // Private
 
-// rescueAfter is when River takes a running job for forgotten. The heart
-// releases jobs of dead workers long before; this is for a worker that lives and
-// has lost one. It is far beyond any timeout, also of a newer release: River
-// discards what it rescues and does not know.
+// rescueAfter is the run time from which River makes a job available again. It is
+// for a job that a live worker has lost; the heartbeat releases the jobs of dead
+// workers much sooner. It is longer than any timeout, also of a newer release,
+// because River discards rescued jobs of unknown kinds.
 const rescueAfter = time.Hour
 
-// die stops a worker that others take for dead, and hands back what it took
-// after they had taken its jobs: nobody looks at this worker again.
-func (w *PGWorker) die() error {
+func (w *PGWorker) running() int { return int(w.active.Load()) }
+
+// stopDead stops a worker that was declared dead, and hands back the jobs that it
+// took after that: no other worker releases them.
+func (w *PGWorker) stopDead() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	stopping, stopped := context.WithTimeout(ctx, time.Second)
 	defer stopped()
-	_ = w.client.StopAndCancel(stopping) // handlers that do not end are handed back all the same
-	if _, err := w.heart.handBack(ctx, true); err != nil {
-		return err
-	}
-	return nil
+	_ = w.client.StopAndCancel(stopping) // the jobs of handlers that do not end are handed back too
+	_, err := w.heartbeat.releaser.releaseOwn(ctx, w.heartbeat.process.ID, true)
+	return err
 }
 
-// idleGoodbye is how long a worker with nothing in hand waits for River to end.
-const idleGoodbye = 5 * time.Second
+// pgIdleStop is how long a stopping worker waits for River while no job runs.
+// River may never end when its queues were removed while it started.
+const pgIdleStop = 5 * time.Second
 
-// awaitIdle gives up the wait for River when nothing has been in hand for long:
-// one whose queues were removed while it started may never end.
-func (w *PGWorker) awaitIdle(stopping context.Context, giveUp func()) {
-	look := time.NewTicker(50 * time.Millisecond)
-	defer look.Stop()
-	for idleSince := time.Now(); time.Since(idleSince) < idleGoodbye; {
-		select {
-		case <-stopping.Done():
-			return
-		case now := <-look.C:
-			if w.inHand.Load() > 0 {
-				idleSince = now
-			}
-		}
-	}
-	giveUp()
-}
-
-// abandon hands back jobs whose handlers do not heed the end of their context.
-// They end with the process.
+// abandon hands back the jobs whose handlers go on after the end of their context.
+// The handlers end with the process.
 func (w *PGWorker) abandon() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	released, err := w.heart.handBack(ctx, false)
+	released, err := w.heartbeat.releaser.releaseOwn(ctx, w.heartbeat.process.ID, false)
 	if err != nil {
-		return fmt.Errorf("stop: %d jobs did not heed the end of their context within %s: %w", w.inHand.Load(), w.timeout+stopGrace, err)
+		return fmt.Errorf("stop: %d jobs still run %s after the stop signal: %w", w.active.Load(), w.timeout+stopGrace, err)
 	}
-	if w.inHand.Load() == 0 {
-		w.log.Warn("River did not end with nothing in hand: stopping without it", "jobs", released)
+	if w.active.Load() == 0 {
+		w.log.Warn("Worker stops without River, which does not end although no job runs", "jobs", released)
 		return nil
 	}
-	w.log.Error("Jobs did not heed the end of their context and were handed back as they are", "jobs", released, "within", (w.timeout + stopGrace).String())
+	within := w.timeout + stopGrace
+	w.log.Error("Jobs ignored the end of their context and were handed back while they run", "jobs", released, "within", within.String())
 	return nil
 }
 
-// start returns false when ctx ended first.
+// start starts River, and tries again until it can. It returns false when ctx ended
+// first.
 func (w *PGWorker) start(ctx context.Context) bool {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		// River must outlive ctx: Stop ends it, within its budget.
-		err := w.heart.beat(ctx)
+		err := w.heartbeat.beat(ctx)
 		if errors.Is(err, ErrDeclaredDead) {
-			w.heart.process.StartedAt = time.Time{} // it has nothing in hand: it may enter the table anew
+			w.heartbeat.process.StartedAt = time.Time{} // it runs no jobs yet, so it may insert a new row
 		}
 		if err == nil {
-			err = w.client.Start(context.WithoutCancel(ctx))
+			err = w.client.Start(context.WithoutCancel(ctx)) // Stop ends River, within its time limit
 		}
 		if err == nil {
 			return true
@@ -213,7 +198,7 @@ func (w *PGWorker) start(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		w.log.WarnContext(ctx, "Cannot work jobs yet, trying again", "in", pause.String(), "error", err)
+		w.log.WarnContext(ctx, "Worker cannot take jobs yet and tries again", "in", pause.String(), "error", err)
 		select {
 		case <-ctx.Done():
 			return false
@@ -222,32 +207,35 @@ func (w *PGWorker) start(ctx context.Context) bool {
 	}
 }
 
-// observeJobs logs and counts every run of a job.
+// observeJobs counts and logs every run of a job.
 type observeJobs struct {
 	river.MiddlewareDefaults
 	log     *slog.Logger
 	metrics *Metrics
-	inHand  *atomic.Int64
+	active  *atomic.Int64
 }
 
 func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
-	o.inHand.Add(1)
-	defer o.inHand.Add(-1)
-	run := work{backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt, started: time.Now(), routine: bytes.Contains(job.Metadata, clockRun)}
+	o.active.Add(1)
+	defer o.active.Add(-1)
+	record := runRecord{
+		backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt,
+		started: time.Now(), routine: bytes.Contains(job.Metadata, recurringRun),
+	}
 	finished := false
 	defer func() {
 		if !finished {
-			o.metrics.finish(context.WithoutCancel(ctx), o.log, run, errors.New("panic")) // also of one that was to end
+			o.metrics.observe(context.WithoutCancel(ctx), o.log, record, errors.New("panic")) // failed, even if ctx has ended
 		}
 	}()
 	err := next(ctx)
 	finished = true
-	o.metrics.finish(ctx, o.log, run, err)
+	o.metrics.observe(ctx, o.log, record, err)
 	return err
 }
 
-// reportJobs tells people of jobs that failed for good, and gives a panic's
-// stack, which observeJobs cannot see.
+// reportJobs reports jobs that failed for good, and jobs that panicked. It logs
+// the stack of a panic, which observeJobs cannot see.
 type reportJobs struct {
 	log      *slog.Logger
 	reporter *telemetry.Reporter
@@ -266,8 +254,7 @@ func (r reportJobs) HandlePanic(ctx context.Context, job *rivertype.JobRow, caus
 	return nil
 }
 
-// quietRiver passes River's warnings and errors on. What becomes of each job
-// observeJobs logs.
+// quietRiver drops River's messages below warning: observeJobs logs every run.
 type quietRiver struct{ slog.Handler }
 
 func (q quietRiver) Enabled(ctx context.Context, level slog.Level) bool {

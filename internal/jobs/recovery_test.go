@@ -11,18 +11,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres/pgtest"
 )
 
-// What a worker had in hand when it was killed runs again soon, on another one,
-// and no attempt is lost. RECOVERY_RUNS is how many workers are killed.
+// The job or task of a killed worker runs again soon, on another worker, and uses
+// up no attempt. RECOVERY_RUNS is how many workers are killed.
 func TestRecovery_WorkOfAKilledWorkerRunsAgain(t *testing.T) {
 	t.Parallel()
 	runs := int(fromEnvironment(t, "RECOVERY_RUNS", 2))
 	for backend, most := range map[Backend]time.Duration{PG: 45 * time.Second, Redis: 150 * time.Second} {
 		t.Run(string(backend), func(t *testing.T) {
 			t.Parallel()
-			url, server := pgtest.URL(t, migrations), startRedis(t)
+			url, server := pgtest.URL(t, migrations), stacktest.Redis(t)
 			db := openDatabase(t, url)
 			tasks, _ := newTasks(t, server.URL())
 			queue := newJobs(t, db, prometheus.NewRegistry())

@@ -16,15 +16,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres/pgtest"
 	"slipway/internal/telemetry"
 )
 
-func TestPGWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
+func TestPGWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	queue := newJobs(t, db, prometheus.NewRegistry())
-	reporter, told := tellingReporter(t)
+	reporter, sent := sentryReporter(t)
 	work := Handle(func(_ context.Context, args greetArgs) error {
 		if args.Name == "eve" {
 			panic("eve is here")
@@ -32,7 +33,8 @@ func TestPGWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
 		return errors.New("no paper for " + args.Name)
 	})
 	worker, err := NewPGWorker(db, Handlers{work}, PGWorkerOptions{
-		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Reporter: reporter,
+		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second,
+		Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Reporter: reporter,
 	})
 	require.NoError(t, err)
 
@@ -44,7 +46,7 @@ func TestPGWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
 		return err
 	}))
 	running := run(t, &journal{}, worker.Run)
-	bodies := receive(t, told) + receive(t, told)
+	bodies := receive(t, sent) + receive(t, sent)
 	require.NoError(t, running.end(t))
 
 	require.Contains(t, bodies, `"value":"no paper for last"`)
@@ -52,20 +54,21 @@ func TestPGWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
 	require.Contains(t, bodies, `"value":"panic: eve is here"`)
 	require.Contains(t, bodies, "report_test.go")
 	require.NotContains(t, bodies, "again")
-	require.Empty(t, told)
+	require.Empty(t, sent)
 }
 
-func TestPGWorker_TellsNobodyOfACancelledJob(t *testing.T) {
+func TestPGWorker_DoesNotReportACancelledJob(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
-	reporter, told := tellingReporter(t)
+	reporter, sent := sentryReporter(t)
 	registry, log, began := prometheus.NewRegistry(), &journal{}, make(chan struct{})
 	worker, err := NewPGWorker(db, Handlers{Handle(func(ctx context.Context, _ greetArgs) error {
 		close(began)
 		<-ctx.Done()
 		return ctx.Err()
 	})}, PGWorkerOptions{
-		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second, Log: log.logger(), Metrics: NewMetrics(registry), Reporter: reporter,
+		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second,
+		Log: log.logger(), Metrics: NewMetrics(registry), Reporter: reporter,
 	})
 	require.NoError(t, err)
 	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
@@ -76,25 +79,27 @@ func TestPGWorker_TellsNobodyOfACancelledJob(t *testing.T) {
 	_, err = worker.client.JobCancel(t.Context(), 1)
 	require.NoError(t, err)
 
-	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'cancelled'`) == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'cancelled'`) == 1
+	}, patience, 10*time.Millisecond)
 	require.NoError(t, running.end(t))
-	require.EqualValues(t, 1, figures(t, registry, "app_jobs_processed_total")["pg greet default cancelled"])
-	require.Contains(t, log.String(), `"Job cancelled"`)
+	require.EqualValues(t, 1, counts(t, registry, "app_jobs_processed_total")["pg greet default cancelled"])
+	require.Contains(t, log.String(), `"Job finished" result=cancelled`)
 	reporter.Close()
-	require.Empty(t, told)
+	require.Empty(t, sent)
 }
 
-func TestRedisWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
+func TestRedisWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
-	reporter, told := tellingReporter(t)
+	server := stacktest.Redis(t)
+	reporter, sent := sentryReporter(t)
 	runs := make(chan string, 10)
 	work := func(name string) error {
 		runs <- name
 		switch name {
 		case "eve":
 			panic("eve is here")
-		case "away":
+		case "unavailable":
 			return &pgconn.PgError{Code: "57P03"}
 		}
 		return errors.New("no paper for " + name)
@@ -110,12 +115,13 @@ func TestRedisWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
 	require.NoError(t, err)
 	tasks, _ := newTasks(t, server.URL())
 
-	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "again"}, waveOnceTask{Name: "away"}, waveOnceTask{Name: "last"}, waveTask{Name: "eve"}))
+	require.True(t, tasks.Enqueue(t.Context(),
+		waveTask{Name: "again"}, waveOnceTask{Name: "unavailable"}, waveOnceTask{Name: "last"}, waveTask{Name: "eve"}))
 	running := run(t, &journal{}, worker.Run)
 	for range 4 {
 		receive(t, runs)
 	}
-	bodies := receive(t, told) + receive(t, told)
+	bodies := receive(t, sent) + receive(t, sent)
 	require.NoError(t, running.end(t))
 
 	require.Contains(t, bodies, `"value":"no paper for last"`)
@@ -124,75 +130,25 @@ func TestRedisWorker_TellsPeopleOfPanicsAndLastFailures(t *testing.T) {
 	require.Contains(t, bodies, "report_test.go")
 	require.NotContains(t, bodies, "again")
 	require.NotContains(t, bodies, "57P03")
-	require.Empty(t, told)
-}
-
-func TestRedisWorker_AnOutageDoesNotFloodTheLog(t *testing.T) {
-	t.Parallel()
-	server := startRedis(t)
-	log := &journal{}
-	reporter := telemetry.NewReporter(log.logger(), prometheus.NewRegistry())
-	worker, err := NewRedisWorker(pgtest.New(t, migrations), nil, RedisWorkerOptions{
-		URL: server.URL(), PoolSize: 10, Servers: 1, Concurrency: 5, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: time.Second,
-		Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Reporter: reporter,
-	})
-	require.NoError(t, err)
-	running := run(t, log, worker.Run)
-	require.Eventually(t, worker.Started, patience, time.Millisecond)
-
-	require.NoError(t, server.Kill())
-	require.Eventually(t, func() bool { return strings.Contains(log.String(), "[asynq.Server] Redis error: refused: ") }, patience, 10*time.Millisecond)
-	for range 200 {
-		asynqLog{reporter}.Error("could not dequeue: dial tcp 127.0.0.1:1: connect: connection refused")
-	}
-	require.Equal(t, 1, strings.Count(log.String(), "[asynq.Server] Redis error: refused: "))
-	require.NoError(t, server.Restart(t.Context()))
-	_ = running.end(t)
-	reporter.Close()
-
-	require.Regexp(t, `\[asynq.Server\] Redis error: refused: .* suppressed=2\d\d `, log.String())
-}
-
-func TestMetrics_LogWhatIsNews(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		run  work
-		err  error
-		want string
-	}{
-		"job":                         {work{backend: PG, attempt: 1}, nil, `level=INFO msg="Job done"`},
-		"transient task":              {work{backend: Redis, attempt: 1, routine: true}, nil, `level=DEBUG msg="Task done"`},
-		"transient task, second time": {work{backend: Redis, attempt: 2, routine: true}, nil, `level=INFO msg="Task done"`},
-		"transient task that fails":   {work{backend: Redis, attempt: 1, routine: true}, errors.New("no"), `level=WARN msg="Task failed"`},
-		"durable task":                {work{backend: Redis, attempt: 1}, nil, `level=INFO msg="Task done"`},
-		"put off":                     {work{backend: PG, attempt: 1}, Later(time.Second, "busy"), `level=DEBUG msg="Job later"`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			log := &journal{}
-
-			NewMetrics(prometheus.NewRegistry()).finish(t.Context(), log.logger(), test.run, test.err)
-
-			require.Contains(t, log.String(), test.want)
-		})
-	}
+	require.Empty(t, sent)
 }
 
 // Private
 
-// tellingReporter makes a reporter whose Sentry hands on what it is told.
-func tellingReporter(t *testing.T) (*telemetry.Reporter, <-chan string) {
+// sentryReporter returns a reporter, and the bodies that it sends to Sentry.
+func sentryReporter(t *testing.T) (*telemetry.Reporter, <-chan string) {
 	t.Helper()
-	told := make(chan string, 10)
+	sent := make(chan string, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
 		body, _ := io.ReadAll(request.Body)
-		told <- string(body)
+		sent <- string(body)
 	}))
 	t.Cleanup(server.Close)
-	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: strings.Replace(server.URL, "://", "://key@", 1) + "/1"}, prometheus.NewRegistry())
+	dsn := strings.Replace(server.URL, "://", "://key@", 1) + "/1"
+	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: dsn}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	reporter := newReporter()
 	reporter.SendTo(sentry)
 	t.Cleanup(reporter.Close)
-	return reporter, told
+	return reporter, sent
 }

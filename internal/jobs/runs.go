@@ -3,20 +3,19 @@ package jobs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
-	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
-	"github.com/redis/go-redis/v9"
 	"github.com/riverqueue/river"
+
+	"slipway/internal/jobs/taskqueue"
 )
 
-// ByTheClock begins the names of runs that a schedule asked for.
-const ByTheClock = "recurring:"
+// RecurringPrefix begins the names of recurring runs.
+const RecurringPrefix = "recurring:"
 
-// EnqueueRun inserts a job of a kind with args that are JSON already. Run names
-// it, so that it can be found again.
+// EnqueueRun inserts a job with args in JSON. RunUnfinished finds it by the name
+// run.
 func (j *Jobs) EnqueueRun(ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string) error {
 	metadata, err := json.Marshal(map[string]string{runKey: run})
 	if err != nil {
@@ -29,7 +28,7 @@ func (j *Jobs) EnqueueRun(ctx context.Context, tx pgx.Tx, handler Handler, queue
 	return j.insert(ctx, tx, insert)
 }
 
-// RunUnfinished tells whether the job of a run waits or runs.
+// RunUnfinished reports whether the job of a run waits or runs.
 func (j *Jobs) RunUnfinished(ctx context.Context, tx pgx.Tx, run string) (bool, error) {
 	var unfinished bool
 	err := tx.QueryRow(ctx, `
@@ -38,47 +37,38 @@ func (j *Jobs) RunUnfinished(ctx context.Context, tx pgx.Tx, run string) (bool, 
 			WHERE metadata @> jsonb_build_object('`+runKey+`', $1::text) AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
 		)`, run).Scan(&unfinished)
 	if err != nil {
-		return false, fmt.Errorf("look for the run %s: %w", run, err)
+		return false, fmt.Errorf("find the run %s: %w", run, err)
 	}
 	return unfinished, nil
 }
 
-// EnqueueRun inserts a task as EnqueueTx does, with run as its id. It is carried
-// also where its kind is transient.
-func (t *Tasks) EnqueueRun(ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string) (deliver func(context.Context), err error) {
+// EnqueueRun inserts a task with args in JSON and run as its id, as EnqueueTx
+// does. The task passes through the outbox even when its kind is transient.
+func (t *Tasks) EnqueueRun(
+	ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string,
+) (deliver func(context.Context), err error) {
 	m := messageOf(handler.Declaration, args)
-	m.ID, m.Queue, m.KeptForDone = run, queue, doneKept
-	return t.carry(ctx, tx, m)
+	m.ID, m.Queue, m.Retention = run, string(queue), taskqueue.DoneRetention
+	return t.insertOutbox(ctx, tx, m)
 }
 
-// RunUnfinished tells whether the task of a run is still with its carrier, or
-// waits or runs. Where Redis does not say, only the carrier counts: one run too
-// many is better than none for as long as Redis is away.
+// RunUnfinished reports whether the task of a run is in the outbox, waits or
+// runs. When Redis does not reply, only the outbox counts: one run too many is
+// better than none while Redis is unavailable.
 func (t *Tasks) RunUnfinished(ctx context.Context, tx pgx.Tx, queue Queue, run string) (bool, error) {
-	var carried bool
+	var inOutbox bool
 	err := tx.QueryRow(ctx, `
 		SELECT EXISTS (
 			SELECT FROM river_job
 			WHERE kind = $1 AND args->'task'->>'id' = $2 AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
-		)`, carryTask{}.Declare().Kind, run).Scan(&carried)
+		)`, OutboxKind, run).Scan(&inOutbox)
 	if err != nil {
-		return false, fmt.Errorf("look for the carrier of %s: %w", run, err)
+		return false, fmt.Errorf("find the outbox job of %s: %w", run, err)
 	}
-	state := ""
-	if !t.guard.Disabled() {
-		t.guard.Do(ctx, "Tasks.RunUnfinished", func(ctx context.Context) error {
-			found, err := t.redis.HGet(ctx, "asynq:{"+string(queue)+"}:t:"+run, "state").Result()
-			if errors.Is(err, redis.Nil) {
-				return nil
-			}
-			state = found
-			return err
-		})
-	}
-	switch state {
+	switch t.client.State(ctx, "Tasks.RunUnfinished", string(queue), run) {
 	case "":
-		return carried, nil // not in Redis yet, done long ago, or nobody knows
-	case asynq.TaskStateCompleted.String(), asynq.TaskStateArchived.String():
+		return inOutbox, nil // Redis does not have the task, or does not reply
+	case taskqueue.Completed, taskqueue.Archived:
 		return false, nil
 	}
 	return true, nil
@@ -86,11 +76,12 @@ func (t *Tasks) RunUnfinished(ctx context.Context, tx pgx.Tx, queue Queue, run s
 
 // Private
 
-// runKey is where a job's metadata names the run that it is.
+// runKey is the name under which the metadata of a job hold its run.
 const runKey = "slipway:run"
 
-// clockRun is in the metadata of a run by the clock, as PostgreSQL writes JSON.
-var clockRun = []byte(`"` + runKey + `": "` + ByTheClock)
+// recurringRun is in the metadata of recurring runs, in PostgreSQL's spelling of
+// JSON.
+var recurringRun = []byte(`"` + runKey + `": "` + RecurringPrefix)
 
 // rawArgs are args that are JSON already.
 type rawArgs json.RawMessage

@@ -15,11 +15,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres/pgtest"
 )
 
-// A worker ends whatever its handlers do, and what they have not finished is
-// somebody else's.
+// A worker ends in time whatever its handlers do, and hands back what they have
+// not finished.
 func TestStop_EndsInTimeAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, handler := range []struct {
@@ -51,7 +52,7 @@ func TestStop_EndsInTimeAndLosesNothing(t *testing.T) {
 	}
 }
 
-func TestStop_ASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
+func TestStop_EndsAtOnceAfterASecondSignal(t *testing.T) {
 	t.Parallel()
 	for _, backend := range []Backend{PG, Redis} {
 		t.Run(string(backend), func(t *testing.T) {
@@ -68,9 +69,9 @@ func TestStop_ASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 				_ = s.worker.cmd.Wait()
 				close(ended)
 			}()
-			// Again and again: one that comes right behind the first is taken for it.
+			// More than once: a signal right after the first one may be merged with it.
 			require.Eventually(t, func() bool {
-				_ = process.Signal(syscall.SIGTERM) // fails when it has ended
+				_ = process.Signal(syscall.SIGTERM) // fails when the process has ended
 				select {
 				case <-ended:
 					return true
@@ -80,7 +81,7 @@ func TestStop_ASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 			}, shutdownOfStop, 20*time.Millisecond)
 			s.worker.cmd = nil
 
-			require.Equal(t, 1, workers()) // others find it dead, and release its work
+			require.Equal(t, 1, workers()) // another worker declares it dead and releases its jobs
 		})
 	}
 }
@@ -89,7 +90,7 @@ func TestStop_ASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 
 const shutdownOfStop = 2 * time.Second
 
-// stopping is a worker, as a process, that has one piece of work in hand.
+// stopping is a worker process that runs one job or task.
 type stopping struct {
 	backend Backend
 	db      *pgxpool.Pool
@@ -100,7 +101,7 @@ type stopping struct {
 func newStopping(t *testing.T, kind string, backend Backend) *stopping {
 	t.Helper()
 	url := pgtest.URL(t, migrations)
-	server := startRedis(t)
+	server := stacktest.Redis(t)
 	s := &stopping{backend: backend, db: openDatabase(t, url), redis: asynq.NewInspectorFromRedisClient(newClient(t, server))}
 	if backend == PG {
 		enqueue(t, s.db, newJobs(t, s.db, prometheus.NewRegistry()), kind)
@@ -109,12 +110,14 @@ func newStopping(t *testing.T, kind string, backend Backend) *stopping {
 		require.True(t, tasks.Enqueue(t.Context(), greetArgs{Name: kind}))
 	}
 	s.worker = startVictim(t, kind+" of "+string(backend), url, server.URL())
-	require.Eventually(t, func() bool { return count(t, s.db, `SELECT count(*) FROM things WHERE name = 'began'`) == 1 }, patience, 10*time.Millisecond, s.worker.output)
+	require.Eventually(t, func() bool {
+		return count(t, s.db, `SELECT count(*) FROM things WHERE name = 'began'`) == 1
+	}, patience, 10*time.Millisecond, s.worker.output)
 	return s
 }
 
-// waiting counts the work that another worker would take, with all its
-// attempts.
+// waiting counts the jobs or tasks that another worker would take, with all their
+// attempts left.
 func (s *stopping) waiting(t *testing.T) int {
 	t.Helper()
 	if s.backend == PG {
@@ -128,7 +131,7 @@ func (s *stopping) waiting(t *testing.T) int {
 	return len(pending)
 }
 
-// stopAs works one kind of work until it is told to stop.
+// stopAs runs a worker whose handler behaves as kind names it.
 func stopAs(ctx context.Context, kind, backend string, db *pgxpool.Pool) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	say := func(what string) error {
@@ -172,7 +175,8 @@ func stopAs(ctx context.Context, kind, backend string, db *pgxpool.Pool) error {
 	metrics := NewMetrics(prometheus.NewRegistry())
 	if backend == string(PG) {
 		worker, err := NewPGWorker(db, handlers, PGWorkerOptions{
-			Concurrency: map[Queue]int{Critical: 1, Default: concurrency, Low: 1}, ShutdownTimeout: shutdownOfStop, Version: "stop", Log: log, Metrics: metrics, Reporter: newReporter(),
+			Concurrency: map[Queue]int{Critical: 1, Default: concurrency, Low: 1}, ShutdownTimeout: shutdownOfStop,
+			Version: "stop", Log: log, Metrics: metrics, Reporter: newReporter(),
 		})
 		if err != nil {
 			return err
@@ -180,7 +184,8 @@ func stopAs(ctx context.Context, kind, backend string, db *pgxpool.Pool) error {
 		return worker.Run(ctx)
 	}
 	worker, err := NewRedisWorker(db, handlers, RedisWorkerOptions{
-		URL: os.Getenv(tortureRedis), PoolSize: 5, Servers: 1, Concurrency: concurrency, CheckInterval: 10 * time.Millisecond, ShutdownTimeout: shutdownOfStop,
+		URL: os.Getenv(tortureRedis), PoolSize: 5, Servers: 1, Concurrency: concurrency,
+		CheckInterval: 10 * time.Millisecond, ShutdownTimeout: shutdownOfStop,
 		Version: "stop", Log: log, Metrics: metrics, Reporter: newReporter(),
 	})
 	if err != nil {

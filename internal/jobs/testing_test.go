@@ -1,21 +1,22 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"io/fs"
 	"log/slog"
 	"os"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
+	"slipway/internal/postgres"
+	"slipway/internal/postgres/pgtest"
 	"slipway/internal/telemetry"
 )
 
@@ -27,13 +28,15 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// patience is how long a test waits for what must come.
+// Private
+
+// patience is how long a test waits for something that must happen.
 const patience = 30 * time.Second
 
 // migrations make one table for jobs to write to.
 var migrations fs.FS = fstest.MapFS{"00001_create_things.sql": {Data: []byte("-- +goose Up\nCREATE TABLE things (name text NOT NULL);\n")}}
 
-// running is a worker that Run has been called on.
+// running is a worker whose Run was called.
 type running struct {
 	log   *journal
 	stop  context.CancelFunc
@@ -48,7 +51,7 @@ func run(t *testing.T, log *journal, work func(context.Context) error) *running 
 	return r
 }
 
-// end stops the worker in order and returns what Run returned.
+// end stops the worker and returns the result of Run.
 func (r *running) end(t *testing.T) error {
 	t.Helper()
 	r.stop()
@@ -66,7 +69,7 @@ func (r *running) wait(t *testing.T) error {
 	}
 }
 
-// receive waits for what a handler sends.
+// receive waits for a value that a handler sends.
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {
@@ -78,67 +81,67 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	}
 }
 
-// figures are the counts of a counter by its labels, joined by spaces.
-func figures(t *testing.T, registry *prometheus.Registry, name string) map[string]float64 {
-	t.Helper()
-	families, err := registry.Gather()
-	require.NoError(t, err)
-	counts := map[string]float64{}
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-		for _, metric := range family.GetMetric() {
-			labels := ""
-			for _, label := range metric.GetLabel() {
-				labels += label.GetValue() + " "
-			}
-			counts[labels[:len(labels)-1]] = metric.GetCounter().GetValue()
-		}
-	}
-	return counts
-}
-
-func startRedis(t *testing.T) *devstack.Redis {
-	t.Helper()
-	return startRedisWith(t, devstack.RedisOptions{Dir: t.TempDir()})
-}
-
-func startRedisWith(t *testing.T, options devstack.RedisOptions) *devstack.Redis {
-	t.Helper()
-	server, err := devstack.StartRedis(t.Context(), options)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = server.Thaw() // a frozen one would not stop
-		require.NoError(t, server.Stop(ctx))
-	})
-	return server
-}
-
 func newReporter() *telemetry.Reporter {
 	return telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
-// journal is a log that several goroutines may write.
-type journal struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
+// journal is a log that several goroutines may write and a test may read.
+type journal struct{ stacktest.Journal }
 
+// logger logs to the journal as text, from debug up.
 func (j *journal) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-func (j *journal) Write(line []byte) (int, error) {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.Write(line)
+func smallPool(t *testing.T, size int) *pgxpool.Pool {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), postgres.Options{
+		URL: pgtest.URL(t, migrations), Name: t.Name(), PoolSize: size, ConnectTimeout: 2 * time.Second,
+		StatementTimeout: 10 * time.Second, LockTimeout: 5 * time.Second, PingTimeout: time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	return db
 }
 
-func (j *journal) String() string {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.String()
+func openDatabase(t *testing.T, address string) *pgxpool.Pool {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), postgres.Options{
+		URL: address, Name: t.Name(), PoolSize: 10, ConnectTimeout: 2 * time.Second,
+		StatementTimeout: 10 * time.Second, LockTimeout: 5 * time.Second, PingTimeout: time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	return db
+}
+
+func migrate(t *testing.T, address string) {
+	t.Helper()
+	migrator, err := postgres.NewMigrator(t.Context(), address, 5*time.Second, migrations, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	_, err = migrator.Migrate(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, migrator.Close())
+}
+
+func migrateWith(t *testing.T, address string, migrations fs.FS) {
+	t.Helper()
+	migrator, err := postgres.NewMigrator(t.Context(), address, 5*time.Second, migrations, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	_, err = migrator.Migrate(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, migrator.Close())
+}
+
+func count(t *testing.T, db *pgxpool.Pool, query string) int {
+	t.Helper()
+	var n int
+	require.NoError(t, db.QueryRow(t.Context(), query).Scan(&n))
+	return n
+}
+
+func execute(t *testing.T, db *pgxpool.Pool, statement string, arguments ...any) {
+	t.Helper()
+	_, err := db.Exec(t.Context(), statement, arguments...)
+	require.NoError(t, err)
 }

@@ -4,15 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"os/signal"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -20,24 +15,22 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
-	"slipway/internal/failopen"
-	"slipway/internal/postgres"
+	"slipway/internal/devstack/stacktest"
 )
 
-// Every number that was accepted is worked at least once, whatever dies while
-// it is on its way. TORTURE_SECONDS makes it longer, TORTURE_SEED repeats a run.
+// Every accepted number is worked at least once, while processes and servers are
+// killed and frozen. TORTURE_SECONDS sets the duration, TORTURE_SEED repeats a run.
 func TestTorture_NoAcceptedNumberIsLost(t *testing.T) {
 	t.Parallel()
 	duration := time.Duration(fromEnvironment(t, "TORTURE_SECONDS", 20)) * time.Second
 	seed := fromEnvironment(t, "TORTURE_SEED", time.Now().UnixNano()%1_000_000)
 	t.Logf("TORTURE_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(uint64(seed), 0))
-	database := startPostgres(t)
-	redis := startRedisWith(t, devstack.RedisOptions{Dir: t.TempDir(), Durable: true})
+	database := stacktest.Postgres(t)
+	redis := stacktest.RedisWith(t, devstack.RedisOptions{Dir: t.TempDir(), Durable: true})
 	migrateWith(t, database.URL(), tortureMigrations)
 	victims := []*victim{}
 	for _, role := range []string{"producer", "pg", "pg", "redis", "redis"} {
@@ -71,7 +64,7 @@ func TestTorture_NoAcceptedNumberIsLost(t *testing.T) {
 		queue, err := inspector.GetQueueInfo("default")
 		unfinished := count(t, db, `SELECT count(*) FROM river_job WHERE state NOT IN ('completed', 'discarded')`)
 		return err == nil && unfinished == 0 && queue.Pending+queue.Active+queue.Retry+queue.Scheduled == 0
-	}, 3*time.Minute, 200*time.Millisecond, "nothing may stay in limbo")
+	}, 3*time.Minute, 200*time.Millisecond, "all jobs and tasks end")
 
 	doubles := count(t, db, `SELECT count(*) FROM worked WHERE runs > 1`)
 	unaccepted := count(t, db, `SELECT count(*) FROM worked w WHERE NOT EXISTS (SELECT FROM accepted a WHERE a.number = w.number)`)
@@ -85,20 +78,13 @@ func TestTorture_NoAcceptedNumberIsLost(t *testing.T) {
 
 // Private
 
-const (
-	tortureRole     = "TORTURE_ROLE"
-	tortureDatabase = "TORTURE_DATABASE_URL"
-	tortureRedis    = "TORTURE_REDIS_URL"
-)
-
-// Numbers are accepted in the transaction that enqueues them. What is worked
-// takes so long that a kill meets it at work.
+// A number is accepted in the transaction that enqueues it.
 var tortureMigrations fs.FS = fstest.MapFS{"00001_create_numbers.sql": {Data: []byte(`-- +goose Up
 CREATE TABLE accepted (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, backend text NOT NULL);
 CREATE TABLE worked (number bigint PRIMARY KEY, runs integer NOT NULL DEFAULT 1);
 `)}}
 
-// numberJob and numberTask carry a number through a backend.
+// numberJob and numberTask bring a number to the workers of a backend.
 type numberJob struct {
 	Number int64 `json:"number"`
 }
@@ -113,87 +99,7 @@ func (numberTask) Declare() Declaration {
 	return Declaration{Kind: "number_task", Durable: true, Backoff: Quick}
 }
 
-// victim is a process that the test kills and freezes: this test's own binary.
-type victim struct {
-	role        string
-	environment []string
-	mutex       sync.Mutex
-	cmd         *exec.Cmd
-	output      *journal
-}
-
-func startVictim(t *testing.T, role, databaseURL, redisURL string) *victim {
-	t.Helper()
-	v := &victim{role: role, output: &journal{}, environment: append(os.Environ(), tortureRole+"="+role, tortureDatabase+"="+databaseURL, tortureRedis+"="+redisURL)}
-	require.NoError(t, v.launch())
-	t.Cleanup(func() {
-		v.mutex.Lock()
-		defer v.mutex.Unlock()
-		if v.cmd != nil {
-			_ = v.cmd.Process.Kill()
-			_ = v.cmd.Wait()
-		}
-		if t.Failed() {
-			t.Logf("%s:\n%s", role, v.output.String())
-		}
-	})
-	return v
-}
-
-func (v *victim) launch() error {
-	v.cmd = exec.Command(os.Args[0])
-	v.cmd.Env = v.environment
-	v.cmd.Stdout, v.cmd.Stderr = v.output, v.output
-	return v.cmd.Start()
-}
-
-// kill ends the process without a word and starts it anew.
-func (v *victim) kill() error {
-	v.mutex.Lock()
-	defer v.mutex.Unlock()
-	if err := v.cmd.Process.Kill(); err != nil {
-		return err
-	}
-	_ = v.cmd.Wait()
-	return v.launch()
-}
-
-// restart is what a deploy does.
-func (v *victim) restart() error {
-	v.mutex.Lock()
-	defer v.mutex.Unlock()
-	if err := v.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	_ = v.cmd.Wait()
-	return v.launch()
-}
-
-// freeze lets the process stand still for a while.
-func (v *victim) freeze(d time.Duration) error {
-	v.mutex.Lock()
-	defer v.mutex.Unlock()
-	if err := v.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	timer := time.NewTimer(d)
-	<-timer.C
-	return v.cmd.Process.Signal(syscall.SIGCONT)
-}
-
-func (v *victim) stop(t *testing.T) {
-	t.Helper()
-	v.mutex.Lock()
-	defer v.mutex.Unlock()
-	require.NoError(t, v.cmd.Process.Signal(syscall.SIGTERM))
-	late := time.AfterFunc(patience, func() { _ = v.cmd.Process.Kill() })
-	defer late.Stop()
-	require.NoError(t, v.cmd.Wait(), v.output)
-	v.cmd = nil
-}
-
-// chooseFault picks what breaks next. Every fault has mended itself when it
-// returns.
+// chooseFault picks the next fault. A fault is repaired when its function returns.
 func chooseFault(random *rand.Rand, victims []*victim, database *devstack.Postgres, redis *devstack.Redis) (string, func() error) {
 	v := victims[random.IntN(len(victims))]
 	worker := victims[1+random.IntN(len(victims)-1)]
@@ -234,82 +140,8 @@ func chooseFault(random *rand.Rand, victims []*victim, database *devstack.Postgr
 	}
 }
 
-// runVictim is the program of a victim, when this test's binary is run as one.
-func runVictim(role string) int {
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer cancel()
-	context.AfterFunc(ctx, cancel) // a second signal ends it at once
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	if err := workAs(ctx, role, log); err != nil {
-		log.Error("Ended", "error", err)
-		return 1
-	}
-	return 0
-}
-
-func workAs(ctx context.Context, role string, log *slog.Logger) error {
-	db, err := postgres.Open(ctx, postgres.Options{
-		URL: os.Getenv(tortureDatabase), Name: "torture " + role, PoolSize: 12, ConnectTimeout: time.Second,
-		StatementTimeout: 10 * time.Second, LockTimeout: 5 * time.Second, PingTimeout: time.Second,
-	})
-	if err != nil {
-		return err
-	}
-	defer postgres.Close(db)
-	metrics := NewMetrics(prometheus.NewRegistry())
-	queue, err := NewJobs(db, metrics)
-	if err != nil {
-		return err
-	}
-	guard := failopen.NewGuard(failopen.Options{URL: os.Getenv(tortureRedis)}, newReporter())
-	tasks, err := NewTasks(guard, queue, metrics)
-	if err != nil {
-		return err
-	}
-	probing := make(chan error, 1)
-	background, stop := context.WithCancel(context.Background())
-	go func() { probing <- guard.Run(background) }()
-	defer func() {
-		stop()
-		if err := <-probing; err != nil {
-			log.Warn("Redis was not probed to the end", "error", err)
-		}
-	}()
-	if kind, backend, is := strings.Cut(role, " of "); is {
-		return stopAs(ctx, kind, backend, db)
-	}
-	done := func(ctx context.Context, number int64) error {
-		if _, err := db.Exec(ctx, `SELECT pg_sleep(0.02)`); err != nil {
-			return err
-		}
-		_, err := db.Exec(ctx, `INSERT INTO worked (number) VALUES ($1) ON CONFLICT (number) DO UPDATE SET runs = worked.runs + 1`, number)
-		return err
-	}
-	switch role {
-	case "producer":
-		return produce(ctx, db, queue, tasks)
-	case "pg":
-		worker, err := NewPGWorker(db, append(Handlers{Handle(func(ctx context.Context, job numberJob) error { return done(ctx, job.Number) })}, tasks.Carriers()...), PGWorkerOptions{
-			Concurrency: map[Queue]int{Critical: 1, Default: 8, Low: 1}, ShutdownTimeout: 5 * time.Second, Version: "torture", Log: log, Metrics: metrics, Reporter: newReporter(),
-		})
-		if err != nil {
-			return err
-		}
-		return worker.Run(ctx)
-	default:
-		worker, err := NewRedisWorker(db, Handlers{Handle(func(ctx context.Context, task numberTask) error { return done(ctx, task.Number) })}, RedisWorkerOptions{
-			URL: os.Getenv(tortureRedis), PoolSize: 10, Servers: 2, Concurrency: 8, CheckInterval: 10 * time.Millisecond, ShutdownTimeout: 5 * time.Second,
-			Version: "torture", Log: log, Metrics: metrics, Reporter: newReporter(),
-		})
-		if err != nil {
-			return err
-		}
-		return worker.Run(ctx)
-	}
-}
-
-// produce accepts numbers for both backends, about a hundred a second, until
-// ctx ends. What it could not commit was not accepted.
+// produce accepts numbers for both backends, about a hundred a second, until ctx
+// ends. A number whose transaction did not commit is not accepted.
 func produce(ctx context.Context, db *pgxpool.Pool, queue *Jobs, tasks *Tasks) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -343,16 +175,8 @@ func produce(ctx context.Context, db *pgxpool.Pool, queue *Jobs, tasks *Tasks) e
 	}
 }
 
-func migrateWith(t *testing.T, address string, migrations fs.FS) {
-	t.Helper()
-	migrator, err := postgres.NewMigrator(t.Context(), address, 5*time.Second, migrations, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	_, err = migrator.Migrate(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, migrator.Close())
-}
-
-// missingNumbers says what became of numbers, for who reads a failure.
+// missingNumbers describes the accepted numbers that are not worked, for the
+// message of a failed test.
 func missingNumbers(db *pgxpool.Pool) fmt.Stringer { return &missing{db} }
 
 type missing struct{ db *pgxpool.Pool }
@@ -361,7 +185,8 @@ func (m *missing) String() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	rows, err := m.db.Query(ctx, `
-		SELECT a.backend || ' ' || a.number || ': ' || coalesce(string_agg(j.kind || ' ' || j.state::text || ' attempt ' || j.attempt, ', '), 'no job')
+		SELECT a.backend || ' ' || a.number || ': ' ||
+		       coalesce(string_agg(j.kind || ' ' || j.state::text || ' attempt ' || j.attempt, ', '), 'no job')
 		FROM accepted a
 		LEFT JOIN river_job j ON (j.args->>'number')::bigint = a.number OR (j.args->'task'->'args'->>'number')::bigint = a.number
 		WHERE NOT EXISTS (SELECT FROM worked w WHERE w.number = a.number)

@@ -1,6 +1,6 @@
-// Package live carries changes to the pages that are open right now: from the
-// worker that rendered them, through Redis, to every web process, and on as
-// server-sent events.
+// Package live sends changes to the pages that are open now. A worker renders a
+// fragment and publishes it through Redis to all web processes, and each of them
+// sends it to its open pages as a server-sent event.
 package live
 
 import (
@@ -10,39 +10,40 @@ import (
 	"strconv"
 )
 
-// channel is where all processes of the store meet.
+// channel is the Redis channel of all events.
 const channel = "slipway:live"
 
-// Fragment is a piece of a page, rendered once for all who look at it.
+// Fragment is a piece of HTML, rendered once for all pages that follow one of
+// its topics.
 type Fragment struct {
-	Topics []string `json:"topics"` // a page that follows any of them gets it
-	HTML   string   `json:"html"`   // elements with an id, which replace those of the page
+	Topics []string `json:"topics"`
+	HTML   string   `json:"html"` // elements with an id; each replaces the element of the page with that id
 }
 
 // Private
 
-// event is a fragment with its number, or news about the stream itself.
+// event is a fragment with its number, or a change of the status of streams.
 // Numbers only grow.
 type event struct {
 	number int64
-	news   news // empty for a fragment
+	status status // empty for a fragment
 	Fragment
 }
 
-// news is what a stream tells about itself.
-type news string
+// status is the status of a stream. The page gets it as an event of that name.
+type status string
 
 const (
-	// resync: events went by unheard, and the page must fetch itself anew.
-	resync news = "resync"
-	// degraded: no events will come for a while. The page had better ask by
-	// itself what has changed, until it hears resync or live.
-	degraded news = "degraded"
-	// live: this stream begins, and events come.
-	live news = "live"
+	// statusResync: events were missed, so the page must reload itself.
+	statusResync status = "resync"
+	// statusDegraded: no events come for a while. The page should poll for changes
+	// until statusResync or statusLive.
+	statusDegraded status = "degraded"
+	// statusLive: events come from now on.
+	statusLive status = "live"
 )
 
-// parseEvent reads what failopen.Redis.Publish sends: number, space, payload.
+// parseEvent reads a message of publishNext: number, space, payload.
 func parseEvent(message string) (event, error) {
 	number, payload, found := bytes.Cut([]byte(message), []byte(" "))
 	if !found {

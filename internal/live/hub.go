@@ -12,65 +12,67 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// kept is how many events a hub remembers for streams that come back.
-const kept = 512
+// maxRecent is the number of events that a hub stores for streams that reconnect.
+const maxRecent = 512
 
-// grace is how long Redis may be away before open pages are told. A planned
-// restart of Redis takes less.
-const grace = 2 * time.Second
+// degradedAfter is how long Redis may be unavailable before open pages learn of
+// it. A planned restart of Redis takes less.
+const degradedAfter = 2 * time.Second
 
-// Hub hands the events of one web process to its open streams.
+// Hub passes the events from Redis to the open streams of one web process.
 type Hub struct {
-	url      string
-	redis    *failopen.Redis
-	reporter *telemetry.Reporter
-	options  StreamOptions
-	open     prometheus.Gauge
-	away     prometheus.Gauge
+	url           string
+	redis         *failopen.Redis
+	reporter      *telemetry.Reporter
+	options       StreamOptions
+	openGauge     prometheus.Gauge
+	degradedGauge prometheus.Gauge
 
 	mutex   sync.Mutex
 	streams map[*stream]struct{}
 	recent  []event // oldest first
-	known   int64   // every event with a greater number is in recent; 0: nothing is known
+	known   int64   // recent has every event with a greater number; 0 before the first connection
 	last    int64   // number of the newest event
 	closed  bool
 
-	degraded bool        // pages are told to ask by themselves
-	waiting  *time.Timer // from the loss of Redis until pages are told
+	degraded bool        // pages must poll for changes
+	timer    *time.Timer // from the loss of Redis to degraded; nil while connected
 }
 
-// NewHub makes a hub that listens to the Redis at url, which redis guards.
+// NewHub makes a hub that receives events from the Redis at url. Redis is the
+// guarded client of the same server. An empty url means that there is no Redis,
+// and that pages must always poll.
 func NewHub(url string, redis *failopen.Redis, options StreamOptions, reporter *telemetry.Reporter, registry prometheus.Registerer) *Hub {
 	hub := &Hub{
 		url:      url,
 		redis:    redis,
 		reporter: reporter,
 		options:  options,
-		open: prometheus.NewGauge(prometheus.GaugeOpts{
+		openGauge: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "app_live_streams",
 			Help: "Event streams that are open.",
 		}),
-		away: prometheus.NewGauge(prometheus.GaugeOpts{
+		degradedGauge: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "app_live_degraded",
-			Help: "1 while open pages have to ask for changes by themselves, because Redis is away or there is none.",
+			Help: "1 while open pages must poll for changes, because Redis is unavailable or not configured.",
 		}),
 		streams: map[*stream]struct{}{},
 	}
-	registry.MustRegister(hub.open, hub.away)
+	registry.MustRegister(hub.openGauge, hub.degradedGauge)
 	return hub
 }
 
 // Last is the number of the newest event that this process knows, 0 when it
-// knows none. A page that remembers it misses nothing between its rendering
-// and the opening of its stream.
+// knows none. A page that passes it to its stream as since misses no event
+// between its rendering and the start of the stream.
 func (h *Hub) Last() int64 {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return h.last
 }
 
-// Close ends all streams and lets no new ones begin. Browsers come back by
-// themselves, to whichever process then serves.
+// Close ends all streams and refuses new ones. Browsers reconnect to another
+// process by themselves.
 func (h *Hub) Close() {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -82,17 +84,17 @@ func (h *Hub) Close() {
 
 // Private
 
-// stream is one open page.
+// stream is the stream of one open page.
 type stream struct {
 	topics []string
 	events chan event
-	gone   chan struct{} // closed when the stream is to end
-	lost   atomic.Bool   // an event, because the stream could not keep up
+	ended  chan struct{} // closed when the stream must end
+	lost   atomic.Bool   // an event was lost, because the page reads too slowly
 	once   sync.Once
 }
 
-// take queues an event. A stream that cannot keep up ends, and its page comes
-// back for what it missed.
+// take queues an event. A stream whose queue is full ends; its page reconnects
+// and gets the missed events.
 func (s *stream) take(e event) {
 	select {
 	case s.events <- e:
@@ -102,56 +104,56 @@ func (s *stream) take(e event) {
 	}
 }
 
-func (s *stream) end() { s.once.Do(func() { close(s.gone) }) }
+func (s *stream) end() { s.once.Do(func() { close(s.ended) }) }
 
 func (s *stream) follows(e event) bool {
 	return slices.ContainsFunc(e.Topics, func(topic string) bool { return slices.Contains(s.topics, topic) })
 }
 
-// welcome is what a stream is told as it begins.
-type welcome struct {
+// catchUp is what a new stream sends before any new event.
+type catchUp struct {
 	missed   []event
-	complete bool // that is all; otherwise it cannot be told what was missed
-	news     news // live or degraded
+	complete bool   // missed has every missed event; otherwise they are unknown
+	status   status // live or degraded
 }
 
-// join adds a stream that has seen everything up to number since. It is false
-// when there is no room. A hub that knows nothing yet tells its streams as soon
-// as it does, so one that has seen nothing misses nothing.
-func (h *Hub) join(s *stream, since int64) (welcome, bool) {
+// join adds a stream whose page has seen all events up to number since. It
+// returns false when the hub is closed or full. Before the first connection to
+// Redis, a page that has seen no event has missed none: markConnected makes it reload.
+func (h *Hub) join(s *stream, since int64) (catchUp, bool) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	if h.closed || len(h.streams) >= h.options.Limit {
-		return welcome{}, false
+		return catchUp{}, false
 	}
 	h.streams[s] = struct{}{}
-	h.open.Inc()
+	h.openGauge.Inc()
 
-	told := welcome{news: live}
+	first := catchUp{status: statusLive}
 	if h.degraded {
-		told.news = degraded
+		first.status = statusDegraded
 	}
 	if since < h.known || h.known == 0 && since > 0 {
-		return told, true
+		return first, true
 	}
-	told.complete = true
+	first.complete = true
 	for _, e := range h.recent {
 		if e.number > since && s.follows(e) {
-			told.missed = append(told.missed, e)
+			first.missed = append(first.missed, e)
 		}
 	}
-	return told, true
+	return first, true
 }
 
 func (h *Hub) leave(s *stream) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	delete(h.streams, s)
-	h.open.Dec()
+	h.openGauge.Dec()
 }
 
-// seenBy is the number up to which a stream has taken everything, 0 while
-// anything still waits for it.
+// seenBy is the number up to which a stream has taken all events from its queue,
+// 0 while some are queued.
 func (h *Hub) seenBy(s *stream) int64 {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -161,11 +163,11 @@ func (h *Hub) seenBy(s *stream) int64 {
 	return h.last
 }
 
-// deliver hands an event to the streams that follow it.
+// deliver stores an event and queues it for the streams that follow it.
 func (h *Hub) deliver(e event) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if len(h.recent) == kept {
+	if len(h.recent) == maxRecent {
 		h.known = h.recent[0].number
 		h.recent = slices.Delete(h.recent, 0, 1)
 	}
@@ -179,70 +181,68 @@ func (h *Hub) deliver(e event) {
 	}
 }
 
-// connected tells that the hub hears every event after number, which is 0 when
-// Redis knows of none. Gap tells that Redis was away meanwhile: then changes
-// may have made no event at all. Where anything may have gone by unheard, every
-// open page must fetch itself anew.
-func (h *Hub) connected(number int64, gap bool) {
+// markConnected records that the hub receives every event after number, which is 0
+// when Redis knows of none. Gap says that Redis could not be reached for a while:
+// then changes may have been made without an event. When any event may have been
+// missed, every open page must reload itself.
+func (h *Hub) markConnected(number int64, gap bool) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	h.endWait()
-	unheard := gap || h.degraded
+	h.stopTimerLocked()
+	missed := gap || h.degraded
 	h.degraded = false
-	h.away.Set(0)
+	h.degradedGauge.Set(0)
 
 	number = max(number, 1)
-	if number == h.last && !unheard {
+	if number == h.last && !missed {
 		return
 	}
-	// Also where Redis lost its data and knows of less: whatever a page saw
-	// before, it may have missed something since.
+	// The number is lower than the last one when Redis has lost its data.
 	h.last = max(number, h.last+1)
 	h.known = h.last
 	h.recent = nil
 	for s := range h.streams {
-		s.take(event{news: resync})
+		s.take(event{status: statusResync})
 	}
 }
 
-// lost tells that the hub hears nothing any more. It may be told again.
-func (h *Hub) lost() {
+// markDisconnected records that the hub receives no events, and starts the timer
+// unless it runs already.
+func (h *Hub) markDisconnected() {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if h.waiting != nil {
+	if h.timer != nil {
 		return
 	}
-	var mine *time.Timer
-	mine = time.AfterFunc(grace, func() {
+	var started *time.Timer
+	started = time.AfterFunc(degradedAfter, func() {
 		h.mutex.Lock()
 		defer h.mutex.Unlock()
-		if h.waiting == mine { // and Redis is not back in this very moment
-			h.degrade()
+		if h.timer == started { // not stopped while this function waited for the lock
+			h.degradeLocked()
 		}
 	})
-	h.waiting = mine
+	h.timer = started
 }
 
-func (h *Hub) stopWaiting() {
+func (h *Hub) stopTimer() {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	h.endWait()
+	h.stopTimerLocked()
 }
 
-// endWait ends what lost began. The caller holds the lock.
-func (h *Hub) endWait() {
-	if h.waiting != nil {
-		h.waiting.Stop()
-		h.waiting = nil
+func (h *Hub) stopTimerLocked() {
+	if h.timer != nil {
+		h.timer.Stop()
+		h.timer = nil
 	}
 }
 
-// degrade tells every open page, and those to come, to ask by themselves. The
-// caller holds the lock.
-func (h *Hub) degrade() {
+// degradeLocked makes every open page, and every later one, poll for changes.
+func (h *Hub) degradeLocked() {
 	h.degraded = true
-	h.away.Set(1)
+	h.degradedGauge.Set(1)
 	for s := range h.streams {
-		s.take(event{news: degraded})
+		s.take(event{status: statusDegraded})
 	}
 }

@@ -38,7 +38,7 @@ func TestPublish_ReachesTheFollowersInEveryProcess(t *testing.T) {
 	require.Equal(t, "<b id=lamp>1</b>", mugs[1].fragment(t).data)
 }
 
-func TestServe_APageThatComesBackGetsExactlyWhatItMissed(t *testing.T) {
+func TestServe_APageThatReconnectsGetsTheMissedEvents(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -64,7 +64,7 @@ func TestServe_APageThatComesBackGetsExactlyWhatItMissed(t *testing.T) {
 	}
 }
 
-func TestServe_APageThatSawEverythingMissesNothingOfOthers(t *testing.T) {
+func TestServe_APageThatIsUpToDateGetsNoOldEvent(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -74,11 +74,11 @@ func TestServe_APageThatSawEverythingMissesNothingOfOthers(t *testing.T) {
 
 	page := process.open(t, "mugs")
 
-	// It is told how far it has seen, though it got no event.
+	// The page gets the number of the last event without an event.
 	require.Equal(t, fmt.Sprint(process.hub.Last()), page.mark(t).id)
 }
 
-func TestServe_APageThatNamesTooOldANumberIsToldToFetchItself(t *testing.T) {
+func TestServe_APageWithTooOldANumberMustReload(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -97,11 +97,11 @@ func TestServe_APageThatNamesTooOldANumberIsToldToFetchItself(t *testing.T) {
 	require.Equal(t, "now", silent.event(t).data)
 }
 
-func TestServe_ForgetsWhatIsLongPast(t *testing.T) {
+func TestServe_StoresABoundedNumberOfEvents(t *testing.T) {
 	t.Parallel()
 	hub := newHub(t, "", StreamOptions{Lifetime: time.Minute, Limit: 10})
-	hub.connected(1000, false)
-	for i := range int64(kept + 10) {
+	hub.markConnected(1000, false)
+	for i := range int64(maxRecent + 10) {
 		hub.deliver(event{number: 1001 + i, Fragment: Fragment{Topics: []string{"mugs"}}})
 	}
 
@@ -110,10 +110,10 @@ func TestServe_ForgetsWhatIsLongPast(t *testing.T) {
 
 	require.False(t, old.complete)
 	require.True(t, later.complete)
-	require.Len(t, later.missed, kept)
+	require.Len(t, later.missed, maxRecent)
 }
 
-func TestHub_OpenPagesFetchThemselvesAfterEventsWentByUnheard(t *testing.T) {
+func TestHub_OpenPagesReloadAfterMissedEvents(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -137,7 +137,7 @@ func TestHub_OpenPagesFetchThemselvesAfterEventsWentByUnheard(t *testing.T) {
 	require.Equal(t, "two", page.event(t).data)
 }
 
-func TestHub_NobodyFetchesAnythingWhenNothingWasMissed(t *testing.T) {
+func TestHub_NoPageReloadsWhenNoEventWasMissed(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -175,7 +175,7 @@ func TestHub_SurvivesARedisThatLosesItsData(t *testing.T) {
 	}
 }
 
-func TestHub_FlushedDataLoseNoEvent(t *testing.T) {
+func TestHub_AFlushedRedisLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -190,7 +190,7 @@ func TestHub_FlushedDataLoseNoEvent(t *testing.T) {
 	require.Equal(t, "two", page.event(t).data)
 }
 
-func TestHub_FindsARedisThatComesLater(t *testing.T) {
+func TestHub_ConnectsToARedisThatStartsLater(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	require.NoError(t, server.Kill())
@@ -217,7 +217,7 @@ func TestHub_NoticesAPeerThatFallsSilent(t *testing.T) {
 
 	require.NoError(t, server.Freeze())
 	require.Eventually(t, func() bool {
-		return strings.Contains(process.log.String(), "[Hub.listen] Redis error: timeout: receive live events")
+		return strings.Contains(process.log.String(), `backend=redis source=Hub.listen class=timeout error="receive live events`)
 	}, 20*time.Second, 50*time.Millisecond)
 	require.NoError(t, server.Thaw())
 
@@ -232,7 +232,7 @@ func TestHub_AQuietPeerIsNotDead(t *testing.T) {
 	process := startProcess(t, server.URL())
 
 	// Long enough for the question and its answer.
-	require.Never(t, func() bool { return process.log.String() != "" }, 2*silence+silence/2, 100*time.Millisecond)
+	require.Never(t, func() bool { return process.log.String() != "" }, 2*pingAfter+pingAfter/2, 100*time.Millisecond)
 }
 
 func TestHub_RunEndsWithItsContext(t *testing.T) {
@@ -249,7 +249,7 @@ func TestHub_RunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestHub_PassesOverWhatItCannotRead(t *testing.T) {
+func TestHub_SkipsMessagesThatItCannotRead(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -264,7 +264,7 @@ func TestHub_PassesOverWhatItCannotRead(t *testing.T) {
 	require.Equal(t, "one", page.event(t).data)
 }
 
-func TestServe_LinesOfHTMLArriveAsTheyWere(t *testing.T) {
+func TestServe_LinesOfHTMLArriveUnchanged(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	publisher := newPublisher(t, server.URL())
@@ -278,7 +278,7 @@ func TestServe_LinesOfHTMLArriveAsTheyWere(t *testing.T) {
 	require.Equal(t, "next", page.event(t).data)
 }
 
-func TestServe_AStreamEndsWithItsLifetimeAndIsSoonBack(t *testing.T) {
+func TestServe_AStreamEndsAfterItsLifetimeAndReconnectsSoon(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Second, Limit: 100})
 	page := process.open(t, "mugs")
@@ -320,7 +320,7 @@ func TestServe_RefusesStreamsBeyondTheLimit(t *testing.T) {
 	require.Eventually(t, func() bool { return process.get(t, "/?topics=mugs").StatusCode == 200 }, 10*time.Second, 10*time.Millisecond)
 }
 
-func TestServe_TellsProxiesAndBrowsersWhatItIs(t *testing.T) {
+func TestServe_SetsTheHeadersOfAnEventStream(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Second, Limit: 2})
 
@@ -331,10 +331,10 @@ func TestServe_TellsProxiesAndBrowsersWhatItIs(t *testing.T) {
 	require.Equal(t, "no", header.Get("X-Accel-Buffering"))
 }
 
-func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
+func TestServe_EndsTheStreamOfABrowserThatReadsNothing(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
-	process.hub.connected(1, false)
+	process.hub.markConnected(1, false)
 	connection := process.dial(t, "/?topics=mugs")
 	defer connection.Close()
 	require.Eventually(t, func() bool { return process.streams() == 1 }, 10*time.Second, time.Millisecond)
@@ -347,10 +347,10 @@ func TestServe_ABrowserThatTakesNothingIsLetGo(t *testing.T) {
 	require.Eventually(t, func() bool { return process.streams() == 0 }, 4*writeTimeout, 10*time.Millisecond)
 }
 
-func TestServe_ABrowserThatCannotKeepUpMissesNothing(t *testing.T) {
+func TestServe_ASlowBrowserMissesNoEvent(t *testing.T) {
 	t.Parallel()
 	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
-	process.hub.connected(1, false)
+	process.hub.markConnected(1, false)
 	large := strings.Repeat("x", 256<<10)
 	deliver := func(number int64) {
 		process.hub.deliver(event{number: number, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})

@@ -8,22 +8,22 @@ import (
 	"slipway/internal/failopen"
 )
 
-// Publisher sends fragments to all web processes.
+// Publisher publishes fragments to all web processes.
 type Publisher struct {
 	redis *failopen.Redis
 }
 
-// NewPublisher publishes through redis.
+// NewPublisher makes a publisher that publishes through redis.
 func NewPublisher(redis *failopen.Redis) *Publisher {
 	return &Publisher{redis: redis}
 }
 
-// Publish sends a fragment and tells whether Redis took it.
+// Publish publishes a fragment and reports whether Redis took it.
 func (p *Publisher) Publish(ctx context.Context, fragment Fragment) bool {
 	payload, err := json.Marshal(fragment)
 	if err != nil {
-		panic(fmt.Sprintf("live fragment cannot be JSON: %v", err)) // two strings always can
+		panic(fmt.Sprintf("encode live fragment: %v", err)) // strings can always be encoded
 	}
-	_, ok := p.redis.Publish(ctx, "Publisher.Publish", channel, payload)
+	_, ok := publishNext(ctx, p.redis, payload)
 	return ok
 }

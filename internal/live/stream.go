@@ -9,32 +9,34 @@ import (
 	"time"
 )
 
-// heartbeat keeps proxies from taking a quiet stream for a dead one: the usual
-// ones wait for 30 to 60 seconds. It is also how a stream notices that its
-// browser is gone, and how a browser learns how far it has seen.
-const heartbeat = 10 * time.Second
+// heartbeatInterval is short enough that no proxy closes a quiet stream: the
+// usual idle timeouts are 30 to 60 seconds. By a heartbeat a stream also notices
+// that its browser has left, and the browser gets the number of the last event.
+const heartbeatInterval = 10 * time.Second
 
-// writeTimeout ends the stream of a browser that takes nothing any more.
+// writeTimeout ends the stream of a browser that reads no more.
 const writeTimeout = 5 * time.Second
 
-// StreamOptions say how streams behave.
+// StreamOptions configure the streams of a hub.
 type StreamOptions struct {
-	Lifetime time.Duration // after which a stream ends and the browser opens the next
-	Limit    int           // most streams open at once
+	Lifetime time.Duration // longest time that a stream lasts before the browser must reconnect
+	Limit    int           // largest number of open streams
 }
 
 // Serve streams the events of topics to one page until the page leaves, the
-// stream has lived its time, or the hub closes. A page that comes back names
-// the last event it saw (Last-Event-ID, or since=NUMBER in the query) and gets
-// what it missed, or the event "resync" where that cannot be told: then it
-// must fetch itself anew. Then comes the event "live", or "degraded" while
-// Redis is away: until "live" or "resync" a page must ask for changes by itself.
-// Every stream begins with the fragments of opening. See WHATWG HTML,
-// server-sent events.
+// lifetime of the stream is over, or the hub is closed. When the hub is full it
+// replies 503.
+//
+// A stream begins with the fragments of opening. A page that reconnects names the
+// last event it saw, in Last-Event-ID or in the query as since=NUMBER, and gets
+// the events that it missed. When those are unknown it gets the event "resync",
+// and must reload itself. Then comes the event "live", or "degraded" while Redis
+// is unavailable: until "live" or "resync" the page must poll for changes. See
+// WHATWG HTML, server-sent events.
 func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string, opening ...string) {
-	s := &stream{topics: topics, events: make(chan event, 64), gone: make(chan struct{})}
-	since, named := lastSeen(r)
-	told, ok := h.join(s, since)
+	s := &stream{topics: topics, events: make(chan event, 64), ended: make(chan struct{})}
+	since, reconnects := lastSeen(r)
+	first, ok := h.join(s, since)
 	if !ok {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "no more live updates from this process, try again later", http.StatusServiceUnavailable)
@@ -46,41 +48,41 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string, ope
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no")
 	out := sender{w: w, controller: http.NewResponseController(w)}
-	// After an accident browsers come back spread over three seconds.
+	// After a crash browsers reconnect within one to three seconds, not all at once.
 	out.retry(1000 + rand.IntN(2000))
 	for _, html := range opening {
 		out.fragment(html)
 	}
-	if named && !told.complete {
-		out.tell(resync)
+	if reconnects && !first.complete {
+		out.status(statusResync)
 	}
-	for _, e := range told.missed {
+	for _, e := range first.missed {
 		out.event(e)
 	}
-	out.tell(told.news)
+	out.status(first.status)
 	out.mark(h.seenBy(s))
 
 	life := time.NewTimer(h.options.Lifetime*8/10 + rand.N(h.options.Lifetime*2/10))
 	defer life.Stop()
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
+	heartbeat := time.NewTicker(heartbeatInterval)
+	defer heartbeat.Stop()
 	for out.err == nil {
 		select {
 		case e := <-s.events:
-			if e.news != "" {
-				out.tell(e.news)
+			if e.status != "" {
+				out.status(e.status)
 				out.mark(h.seenBy(s))
 				continue
 			}
 			out.event(e)
-		case <-beat.C:
+		case <-heartbeat.C:
 			out.mark(h.seenBy(s))
 		case <-life.C:
-			// Planned: the browser comes back at once and misses next to nothing.
+			// A planned end: the browser reconnects at once.
 			out.mark(h.seenBy(s))
 			out.retry(20 + rand.IntN(80))
 			return
-		case <-s.gone:
+		case <-s.ended:
 			out.mark(h.seenBy(s))
 			out.retry(100 + rand.IntN(900))
 			return
@@ -92,8 +94,9 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string, ope
 
 // Private
 
-// lastSeen is the number that the page names, and whether it names one.
-func lastSeen(r *http.Request) (number int64, told bool) {
+// lastSeen is the number of the last event that the page has seen. It returns
+// false when the page names none.
+func lastSeen(r *http.Request) (number int64, named bool) {
 	seen := r.Header.Get("Last-Event-ID")
 	if seen == "" {
 		seen = r.URL.Query().Get("since")
@@ -105,7 +108,7 @@ func lastSeen(r *http.Request) (number int64, told bool) {
 	return number, true
 }
 
-// sender writes the lines of an event stream and remembers the first failure.
+// sender writes an event stream. After the first error it writes no more.
 type sender struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
@@ -116,15 +119,15 @@ func (s *sender) event(e event) {
 	s.send("id: %d\nevent: fragment\ndata: %s\n\n", e.number, dataLines(e.HTML))
 }
 
-// fragment sends one that is no event of the hub's, and so has no number.
+// fragment sends a fragment that is no event of the hub, and so has no number.
 func (s *sender) fragment(html string) {
 	s.send("event: fragment\ndata: %s\n\n", dataLines(html))
 }
 
-func (s *sender) tell(n news) { s.send("event: %s\ndata: %s\n\n", n, n) }
+func (s *sender) status(now status) { s.send("event: %s\ndata: %s\n\n", now, now) }
 
-// mark tells the browser how far it has seen, without an event. Where that is
-// not known it only keeps the stream alive.
+// mark sends the number of the last event that the page has seen, without an
+// event. A seen of 0 is unknown, and only keeps the connection alive.
 func (s *sender) mark(seen int64) {
 	if seen == 0 {
 		s.send(":\n\n")
@@ -148,8 +151,8 @@ func (s *sender) send(format string, values ...any) {
 	s.err = s.controller.Flush()
 }
 
-// dataLines gives each line of html a line of its own, because a line break
-// ends the data.
+// dataLines puts "data: " before each line but the first, because a line break
+// ends a field of the stream.
 func dataLines(html string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(html, "\r", ""), "\n", "\ndata: ")
 }

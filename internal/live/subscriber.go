@@ -11,20 +11,25 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"slipway/internal/failopen"
+	"slipway/internal/telemetry"
 )
 
-// silence is how long the subscriber waits for a message before it asks
-// whether Redis is still there. A second silence means that it is not: a peer
-// that vanished without a word closes nothing.
-const silence = 2 * time.Second
+// pingAfter is how long the subscriber waits for a message before it pings Redis,
+// and then how long it waits for the reply. A peer that has crashed or lost its
+// network does not close the connection.
+const pingAfter = 2 * time.Second
 
-// longestPause lies between two tries to reach a Redis that is away.
-const longestPause = 500 * time.Millisecond
+// The pause between two attempts to connect grows from the first to the longest.
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = 500 * time.Millisecond
+)
 
-// Run listens to Redis until ctx ends, and comes back after every outage.
+// Run receives events from Redis until ctx ends, and connects again after each
+// outage.
 func (h *Hub) Run(ctx context.Context) error {
-	h.lost() // until heard for the first time
-	defer h.stopWaiting()
+	h.markDisconnected()
+	defer h.stopTimer()
 	if h.url == "" {
 		<-ctx.Done()
 		return nil
@@ -38,16 +43,16 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer client.Close()
 
 	gap := false
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, longestPause) {
-		heard, err := h.listen(ctx, client, gap)
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		subscribed, err := h.listen(ctx, client, gap)
 		if ctx.Err() != nil {
 			return nil
 		}
-		h.reporter.Report("Redis", "Hub.listen", err)
-		h.lost()
-		gap = !heard
-		if heard {
-			pause = 50 * time.Millisecond
+		h.reporter.Report(telemetry.Redis, "Hub.listen", err)
+		h.markDisconnected()
+		gap = !subscribed
+		if subscribed {
+			pause = firstPause
 		}
 		select {
 		case <-ctx.Done():
@@ -59,35 +64,36 @@ func (h *Hub) Run(ctx context.Context) error {
 
 // Private
 
-// listen delivers events until the connection breaks. Heard tells whether it
-// had got as far as listening, gap whether the try before had not.
-func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (heard bool, err error) {
+// listen delivers events until the connection breaks. Subscribed reports whether
+// it could subscribe at all; gap says that the attempt before could not.
+func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (subscribed bool, err error) {
 	subscription := client.Subscribe(ctx, channel)
 	defer subscription.Close()
-	// A read in progress does not notice the end of ctx: closing makes it return.
+	// A read in progress does not notice the end of ctx, but it ends with the
+	// connection.
 	stop := context.AfterFunc(ctx, func() { _ = subscription.Close() })
 	defer stop()
 
-	if _, err := subscription.ReceiveTimeout(ctx, silence); err != nil {
+	if _, err := subscription.ReceiveTimeout(ctx, pingAfter); err != nil {
 		return false, fmt.Errorf("subscribe to live events: %w", err)
 	}
-	// Asked only now: what is published from here on is heard.
-	number, ok := h.redis.LastNumber(ctx, "Hub.listen", channel)
+	// After the subscription: every later event is received.
+	number, ok := lastNumber(ctx, h.redis)
 	if !ok {
 		return false, errors.New("read the number of the last live event")
 	}
-	h.connected(number, gap)
+	h.markConnected(number, gap)
 
-	for asked := false; ; {
-		message, err := subscription.ReceiveTimeout(ctx, silence)
+	for pinged := false; ; {
+		message, err := subscription.ReceiveTimeout(ctx, pingAfter)
 		switch {
 		case err == nil:
-			asked = false
-		case errors.Is(err, os.ErrDeadlineExceeded) && !asked:
+			pinged = false
+		case errors.Is(err, os.ErrDeadlineExceeded) && !pinged:
 			if err := subscription.Ping(ctx); err != nil {
 				return true, fmt.Errorf("ping Redis: %w", err)
 			}
-			asked = true
+			pinged = true
 			continue
 		default:
 			return true, fmt.Errorf("receive live events: %w", err)
@@ -95,7 +101,7 @@ func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (heard
 		if published, ok := message.(*redis.Message); ok {
 			e, err := parseEvent(published.Payload)
 			if err != nil {
-				h.reporter.Report("Redis", "Hub.listen", err)
+				h.reporter.Report(telemetry.Redis, "Hub.listen", err)
 				continue
 			}
 			if e.number > h.Last() {

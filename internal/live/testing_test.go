@@ -84,7 +84,7 @@ func startProcess(t *testing.T, address string) *process {
 // waitFor waits until the hub has heard everything published so far.
 func (p *process) waitFor(t *testing.T, publisher *Publisher) {
 	t.Helper()
-	number, ok := publisher.redis.LastNumber(t.Context(), "test", channel)
+	number, ok := lastNumber(t.Context(), publisher.redis)
 	require.True(t, ok)
 	require.Eventually(t, func() bool { return p.hub.Last() == number }, patience, time.Millisecond)
 }
@@ -221,18 +221,18 @@ type record struct {
 func (p *page) event(t *testing.T) record {
 	t.Helper()
 	for {
-		if next := p.next(t); next.event != "" && next.event != string(live) && next.event != string(degraded) {
+		if next := p.next(t); next.event != "" && next.event != string(statusLive) && next.event != string(statusDegraded) {
 			return next
 		}
 	}
 }
 
-// news is what the stream tells next about itself.
-func (p *page) news(t *testing.T) news {
+// status is the next status that the stream sends.
+func (p *page) status(t *testing.T) status {
 	t.Helper()
 	for {
 		if next := p.next(t); next.event != "" && next.event != "fragment" {
-			return news(next.event)
+			return status(next.event)
 		}
 	}
 }
@@ -247,7 +247,7 @@ func (p *page) fragment(t *testing.T) record {
 	}
 }
 
-// mark is the next record that only tells how far the page has seen.
+// mark is the next record with a number and no event.
 func (p *page) mark(t *testing.T) record {
 	t.Helper()
 	for {
@@ -319,7 +319,7 @@ func newHub(t *testing.T, address string, options StreamOptions) *Hub {
 }
 
 func newStream(topics ...string) *stream {
-	return &stream{topics: topics, events: make(chan event, 64), gone: make(chan struct{})}
+	return &stream{topics: topics, events: make(chan event, 64), ended: make(chan struct{})}
 }
 
 func newPublisher(t *testing.T, address string) *Publisher {
@@ -331,7 +331,7 @@ func newPublisher(t *testing.T, address string) *Publisher {
 func publish(t *testing.T, publisher *Publisher, topic, html string) int64 {
 	t.Helper()
 	require.True(t, publisher.Publish(t.Context(), Fragment{Topics: []string{topic}, HTML: html}))
-	number, ok := publisher.redis.LastNumber(t.Context(), "test", channel)
+	number, ok := lastNumber(t.Context(), publisher.redis)
 	require.True(t, ok)
 	return number
 }
@@ -371,7 +371,15 @@ func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
 	return client
 }
 
-// relay passes bytes on to a Redis until it is told to swallow them.
+// command runs a command of Redis without the guard.
+func command(t *testing.T, server *devstack.Redis, args ...any) any {
+	t.Helper()
+	result, err := newClient(t, server).Do(t.Context(), args...).Result()
+	require.NoError(t, err)
+	return result
+}
+
+// relay passes bytes on to a Redis until blackHole.
 type relay struct {
 	listener net.Listener
 	target   string

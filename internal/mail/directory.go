@@ -18,29 +18,29 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// Directory keeps mails as .eml files instead of sending them. Several
-// processes may use one directory.
+// Directory stores mails as .eml files instead of sending them. Several processes
+// may use one directory.
 type Directory struct {
 	path string
 	from string
 }
 
-// NewDirectory keeps mails from sender from in the directory path, which is
-// made with the first mail.
+// NewDirectory returns a sender that stores mails in the directory path, which the
+// first mail creates. The address from is the sender of all mails.
 func NewDirectory(path, from string) *Directory {
 	return &Directory{path: path, from: from}
 }
 
-// Send writes the mail. A mail with an ID that is there already replaces it.
+// Send stores the mail. It replaces an older mail with the same ID.
 func (d *Directory) Send(_ context.Context, message Message) error {
 	composed, err := compose(d.from, message)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
-		return fmt.Errorf("make mail directory: %w", err)
+		return fmt.Errorf("create mail directory: %w", err)
 	}
-	// Written aside and renamed, so that a reader never sees half a mail.
+	// The rename keeps readers from finding an incomplete mail.
 	file, err := os.CreateTemp(d.path, ".mail-*")
 	if err != nil {
 		return fmt.Errorf("write mail: %w", err)
@@ -55,9 +55,9 @@ func (d *Directory) Send(_ context.Context, message Message) error {
 	return nil
 }
 
-// Kept is a mail in a Directory.
-type Kept struct {
-	Name    string // of the file, without .eml
+// Stored is a mail in a Directory.
+type Stored struct {
+	Name    string // name of the file, without .eml
 	From    string
 	To      string
 	Subject string
@@ -66,12 +66,12 @@ type Kept struct {
 	HTML    string
 }
 
-// ErrNotKept tells that there is no mail of that name.
-var ErrNotKept = errors.New("no such mail")
+// ErrNotFound means that the Directory has no mail of that name.
+var ErrNotFound = errors.New("no such mail")
 
-// List reads the newest mails, newest first and at most limit. It passes over
-// what is no mail.
-func (d *Directory) List(limit int) ([]Kept, error) {
+// List returns up to limit mails, newest first. It skips files that are not mails,
+// and returns nothing when the directory does not exist.
+func (d *Directory) List(limit int) ([]Stored, error) {
 	entries, err := os.ReadDir(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -95,68 +95,68 @@ func (d *Directory) List(limit int) ([]Kept, error) {
 	}
 	slices.SortFunc(files, func(a, b dated) int { return b.at.Compare(a.at) })
 
-	var kept []Kept
+	var stored []Stored
 	for _, file := range files {
-		if len(kept) == limit {
+		if len(stored) == limit {
 			break
 		}
-		// What is no mail, or was deleted meanwhile, is passed over.
-		if mail, err := d.Read(file.name); err == nil {
-			kept = append(kept, mail)
+		if mail, err := d.Read(file.name); err == nil { // an error: not a mail, or deleted meanwhile
+			stored = append(stored, mail)
 		}
 	}
-	return kept, nil
+	return stored, nil
 }
 
-// Read reads one mail.
-func (d *Directory) Read(name string) (Kept, error) {
-	if !keptName.MatchString(name) {
-		return Kept{}, ErrNotKept
+// Read returns one mail. Its error is ErrNotFound when there is no such mail, also
+// when name cannot be the name of one.
+func (d *Directory) Read(name string) (Stored, error) {
+	if !storedName.MatchString(name) {
+		return Stored{}, ErrNotFound
 	}
 	path := filepath.Join(d.path, name+".eml")
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Kept{}, ErrNotKept
+		return Stored{}, ErrNotFound
 	}
 	if err != nil {
-		return Kept{}, fmt.Errorf("read mail %s: %w", name, err)
+		return Stored{}, fmt.Errorf("read mail %s: %w", name, err)
 	}
 	message, err := gomail.EMLToMsgFromFile(path)
 	if err != nil {
-		return Kept{}, fmt.Errorf("read mail %s: %w", name, err)
+		return Stored{}, fmt.Errorf("read mail %s: %w", name, err)
 	}
 
 	if len(message.GetFrom()) == 0 {
-		return Kept{}, ErrNotKept // some other file
+		return Stored{}, ErrNotFound // EMLToMsgFromFile accepts files that are not mails
 	}
 
-	kept := Kept{Name: name, SentAt: info.ModTime()}
-	kept.From = strings.Join(message.GetFromString(), ", ")
-	kept.To = strings.Join(message.GetToString(), ", ")
+	stored := Stored{Name: name, SentAt: info.ModTime()}
+	stored.From = strings.Join(message.GetFromString(), ", ")
+	stored.To = strings.Join(message.GetToString(), ", ")
 	subject := strings.Join(message.GetGenHeader(gomail.HeaderSubject), " ")
-	if kept.Subject, err = new(mime.WordDecoder).DecodeHeader(subject); err != nil {
-		return Kept{}, fmt.Errorf("read subject of mail %s: %w", name, err)
+	if stored.Subject, err = new(mime.WordDecoder).DecodeHeader(subject); err != nil {
+		return Stored{}, fmt.Errorf("read subject of mail %s: %w", name, err)
 	}
 	for _, part := range message.GetParts() {
 		content, err := part.GetContent()
 		if err != nil {
-			return Kept{}, fmt.Errorf("read mail %s: %w", name, err)
+			return Stored{}, fmt.Errorf("read mail %s: %w", name, err)
 		}
 		if part.GetContentType() == gomail.TypeTextHTML {
-			kept.HTML = string(content)
+			stored.HTML = string(content)
 		} else {
-			kept.Text = string(content)
+			stored.Text = string(content)
 		}
 	}
-	return kept, nil
+	return stored, nil
 }
 
 // Private
 
-var keptName = regexp.MustCompile(`^[a-z0-9-]{1,100}$`)
+var storedName = regexp.MustCompile(`^[a-z0-9-]{1,100}$`)
 
-// fileName is the same for the same mail, so that a mail that is sent twice is
-// kept once.
+// fileName returns the same name for the same ID, so that a mail that is sent twice
+// is stored once.
 func fileName(message Message) string {
 	id := message.ID
 	if id == "" {

@@ -11,39 +11,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDirectory_KeepsAMailAsItWas(t *testing.T) {
+func TestDirectory_StoresAMailUnchanged(t *testing.T) {
 	t.Parallel()
-	directory := NewDirectory(filepath.Join(t.TempDir(), "new", "mail"), "Leeward — ⚓ <orders@leeward.example>")
+	directory := NewDirectory(filepath.Join(t.TempDir(), "new", "mail"), "Leeward — ⚓ <post@leeward.example>")
 	message := Message{
-		ID: "order-1@leeward.example", To: `"Ada Ñandú" <ada@example.com>`,
-		Subject: "Your mug 🏮 is on its way — وصل طلبك " + strings.Repeat("and on ", 40),
+		ID: "letter-1@leeward.example", To: `"Ada Ñandú" <ada@example.com>`,
+		Subject: "Your mug 🏮 is on its way — وصلت رسالتك " + strings.Repeat("and on ", 40),
 		Text:    "Hello Ada,\n\n.\n.. dots and = signs =20\n" + strings.Repeat("x", 2000) + "\nשלום 🏮\n",
 		HTML:    "<p>Hello <b>Ada</b> 🏮 &amp; friends</p>\n" + strings.Repeat("<i>long</i>", 300),
 	}
 
 	require.NoError(t, directory.Send(t.Context(), message))
 
-	kept := list(t, directory)
-	require.Len(t, kept, 1)
-	require.Equal(t, message.Subject, kept[0].Subject)
-	require.Equal(t, message.Text, unix(kept[0].Text))
-	require.Equal(t, message.HTML, unix(kept[0].HTML))
-	require.Contains(t, kept[0].To, "<ada@example.com>")
-	require.Contains(t, kept[0].From, "<orders@leeward.example>")
-	require.WithinDuration(t, time.Now(), kept[0].SentAt, time.Minute)
-	read, err := directory.Read(kept[0].Name)
+	stored := list(t, directory)
+	require.Len(t, stored, 1)
+	require.Equal(t, message.Subject, stored[0].Subject)
+	require.Equal(t, message.Text, unix(stored[0].Text))
+	require.Equal(t, message.HTML, unix(stored[0].HTML))
+	require.Contains(t, stored[0].To, "<ada@example.com>")
+	require.Contains(t, stored[0].From, "<post@leeward.example>")
+	require.WithinDuration(t, time.Now(), stored[0].SentAt, time.Minute)
+	read, err := directory.Read(stored[0].Name)
 	require.NoError(t, err)
-	require.Equal(t, kept[0], read)
+	require.Equal(t, stored[0], read)
 }
 
-func TestDirectory_KeepsAMailThatIsSentTwiceOnce(t *testing.T) {
+func TestDirectory_StoresAMailThatIsSentTwiceOnce(t *testing.T) {
 	t.Parallel()
 	directory := newDirectory(t)
 
 	for range 2 {
-		require.NoError(t, directory.Send(t.Context(), Message{ID: "order-1", To: "ada@example.com", Subject: "One", Text: "x"}))
+		require.NoError(t, directory.Send(t.Context(), Message{ID: "letter-1", To: "ada@example.com", Subject: "One", Text: "x"}))
 	}
-	require.NoError(t, directory.Send(t.Context(), Message{ID: "order-2", To: "ada@example.com", Subject: "Two", Text: "x"}))
+	require.NoError(t, directory.Send(t.Context(), Message{ID: "letter-2", To: "ada@example.com", Subject: "Two", Text: "x"}))
 	for range 2 {
 		require.NoError(t, directory.Send(t.Context(), Message{To: "ada@example.com", Subject: "Nameless", Text: "x"}))
 	}
@@ -61,19 +61,20 @@ func TestDirectory_ListsTheNewestFirst(t *testing.T) {
 		require.NoError(t, os.Chtimes(filepath.Join(directory.path, fileName(message)), at, at))
 	}
 
-	kept, err := directory.List(3)
+	stored, err := directory.List(3)
 
 	require.NoError(t, err)
-	require.Len(t, kept, 3)
-	require.Equal(t, []string{"4", "3", "2"}, []string{kept[0].Subject, kept[1].Subject, kept[2].Subject})
+	require.Len(t, stored, 3)
+	require.Equal(t, []string{"4", "3", "2"}, []string{stored[0].Subject, stored[1].Subject, stored[2].Subject})
 }
 
-func TestDirectory_PassesOverWhatIsNoMail(t *testing.T) {
+func TestDirectory_ListSkipsFilesThatAreNotMails(t *testing.T) {
 	t.Parallel()
 	directory := newDirectory(t)
 	require.NoError(t, directory.Send(t.Context(), Message{ID: "1", To: "ada@example.com", Subject: "One", Text: "x"}))
 	for name, content := range map[string]string{
-		"empty.eml": "", "binary.eml": "\x00\xff\xfe", "headless.eml": "no header at all", "cut.eml": "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n",
+		"empty.eml": "", "binary.eml": "\x00\xff\xfe", "headless.eml": "no header at all",
+		"cut.eml":   "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n",
 		"notes.txt": "notes", ".mail-123": "half a mail", "Capital.eml": "From: a@b.c\r\n\r\nx", "..eml": "x",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(directory.path, name), []byte(content), 0o600))
@@ -81,11 +82,11 @@ func TestDirectory_PassesOverWhatIsNoMail(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(directory.path, "folder.eml"), 0o700))
 	require.NoError(t, os.Symlink("/nowhere", filepath.Join(directory.path, "gone.eml")))
 
-	kept, err := directory.List(1)
+	stored, err := directory.List(1)
 
 	require.NoError(t, err)
-	require.Len(t, kept, 1)
-	require.Equal(t, "One", kept[0].Subject)
+	require.Len(t, stored, 1)
+	require.Equal(t, "One", stored[0].Subject)
 }
 
 func TestDirectory_IsEmptyBeforeTheFirstMail(t *testing.T) {
@@ -94,31 +95,39 @@ func TestDirectory_IsEmptyBeforeTheFirstMail(t *testing.T) {
 	require.Empty(t, list(t, NewDirectory(filepath.Join(t.TempDir(), "none"), "a@b.c")))
 }
 
-func TestDirectory_ReadsNothingOutsideOfItself(t *testing.T) {
+func TestDirectory_ReadsNoFileOutsideTheDirectory(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(outside, "secret.eml"), []byte("From: a@b.c\r\n\r\nsecret"), 0o600))
 	directory := NewDirectory(filepath.Join(outside, "mail"), "a@b.c")
 	require.NoError(t, os.Mkdir(directory.path, 0o700))
 
-	for _, name := range []string{"../secret", "..", "", "/etc/passwd", "a/b", "a\\b", "%2e%2e/secret", "x\x00", strings.Repeat("a", 101), "none"} {
+	for _, name := range []string{
+		"../secret", "..", "", "/etc/passwd", "a/b", "a\\b", "%2e%2e/secret", "x\x00", strings.Repeat("a", 101), "none",
+	} {
 		_, err := directory.Read(name)
 
-		require.ErrorIs(t, err, ErrNotKept, name)
+		require.ErrorIs(t, err, ErrNotFound, name)
 	}
 }
 
-func TestSend_LetsNobodyAddHeadersOrRecipients(t *testing.T) {
+func TestSend_RefusesInjectedHeadersAndRecipients(t *testing.T) {
 	t.Parallel()
 	directory := newDirectory(t)
 
-	for _, to := range []string{"", "ada", "ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com", "Ada\nBcc: eve@example.com <ada@example.com>", "<ada@example.com>>"} {
+	for _, to := range []string{
+		"", "ada", "ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com",
+		"Ada\nBcc: eve@example.com <ada@example.com>", "<ada@example.com>>",
+	} {
 		err := directory.Send(t.Context(), Message{To: to, Subject: "Hello", Text: "x"})
 		require.ErrorContains(t, err, "recipient of mail", to)
 	}
 	require.Empty(t, list(t, directory))
 
-	message := Message{ID: "1\r\nBcc: eve@example.com", To: "ada@example.com", Subject: "Hello\r\nBcc: eve@example.com\r\n\r\nevil", Text: "x"}
+	message := Message{
+		ID: "1\r\nBcc: eve@example.com", To: "ada@example.com",
+		Subject: "Hello\r\nBcc: eve@example.com\r\n\r\nevil", Text: "x",
+	}
 	require.NoError(t, directory.Send(t.Context(), message))
 	content, err := os.ReadFile(filepath.Join(directory.path, fileName(message)))
 	require.NoError(t, err)
@@ -126,7 +135,7 @@ func TestSend_LetsNobodyAddHeadersOrRecipients(t *testing.T) {
 	require.NotContains(t, string(content), "\nevil")
 }
 
-func TestSend_RefusesASenderThatIsNoAddress(t *testing.T) {
+func TestSend_RefusesAnInvalidSender(t *testing.T) {
 	t.Parallel()
 
 	err := NewDirectory(t.TempDir(), "Leeward").Send(t.Context(), Message{To: "ada@example.com"})
@@ -138,15 +147,15 @@ func TestSend_RefusesASenderThatIsNoAddress(t *testing.T) {
 
 func newDirectory(t *testing.T) *Directory {
 	t.Helper()
-	return NewDirectory(t.TempDir(), "Leeward <orders@leeward.example>")
+	return NewDirectory(t.TempDir(), "Leeward <post@leeward.example>")
 }
 
-func list(t *testing.T, directory *Directory) []Kept {
+func list(t *testing.T, directory *Directory) []Stored {
 	t.Helper()
-	kept, err := directory.List(100)
+	stored, err := directory.List(100)
 	require.NoError(t, err)
-	return kept
+	return stored
 }
 
-// unix undoes the line endings of mail.
+// unix replaces the line ends of mail by those of Unix.
 func unix(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }

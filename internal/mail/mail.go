@@ -1,5 +1,5 @@
-// Package mail sends messages: to a mail server, or into a directory where a
-// developer can read them.
+// Package mail sends messages to a mail server, or stores them in a directory for a
+// developer.
 package mail
 
 import (
@@ -9,23 +9,23 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// Message is one mail. Text is required, HTML may be empty.
+// Message is one mail. To, Subject and Text are required.
 type Message struct {
-	ID      string // unique name of this mail: sending it twice gives one Message-ID
-	To      string
+	ID      string // Message-ID of RFC 5322, the same for every attempt to send this mail; empty: a random one
+	To      string // one address, with or without a name
 	Subject string
 	Text    string
 	HTML    string
 }
 
-// Sender sends mail.
+// Sender sends mail. It may be called by several goroutines.
 type Sender interface {
 	Send(ctx context.Context, message Message) error
 }
 
 // Private
 
-// compose makes the MIME form of a message.
+// compose returns the MIME form of a message.
 func compose(from string, message Message) (*gomail.Msg, error) {
 	composed := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	if err := composed.From(from); err != nil {

@@ -14,10 +14,10 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// smtpTimeout bounds one mail's whole way to the server.
+// smtpTimeout bounds the delivery of one mail, from connecting to the last reply.
 const smtpTimeout = 20 * time.Second
 
-// SMTP sends mail through a server.
+// SMTP sends mail through a mail server (RFC 5321).
 type SMTP struct {
 	host    string
 	options []gomail.Option
@@ -25,19 +25,21 @@ type SMTP struct {
 	from    string
 }
 
-// NewSMTP sends through the server at address, smtp://user:password@host:port
-// (STARTTLS when the server offers it; required when there is a password) or
-// smtps:// (TLS from the start). Ports default to 587 and 465.
+// NewSMTP returns a sender for the server at address, which is a URL: with
+// smtp://user:password@host:port, it uses STARTTLS when the server offers it, and
+// requires it when there is a password; with smtps://, it uses TLS from the start.
+// The default ports are 587 and 465. It does not connect.
 func NewSMTP(address, from string) (*SMTP, error) {
 	server, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("read address of the mail server: it must look like smtp://user:password@host:587")
+		return nil, errors.New("parse the URL of the mail server: it must look like smtp://user:password@host:587")
 	}
 	s := &SMTP{host: server.Hostname(), dial: new(net.Dialer).DialContext, from: from}
 	s.options = []gomail.Option{gomail.WithTimeout(smtpTimeout), gomail.WithTLSPolicy(gomail.TLSOpportunistic), gomail.WithPort(587)}
 	password, authenticates := server.User.Password()
 	if authenticates {
-		s.options = append(s.options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(server.User.Username()), gomail.WithPassword(password))
+		s.options = append(s.options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
+			gomail.WithUsername(server.User.Username()), gomail.WithPassword(password))
 	}
 	switch {
 	case server.Scheme == "smtps":
@@ -50,12 +52,13 @@ func NewSMTP(address, from string) (*SMTP, error) {
 		s.options = append(s.options, gomail.WithPort(port))
 	}
 	if _, err := gomail.NewClient(s.host, s.options...); err != nil {
-		return nil, fmt.Errorf("prepare mail server: %w", err)
+		return nil, fmt.Errorf("configure mail server: %w", err)
 	}
 	return s, nil
 }
 
-// Send hands the mail to the server.
+// Send delivers the mail to the server. It returns nil when the server has accepted
+// the mail.
 func (s *SMTP) Send(ctx context.Context, message Message) error {
 	composed, err := compose(s.from, message)
 	if err != nil {
@@ -63,26 +66,28 @@ func (s *SMTP) Send(ctx context.Context, message Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, smtpTimeout)
 	defer cancel()
-	client, err := gomail.NewClient(s.host, append(slices.Clip(s.options), gomail.WithDialContextFunc(s.dialUntilEndOf(ctx)))...)
+	options := append(slices.Clip(s.options), gomail.WithDialContextFunc(s.dialUntil(ctx)))
+	client, err := gomail.NewClient(s.host, options...)
 	if err != nil {
-		return fmt.Errorf("prepare mail server: %w", err)
+		return fmt.Errorf("configure mail server: %w", err)
 	}
 	connection, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
-		return fmt.Errorf("reach mail server: %w", errors.Join(err, ctx.Err()))
+		return fmt.Errorf("connect to mail server: %w", errors.Join(err, ctx.Err()))
 	}
 	if err := client.SendWithSMTPClient(connection, composed); err != nil {
 		return fmt.Errorf("send mail: %w", errors.Join(err, ctx.Err()))
 	}
-	_ = connection.Quit() // the server has the mail, whatever it says to a goodbye
+	_ = connection.Quit() // the server has already accepted the mail
 	return nil
 }
 
 // Private
 
-// dialUntilEndOf connects, and closes the connection when ctx ends: the library
-// heeds no context while it talks, and leaves open what it cannot use.
-func (s *SMTP) dialUntilEndOf(ctx context.Context) func(context.Context, string, string) (net.Conn, error) {
+// dialUntil returns a dial function whose connections close when ctx ends. The
+// library ignores contexts after it has connected, and does not close a connection
+// after an error.
+func (s *SMTP) dialUntil(ctx context.Context) func(context.Context, string, string) (net.Conn, error) {
 	return func(dialing context.Context, network, address string) (net.Conn, error) {
 		connection, err := s.dial(dialing, network, address)
 		if err != nil {

@@ -14,28 +14,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSMTP_HandsTheMailToTheServer(t *testing.T) {
+func TestSMTP_DeliversTheMailToTheServer(t *testing.T) {
 	t.Parallel()
 	server := startSMTP(t, smtpScript{})
-	sender, err := NewSMTP("smtp://"+server.address, "Leeward <orders@leeward.example>")
+	sender, err := NewSMTP("smtp://"+server.address, "Leeward <post@leeward.example>")
 	require.NoError(t, err)
 
-	require.NoError(t, sender.Send(t.Context(), Message{ID: "order-1", To: "ada@example.com", Subject: "Hello 🏮", Text: "Hello Ada"}))
+	require.NoError(t, sender.Send(t.Context(), Message{ID: "letter-1", To: "ada@example.com", Subject: "Hello 🏮", Text: "Hello Ada"}))
 
 	mail := server.mail(t)
-	require.Contains(t, mail, "MAIL FROM:<orders@leeward.example>")
+	require.Contains(t, mail, "MAIL FROM:<post@leeward.example>")
 	require.Contains(t, mail, "RCPT TO:<ada@example.com>")
-	require.Contains(t, mail, "Message-ID: <order-1>")
+	require.Contains(t, mail, "Message-ID: <letter-1>")
 	require.Contains(t, mail, "Subject: =?UTF-8?q?Hello_=F0=9F=8F=AE?=")
 	require.Contains(t, mail, "Hello Ada")
 }
 
-func TestSMTP_NeverSendsAPasswordInTheClear(t *testing.T) {
+func TestSMTP_NeverSendsAPasswordUnencrypted(t *testing.T) {
 	t.Parallel()
 	server := startSMTP(t, smtpScript{extensions: []string{"AUTH PLAIN LOGIN CRAM-MD5"}})
 	host, port, err := net.SplitHostPort(server.address)
 	require.NoError(t, err)
-	sender, err := NewSMTP(fmt.Sprintf("smtp://user:hunter2@%s:%s", host, port), "orders@leeward.example")
+	sender, err := NewSMTP(fmt.Sprintf("smtp://user:hunter2@%s:%s", host, port), "post@leeward.example")
 	require.NoError(t, err)
 
 	err = sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"})
@@ -45,12 +45,12 @@ func TestSMTP_NeverSendsAPasswordInTheClear(t *testing.T) {
 	require.NotContains(t, server.mail(t), "AUTH")
 }
 
-func TestSMTP_TrustsNoServerWithoutAValidCertificate(t *testing.T) {
+func TestSMTP_RefusesAServerWithoutAValidCertificate(t *testing.T) {
 	t.Parallel()
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", selfSigned(t))
 	require.NoError(t, err)
 	server := serveSMTP(t, listener, smtpScript{extensions: []string{"AUTH PLAIN"}})
-	sender, err := NewSMTP("smtps://user:hunter2@"+server.address, "orders@leeward.example")
+	sender, err := NewSMTP("smtps://user:hunter2@"+server.address, "post@leeward.example")
 	require.NoError(t, err)
 
 	err = sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"})
@@ -63,20 +63,21 @@ func TestSMTP_AuthenticatesOverTLS(t *testing.T) {
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", selfSigned(t))
 	require.NoError(t, err)
 	server := serveSMTP(t, listener, smtpScript{extensions: []string{"AUTH PLAIN"}})
-	sender, err := NewSMTP("smtps://user:p%40ss@"+server.address, "orders@leeward.example")
+	sender, err := NewSMTP("smtps://user:p%40ss@"+server.address, "post@leeward.example")
 	require.NoError(t, err)
-	sender.dial = (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext // as if the certificate were valid
+	sender.dial = (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext
 
 	require.NoError(t, sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"}))
 
 	require.Contains(t, server.mail(t), "AUTH PLAIN AHVzZXIAcEBzcw==")
 }
 
-func TestSMTP_SaysWhyTheServerRefuses(t *testing.T) {
+func TestSMTP_ErrorHasTheServersReason(t *testing.T) {
 	t.Parallel()
-	for command, step := range map[string]string{"RCPT": "send mail", "DATA": "send mail", "EHLO": "reach mail server"} {
-		server := startSMTP(t, smtpScript{replies: map[string]string{command: "550 no such mailbox", "HELO": "550 no such mailbox"}})
-		sender, err := NewSMTP("smtp://"+server.address, "orders@leeward.example")
+	for command, step := range map[string]string{"RCPT": "send mail", "DATA": "send mail", "EHLO": "connect to mail server"} {
+		replies := map[string]string{command: "550 no such mailbox", "HELO": "550 no such mailbox"}
+		server := startSMTP(t, smtpScript{replies: replies})
+		sender, err := NewSMTP("smtp://"+server.address, "post@leeward.example")
 		require.NoError(t, err)
 
 		err = sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"})
@@ -86,21 +87,21 @@ func TestSMTP_SaysWhyTheServerRefuses(t *testing.T) {
 	}
 }
 
-func TestSMTP_AMailThatTheServerTookIsSent(t *testing.T) {
+func TestSMTP_IgnoresAnErrorAfterTheMailIsAccepted(t *testing.T) {
 	t.Parallel()
 	server := startSMTP(t, smtpScript{replies: map[string]string{"QUIT": "421 go away"}})
-	sender, err := NewSMTP("smtp://"+server.address, "orders@leeward.example")
+	sender, err := NewSMTP("smtp://"+server.address, "post@leeward.example")
 	require.NoError(t, err)
 
-	// Else it would be sent again.
+	// An error would make the caller send the mail again.
 	require.NoError(t, sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"}))
 }
 
-func TestSMTP_GivesUpOnASilentServer(t *testing.T) {
+func TestSMTP_EndsWithItsContextWhenTheServerIsSilent(t *testing.T) {
 	t.Parallel()
 	for _, silentAt := range []string{"", "EHLO", "MAIL", "DATA", "."} {
 		server := startSMTP(t, smtpScript{silentAt: silentAt, silent: true})
-		sender, err := NewSMTP("smtp://"+server.address, "orders@leeward.example")
+		sender, err := NewSMTP("smtp://"+server.address, "post@leeward.example")
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -113,22 +114,22 @@ func TestSMTP_GivesUpOnASilentServer(t *testing.T) {
 	}
 }
 
-func TestSMTP_LeavesNoConnectionOpen(t *testing.T) {
+func TestSMTP_ClosesTheConnectionAfterAnError(t *testing.T) {
 	t.Parallel()
 	server := startSMTP(t, smtpScript{extensions: []string{"AUTH PLAIN"}, keepOpen: true})
-	sender, err := NewSMTP("smtp://user:hunter2@"+server.address, "orders@leeward.example")
+	sender, err := NewSMTP("smtp://user:hunter2@"+server.address, "post@leeward.example")
 	require.NoError(t, err)
 
 	require.Error(t, sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"}))
 
-	server.mail(t) // ends with the connection
+	server.mail(t) // returns when the connection is closed
 }
 
-func TestSMTP_DoesNotRepeatAnAddressThatItCannotRead(t *testing.T) {
+func TestNewSMTP_ErrorDoesNotContainThePassword(t *testing.T) {
 	t.Parallel()
 
 	for _, address := range []string{"smtp://user:hunter2@host:port", "smtp://user:hunter2@"} {
-		_, err := NewSMTP(address, "orders@leeward.example")
+		_, err := NewSMTP(address, "post@leeward.example")
 
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "hunter2")
@@ -137,19 +138,19 @@ func TestSMTP_DoesNotRepeatAnAddressThatItCannotRead(t *testing.T) {
 
 // Private
 
-// smtpScript is how a server of these tests behaves.
+// smtpScript is the behaviour of an smtpServer.
 type smtpScript struct {
 	extensions []string
-	replies    map[string]string // by command, instead of the usual ones
+	replies    map[string]string // by command; others get the usual reply
 	silent     bool
-	silentAt   string // the command that gets no answer; empty: not even a greeting
+	silentAt   string // the command without a reply; empty: the server sends no greeting
 	keepOpen   bool   // waits for the client to close
 }
 
 // smtpServer is a mail server for one connection.
 type smtpServer struct {
-	address string
-	heard   chan string // all that the client said, once it has gone
+	address  string
+	received chan string // all lines of the client, when the connection is closed
 }
 
 func startSMTP(t *testing.T, script smtpScript) *smtpServer {
@@ -162,24 +163,24 @@ func startSMTP(t *testing.T, script smtpScript) *smtpServer {
 func serveSMTP(t *testing.T, listener net.Listener, script smtpScript) *smtpServer {
 	t.Helper()
 	t.Cleanup(func() { _ = listener.Close() })
-	server := &smtpServer{address: listener.Addr().String(), heard: make(chan string, 1)}
+	server := &smtpServer{address: listener.Addr().String(), received: make(chan string, 1)}
 	go func() {
 		connection, err := listener.Accept()
 		if err != nil {
 			return
 		}
 		defer connection.Close()
-		server.heard <- script.talk(connection)
+		server.received <- script.talk(connection)
 	}()
 	return server
 }
 
-// mail is all that the client said.
+// mail waits for the end of the connection and returns all lines of the client.
 func (s *smtpServer) mail(t *testing.T) string {
 	t.Helper()
 	select {
-	case heard := <-s.heard:
-		return heard
+	case received := <-s.received:
+		return received
 	case <-time.After(10 * time.Second):
 		require.FailNow(t, "the connection stays open")
 		return ""
@@ -187,15 +188,15 @@ func (s *smtpServer) mail(t *testing.T) string {
 }
 
 func (s smtpScript) talk(connection net.Conn) string {
-	var heard strings.Builder
-	say := func(reply string) { fmt.Fprintf(connection, "%s\r\n", reply) }
+	var received strings.Builder
+	reply := func(text string) { fmt.Fprintf(connection, "%s\r\n", text) }
 	if !s.silent || s.silentAt != "" {
-		say("220 test")
+		reply("220 test")
 	}
 	inData := false
 	for lines := bufio.NewScanner(connection); lines.Scan(); {
 		line := lines.Text()
-		heard.WriteString(line + "\n")
+		received.WriteString(line + "\n")
 		if inData && line != "." {
 			continue
 		}
@@ -203,36 +204,36 @@ func (s smtpScript) talk(connection net.Conn) string {
 		if s.silent && (s.silentAt == "" || command == s.silentAt) {
 			continue
 		}
-		if reply, other := s.replies[command]; other {
-			say(reply)
+		if text, other := s.replies[command]; other {
+			reply(text)
 			continue
 		}
 		inData = false
 		switch command {
 		case "EHLO":
-			say("250-test")
+			reply("250-test")
 			for _, extension := range s.extensions {
-				say("250-" + extension)
+				reply("250-" + extension)
 			}
-			say("250 8BITMIME")
+			reply("250 8BITMIME")
 		case "DATA":
 			inData = true
-			say("354 go on")
+			reply("354 go on")
 		case "AUTH":
-			say("235 welcome")
+			reply("235 welcome")
 		case "QUIT":
-			say("221 bye")
+			reply("221 bye")
 			if !s.keepOpen {
-				return heard.String()
+				return received.String()
 			}
 		default:
-			say("250 ok")
+			reply("250 ok")
 		}
 	}
-	return heard.String()
+	return received.String()
 }
 
-// selfSigned is a certificate that nobody vouches for.
+// selfSigned returns a configuration with a certificate that no authority signed.
 func selfSigned(t *testing.T) *tls.Config {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)

@@ -1,6 +1,6 @@
-// Package payment moves money through a gateway in two steps: authorize sets
-// the amount aside, capture takes it. What is never captured goes back to the
-// customer by itself, so a crash between the steps costs nobody anything.
+// Package payment takes card payments through a gateway in two steps: Authorize
+// reserves an amount on a card, Capture charges it. The gateway releases an amount
+// that is never captured, so a crash between the steps charges no card.
 package payment
 
 import (
@@ -8,36 +8,36 @@ import (
 	"errors"
 )
 
-// Gateway is a provider of card payments. Every method may be called again
-// with the same key or authorization, and then does nothing new.
+// Gateway is a provider of card payments. Every method is idempotent by its key or
+// authorization.
 type Gateway interface {
-	// Authorize sets amount aside on a card. A key that was used before gives the
-	// same authorization again, also one that was voided since. It returns ErrDeclined, ErrCard or,
-	// when the gateway gave no answer in time, ErrUnconfirmed: then the same key
-	// must be tried again, because the money may have been set aside.
+	// Authorize reserves an amount on a card. A key that was used before returns
+	// the same authorization, even one that was voided since. It returns
+	// ErrDeclined, ErrCard, or ErrUnconfirmed when the gateway does not reply in
+	// time: retry with the same key then, because the amount may be reserved.
 	Authorize(ctx context.Context, request Request) (Authorization, error)
-	// Capture takes the authorized money.
+	// Capture charges the reserved amount.
 	Capture(ctx context.Context, authorization string) error
-	// Void gives the authorized money back.
+	// Void releases the reserved amount.
 	Void(ctx context.Context, authorization string) error
 }
 
-// Request asks for money.
+// Request are the arguments of Authorize.
 type Request struct {
-	Key      string // the same for every try of one purchase
-	Cents    int64
-	Currency string // ISO 4217
-	Card     string // number, digits with or without spaces
+	Key      string // idempotency key, the same for every attempt of one payment
+	Cents    int64  // amount in hundredths of Currency
+	Currency string // ISO 4217 code, such as "EUR"
+	Card     string // card number, with or without spaces
 }
 
-// Authorization is money set aside.
+// Authorization is an amount reserved on a card.
 type Authorization struct {
 	ID string
 }
 
-// What can go wrong in the customer's sight.
+// Errors of Authorize. Any other error is the gateway's.
 var (
 	ErrDeclined    = errors.New("the card was declined")
 	ErrCard        = errors.New("the card number is not valid")
-	ErrUnconfirmed = errors.New("the payment gateway gave no answer")
+	ErrUnconfirmed = errors.New("the payment gateway did not reply")
 )

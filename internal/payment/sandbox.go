@@ -9,38 +9,39 @@ import (
 	"time"
 )
 
-// TestCard is a card number that makes the Sandbox behave in one way.
+// TestCard is a card number for which the Sandbox always has the same outcome.
 type TestCard struct {
-	Number string
-	Says   string
+	Number  string
+	Outcome string // shown on the payment form
 }
 
-// The cards of the Sandbox.
 const (
 	cardSucceeds = "4242424242424242"
 	cardDeclined = "4000000000000002"
 	cardTimesOut = "4000000000000341"
 )
 
-// TestCards are all cards that the Sandbox knows, the one that works first.
+// TestCards are all card numbers of the Sandbox. The first is the one that succeeds.
 var TestCards = []TestCard{
 	{"4242 4242 4242 4242", "Payment succeeds"},
 	{"4000 0000 0000 0002", "Card is declined"},
 	{"4000 0000 0000 0341", "Gateway does not answer"},
 }
 
-// Sandbox is a gateway without money. It keeps nothing: an authorization's ID
-// follows from its key.
+// Sandbox is a gateway that moves no money. It has no state: an authorization's ID
+// is a hash of its key.
 type Sandbox struct {
 	timeout time.Duration
 }
 
-// NewSandbox makes a gateway whose silent card is silent for timeout.
+// NewSandbox returns a gateway that returns ErrUnconfirmed after timeout for the card
+// without a reply.
 func NewSandbox(timeout time.Duration) *Sandbox {
 	return &Sandbox{timeout: timeout}
 }
 
-// Authorize does as the card number says.
+// Authorize returns the outcome of the card number, and ErrCard for a number that is
+// not one of TestCards.
 func (s *Sandbox) Authorize(ctx context.Context, request Request) (Authorization, error) {
 	switch strings.ReplaceAll(request.Card, " ", "") {
 	case cardSucceeds:
@@ -60,19 +61,19 @@ func (s *Sandbox) Authorize(ctx context.Context, request Request) (Authorization
 	}
 }
 
-// Capture takes what was authorized.
+// Capture returns an error for an authorization that is not the Sandbox's.
 func (s *Sandbox) Capture(_ context.Context, authorization string) error {
-	return s.known(authorization)
+	return s.check(authorization)
 }
 
-// Void gives back what was authorized.
+// Void returns an error for an authorization that is not the Sandbox's.
 func (s *Sandbox) Void(_ context.Context, authorization string) error {
-	return s.known(authorization)
+	return s.check(authorization)
 }
 
 // Private
 
-func (s *Sandbox) known(authorization string) error {
+func (s *Sandbox) check(authorization string) error {
 	if !strings.HasPrefix(authorization, "sandbox_") {
 		return fmt.Errorf("the sandbox gateway did not authorize %q", authorization)
 	}

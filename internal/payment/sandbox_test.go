@@ -8,26 +8,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSandbox_DoesAsTheCardSays(t *testing.T) {
+func TestSandbox_HasTheOutcomeOfTheCard(t *testing.T) {
 	t.Parallel()
 	gateway := NewSandbox(10 * time.Millisecond)
 	outcomes := map[string]error{"Payment succeeds": nil, "Card is declined": ErrDeclined, "Gateway does not answer": ErrUnconfirmed}
 
 	for _, card := range TestCards {
-		authorization, err := gateway.Authorize(t.Context(), Request{Key: "order-1", Cents: 100, Currency: "EUR", Card: card.Number})
+		authorization, err := gateway.Authorize(t.Context(), Request{Key: "payment-1", Cents: 100, Currency: "EUR", Card: card.Number})
 
-		require.Contains(t, outcomes, card.Says)
-		require.ErrorIs(t, err, outcomes[card.Says])
+		require.Contains(t, outcomes, card.Outcome)
+		require.ErrorIs(t, err, outcomes[card.Outcome])
 		require.Equal(t, err == nil, authorization.ID != "")
 	}
-	require.Equal(t, "Payment succeeds", TestCards[0].Says)
+	require.Equal(t, "Payment succeeds", TestCards[0].Outcome)
 }
 
-func TestSandbox_RefusesWhatIsNoCard(t *testing.T) {
+func TestSandbox_RefusesOtherCardNumbers(t *testing.T) {
 	t.Parallel()
 
 	for _, card := range []string{"", "4242", "4242 4242 4242 4243", "4242-4242-4242-4242", "card"} {
-		_, err := NewSandbox(time.Second).Authorize(t.Context(), Request{Key: "order-1", Card: card})
+		_, err := NewSandbox(time.Second).Authorize(t.Context(), Request{Key: "payment-1", Card: card})
 
 		require.ErrorIs(t, err, ErrCard, card)
 	}
@@ -42,10 +42,10 @@ func TestSandbox_TheSameKeyAuthorizesOnce(t *testing.T) {
 		return authorization.ID
 	}
 
-	first := authorize("order-1", "4242424242424242")
+	first := authorize("payment-1", "4242424242424242")
 
-	require.Equal(t, first, authorize("order-1", "4242 4242 4242 4242"))
-	require.NotEqual(t, first, authorize("order-2", "4242424242424242"))
+	require.Equal(t, first, authorize("payment-1", "4242 4242 4242 4242"))
+	require.NotEqual(t, first, authorize("payment-2", "4242424242424242"))
 	for range 2 {
 		require.NoError(t, gateway.Capture(t.Context(), first))
 		require.NoError(t, gateway.Void(t.Context(), first))
@@ -54,7 +54,7 @@ func TestSandbox_TheSameKeyAuthorizesOnce(t *testing.T) {
 	require.Error(t, gateway.Void(t.Context(), ""))
 }
 
-func TestSandbox_TheSilentCardHeedsTheContext(t *testing.T) {
+func TestSandbox_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()

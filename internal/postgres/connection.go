@@ -8,38 +8,38 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Connection is one connection besides a pool, for what must get through while
-// every connection of the pool is busy. It is for one caller at a time.
+// Connection is one connection outside a pool, for statements that must run even
+// while every connection of the pool is busy. It is for one caller at a time.
 type Connection struct {
-	config *pgx.ConnConfig
-	opened *pgx.Conn // nil: never
-	since  time.Time
+	config   *pgx.ConnConfig
+	opened   *pgx.Conn // nil before the first Open
+	openedAt time.Time
 }
 
-// Beside prepares a connection to where pool leads, with its settings. It does
+// Beside returns a connection with the server and the settings of pool. It does
 // not connect.
 func Beside(pool *pgxpool.Pool) *Connection {
 	return &Connection{config: pool.Config().ConnConfig}
 }
 
-// Open returns the connection: a new one when there is none, when it broke, or
+// Open returns the connection. It connects when there is none, when it broke, and
 // when it is a minute old.
 func (c *Connection) Open(ctx context.Context) (*pgx.Conn, error) {
 	if c.opened != nil && !c.opened.IsClosed() {
-		if time.Since(c.since) < ownLifetime {
+		if time.Since(c.openedAt) < maxAge {
 			return c.opened, nil
 		}
-		_ = c.opened.Close(ctx) // it is given up either way
+		_ = c.opened.Close(ctx) // the old connection is not used again, whether or not Close succeeds
 	}
 	opened, err := pgx.ConnectConfig(ctx, c.config)
 	if err != nil {
 		return nil, err
 	}
-	c.opened, c.since = opened, time.Now()
+	c.opened, c.openedAt = opened, time.Now()
 	return opened, nil
 }
 
-// Close ends the connection. The next Open makes another.
+// Close closes the connection. The next Open connects again.
 func (c *Connection) Close(ctx context.Context) error {
 	if c.opened == nil {
 		return nil
@@ -49,6 +49,6 @@ func (c *Connection) Close(ctx context.Context) error {
 
 // Private
 
-// ownLifetime is how long a connection is kept. What an address leads to may
-// change, and settings of a database count for new connections only.
-const ownLifetime = time.Minute
+// maxAge bounds the age of a connection. A DNS name may get another address, and
+// settings of a database apply to new connections only.
+const maxAge = time.Minute

@@ -1,4 +1,4 @@
 package postgres
 
-// MigrationLock lets a test stand in for another process that migrates.
+// MigrationLock lets a test hold the lock of a migrating process.
 const MigrationLock = migrationLock

@@ -15,50 +15,49 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// Guard stands between requests and the connections of a pool. It bounds how
-// long a request waits for one and how many wait at a time, and while the
-// database is silent it lets nobody wait at all: requests fail at once instead
-// of piling up. A probe says when the database is silent and when it is back
-// (see Observe); users are never the ones who try.
+// Guard keeps requests from piling up at a pool. It bounds how long a request
+// waits for a connection and how many wait, and while the database does not
+// reply, it refuses every request at once. Only a probe finds out when the
+// database stops and starts to reply (see Observe), so no request is spent on it.
 type Guard struct {
-	patience time.Duration
-	limit    int64
-	reporter *telemetry.Reporter
+	maxWait    time.Duration
+	maxWaiting int64
+	reporter   *telemetry.Reporter
 
-	waiting    atomic.Int64
-	refused    [len(refusals)]atomic.Int64
-	answeredAt atomic.Int64 // Unix nanoseconds of the last statement that ended well
-	fullAt     atomic.Int64 // Unix nanoseconds of the last statement for which the disk was full
+	waiting   atomic.Int64
+	refused   [len(refusals)]atomic.Int64
+	repliedAt atomic.Int64 // Unix nanoseconds of the last statement that got a reply
+	fullAt    atomic.Int64 // Unix nanoseconds of the last statement that found the disk full
 
 	mutex       sync.Mutex
 	connections map[*pgx.Conn]struct{} // in use
-	silentSince time.Time              // zero while the database answers
-	silences    int                    // probes in a row without an answer
+	silentSince time.Time              // zero while the database replies
+	silences    int                    // probes in a row without a reply
 
-	outage        *telemetry.Outage // nil while the database answers
-	refusedBefore int64             // requests, until it fell silent
-	givenUp       int64             // statements, when it did
+	outage        *telemetry.Outage // nil while the database replies
+	refusedBefore int64             // refused[silent] at the start of the outage
+	cancelled     int64             // statements cancelled at the start of the outage
 
-	seen int64 // refusals that CheckPool has told of; for its one caller
+	seen int64 // refusals that CheckPool has reported
 }
 
-// NewGuard lets a request wait for a connection for as long as patience, and at
-// most limit requests at a time.
-func NewGuard(patience time.Duration, limit int, reporter *telemetry.Reporter) *Guard {
-	return &Guard{patience: patience, limit: int64(limit), reporter: reporter, connections: map[*pgx.Conn]struct{}{}}
+// NewGuard returns a guard that lets a request wait up to maxWait for a
+// connection, and lets at most maxWaiting requests wait at a time. Pass it to Open.
+func NewGuard(maxWait time.Duration, maxWaiting int, reporter *telemetry.Reporter) *Guard {
+	return &Guard{maxWait: maxWait, maxWaiting: int64(maxWaiting), reporter: reporter, connections: map[*pgx.Conn]struct{}{}}
 }
 
-// Observe takes what a probe found out that began at that time. The database
-// is silent when two probes in a row got no answer and no statement of the pool
-// did either meanwhile. Statements under way are given up then. The first
-// answer of any kind ends the silence. It is for one caller at a time.
+// Observe records the result of a probe that started at began. The database is
+// silent when two probes in a row time out and no statement got a reply since
+// began; Observe then cancels all running statements. A probe that does not time
+// out ends the silence, even with an error. It is for one caller at a time.
 func (g *Guard) Observe(began time.Time, err error) {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
-	if !timedOut(err) || g.silentSince.IsZero() && g.answeredAt.Load() >= began.UnixNano() {
+	if !timedOut(err) || g.silentSince.IsZero() && g.repliedAt.Load() >= began.UnixNano() {
 		g.silences = 0
 		if g.outage != nil {
-			g.outage.Over(g.refused[silent].Load()-g.refusedBefore, g.givenUp)
+			g.outage.End(g.refused[silent].Load()-g.refusedBefore, g.cancelled)
 			g.outage, g.silentSince = nil, time.Time{}
 		}
 		return
@@ -67,31 +66,29 @@ func (g *Guard) Observe(began time.Time, err error) {
 		return
 	}
 	g.silentSince = time.Now()
-	g.refusedBefore, g.givenUp = g.refused[silent].Load(), int64(len(g.connections))
-	g.outage = g.reporter.Away("PostgreSQL", "primary", telemetry.Class(err), g.silentSince)
+	g.refusedBefore, g.cancelled = g.refused[silent].Load(), int64(len(g.connections))
+	g.outage = g.reporter.Away(telemetry.PG, "primary", telemetry.Class(err), g.silentSince)
 	for connection := range g.connections {
-		cut(connection)
+		closeSocket(connection)
 	}
 }
 
-// Silent tells whether the database is silent.
+// Silent reports whether the database does not reply.
 func (g *Guard) Silent() bool {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	return !g.silentSince.IsZero()
 }
 
-// DiskFull tells whether a statement found the disk of the database full within
-// the last 30 seconds. Only writing can tell, so it is the shoppers' statements
-// that do.
+// DiskFull reports whether a statement of the pool found the database's disk full
+// within the last 30 seconds. A probe cannot find out, because it writes nothing.
 func (g *Guard) DiskFull() bool {
 	at := g.fullAt.Load()
 	return at != 0 && time.Since(time.Unix(0, at)) < diskFullFor
 }
 
-// CheckPool tells why requests get no connection, nil when they do. It looks at
-// the moment and at what has happened since it was last called, and is for one
-// caller at a time.
+// CheckPool returns an error when requests get no connection: now, or at any time
+// since the last call. It is for one caller at a time.
 func (g *Guard) CheckPool(pool *pgxpool.Pool) error {
 	refused := g.refused[noneFree].Load() + g.refused[crowded].Load()
 	missed := refused - g.seen
@@ -110,25 +107,26 @@ func (g *Guard) CheckPool(pool *pgxpool.Pool) error {
 
 const diskFullFor = 30 * time.Second
 
-// Why a request gets no connection.
+// Reasons for which a request gets no connection.
 const (
 	silent = iota
 	crowded
 	noneFree
 )
 
+// refusals are the values of the metric's label reason.
 var refusals = [...]string{silent: "silent", crowded: "crowded", noneFree: "none_free"}
 
 var (
-	errSilent   = errors.New("the database does not answer")
+	errSilent   = errors.New("the database does not reply")
 	errCrowded  = errors.New("too many requests wait for a connection to the database")
 	errNoneFree = fmt.Errorf("no connection to the database became free: %w", context.DeadlineExceeded)
 )
 
-// cut makes the statement that runs on a connection fail at once, and nobody
-// uses the connection again.
-func cut(connection *pgx.Conn) {
-	_ = bare(connection.PgConn().Conn()).Close() // fails only when it is closed
+// closeSocket closes a connection below the driver, so that the statement on it
+// fails at once and the pool discards the connection.
+func closeSocket(connection *pgx.Conn) {
+	_ = underlyingConn(connection.PgConn().Conn()).Close() // fails only when it is closed already
 }
 
 func timedOut(err error) bool {

@@ -16,7 +16,7 @@ import (
 	"slipway/internal/telemetry"
 )
 
-func TestGuard_LetsNobodyWaitForASilentDatabase(t *testing.T) {
+func TestGuard_RefusesRequestsWhileTheDatabaseIsSilent(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Postgres(t)
 	migrate(t, server.URL(), one)
@@ -27,25 +27,25 @@ func TestGuard_LetsNobodyWaitForASilentDatabase(t *testing.T) {
 		guard.Observe(began, probe.Check(bounded(t, 200*time.Millisecond)))
 	}
 	observe()
-	underWay := make(chan error, 1)
+	running := make(chan error, 1)
 	require.NoError(t, db.Ping(t.Context()))
 
 	require.NoError(t, server.Freeze())
 	go func() {
-		_, err := db.Exec(context.Background(), `SELECT 1`) // bounded by nothing but the guard
-		underWay <- err
+		_, err := db.Exec(context.Background(), `SELECT 1`) // only the guard ends it
+		running <- err
 	}()
 	require.Eventually(t, func() bool { return db.Stat().AcquiredConns() == 1 }, patience, time.Millisecond)
 	observe()
-	require.False(t, guard.Silent(), "one probe alone may have had bad luck")
+	require.False(t, guard.Silent(), "one probe without a reply is not enough")
 	observe()
 	require.True(t, guard.Silent())
 
-	requireUnavailable(t, <-underWay)
+	requireUnavailable(t, <-running)
 	for range 1000 {
 		_, err := db.Exec(context.Background(), `SELECT 1`)
 		requireUnavailable(t, err)
-		require.ErrorContains(t, err, "the database does not answer")
+		require.ErrorContains(t, err, "the database does not reply")
 	}
 
 	require.NoError(t, server.Thaw())
@@ -54,19 +54,19 @@ func TestGuard_LetsNobodyWaitForASilentDatabase(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestGuard_BelievesStatementsMoreThanProbes(t *testing.T) {
+func TestGuard_IsNotSilentWhileStatementsGetReplies(t *testing.T) {
 	t.Parallel()
 	guard, db := guarded(t, pgtest.URL(t, one), time.Minute, 100)
 
 	for range 5 {
 		began := time.Now()
 		require.NoError(t, db.Ping(t.Context()))
-		guard.Observe(began, context.DeadlineExceeded) // a probe that had bad luck
+		guard.Observe(began, context.DeadlineExceeded)
 		require.False(t, guard.Silent())
 	}
 }
 
-func TestGuard_IsNotSilentWhenTheServerSaysNo(t *testing.T) {
+func TestGuard_IsNotSilentWhenTheServerRefuses(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Postgres(t)
 	guard, db := guarded(t, server.URL(), time.Minute, 100)
@@ -75,12 +75,12 @@ func TestGuard_IsNotSilentWhenTheServerSaysNo(t *testing.T) {
 	require.True(t, guard.Silent())
 
 	require.NoError(t, server.Kill())
-	guard.Observe(time.Now(), db.Ping(t.Context())) // does not reach the server
+	guard.Observe(time.Now(), db.Ping(t.Context())) // is refused by the operating system
 	require.False(t, guard.Silent())
 	guard.Observe(time.Now(), db.Ping(t.Context()))
 	guard.Observe(time.Now(), db.Ping(t.Context()))
 
-	require.False(t, guard.Silent(), "a refusal is quick, and so is the next")
+	require.False(t, guard.Silent(), "requests to a server that refuses fail fast without the guard")
 }
 
 func TestGuard_BoundsTheWaitForAConnection(t *testing.T) {
@@ -94,12 +94,12 @@ func TestGuard_BoundsTheWaitForAConnection(t *testing.T) {
 	requireUnavailable(t, err)
 	require.ErrorContains(t, err, "no connection to the database became free")
 	require.EqualError(t, guard.CheckPool(db), "1 requests got no connection, all 5 were in use")
-	require.NoError(t, guard.CheckPool(db), "that was then")
+	require.NoError(t, guard.CheckPool(db), "a refusal is reported once")
 	held()
 	require.NoError(t, db.Ping(t.Context()))
 }
 
-func TestGuard_BoundsHowManyWait(t *testing.T) {
+func TestGuard_BoundsTheNumberOfWaitingRequests(t *testing.T) {
 	t.Parallel()
 	guard, db := guarded(t, pgtest.URL(t, one), patience, 3)
 	held := holdAll(t, db)
@@ -107,7 +107,7 @@ func TestGuard_BoundsHowManyWait(t *testing.T) {
 	for range 3 {
 		go func() { results <- db.Ping(t.Context()) }()
 	}
-	require.Eventually(t, func() bool { return figure(t, db, guard, "app_database_waiting") == 3 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return gauge(t, db, guard, "app_database_waiting") == 3 }, patience, time.Millisecond)
 	require.EqualError(t, guard.CheckPool(db), "all 5 connections are in use")
 
 	err := db.Ping(t.Context())
@@ -118,11 +118,11 @@ func TestGuard_BoundsHowManyWait(t *testing.T) {
 	for range 3 {
 		require.NoError(t, <-results)
 	}
-	require.Zero(t, figure(t, db, guard, "app_database_waiting"))
+	require.Zero(t, gauge(t, db, guard, "app_database_waiting"))
 	require.NoError(t, db.Ping(t.Context()))
 }
 
-func TestGuard_RemembersForAWhileThatTheDiskWasFull(t *testing.T) {
+func TestGuard_RecordsThatTheDiskWasFull(t *testing.T) {
 	t.Parallel()
 	guard, db := guarded(t, pgtest.URL(t, one), time.Minute, 100)
 	require.NoError(t, db.Ping(t.Context()))
@@ -143,7 +143,7 @@ func guarded(t *testing.T, address string, wait time.Duration, limit int) (*post
 	return guard, openWith(t, address, func(o *postgres.Options) { o.Guard = guard })
 }
 
-// holdAll takes every connection of a pool until release.
+// holdAll acquires every connection of a pool. The function release releases them.
 func holdAll(t *testing.T, db *pgxpool.Pool) (release func()) {
 	t.Helper()
 	var held []*pgxpool.Conn
@@ -161,8 +161,8 @@ func holdAll(t *testing.T, db *pgxpool.Pool) (release func()) {
 	return release
 }
 
-// figure is the value of a metric without labels.
-func figure(t *testing.T, db *pgxpool.Pool, guard *postgres.Guard, name string) float64 {
+// gauge returns the value of a gauge without labels.
+func gauge(t *testing.T, db *pgxpool.Pool, guard *postgres.Guard, name string) float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(postgres.Metrics(db, guard))

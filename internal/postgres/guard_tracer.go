@@ -12,20 +12,21 @@ import (
 
 // Private
 
-// watch puts the guard before the connections of a pool that is yet to open.
-func (g *Guard) watch(config *pgxpool.Config) {
+// install makes the guard part of a pool's configuration, before the pool opens.
+func (g *Guard) install(config *pgxpool.Config) {
 	config.ConnConfig.Tracer = guardTracer{g}
-	usual := config.ConnConfig.OnPgError
-	config.ConnConfig.OnPgError = func(connection *pgconn.PgConn, answer *pgconn.PgError) bool {
-		if answer.Code == "53100" {
+	previous := config.ConnConfig.OnPgError
+	config.ConnConfig.OnPgError = func(connection *pgconn.PgConn, reply *pgconn.PgError) bool {
+		if reply.Code == "53100" { // disk_full
 			g.fullAt.Store(time.Now().UnixNano())
 		}
-		return usual(connection, answer)
+		return previous(connection, reply)
 	}
 }
 
-// guardTracer is what pgxpool calls before and after somebody has one of its
-// connections. The context that it returns is that of the wait alone.
+// guardTracer implements pgxpool's tracers, which the pool calls around the use of
+// a connection. The context that TraceAcquireStart returns bounds the wait for a
+// connection, and not its use.
 type guardTracer struct{ *Guard }
 
 func (g guardTracer) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
@@ -33,12 +34,12 @@ func (g guardTracer) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ p
 		g.refused[silent].Add(1)
 		return refusal{ctx, errSilent}
 	}
-	if g.waiting.Add(1) > g.limit {
+	if g.waiting.Add(1) > g.maxWaiting {
 		g.waiting.Add(-1)
 		g.refused[crowded].Add(1)
 		return refusal{ctx, errCrowded}
 	}
-	bounded, cancel := context.WithTimeout(ctx, g.patience)
+	bounded, cancel := context.WithTimeout(ctx, g.maxWait)
 	return &acquisition{bounded, cancel}
 }
 
@@ -57,20 +58,20 @@ func (g guardTracer) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, data 
 	defer g.mutex.Unlock()
 	g.connections[data.Conn] = struct{}{}
 	if !g.silentSince.IsZero() {
-		cut(data.Conn)
+		closeSocket(data.Conn)
 	}
 }
 
 func (g guardTracer) TraceRelease(_ *pgxpool.Pool, data pgxpool.TraceReleaseData) {
 	if !data.Conn.IsClosed() {
-		g.answeredAt.Store(time.Now().UnixNano())
+		g.repliedAt.Store(time.Now().UnixNano())
 	}
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	delete(g.connections, data.Conn)
 }
 
-// The driver takes only tracers of statements.
+// A pgx.Tracer must also trace statements.
 
 func (g guardTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
 	return ctx
@@ -78,22 +79,23 @@ func (g guardTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.Tra
 
 func (g guardTracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// refusal is a context that has ended before it began, and says why.
+// refusal is a context that has already ended, with err as the reason.
 type refusal struct {
 	context.Context
 	err error
 }
 
-func (r refusal) Done() <-chan struct{} { return over }
+func (r refusal) Done() <-chan struct{} { return closed }
 func (r refusal) Err() error            { return r.err }
 
-var over = func() <-chan struct{} {
+var closed = func() <-chan struct{} {
 	done := make(chan struct{})
 	close(done)
 	return done
 }()
 
-// acquisition is the context of one wait for a connection.
+// acquisition is the context of one wait for a connection. At its own deadline its
+// error is errNoneFree.
 type acquisition struct {
 	context.Context
 	cancel context.CancelFunc

@@ -5,7 +5,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are the figures of a pool, and of its guard where it has one.
+// Metrics returns the collector for the metrics of a pool. The guard's metrics are
+// included unless guard is nil.
 func Metrics(pool *pgxpool.Pool, guard *Guard) prometheus.Collector {
 	return &metrics{pool: pool, guard: guard}
 }
@@ -18,33 +19,40 @@ type metrics struct {
 }
 
 var (
-	connectionsMetric = prometheus.NewDesc("app_database_connections", "Connections of the pool to PostgreSQL, by state.", []string{"state"}, nil)
-	mostMetric        = prometheus.NewDesc("app_database_connections_max", "The most connections that the pool opens.", nil, nil)
-	waitsMetric       = prometheus.NewDesc("app_database_waits_total", "Times that no idle connection was there at once.", nil, nil)
-	waitedMetric      = prometheus.NewDesc("app_database_waits_seconds_total", "Time that was spent waiting for a connection.", nil, nil)
-	waitingMetric     = prometheus.NewDesc("app_database_waiting", "Requests that wait for a connection.", nil, nil)
-	refusedMetric     = prometheus.NewDesc("app_database_refused_total", "Requests that got no connection, by reason: the database was silent, too many waited, or none became free in time.", []string{"reason"}, nil)
+	connectionsMetric = describe("app_database_connections", "Connections in the pool, by state.", "state")
+	maxMetric         = describe("app_database_connections_max", "Maximum number of connections in the pool.")
+	waitsMetric       = describe("app_database_waits_total", "Requests for a connection that found none idle.")
+	waitSecondsMetric = describe("app_database_waits_seconds_total", "Seconds spent waiting for a connection.")
+	waitingMetric     = describe("app_database_waiting", "Requests that are waiting for a connection.")
+	refusedMetric     = describe("app_database_refused_total", "Requests that got no connection, by reason: "+
+		"silent (the database does not reply), crowded (too many are waiting) or none_free (none became free in time).", "reason")
 )
 
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
 func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, description := range []*prometheus.Desc{connectionsMetric, mostMetric, waitsMetric, waitedMetric, waitingMetric, refusedMetric} {
+	for _, description := range []*prometheus.Desc{
+		connectionsMetric, maxMetric, waitsMetric, waitSecondsMetric, waitingMetric, refusedMetric,
+	} {
 		descriptions <- description
 	}
 }
 
-func (m *metrics) Collect(figures chan<- prometheus.Metric) {
+func (m *metrics) Collect(values chan<- prometheus.Metric) {
 	gauge := func(description *prometheus.Desc, value float64, labels ...string) {
-		figures <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, labels...)
+		values <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, labels...)
 	}
 	counter := func(description *prometheus.Desc, value float64, labels ...string) {
-		figures <- prometheus.MustNewConstMetric(description, prometheus.CounterValue, value, labels...)
+		values <- prometheus.MustNewConstMetric(description, prometheus.CounterValue, value, labels...)
 	}
 	stat := m.pool.Stat()
 	gauge(connectionsMetric, float64(stat.AcquiredConns()), "in_use")
 	gauge(connectionsMetric, float64(stat.IdleConns()), "idle")
-	gauge(mostMetric, float64(stat.MaxConns()))
+	gauge(maxMetric, float64(stat.MaxConns()))
 	counter(waitsMetric, float64(stat.EmptyAcquireCount()))
-	counter(waitedMetric, stat.EmptyAcquireWaitTime().Seconds())
+	counter(waitSecondsMetric, stat.EmptyAcquireWaitTime().Seconds())
 	if m.guard == nil {
 		return
 	}

@@ -8,58 +8,64 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// What Monitor.Check can find besides ErrSchemaOld and a database that cannot be
-// reached.
+// Errors of Monitor.Check, besides ErrReadOnly, ErrSchemaOld and errors of the
+// connection.
 var (
-	// ErrReadOnlyShortly is ErrReadOnly during the time that a failover may take.
-	ErrReadOnlyShortly = errors.New("the database has just stopped taking writes")
-	ErrDiskFull        = errors.New("the disk of the database is full")
+	// ErrReadOnlyRecently stands for ErrReadOnly in its first five seconds, which a
+	// failover may take.
+	ErrReadOnlyRecently = errors.New("the database became read-only recently")
+	ErrDiskFull         = errors.New("the disk of the database is full")
 )
 
-// Monitor probes the database for /health. It passes what it finds on to the
-// guard of the pool and to the reporter. It is for one caller at a time.
+// Monitor probes the database for /health, and passes each result to the pool's
+// guard and to the reporter. It is for one caller at a time.
 type Monitor struct {
 	probe         *Probe
-	guard         *Guard // nil: the process has none
+	guard         *Guard // may be nil
 	reporter      *telemetry.Reporter
-	readOnlySince time.Time // zero: the database takes writes
+	readOnlySince time.Time // zero while the database accepts writes
 }
 
-// NewMonitor makes a monitor. The guard may be nil.
+// NewMonitor returns a monitor. The guard may be nil: then Check cannot return
+// ErrDiskFull.
 func NewMonitor(probe *Probe, guard *Guard, reporter *telemetry.Reporter) *Monitor {
 	return &Monitor{probe: probe, guard: guard, reporter: reporter}
 }
 
-// Check probes the database once. It returns ErrSchemaOld, ErrReadOnlyShortly,
-// ErrReadOnly, ErrDiskFull, the error of a database that cannot be reached, or
-// nil.
+// Check probes the database once. It returns nil, ErrReadOnlyRecently,
+// ErrReadOnly, ErrSchemaOld, ErrDiskFull, or the error of an unreachable database.
 func (m *Monitor) Check(ctx context.Context) error {
 	began := time.Now()
 	err := m.probe.Check(ctx)
 	if m.guard != nil {
 		m.guard.Observe(began, err)
 	}
-	if !errors.Is(err, ErrSchemaOld) {
-		m.reporter.Report("PostgreSQL", "Probe.Check", err)
+	if !errors.Is(err, ErrSchemaOld) { // the database works, and a migration is due
+		m.reporter.Report(telemetry.PG, "Probe.Check", err)
 	}
-	if !errors.Is(err, ErrReadOnly) {
-		m.readOnlySince = time.Time{}
-		if err == nil && m.guard != nil && m.guard.DiskFull() {
-			return ErrDiskFull
-		}
-		return err
+	if errors.Is(err, ErrReadOnly) {
+		return m.readOnly(began, err)
 	}
-	if m.readOnlySince.IsZero() {
-		m.readOnlySince = began
-	}
-	if time.Since(m.readOnlySince) < failoverTime {
-		return ErrReadOnlyShortly
+	m.readOnlySince = time.Time{}
+	if err == nil && m.guard != nil && m.guard.DiskFull() {
+		return ErrDiskFull
 	}
 	return err
 }
 
 // Private
 
-// failoverTime is how long the database may take no writes before the check
-// fails.
+// failoverTime is the time that a failover may take.
 const failoverTime = 5 * time.Second
+
+// readOnly records that a probe which started at began found the database
+// read-only, and returns err or ErrReadOnlyRecently.
+func (m *Monitor) readOnly(began time.Time, err error) error {
+	if m.readOnlySince.IsZero() {
+		m.readOnlySince = began
+	}
+	if time.Since(m.readOnlySince) < failoverTime {
+		return ErrReadOnlyRecently
+	}
+	return err
+}

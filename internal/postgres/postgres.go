@@ -1,4 +1,5 @@
-// Package postgres opens the database and keeps its schema up to date.
+// Package postgres connects to PostgreSQL, migrates its schema, checks its health,
+// and sorts its errors.
 package postgres
 
 import (
@@ -11,31 +12,32 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Options say how a process uses the database. Every field but Guard is
-// required: a missing limit is how a slow database takes a whole site down.
+// Options are the settings of Open. Every field but Guard is required: without a
+// limit, a slow database blocks every request.
 type Options struct {
 	URL              string
-	Name             string // shown in pg_stat_activity
-	PoolSize         int
+	Name             string // application_name in pg_stat_activity
+	PoolSize         int    // maximum number of connections
 	ConnectTimeout   time.Duration
 	StatementTimeout time.Duration
 	LockTimeout      time.Duration
-	PingTimeout      time.Duration // of an idle connection before it is used again
-	Guard            *Guard        // bounds the wait for a connection; nil waits as long as the context allows
+	PingTimeout      time.Duration // of the ping of an idle connection before use
+	Guard            *Guard        // bounds the wait for a connection; nil waits until the context ends
 }
 
-// Connections are replaced now and then, so that a process finds its way after
-// a failover that moved the address.
+// The pool replaces old connections, so that a process follows a failover that
+// moves the server's name to another address.
 const (
 	connectionLifetime       = 10 * time.Minute
 	connectionLifetimeJitter = 2 * time.Minute
 	idleInTransactionTimeout = 10 * time.Second
 )
 
-// Open prepares a pool of connections. It does not connect: a database that is
-// not there yet makes the queries fail, and the same pool works once it is.
+// Open returns a pool of connections. It does not connect: statements fail while
+// the database is unavailable, and succeed once it is available. The error is
+// about the URL, and does not contain it.
 func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
-	config, err := parseAddress(options.URL)
+	config, err := parseURL(options.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -53,23 +55,23 @@ func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 	parameters["idle_in_transaction_session_timeout"] = milliseconds(idleInTransactionTimeout)
 
 	if options.Guard != nil {
-		options.Guard.watch(config)
+		options.Guard.install(config)
 	}
 	reconnector := &reconnector{}
-	reconnector.watch(config)
+	reconnector.install(config)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	reconnector.use(pool)
+	reconnector.setPool(pool)
 	return pool, nil
 }
 
-// closeTimeout is how long Close waits for connections in use.
+// closeTimeout bounds how long Close waits for connections in use.
 const closeTimeout = time.Second
 
-// Close ends the connections of a pool. Those that somebody still uses when the
-// process has to end, such as a job that heeds no context, end with it.
+// Close closes a pool. It waits up to a second for connections in use; the end of
+// the process closes those that remain, such as of a job that ignores its context.
 func Close(pool *pgxpool.Pool) {
 	closed := make(chan struct{})
 	go func() {
@@ -84,9 +86,9 @@ func Close(pool *pgxpool.Pool) {
 
 // Private
 
-// errAddress does not wrap the driver's error, which quotes the address and may
-// miss a password in it.
-var errAddress = errors.New("read database address: it must look like postgres://user:password@host:5432/database")
+// errURL does not wrap the driver's error, which quotes the URL and may not hide
+// the password in it.
+var errURL = errors.New("parse database URL: it must look like postgres://user:password@host:5432/database")
 
 func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10)

@@ -11,7 +11,7 @@ import (
 	"slipway/internal/postgres/pgtest"
 )
 
-func TestOpen_LimitsEveryConnection(t *testing.T) {
+func TestOpen_SetsLimitsOnEveryConnection(t *testing.T) {
 	t.Parallel()
 	db := openWith(t, pgtest.Empty(t), func(o *postgres.Options) {
 		o.Name = "app web"
@@ -33,7 +33,7 @@ func TestOpen_LimitsEveryConnection(t *testing.T) {
 	require.Equal(t, 2*time.Second, db.Config().ConnConfig.ConnectTimeout)
 }
 
-func TestOpen_WorksOnceTheServerIsThere(t *testing.T) {
+func TestOpen_WorksWhenTheServerStartsLater(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Postgres(t)
 	require.NoError(t, server.Kill())
@@ -45,19 +45,22 @@ func TestOpen_WorksOnceTheServerIsThere(t *testing.T) {
 	require.NoError(t, db.Ping(t.Context()))
 }
 
-func TestOpen_DoesNotRepeatAnAddressThatItCannotRead(t *testing.T) {
+func TestOpen_ErrorDoesNotContainTheURL(t *testing.T) {
 	t.Parallel()
-	for _, address := range []string{"hunter2", "postgres://u:hunter2@host:port/db", "postgres://u:hunter2@host/db?pool_max_conns=hunter2", "host=a password=hunter2 port=x"} {
+	for _, address := range []string{
+		"hunter2", "postgres://u:hunter2@host:port/db", "postgres://u:hunter2@host/db?pool_max_conns=hunter2",
+		"host=a password=hunter2 port=x",
+	} {
 		_, err := postgres.Open(t.Context(), postgres.Options{URL: address})
-		require.ErrorContains(t, err, "read database address")
+		require.ErrorContains(t, err, "parse database URL")
 		require.NotContains(t, err.Error(), "hunter2")
 
 		_, err = postgres.NewProbe(address, time.Second, postgres.Schema{})
-		require.ErrorContains(t, err, "read database address")
+		require.ErrorContains(t, err, "parse database URL")
 		require.NotContains(t, err.Error(), "hunter2")
 
 		_, err = postgres.NewMigrator(t.Context(), address, time.Second, one, nil)
-		require.ErrorContains(t, err, "read database address")
+		require.ErrorContains(t, err, "parse database URL")
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }

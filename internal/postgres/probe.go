@@ -6,21 +6,20 @@ import (
 	"time"
 )
 
-// Probe looks at the database over a connection of its own, so that a pool
-// whose every connection is busy does not look like a dead database. It is for
-// one caller at a time.
+// Probe checks the database over a connection of its own, so that a busy pool
+// does not look like an unavailable database. It is for one caller at a time.
 type Probe struct {
 	connection *Connection
 	schema     Schema
 }
 
-// ErrReadOnly tells that the database answers and takes no writes, as a standby
-// does.
-var ErrReadOnly = errors.New("the database takes no writes")
+// ErrReadOnly means that the database replies but accepts no writes, as a standby.
+var ErrReadOnly = errors.New("the database accepts no writes")
 
-// NewProbe prepares to look at the database at url, which is to have schema.
+// NewProbe returns a probe of the database at url, which needs at least schema. It
+// does not connect.
 func NewProbe(url string, connectTimeout time.Duration, schema Schema) (*Probe, error) {
-	config, err := parseAddress(url)
+	config, err := parseURL(url)
 	if err != nil {
 		return nil, err
 	}
@@ -29,8 +28,8 @@ func NewProbe(url string, connectTimeout time.Duration, schema Schema) (*Probe, 
 	return &Probe{connection: &Connection{config: config.ConnConfig}, schema: schema}, nil
 }
 
-// Check tells what is wrong with the database: that it does not answer,
-// ErrReadOnly or ErrSchemaOld.
+// Check returns nil, ErrReadOnly, ErrSchemaOld, or the error of a database that
+// cannot be reached or does not reply before ctx ends.
 func (p *Probe) Check(ctx context.Context) error {
 	connection, err := p.connection.Open(ctx)
 	if err != nil {
@@ -41,7 +40,7 @@ func (p *Probe) Check(ctx context.Context) error {
 		return err
 	}
 	if readOnly {
-		// The next connection may lead to the server that took over.
+		// A new connection may lead to the server that is now primary.
 		return errors.Join(ErrReadOnly, p.connection.Close(ctx))
 	}
 	return p.schema.Check(ctx, connection)

@@ -13,7 +13,7 @@ import (
 	"slipway/internal/postgres/pgtest"
 )
 
-func TestProbe_FindsItsWayBackAfterEveryOutage(t *testing.T) {
+func TestProbe_SucceedsAgainAfterEveryOutage(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Postgres(t)
 	migrate(t, server.URL(), one)
@@ -36,7 +36,7 @@ func TestProbe_FindsItsWayBackAfterEveryOutage(t *testing.T) {
 	require.Eventually(t, func() bool { return check() == nil }, patience, 10*time.Millisecond)
 }
 
-func TestProbe_IsNotFooledByABusyPool(t *testing.T) {
+func TestProbe_SucceedsWhileThePoolIsBusy(t *testing.T) {
 	t.Parallel()
 	address := pgtest.URL(t, one)
 	db := openWith(t, address, func(o *postgres.Options) { o.PoolSize = 1 })
@@ -47,7 +47,7 @@ func TestProbe_IsNotFooledByABusyPool(t *testing.T) {
 	require.NoError(t, newProbe(t, address).Check(bounded(t, patience)))
 }
 
-func TestProbe_TakesTheAddressOfAPool(t *testing.T) {
+func TestProbe_AcceptsTheURLOfAPool(t *testing.T) {
 	t.Parallel()
 	address := with(t, pgtest.URL(t, one), "pool_max_conns", "20")
 
@@ -55,7 +55,7 @@ func TestProbe_TakesTheAddressOfAPool(t *testing.T) {
 	require.NoError(t, newProbe(t, address).Check(bounded(t, patience)))
 }
 
-func TestProbe_SeesAnOldSchemaAndThatItWasMigrated(t *testing.T) {
+func TestProbe_FindsAnOldSchemaUntilItIsMigrated(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Empty(t)
 	probe := newProbe(t, address)
@@ -66,7 +66,7 @@ func TestProbe_SeesAnOldSchemaAndThatItWasMigrated(t *testing.T) {
 	require.NoError(t, probe.Check(bounded(t, patience)))
 }
 
-func TestProbe_SeesADatabaseThatTakesNoWrites(t *testing.T) {
+func TestProbe_FindsAReadOnlyDatabase(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Postgres(t)
 	migrate(t, server.URL(), one)
@@ -83,7 +83,9 @@ func TestProbe_SeesADatabaseThatTakesNoWrites(t *testing.T) {
 	connection, err := db.Acquire(t.Context())
 	require.NoError(t, err)
 	defer connection.Release()
-	for _, statement := range []string{`SET default_transaction_read_only = off`, `ALTER SYSTEM RESET default_transaction_read_only`, `SELECT pg_reload_conf()`} {
+	for _, statement := range []string{
+		`SET default_transaction_read_only = off`, `ALTER SYSTEM RESET default_transaction_read_only`, `SELECT pg_reload_conf()`,
+	} {
 		_, err := connection.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}

@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,46 +15,45 @@ import (
 
 // Private
 
-// leaveCodes begin the answers after which a connection is not used again: the
-// server is going, or it takes no writes because another one has taken over.
-var leaveCodes = []string{"08", "25006", "57P01", "57P02", "57P03"}
+// closeCodes are prefixes of the SQLSTATE codes after which a connection is closed:
+// the server shuts down, or it is read-only because another one is now primary.
+var closeCodes = []string{"08", "25006", "57P01", "57P02", "57P03"}
 
-// resetPause is the shortest time between two resets of a pool: a server that
-// is meant to take no writes must not cost a new connection for every page.
+// resetPause is the minimum time between two resets of a pool. Without it, a server
+// that is read-only on purpose would cost a new connection for every request.
 const resetPause = time.Second
 
-// A connection that was idle for so long is looked at, or pinged, before it is
-// used. On a busy one a farewell is met soon enough.
+// A connection that was idle for longer than this is checked before use: first its
+// socket, later by a ping. A shorter idle time is not worth the cost.
 const (
-	lookAfter = 5 * time.Millisecond
+	peekAfter = 5 * time.Millisecond
 	pingAfter = time.Second
 )
 
-// reconnector parts a pool from connections that lead nowhere: from one that
-// got such an answer, from all idle ones when the server takes no writes, and
-// before it is used from an idle one that the server has hung up on.
+// reconnector closes connections of a pool that no longer lead to a primary: one
+// on which the server replied with a code of closeCodes, all idle ones when the
+// server is read-only, and, before use, an idle one that the server has closed.
 type reconnector struct {
 	mutex   sync.Mutex
 	pool    *pgxpool.Pool
 	resetAt time.Time
 }
 
-func (r *reconnector) watch(config *pgxpool.Config) {
-	usual := config.ConnConfig.OnPgError
-	config.ConnConfig.OnPgError = func(connection *pgconn.PgConn, answer *pgconn.PgError) bool {
-		if answer.Code == "25006" {
+func (r *reconnector) install(config *pgxpool.Config) {
+	previous := config.ConnConfig.OnPgError
+	config.ConnConfig.OnPgError = func(connection *pgconn.PgConn, reply *pgconn.PgError) bool {
+		if reply.Code == "25006" {
 			r.reset()
 		}
-		leave := slices.ContainsFunc(leaveCodes, func(code string) bool { return strings.HasPrefix(answer.Code, code) })
-		return !leave && usual(connection, answer)
+		return !hasPrefix(reply.Code, closeCodes) && previous(connection, reply)
 	}
 	config.ShouldPing = func(_ context.Context, params pgxpool.ShouldPingParams) bool {
 		idle := params.IdleDuration
-		return idle > pingAfter || idle > lookAfter && !quietlyOpen(params.Conn.PgConn().Conn())
+		return idle > pingAfter || idle > peekAfter && !openWithoutInput(params.Conn.PgConn().Conn())
 	}
 }
 
-func (r *reconnector) use(pool *pgxpool.Pool) {
+func (r *reconnector) setPool(pool *pgxpool.Pool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.pool = pool
@@ -71,12 +68,12 @@ func (r *reconnector) reset() {
 	}
 }
 
-// quietlyOpen tells that an idle connection is open and that the server has
-// said nothing on it. What a server says unasked is its farewell, which a ping
-// finds out, or that its settings have changed. To look costs one system call
-// and sends nothing.
-func quietlyOpen(connection net.Conn) bool {
-	socket, is := bare(connection).(syscall.Conn)
+// openWithoutInput reports whether an idle connection is open and has no input to
+// read. Input on an idle connection is the server's last message before it closes
+// the connection, or a changed setting; a ping finds out which. The check is one
+// system call and sends nothing.
+func openWithoutInput(connection net.Conn) bool {
+	socket, is := underlyingConn(connection).(syscall.Conn)
 	if !is {
 		return true
 	}
@@ -84,19 +81,20 @@ func quietlyOpen(connection net.Conn) bool {
 	if err != nil {
 		return false
 	}
-	quiet := false
-	// Not raw.Read, which waits for other readers: the driver may have left one
-	// behind, after a write that took long.
+	noInput := false
+	// raw.Read would wait for another reader, and the driver may still have one
+	// after a slow write.
 	err = raw.Control(func(fd uintptr) {
 		var one [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = errors.Is(err, syscall.EAGAIN)
+		noInput = errors.Is(err, syscall.EAGAIN)
 	})
-	return err == nil && quiet
+	return err == nil && noInput
 }
 
-// bare is the socket of a connection, without encryption.
-func bare(connection net.Conn) net.Conn {
+// underlyingConn returns the TCP or Unix connection below TLS, or connection itself
+// when it is not encrypted.
+func underlyingConn(connection net.Conn) net.Conn {
 	if encrypted, is := connection.(*tls.Conn); is {
 		return encrypted.NetConn()
 	}

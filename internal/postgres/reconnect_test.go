@@ -16,7 +16,7 @@ import (
 	"slipway/internal/postgres/pgtest"
 )
 
-func TestOpen_ARestartThatAnIdlePoolDidNotNoticeIsInvisible(t *testing.T) {
+func TestOpen_AnIdlePoolSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	for name, restart := range map[string]func(*testing.T, *devstack.Postgres, *pgxpool.Pool){
 		"fast shutdown": func(t *testing.T, server *devstack.Postgres, _ *pgxpool.Pool) {
@@ -27,19 +27,21 @@ func TestOpen_ARestartThatAnIdlePoolDidNotNoticeIsInvisible(t *testing.T) {
 			require.NoError(t, server.Restart(t.Context()))
 		},
 		"pg_terminate_backend": func(t *testing.T, server *devstack.Postgres, _ *pgxpool.Pool) {
-			execute(t, openDatabase(t, server.URL()), `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'shop'`)
+			execute(t, openDatabase(t, server.URL()),
+				`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'app'`)
 		},
 		"reload of settings": func(t *testing.T, server *devstack.Postgres, db *pgxpool.Pool) {
 			admin := openDatabase(t, server.URL())
 			execute(t, admin, `ALTER SYSTEM SET default_transaction_read_only = on`)
 			execute(t, admin, `SELECT pg_reload_conf()`)
-			require.Eventually(t, func() bool { return setting(t, admin, "default_transaction_read_only") == "on" }, patience, time.Millisecond)
+			reloaded := func() bool { return setting(t, admin, "default_transaction_read_only") == "on" }
+			require.Eventually(t, reloaded, patience, time.Millisecond)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := stacktest.Postgres(t)
-			db := openWith(t, server.URL(), func(o *postgres.Options) { o.Name, o.PoolSize = "shop", 8 })
+			db := openWith(t, server.URL(), func(o *postgres.Options) { o.Name, o.PoolSize = "app", 8 })
 			fill(t, db)
 
 			restart(t, server, db)
@@ -60,7 +62,7 @@ func TestOpen_ARestartThatAnIdlePoolDidNotNoticeIsInvisible(t *testing.T) {
 	}
 }
 
-func TestOpen_LeavesAServerThatTakesNoWrites(t *testing.T) {
+func TestOpen_ClosesConnectionsToAReadOnlyServer(t *testing.T) {
 	t.Parallel()
 	db := openDatabase(t, pgtest.URL(t, one))
 	fill(t, db)
@@ -75,13 +77,13 @@ func TestOpen_LeavesAServerThatTakesNoWrites(t *testing.T) {
 	requireUnavailable(t, err)
 	require.ErrorContains(t, err, "25006")
 
-	require.True(t, connection.Conn().IsClosed(), "it leads to a server that was demoted")
-	require.Zero(t, db.Stat().IdleConns(), "and so do the others")
+	require.True(t, connection.Conn().IsClosed(), "the server is read-only")
+	require.Zero(t, db.Stat().IdleConns(), "the idle ones lead to the same server")
 	connection.Release()
 	execute(t, db, `INSERT INTO mugs VALUES ('blue', 100)`)
 }
 
-func TestOpen_OfSeveralServersUsesOneThatTakesWrites(t *testing.T) {
+func TestOpen_OfSeveralServersUsesOneThatAcceptsWrites(t *testing.T) {
 	t.Parallel()
 	standby, primary := stacktest.Postgres(t), stacktest.Postgres(t)
 	for _, server := range []*devstack.Postgres{standby, primary} {
@@ -98,7 +100,7 @@ func TestOpen_OfSeveralServersUsesOneThatTakesWrites(t *testing.T) {
 	execute(t, openDatabase(t, both), `INSERT INTO mugs VALUES ('blue', 100)`)
 	require.NoError(t, newProbe(t, both).Check(bounded(t, patience)))
 
-	// A single server is used as it is: what only reads still works.
+	// A single server is used even when it is read-only, and reads work.
 	_, err = openDatabase(t, standby.URL()).Exec(t.Context(), `SELECT * FROM mugs`)
 	require.NoError(t, err)
 	require.ErrorIs(t, newProbe(t, standby.URL()).Check(bounded(t, patience)), postgres.ErrReadOnly)
@@ -109,7 +111,7 @@ func TestOpen_OfSeveralServersUsesOneThatTakesWrites(t *testing.T) {
 	requireUnavailable(t, err)
 }
 
-func TestLost_IsAConnectionThatBrokeWhileTheServerMayBeThere(t *testing.T) {
+func TestLost_IsTrueWhenTheConnectionBrokeDuringAStatement(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Postgres(t)
 	db := openDatabase(t, server.URL())
@@ -133,14 +135,14 @@ func TestLost_IsAConnectionThatBrokeWhileTheServerMayBeThere(t *testing.T) {
 
 	refused := db.Ping(t.Context())
 	requireUnavailable(t, refused)
-	require.False(t, postgres.Lost(refused), "there is no server to ask again")
+	require.False(t, postgres.Lost(refused), "a retry would be refused too")
 
 	require.NoError(t, server.Restart(t.Context()))
 	require.NoError(t, db.Ping(t.Context()))
 	require.NoError(t, server.Freeze())
 	timedOut := db.Ping(bounded(t, 100*time.Millisecond))
 	requireUnavailable(t, timedOut)
-	require.False(t, postgres.Lost(timedOut), "asking again takes as long again")
+	require.False(t, postgres.Lost(timedOut), "a retry would time out too")
 
 	require.NoError(t, server.Thaw())
 	_, wrong := db.Exec(t.Context(), `SELECT 1/0`)
@@ -150,7 +152,7 @@ func TestLost_IsAConnectionThatBrokeWhileTheServerMayBeThere(t *testing.T) {
 
 // Private
 
-// fill opens as many connections as a pool may have and leaves them idle.
+// fill opens the maximum number of connections and leaves them idle.
 func fill(t *testing.T, db *pgxpool.Pool) {
 	t.Helper()
 	holdAll(t, db)()

@@ -5,11 +5,11 @@ import (
 	"io/fs"
 )
 
-// runtimeVersions is the table of the runtime's own migrations. The store's are
-// in goose's usual one: a fork numbers its migrations as it likes.
+// runtimeVersions is the version table of the runtime's migrations. It differs from
+// the application's, so that both number their migrations independently.
 const runtimeVersions = "runtime_version"
 
-// runtimeMigrations make the tables that the runtime needs whatever the store.
+// runtimeMigrations returns the migrations of the tables that the runtime needs.
 func runtimeMigrations() fs.FS {
 	migrations, err := fs.Sub(runtimeFiles, "runtime")
 	if err != nil {

@@ -14,25 +14,26 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// ErrSchemaOld tells that the database lacks migrations that this program
-// needs. A newer schema is no error: migrations only ever add.
+// ErrSchemaOld means that the database lacks migrations that this build needs. A
+// newer schema is no error, because an older build works with it.
 var ErrSchemaOld = errors.New("the database schema is older than this program needs: run app migrate")
 
-// Schema is the version of the schema that this program needs.
+// Schema is a version of the database schema.
 type Schema struct {
-	river   int
-	runtime int64
-	store   int64
+	river       int
+	runtime     int64
+	application int64
 }
 
-// NeededSchema reads the version that is needed from the numbers of migrations.
+// NeededSchema returns the version that this build needs, from the numbers of the
+// application's migrations and of those in this package and in River.
 func NeededSchema(migrations fs.FS) (Schema, error) {
 	var needed Schema
 	var err error
 	if needed.runtime, err = newest(runtimeMigrations()); err != nil {
 		return Schema{}, err
 	}
-	if needed.store, err = newest(migrations); err != nil {
+	if needed.application, err = newest(migrations); err != nil {
 		return Schema{}, err
 	}
 	river, err := rivermigrate.New(riverpgxv5.New(nil), nil)
@@ -45,28 +46,29 @@ func NeededSchema(migrations fs.FS) (Schema, error) {
 	return needed, nil
 }
 
-// Querier is a connection or a pool.
-type Querier interface {
+// querier is a connection or a pool.
+type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Check returns ErrSchemaOld when the database has not reached the schema yet.
-func (s Schema) Check(ctx context.Context, db Querier) error {
+// Check returns ErrSchemaOld when the database's schema is older than s, and
+// another error when it cannot read the version.
+func (s Schema) Check(ctx context.Context, db querier) error {
 	var found Schema
 	err := db.QueryRow(ctx, `
 		SELECT coalesce((SELECT max(version) FROM river_migration WHERE line = 'main'), 0),
 		       coalesce((SELECT max(version_id) FROM `+runtimeVersions+` WHERE is_applied), 0),
 		       coalesce((SELECT max(version_id) FROM goose_db_version WHERE is_applied), 0)`,
-	).Scan(&found.river, &found.runtime, &found.store)
+	).Scan(&found.river, &found.runtime, &found.application)
 
 	var problem *pgconn.PgError
 	if errors.As(err, &problem) && (problem.Code == "42P01" || problem.Code == "42703") {
-		return ErrSchemaOld // no such table or column: never migrated, or very long ago
+		return ErrSchemaOld // undefined_table or undefined_column: never migrated, or very long ago
 	}
 	if err != nil {
 		return fmt.Errorf("read schema version: %w", err)
 	}
-	if found.river < s.river || found.runtime < s.runtime || found.store < s.store {
+	if found.river < s.river || found.runtime < s.runtime || found.application < s.application {
 		return ErrSchemaOld
 	}
 	return nil
@@ -74,7 +76,7 @@ func (s Schema) Check(ctx context.Context, db Querier) error {
 
 // Private
 
-// newest is the greatest number of a set of migrations.
+// newest returns the greatest number of a set of migrations.
 func newest(migrations fs.FS) (int64, error) {
 	files, err := fs.Glob(migrations, "*.sql")
 	if err != nil {

@@ -19,12 +19,14 @@ import (
 	"slipway/internal/postgres"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for a condition before it fails.
 const patience = 20 * time.Second
 
-// one and two are the migrations of a program before and after a change.
+// one and two are the migrations of an application before and after a change.
 var (
-	one fs.FS = fstest.MapFS{"00001_create_mugs.sql": {Data: []byte("-- +goose Up\nCREATE TABLE mugs (name text PRIMARY KEY, price bigint NOT NULL CHECK (price > 0));\n")}}
+	one fs.FS = fstest.MapFS{"00001_create_mugs.sql": {
+		Data: []byte("-- +goose Up\nCREATE TABLE mugs (name text PRIMARY KEY, price bigint NOT NULL CHECK (price > 0));\n"),
+	}}
 	two fs.FS = fstest.MapFS{
 		"00001_create_mugs.sql":  one.(fstest.MapFS)["00001_create_mugs.sql"],
 		"00002_create_lamps.sql": {Data: []byte("-- +goose Up\nCREATE TABLE lamps (name text PRIMARY KEY);\n")},
@@ -71,7 +73,7 @@ func schemaOf(t *testing.T, migrations fs.FS) postgres.Schema {
 	return schema
 }
 
-// with is an address with one more parameter.
+// with returns a URL with one more parameter.
 func with(t *testing.T, address, name, value string) string {
 	t.Helper()
 	parsed, err := url.Parse(address)
@@ -88,7 +90,7 @@ func execute(t *testing.T, db *pgxpool.Pool, statement string) {
 	require.NoError(t, err)
 }
 
-// bounded is for calls of a database that may be frozen.
+// bounded returns a context with a timeout, for calls of a database that may be frozen.
 func bounded(t *testing.T, timeout time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -96,7 +98,7 @@ func bounded(t *testing.T, timeout time.Duration) context.Context {
 	return ctx
 }
 
-// hosts is the address of several servers, with the account of the first.
+// hosts returns the URL of several servers, with the account of the first.
 func hosts(t *testing.T, servers ...*devstack.Postgres) string {
 	t.Helper()
 	parsed, err := url.Parse(servers[0].URL())

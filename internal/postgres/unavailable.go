@@ -11,18 +11,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Unavailable tells whether an error says that the database is away, too busy
-// or takes no writes, so that trying again later may work, and not that the
-// statement is wrong. See PostgreSQL, appendix A, "Error Codes".
+// Unavailable reports whether an error means that the database is unreachable, too
+// busy or read-only, so that a later attempt may succeed. It returns false when
+// the statement is wrong. See the PostgreSQL manual, appendix A, "Error Codes".
 func Unavailable(err error) bool {
 	var connect *pgconn.ConnectError
 	var network net.Error
-	var answer *pgconn.PgError
+	var reply *pgconn.PgError
 	switch {
 	case err == nil:
 		return false
-	case errors.As(err, &answer):
-		return slices.ContainsFunc(unavailableCodes, func(code string) bool { return strings.HasPrefix(answer.Code, code) })
+	case errors.As(err, &reply):
+		return hasPrefix(reply.Code, unavailableCodes)
 	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
 		return true
 	case errors.Is(err, errSilent), errors.Is(err, errCrowded):
@@ -32,18 +32,19 @@ func Unavailable(err error) bool {
 	}
 }
 
-// Lost tells whether a connection broke under a statement while the server may
-// well be there: what only reads is worth another try, over another connection.
-// A server that is silent or too busy is not asked again.
+// Lost reports whether the connection broke during a statement while the server
+// may be available: a statement that only reads can be retried at once on another
+// connection. It returns false for a server that does not reply or is too busy.
 func Lost(err error) bool {
 	var connect *pgconn.ConnectError
 	var network net.Error
-	var answer *pgconn.PgError
+	var reply *pgconn.PgError
 	switch {
-	case err == nil, errors.As(err, &connect), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errSilent), errors.Is(err, errCrowded):
+	case err == nil, errors.As(err, &connect), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, errSilent), errors.Is(err, errCrowded):
 		return false
-	case errors.As(err, &answer):
-		return strings.HasPrefix(answer.Code, "08") || answer.Code == "57P01" || answer.Code == "57P02"
+	case errors.As(err, &reply):
+		return strings.HasPrefix(reply.Code, "08") || reply.Code == "57P01" || reply.Code == "57P02"
 	case errors.As(err, &network):
 		return !network.Timeout()
 	default:
@@ -53,12 +54,19 @@ func Lost(err error) bool {
 
 // Private
 
-// broken tells that an end has hung up, for which the driver has no types.
+// hasPrefix reports whether an SQLSTATE code begins with one of prefixes.
+func hasPrefix(code string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(code, prefix) })
+}
+
+// broken reports whether one end closed the connection. The driver has no error
+// types for some of these.
 func broken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "closed pool")
 }
 
+// unavailableCodes are prefixes of SQLSTATE codes.
 var unavailableCodes = []string{
 	"08",    // connection exception
 	"25006", // read-only transaction

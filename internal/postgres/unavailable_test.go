@@ -17,7 +17,7 @@ import (
 	"slipway/internal/postgres/pgtest"
 )
 
-func TestUnavailable_IsADatabaseThatIsAwayOrTooBusy(t *testing.T) {
+func TestUnavailable_IsTrueWhileTheDatabaseIsUnreachable(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Postgres(t)
 	db := openDatabase(t, server.URL())
@@ -32,15 +32,15 @@ func TestUnavailable_IsADatabaseThatIsAwayOrTooBusy(t *testing.T) {
 	requireUnavailable(t, err)
 	require.NoError(t, server.Thaw())
 
-	// Cut in the middle of a statement.
-	cut := make(chan error)
+	// The connection breaks during a statement.
+	broken := make(chan error)
 	go func() {
 		_, err := db.Exec(context.Background(), `SELECT pg_sleep(60)`)
-		cut <- err
+		broken <- err
 	}()
 	require.Eventually(t, func() bool { return sleeping(t, db) }, patience, 10*time.Millisecond)
 	require.NoError(t, server.Kill())
-	requireUnavailable(t, <-cut)
+	requireUnavailable(t, <-broken)
 	requireUnavailable(t, query())
 
 	require.NoError(t, server.Restart(t.Context()))
@@ -52,7 +52,7 @@ func TestUnavailable_IsADatabaseThatIsAwayOrTooBusy(t *testing.T) {
 	require.Eventually(t, func() bool { return query() == nil }, patience, 10*time.Millisecond)
 }
 
-func TestUnavailable_IsADatabaseThatTakesNoWrites(t *testing.T) {
+func TestUnavailable_IsTrueForAReadOnlyDatabase(t *testing.T) {
 	t.Parallel()
 	db := openDatabase(t, with(t, pgtest.URL(t, one), "default_transaction_read_only", "on"))
 
@@ -61,7 +61,7 @@ func TestUnavailable_IsADatabaseThatTakesNoWrites(t *testing.T) {
 	requireUnavailable(t, err)
 }
 
-func TestUnavailable_IsAPoolOrServerWithoutRoom(t *testing.T) {
+func TestUnavailable_IsTrueWithoutAFreeConnection(t *testing.T) {
 	t.Parallel()
 	address := pgtest.URL(t, one)
 	db := openWith(t, address, func(o *postgres.Options) { o.PoolSize = 1 })
@@ -86,7 +86,7 @@ func TestUnavailable_IsAPoolOrServerWithoutRoom(t *testing.T) {
 	require.ErrorContains(t, err, "53300")
 }
 
-func TestUnavailable_IsAStatementThatTakesTooLong(t *testing.T) {
+func TestUnavailable_IsTrueForAStatementThatTimesOut(t *testing.T) {
 	t.Parallel()
 	db := openWith(t, pgtest.URL(t, one), func(o *postgres.Options) {
 		o.StatementTimeout = 50 * time.Millisecond
@@ -104,7 +104,7 @@ func TestUnavailable_IsAStatementThatTakesTooLong(t *testing.T) {
 	requireUnavailable(t, err)
 }
 
-func TestUnavailable_IsNotAStatementThatIsWrong(t *testing.T) {
+func TestUnavailable_IsFalseForAWrongStatement(t *testing.T) {
 	t.Parallel()
 	db := openDatabase(t, pgtest.URL(t, one))
 	execute(t, db, `INSERT INTO mugs VALUES ('blue', 100)`)
@@ -118,9 +118,9 @@ func TestUnavailable_IsNotAStatementThatIsWrong(t *testing.T) {
 		_, err := db.Exec(t.Context(), wrong)
 
 		require.Error(t, err, wrong)
-		require.False(t, postgres.Unavailable(fmt.Errorf("place order: %w", err)), wrong)
+		require.False(t, postgres.Unavailable(fmt.Errorf("insert mug: %w", err)), wrong)
 	}
-	for _, err := range []error{nil, pgx.ErrNoRows, errors.New("sold out"), context.Canceled} {
+	for _, err := range []error{nil, pgx.ErrNoRows, errors.New("conflict"), context.Canceled} {
 		require.False(t, postgres.Unavailable(err))
 	}
 }
@@ -130,12 +130,17 @@ func TestUnavailable_IsNotAStatementThatIsWrong(t *testing.T) {
 func requireUnavailable(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)
-	require.True(t, postgres.Unavailable(fmt.Errorf("place order: %w", err)), "%v", err)
+	require.True(t, postgres.Unavailable(fmt.Errorf("insert mug: %w", err)), "%v", err)
 }
 
 func sleeping(t *testing.T, db *pgxpool.Pool) bool {
 	t.Helper()
 	var n int
-	require.NoError(t, db.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'`).Scan(&n))
+	err := db.QueryRow(t.Context(), `
+		SELECT count(*)
+		  FROM pg_stat_activity
+		 WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'`,
+	).Scan(&n)
+	require.NoError(t, err)
 	return n == 1
 }

@@ -14,22 +14,22 @@ import (
 	"slipway/internal/mail"
 )
 
-// RemindOfCarts enqueues a reminder for carts that were left a day ago and not
-// ordered, at most remindersAtOnce of them: the next run finds the others.
+// RemindOfCarts enqueues reminders of carts that were abandoned a day ago. One run
+// enqueues at most remindersAtOnce; the next run finds the rest.
 func (s *Shop) RemindOfCarts(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT c.id::text
 			FROM carts c
-			WHERE `+isLeft+`
+			WHERE `+isAbandoned+`
 			ORDER BY c.updated_at
 			LIMIT $1`, remindersAtOnce)
 		if err != nil {
-			return fmt.Errorf("find carts that were left: %w", err)
+			return fmt.Errorf("find abandoned carts: %w", err)
 		}
 		carts, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("find carts that were left: %w", err)
+			return fmt.Errorf("find abandoned carts: %w", err)
 		}
 		reminders := make([]jobs.Args, len(carts))
 		for i, id := range carts {
@@ -39,16 +39,16 @@ func (s *Shop) RemindOfCarts(ctx context.Context) error {
 	})
 }
 
-// SendCartReminder mails what is in a cart to the shopper who left it, once.
+// SendCartReminder mails a reminder of a cart to the shopper who abandoned it, at
+// most once, however many workers run it.
 //
-// The cart is marked before the mail is sent, so however often it runs, and in
-// however many workers at once, one of them sends. A worker that dies between
-// the two sends nothing, and nobody will: a reminder that never comes is missed
-// by nobody, one that comes twice is a nuisance. A confirmation errs on the
-// other side, see SendOrderConfirmation. When the mail server refuses the mail
-// or cannot be reached, the mark is taken back and the job tries again; should
-// the server have taken the mail and only its answer been lost, the second copy
-// carries the same Message-ID.
+// It marks the cart before it sends the mail. A worker that dies in between sends
+// nothing, and no other worker does: a missing reminder does less harm than a
+// second one. SendOrderConfirmation decides the other way.
+//
+// When sending fails, the mark is removed and the job is retried. If the server
+// did take the mail and only its reply was lost, the second copy has the same
+// Message-ID.
 func (s *Shop) SendCartReminder(ctx context.Context, cartID string) error {
 	cart, contact, claimed, err := s.claimReminder(ctx, cartID)
 	if err != nil || !claimed {
@@ -67,14 +67,14 @@ func (s *Shop) SendCartReminder(ctx context.Context, cartID string) error {
 
 // Private
 
-// remindersAtOnce bounds one run, and with it how fast mails go out after a
-// time without any worker.
+// remindersAtOnce is the largest number of reminders of one run. It bounds how
+// fast mails are sent after a time without workers.
 const remindersAtOnce = 500
 
-// isLeft chooses the carts c that are to be reminded of. Nobody wants to hear
-// of a cart after three days, or of a second one within a week: somebody may
-// have typed the address of another into many.
-const isLeft = `
+// isAbandoned selects the carts c that are due for a reminder: one to three days
+// old, with units in stock, and without an order since. An address gets one
+// reminder a week, because anyone can type it into many carts.
+const isAbandoned = `
 	c.email <> '' AND c.reminded_at IS NULL
 	AND c.updated_at <= now() - interval '1 day' AND c.updated_at > now() - interval '3 days'
 	AND EXISTS (
@@ -85,11 +85,11 @@ const isLeft = `
 	AND NOT EXISTS (SELECT FROM orders o WHERE o.placed_at >= c.updated_at AND lower(o.email) = lower(c.email))
 	AND NOT EXISTS (SELECT FROM carts other WHERE lower(other.email) = lower(c.email) AND other.reminded_at > now() - interval '7 days')`
 
-// claimReminder marks a cart as reminded of, if it is still to be, and reads
-// it. Shoppers and orders change it before that or after it.
+// claimReminder marks a cart as reminded, if it is still due, and reads it in the
+// same transaction.
 func (s *Shop) claimReminder(ctx context.Context, cartID string) (cart Cart, contact Contact, claimed bool, err error) {
 	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		// Carts of one address take turns: the one mail is for one of them.
+		// Carts of one address take turns, so that only one of them is reminded.
 		_, err := tx.Exec(ctx, `
 			SELECT pg_advisory_xact_lock(hashtextextended('cart_reminder ' || lower(email), 0))
 			FROM carts
@@ -97,9 +97,9 @@ func (s *Shop) claimReminder(ctx context.Context, cartID string) (cart Cart, con
 		if err != nil {
 			return fmt.Errorf("wait for other reminders: %w", err)
 		}
-		marked, err := tx.Exec(ctx, `UPDATE carts c SET reminded_at = now() WHERE c.id = $1 AND `+isLeft, cartID)
+		marked, err := tx.Exec(ctx, `UPDATE carts c SET reminded_at = now() WHERE c.id = $1 AND `+isAbandoned, cartID)
 		if err != nil {
-			return fmt.Errorf("mark cart as reminded of: %w", err)
+			return fmt.Errorf("mark cart as reminded: %w", err)
 		}
 		if claimed = marked.RowsAffected() == 1; !claimed {
 			return nil

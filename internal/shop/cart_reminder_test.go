@@ -15,7 +15,7 @@ import (
 	"slipway/internal/shop"
 )
 
-func TestSendCartReminder_TellsWhatIsInTheCartAtTodaysPrices(t *testing.T) {
+func TestSendCartReminder_ListsTheCartAtCurrentPrices(t *testing.T) {
 	t.Parallel()
 	sender := &sender{}
 	s := newStore(t, sender.use)
@@ -62,7 +62,7 @@ func TestSendCartReminder_SendsOneMailHoweverOftenItRuns(t *testing.T) {
 	require.Len(t, sender.sent, 1, "once a cart, also when it was touched and left again")
 }
 
-func TestSendCartReminder_IsNotForCartsThatNobodyLeft(t *testing.T) {
+func TestSendCartReminder_SkipsCartsThatAreNotAbandoned(t *testing.T) {
 	t.Parallel()
 	sender := &sender{}
 	s := newStore(t, sender.use)
@@ -112,13 +112,13 @@ func TestSendCartReminder_IsNotForCartsThatNobodyLeft(t *testing.T) {
 	require.NoError(t, s.SendCartReminder(t.Context(), uuid.NewString()), "a cart that is gone")
 }
 
-func TestSendCartReminder_TriesAgainWhenTheMailWasNotTaken(t *testing.T) {
+func TestSendCartReminder_RetriesWhenSendingFails(t *testing.T) {
 	t.Parallel()
 	sender := &sender{refuse: errors.New("451 try later")}
 	s := newStore(t, sender.use)
 	cart := s.leftCart(t, s.variant(t, "harbour-enamel-mug", 9), 1)
 	stopping, cancel := context.WithCancel(t.Context())
-	sender.whileSending = cancel // the worker is told to stop as well
+	sender.whileSending = cancel // the worker must also stop
 
 	require.ErrorIs(t, s.SendCartReminder(stopping, cart), sender.refuse)
 	sender.refuse, sender.whileSending = nil, nil
@@ -127,7 +127,7 @@ func TestSendCartReminder_TriesAgainWhenTheMailWasNotTaken(t *testing.T) {
 	require.Len(t, sender.sent, 1)
 }
 
-func TestSendCartReminder_IsNeverRepeatedAfterAWorkerDiedInTheMiddle(t *testing.T) {
+func TestSendCartReminder_IsNotRepeatedAfterAWorkerDied(t *testing.T) {
 	t.Parallel()
 	sender := &sender{}
 	s := newStore(t, sender.use)
@@ -165,7 +165,7 @@ func TestRemindOfCarts_EnqueuesEachCartOnceAndABoundedNumber(t *testing.T) {
 	require.Equal(t, 500, s.count(t, `SELECT count(*) FROM river_job WHERE kind = 'send_cart_reminder'`))
 }
 
-func TestRecurringWork_RemindsOfALeftCart(t *testing.T) {
+func TestRecurringWork_RemindsOfAnAbandonedCart(t *testing.T) {
 	t.Parallel()
 	sender := &sender{}
 	s := newStore(t, sender.use)
@@ -182,7 +182,7 @@ func TestRecurringWork_RemindsOfALeftCart(t *testing.T) {
 	require.Contains(t, sender.all()[0].ID, cart)
 }
 
-func TestSendOrderConfirmation_SendsOneMailAlsoInSeveralWorkersAtOnce(t *testing.T) {
+func TestSendOrderConfirmation_SeveralWorkersSendOneMail(t *testing.T) {
 	t.Parallel()
 	sender := &sender{}
 	s := newStore(t, sender.use)
@@ -200,7 +200,7 @@ func TestSendOrderConfirmation_SendsOneMailAlsoInSeveralWorkersAtOnce(t *testing
 	require.Len(t, sender.sent, 1)
 }
 
-func TestSendOrderConfirmation_SendsAgainAfterAWorkerDiedInTheMiddle(t *testing.T) {
+func TestSendOrderConfirmation_SendsAgainAfterAWorkerDied(t *testing.T) {
 	t.Parallel()
 	sender := &sender{}
 	s := newStore(t, sender.use)
@@ -218,7 +218,7 @@ func TestSendOrderConfirmation_SendsAgainAfterAWorkerDiedInTheMiddle(t *testing.
 	require.Len(t, sender.sent, 1)
 }
 
-func TestSendOrderConfirmation_TriesAgainAtOnceWhenTheMailWasNotTaken(t *testing.T) {
+func TestSendOrderConfirmation_RetriesAtOnceWhenSendingFails(t *testing.T) {
 	t.Parallel()
 	sender := &sender{refuse: errors.New("451 try later")}
 	s := newStore(t, sender.use)

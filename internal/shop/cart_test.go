@@ -10,7 +10,7 @@ import (
 	"slipway/internal/shop"
 )
 
-func TestAddToCart_AddsToWhatIsThere(t *testing.T) {
+func TestAddToCart_AddsToAnExistingLine(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	mug := s.variant(t, "harbour-enamel-mug", 9)
@@ -28,7 +28,7 @@ func TestAddToCart_AddsToWhatIsThere(t *testing.T) {
 	require.Equal(t, mug.Price.Times(5), cart.Subtotal)
 }
 
-func TestAddToCart_RefusesWhatCannotBeHad(t *testing.T) {
+func TestAddToCart_RefusesUnavailableUnits(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	mug := s.variant(t, "harbour-enamel-mug", 4)

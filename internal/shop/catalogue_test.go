@@ -79,7 +79,7 @@ func TestProduct_IsNotFoundUnderNamesThatNoProductHas(t *testing.T) {
 	}
 }
 
-func TestSearch_FindsInSpiteOfTypingErrors(t *testing.T) {
+func TestSearch_ToleratesTypingErrors(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Contact is who buys and where the parcel goes.
+// Contact is the name and address of a shopper.
 type Contact struct {
 	Email      string
 	Name       string
@@ -24,14 +24,13 @@ type Contact struct {
 	Note       string // optional, for the courier
 }
 
-// Country is a place that the store ships to.
+// Country is a country that the store ships to.
 type Country struct {
 	Code string
 	Name string
 }
 
-// Countries are the places that the store ships to, in the order in which the
-// form shows them.
+// Countries are the countries that the store ships to, in the order of the form.
 var Countries = []Country{
 	{"AT", "Austria"}, {"BE", "Belgium"}, {"DK", "Denmark"}, {"EE", "Estonia"}, {"FI", "Finland"},
 	{"FR", "France"}, {"DE", "Germany"}, {"GR", "Greece"}, {"IE", "Ireland"}, {"IT", "Italy"},
@@ -40,16 +39,15 @@ var Countries = []Country{
 	{"GB", "United Kingdom"},
 }
 
-// ContactProblems tells by field (email, name, street, postal_code, city,
-// country, note) what is wrong with a Contact.
+// ContactProblems is the error of a Contact: a sentence for the shopper by field
+// (email, name, street, postal_code, city, country, note).
 type ContactProblems map[string]string
 
 func (p ContactProblems) Error() string {
-	return fmt.Sprintf("%d fields of the contact need another look", len(p))
+	return fmt.Sprintf("%d fields of the contact are invalid", len(p))
 }
 
-// Cleaned is the contact without what nobody means to type: spaces at the ends
-// and doubled ones.
+// Cleaned is the contact without leading, trailing and double spaces.
 func (c Contact) Cleaned() Contact {
 	line := func(text string) string { return strings.Join(strings.Fields(text), " ") }
 	return Contact{
@@ -63,7 +61,7 @@ func (c Contact) Cleaned() Contact {
 	}
 }
 
-// Problems checks a cleaned contact; nil means that there are none.
+// Problems checks a cleaned contact. It is nil for a valid one.
 func (c Contact) Problems() ContactProblems {
 	problems := ContactProblems{}
 	for _, field := range []struct {
@@ -99,7 +97,7 @@ func (c Contact) Problems() ContactProblems {
 	return problems
 }
 
-// CountryName is the name of the contact's country.
+// CountryName is the name of the country of the contact.
 func (c Contact) CountryName() string {
 	for _, country := range Countries {
 		if country.Code == c.Country {
@@ -109,7 +107,7 @@ func (c Contact) CountryName() string {
 	return c.Country
 }
 
-// Contact returns what a cart's shopper has filled in so far.
+// Contact returns the contact that is stored with a cart, or the zero Contact.
 func (s *Shop) Contact(ctx context.Context, cartID string) (Contact, error) {
 	if cartID == "" {
 		return Contact{}, nil
@@ -117,8 +115,8 @@ func (s *Shop) Contact(ctx context.Context, cartID string) (Contact, error) {
 	return readContact(ctx, s.db, cartID)
 }
 
-// SaveContact keeps a contact with its cart. It is ContactProblems when the
-// contact cannot be used, and ErrNotFound when there is no such cart.
+// SaveContact stores a contact with a cart. The error is ContactProblems when the
+// contact is invalid, and ErrNotFound when there is no such cart.
 func (s *Shop) SaveContact(ctx context.Context, cartID string, contact Contact) error {
 	contact = contact.Cleaned()
 	if problems := contact.Problems(); problems != nil {
@@ -161,21 +159,21 @@ func readContact(ctx context.Context, db querier, cartID string) (Contact, error
 	return contact, nil
 }
 
-// printable tells whether PostgreSQL can store a text and a courier's label
-// can show it: every script and emoji, no control characters.
+// printable reports whether PostgreSQL can store a text and a label can show it.
+// All scripts and emoji are, control characters are not.
 func printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
 		return unicode.IsControl(r) && r != '\n'
 	})
 }
 
-// visible tells whether a text shows anything on paper: spaces and characters
-// of no width do not.
+// visible reports whether a text has a character other than spaces and characters
+// of no width.
 func visible(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) })
 }
 
-// deliverable tells whether an address is a plain one with a full domain.
+// deliverable reports whether an email address is a plain one with a full domain.
 func deliverable(email string) bool {
 	address, err := mail.ParseAddress(email)
 	if err != nil || address.Address != email || strings.Contains(email, `"`) ||

@@ -29,7 +29,7 @@ func TestSaveContact_KeepsEveryScript(t *testing.T) {
 	}, read)
 }
 
-func TestContact_NamesEveryProblem(t *testing.T) {
+func TestContact_ReportsEveryProblem(t *testing.T) {
 	t.Parallel()
 	good := contact()
 
@@ -55,7 +55,7 @@ func TestContact_NamesEveryProblem(t *testing.T) {
 	}
 }
 
-func TestContact_TakesOnlyAddressesThatMailCanReach(t *testing.T) {
+func TestContact_AcceptsOnlyDeliverableAddresses(t *testing.T) {
 	t.Parallel()
 
 	for email, good := range map[string]bool{

@@ -15,14 +15,13 @@ import (
 	"slipway/internal/mail"
 )
 
-// SendOrderConfirmation mails an order to its shopper. It may run as often as
-// it likes, and in several workers at once: what was sent is not sent again,
-// and while one sends, others wait.
+// SendOrderConfirmation mails the confirmation of an order to its shopper. Several
+// workers may run it at once and repeatedly: while one sends, the others snooze,
+// and a sent confirmation is not sent again.
 //
-// The order is marked as confirmed after the mail was sent: no order stays
-// without its mail. A worker that dies in between, or stands still for longer
-// than a confirmation may take, makes for a second copy, which carries the same
-// Message-ID.
+// It marks the order as confirmed after the mail was sent, so that no order stays
+// without a mail. If a worker dies in between, or stalls for too long, a second
+// copy with the same Message-ID is sent.
 func (s *Shop) SendOrderConfirmation(ctx context.Context, orderID int64) error {
 	order, err := readOrder(ctx, s.db, `o.id = $1`, orderID)
 	if err != nil {
@@ -43,7 +42,7 @@ func (s *Shop) SendOrderConfirmation(ctx context.Context, orderID int64) error {
 		return fmt.Errorf("claim confirmation of order %d: %w", orderID, err)
 	}
 	if claimed.RowsAffected() == 0 {
-		return jobs.Later(mailTimeout/3, "another worker sends the confirmation")
+		return jobs.Snooze(mailTimeout/3, "another worker sends the confirmation")
 	}
 	if err := s.mail.Send(ctx, message); err != nil {
 		err = errors.Join(err, s.afterMail(ctx, `UPDATE orders SET confirming_at = NULL WHERE id = $1`, orderID))
@@ -65,13 +64,13 @@ var (
 	confirmationHTML = htmltemplate.Must(htmltemplate.ParseFS(emails, "emails/order_confirmation.html"))
 )
 
-// afterMail writes down what became of the mail of id, also when the worker
-// was told to stop meanwhile.
+// afterMail stores the result of sending a mail. It runs even when the worker has
+// been told to stop.
 func (s *Shop) afterMail(ctx context.Context, statement string, id any) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if _, err := s.db.Exec(ctx, statement, id); err != nil {
-		return fmt.Errorf("write down what became of the mail: %w", err)
+		return fmt.Errorf("store the result of sending: %w", err)
 	}
 	return nil
 }
@@ -98,7 +97,7 @@ func (s *Shop) confirmation(order Order) (mail.Message, error) {
 	}, nil
 }
 
-// mailDomain is the right side of Message-IDs.
+// mailDomain is the domain of Message-IDs.
 func (s *Shop) mailDomain() string {
 	address, err := url.Parse(s.baseURL)
 	if err != nil || address.Hostname() == "" {

@@ -11,31 +11,27 @@ import (
 	"slipway/internal/cache"
 )
 
-// Interest is how much a product is wanted right now. What is not known is 0:
-// it is for numbers that are worth showing, and no number is better than a
-// wrong one.
+// Interest is the current interest of shoppers in a product. A number that is not
+// known is 0, because pages show no number rather than a wrong one.
 type Interest struct {
-	Looking int // people who have its page open
-	Carts   int // carts that hold it and were changed within the last 24 hours
+	Looking int // visitors who have its page open
+	Carts   int // carts with it that were changed within the last 24 hours
 	Sold    int // units sold within the last 24 hours
 }
 
-// Look notes that a visitor has a product's page open, and returns the
-// interest in it. The visitor counts for about a minute.
+// Look records that a visitor has the page of a product open, and returns the
+// interest in the product. The visitor counts for about a minute.
 func (s *Shop) Look(ctx context.Context, productID int64, visitor string) Interest {
 	ctx, cancel := context.WithTimeout(ctx, interestTimeout)
 	defer cancel()
-	if s.redis != nil {
-		if count, ok := s.redis.Visit(ctx, "Shop.Look", lookPlace(productID), visitor); ok {
-			s.keepLooking(productID, count)
-		}
+	if count, ok := s.presence.visit(ctx, productID, visitor); ok {
+		s.cacheLooking(productID, count)
 	}
 	return s.Interest(ctx, productID)
 }
 
-// Interest returns the interest in a product. It never fails, and nothing may
-// depend on it. Who looks is a number of Redis: while that is away, the last
-// one stands for five minutes.
+// Interest returns the interest in a product. It never fails: while Redis is
+// unavailable, the last number of visitors is returned for five minutes.
 func (s *Shop) Interest(ctx context.Context, productID int64) Interest {
 	ctx, cancel := context.WithTimeout(ctx, interestTimeout)
 	defer cancel()
@@ -45,61 +41,63 @@ func (s *Shop) Interest(ctx context.Context, productID int64) Interest {
 
 // Private
 
-// interestTimeout is the longest that anybody waits for an Interest.
+// interestTimeout bounds how long a page waits for an Interest.
 const interestTimeout = time.Second
 
-// lookingFresh is how long a process shows a count without asking Redis again.
+// lookingFresh is how long a process uses a number of visitors before it reads a
+// new one from Redis.
 const lookingFresh = 3 * time.Second
 
 var (
-	// keptTrade is of all products at once: it costs as much as a day's trade,
-	// however many products are looked at.
-	keptTrade = cache.Kind[map[int64]trade]{Name: "trade", Version: 1, Life: 20 * time.Second}
+	// tradeCache has one value for all products: its cost grows with the orders of
+	// a day, and not with the number of pages.
+	tradeCache = cache.Kind[map[int64]trade]{Name: "trade", Version: 1, Life: 20 * time.Second}
 
-	lastTrade   = cache.Kind[map[int64]trade]{Name: "last_trade", Version: 1, Life: 5 * time.Minute, Local: true}
-	lastLooking = cache.Kind[lookers]{Name: "last_looking", Version: 1, Life: 5 * time.Minute, Local: true}
+	lastTradeCache   = cache.Kind[map[int64]trade]{Name: "last_trade", Version: 1, Life: 5 * time.Minute, Local: true}
+	lastLookingCache = cache.Kind[lookers]{Name: "last_looking", Version: 1, Life: 5 * time.Minute, Local: true}
 )
 
-// trade is what happened to one product within the last 24 hours.
+// trade is the activity around one product within the last 24 hours.
 type trade struct {
 	Carts int
 	Sold  int
 }
 
-// lookers is a count with its time.
+// lookers is a number of visitors, with the time at which it was read.
 type lookers struct {
 	Count int
 	At    time.Time
 }
 
-func lookPlace(productID int64) string { return "product:" + strconv.FormatInt(productID, 10) }
+// lookingKey is the key of a product in lastLookingCache.
+func lookingKey(productID int64) string { return "product:" + strconv.FormatInt(productID, 10) }
 
-func (s *Shop) keepLooking(productID int64, count int) {
-	lastLooking.Keep(s.cache, lookPlace(productID), lookers{Count: count, At: time.Now()})
+func (s *Shop) cacheLooking(productID int64, count int) {
+	lastLookingCache.Put(s.cache, lookingKey(productID), lookers{Count: count, At: time.Now()})
 }
 
 func (s *Shop) looking(ctx context.Context, productID int64) int {
-	last, known := lastLooking.Last(s.cache, lookPlace(productID))
-	if known && time.Since(last.At) < lookingFresh || s.redis == nil {
+	last, known := lastLookingCache.Peek(s.cache, lookingKey(productID))
+	if known && time.Since(last.At) < lookingFresh {
 		return last.Count
 	}
-	count, ok := s.redis.Visitors(ctx, "Shop.Interest", lookPlace(productID))
+	count, ok := s.presence.count(ctx, productID)
 	if !ok {
 		return last.Count
 	}
-	s.keepLooking(productID, count)
+	s.cacheLooking(productID, count)
 	return count
 }
 
-// trade is what happened to every product that anything happened to. Where it
-// cannot be read, that shows in the cache's metrics, and the last one stands.
+// trade is the trade by product. When it cannot be read, the last one is used for
+// five minutes, and the metrics of the cache count the error.
 func (s *Shop) trade(ctx context.Context) map[int64]trade {
 	if s.cache == nil {
 		return nil
 	}
-	traded, err := keptTrade.Fetch(ctx, s.cache, "", s.readTrade)
+	traded, err := tradeCache.Fetch(ctx, s.cache, "", s.readTrade)
 	if err != nil {
-		traded, _ = lastTrade.Last(s.cache, "")
+		traded, _ = lastTradeCache.Peek(s.cache, "")
 		return traded
 	}
 	return traded
@@ -125,7 +123,7 @@ func (s *Shop) readTrade(ctx context.Context) (map[int64]trade, error) {
 		) AS today
 		GROUP BY product_id`)
 	if err != nil {
-		return nil, fmt.Errorf("sum up the day's trade: %w", err)
+		return nil, fmt.Errorf("read trade of the last day: %w", err)
 	}
 	traded := map[int64]trade{}
 	var id int64
@@ -135,8 +133,8 @@ func (s *Shop) readTrade(ctx context.Context) (map[int64]trade, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sum up the day's trade: %w", err)
+		return nil, fmt.Errorf("read trade of the last day: %w", err)
 	}
-	lastTrade.Keep(s.cache, "", traded)
+	lastTradeCache.Put(s.cache, "", traded)
 	return traded, nil
 }

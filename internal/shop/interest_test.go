@@ -10,7 +10,7 @@ import (
 	"slipway/internal/shop"
 )
 
-func TestInterest_CountsWhoLooksCartsAndWhatIsSold(t *testing.T) {
+func TestInterest_CountsVisitorsCartsAndSoldUnits(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	redis := startRedis(t)
@@ -37,7 +37,7 @@ func TestInterest_CountsWhoLooksCartsAndWhatIsSold(t *testing.T) {
 	require.Zero(t, catalogue.Interest(t.Context(), soap.ProductID+1))
 }
 
-func TestInterest_WithoutRedisTheLastCountStands(t *testing.T) {
+func TestInterest_WithoutRedisReturnsTheLastCount(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	redis := startRedis(t)

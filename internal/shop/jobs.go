@@ -3,55 +3,56 @@ package shop
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"slipway/internal/jobs"
 )
 
-// SendOrderConfirmation mails an order to its shopper.
+// SendOrderConfirmation mails the confirmation of an order to its shopper.
 type SendOrderConfirmation struct {
 	OrderID int64 `json:"order_id"`
 }
 
-// Declare describes the job. A mail server may be away for days.
+// Declare describes the job. Its 25 attempts take days, because a mail server
+// may be unavailable for that long.
 func (SendOrderConfirmation) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "send_order_confirmation", Queue: jobs.Default, Attempts: 25, Timeout: mailTimeout}
 }
 
-// CapturePayment takes the money that was authorized for an order.
+// CapturePayment captures the authorized payment of an order.
 type CapturePayment struct {
 	OrderID int64 `json:"order_id"`
 }
 
-// Declare describes the job. Its 25 attempts take longer than most gateways
-// keep an authorization: what still fails then is for people.
+// Declare describes the job. Its 25 attempts take longer than most gateways keep
+// an authorization. An operator must look into a payment that still fails then.
 func (CapturePayment) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "capture_payment", Queue: jobs.Critical, Attempts: 25, Timeout: 30 * time.Second}
 }
 
-// TendSales opens and closes flash sales and ends holds. For config/recurring.yml.
+// TendSales opens and closes flash sales and ends expired holds. It runs from
+// config/recurring.yml.
 type TendSales struct{}
 
-// Declare describes the job. The next run comes in seconds, so a run that
-// fails is not tried for long, and one that hangs is soon given up.
+// Declare describes the job. The next run comes within seconds, so a failed run
+// gets few attempts and a hanging one a short timeout.
 func (TendSales) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "tend_sales", Queue: jobs.Critical, Attempts: 3, Backoff: jobs.Quick, Timeout: 20 * time.Second}
 }
 
-// ReconcileStock checks that what flash sales count adds up. For
+// ReconcileStock checks the counts of flash sales. It runs from
 // config/recurring.yml.
 type ReconcileStock struct{}
 
-// Declare describes the job. Two at once would count every discrepancy twice.
+// Declare describes the job. Two runs at once would count each discrepancy twice.
 func (ReconcileStock) Declare() jobs.Declaration {
 	return jobs.Declaration{
 		Kind: "reconcile_stock", Queue: jobs.Low, Attempts: 5, Timeout: 2 * time.Minute,
-		OneAtATime: func(json.RawMessage) string { return "the store" }, // there is one
+		OneAtATime: func(json.RawMessage) string { return "the store" }, // one key for all runs
 	}
 }
 
-// RemindOfCarts enqueues reminders of carts that were left. For
+// RemindOfCarts enqueues reminders of abandoned carts. It runs from
 // config/recurring.yml.
 type RemindOfCarts struct{}
 
@@ -60,37 +61,42 @@ func (RemindOfCarts) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "remind_of_carts", Queue: jobs.Low, Attempts: 3, Timeout: time.Minute}
 }
 
-// SendCartReminder mails what is in a cart to the shopper who left it.
+// SendCartReminder mails a reminder of a cart to the shopper who abandoned it.
 type SendCartReminder struct {
 	CartID string `json:"cart_id"`
 }
 
-// Declare describes the job. Eight attempts take an hour and a half; a reminder
-// that comes much later is none.
+// Declare describes the job. Its eight attempts take an hour and a half: a
+// reminder that comes much later is useless.
 func (SendCartReminder) Declare() jobs.Declaration {
-	return jobs.Declaration{Kind: "send_cart_reminder", Queue: jobs.Low, Attempts: 8, Timeout: mailTimeout, Unique: jobs.Uniqueness{Waiting: true}}
+	return jobs.Declaration{
+		Kind: "send_cart_reminder", Queue: jobs.Low, Attempts: 8, Timeout: mailTimeout,
+		Unique: jobs.Uniqueness{Waiting: true},
+	}
 }
 
-// ForgetOldCarts deletes carts that nobody has touched for longer than a browser
-// keeps them. For config/recurring.yml, as the two after it.
+// ForgetOldCarts deletes the carts whose cookie has expired. It runs from
+// config/recurring.yml.
 type ForgetOldCarts struct{}
 
 // Declare describes the job.
 func (ForgetOldCarts) Declare() jobs.Declaration { return cleanup("forget_old_carts") }
 
-// ForgetOrderLimits deletes order limits that limit nobody any more.
+// ForgetOrderLimits deletes expired order limits. It runs from
+// config/recurring.yml.
 type ForgetOrderLimits struct{}
 
 // Declare describes the job.
 func (ForgetOrderLimits) Declare() jobs.Declaration { return cleanup("forget_order_limits") }
 
-// ForgetHolds deletes the holds of sales that are long over.
+// ForgetHolds deletes the holds of sales that closed long ago. It runs from
+// config/recurring.yml.
 type ForgetHolds struct{}
 
 // Declare describes the job.
 func (ForgetHolds) Declare() jobs.Declaration { return cleanup("forget_holds") }
 
-// Jobs are all kinds of jobs with what they do: one line each into the domain.
+// Jobs are the handlers of all kinds of jobs, one line each.
 func (s *Shop) Jobs() jobs.Handlers {
 	return jobs.Handlers{
 		jobs.Handle(func(ctx context.Context, job SendOrderConfirmation) error {
@@ -107,31 +113,13 @@ func (s *Shop) Jobs() jobs.Handlers {
 	}
 }
 
-// CapturePayment takes the money of an order. It may run twice.
-func (s *Shop) CapturePayment(ctx context.Context, orderID int64) error {
-	order, err := readOrder(ctx, s.db, `o.id = $1`, orderID)
-	if err != nil {
-		return fmt.Errorf("capture payment of order %d: %w", orderID, err)
-	}
-	if order.State == OrderPaid {
-		return nil
-	}
-	if err := s.gateway.Capture(ctx, order.paymentID); err != nil {
-		return fmt.Errorf("capture payment of order %d: %w", orderID, err)
-	}
-	if _, err := s.db.Exec(ctx, `UPDATE orders SET state = 'paid', paid_at = now() WHERE id = $1 AND state = 'placed'`, orderID); err != nil {
-		return fmt.Errorf("mark order %d as paid: %w", orderID, err)
-	}
-	s.tasks.Enqueue(ctx, BroadcastOrder{OrderID: orderID})
-	return nil
-}
-
 // Private
 
 // mailTimeout bounds one attempt to send a mail.
 const mailTimeout = 30 * time.Second
 
-// cleanup declares a job that the next day's run would make good as well.
+// cleanup declares a job that runs every day. It gets few attempts, because the
+// next run does the same work.
 func cleanup(kind string) jobs.Declaration {
 	return jobs.Declaration{Kind: kind, Queue: jobs.Low, Attempts: 3, Timeout: 2 * time.Minute}
 }

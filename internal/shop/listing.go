@@ -7,22 +7,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Card is a product as lists show it.
+// Card is a product in a list.
 type Card struct {
 	ID      int64
 	Slug    string
 	Name    string
 	Tagline string
 	Picture string
-	From    Money // the cheapest variant's price
+	From    Money // price of the cheapest variant
 	Varies  bool  // whether variants differ in price
-	Stock   int   // units left over all variants
+	Stock   int   // units left of all variants
 }
 
-// Sort is an order in which lists show products.
+// Sort is the order of a list of products.
 type Sort string
 
-// The orders that a shopper can choose from. SortFeatured is the default.
+// A shopper can choose between these orders. SortFeatured is the default.
 const (
 	SortFeatured  Sort = "featured"
 	SortPriceLow  Sort = "price-low"
@@ -31,7 +31,7 @@ const (
 	SortNewest    Sort = "newest"
 )
 
-// PageSize is how many products a page of a list shows.
+// PageSize is the number of products on one page of a list.
 const PageSize = 12
 
 // Listing is one page of a list of products.
@@ -40,11 +40,10 @@ type Listing struct {
 	Sort  Sort
 	Page  int // from 1
 	Pages int // at least 1
-	Total int // products over all pages
+	Total int // products on all pages
 }
 
-// ParseSort reads an order as addresses name it; what it does not know is
-// SortFeatured.
+// ParseSort reads the order in the query of a URL. An unknown one is SortFeatured.
 func ParseSort(name string) Sort {
 	switch sort := Sort(name); sort {
 	case SortPriceLow, SortPriceHigh, SortName, SortNewest:
@@ -63,7 +62,7 @@ func newListing(sort Sort, page, total int) (Listing, error) {
 	return Listing{Sort: sort, Page: page, Pages: pages, Total: total}, nil
 }
 
-// orderBy is the SQL of an order; usual is that of SortFeatured.
+// orderBy is the SQL of an order. Usual is the SQL of SortFeatured.
 func (s Sort) orderBy(usual string) string {
 	switch s {
 	case SortPriceLow:
@@ -79,8 +78,8 @@ func (s Sort) orderBy(usual string) string {
 	}
 }
 
-// cards reads products as lists show them. Rest is the end of the statement:
-// what is joined, chosen and in which order.
+// cards reads a list of products. Rest is the end of the statement: joins,
+// condition and order.
 func (s *Shop) cards(ctx context.Context, what, rest string, arguments ...any) ([]Card, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT p.id, p.slug, p.name, p.tagline, p.picture, price.low, price.currency, price.varies, price.stock

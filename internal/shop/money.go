@@ -17,13 +17,13 @@ type Money struct {
 	Currency Currency
 }
 
-// Euros makes Money of a number of euro cents.
+// Euros is an amount of euro cents.
 func Euros(cents int64) Money {
 	return Money{Cents: cents, Currency: EUR}
 }
 
-// Plus adds two amounts of one currency. It panics on two different
-// currencies: the store never mixes them, so that is a programming error.
+// Plus adds two amounts of one currency. It panics on different currencies, which
+// are a programming error.
 func (m Money) Plus(other Money) Money {
 	if m.Currency != other.Currency {
 		panic(fmt.Sprintf("add %s to %s", other.Currency, m.Currency))
@@ -36,7 +36,7 @@ func (m Money) Times(quantity int) Money {
 	return Money{Cents: m.Cents * int64(quantity), Currency: m.Currency}
 }
 
-// String is how a shopper reads it: "€1,234.50".
+// String is the amount as shoppers read it: "€1,234.50".
 func (m Money) String() string {
 	sign, cents := "", m.Cents
 	if cents < 0 {

@@ -11,21 +11,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// OrderState says how far an order has come.
+// OrderState is the state of an order.
 type OrderState string
 
-// An order is placed with its payment authorized, and paid once the payment
-// is captured.
+// The payment of a placed order is authorized, that of a paid order is captured.
 const (
 	OrderPlaced OrderState = "placed"
 	OrderPaid   OrderState = "paid"
 )
 
-// Order is a sale. Prices and names are those of the moment of sale.
+// Order is a placed order, with prices and names of that time.
 type Order struct {
 	ID       int64
-	Number   string // what people say: "LW-100042"
-	Token    string // unguessable, in the link of the order page
+	Number   string // for shoppers and operators: "LW-100042"
+	Token    string // unguessable, part of the URL of its page
 	State    OrderState
 	Contact  Contact
 	Lines    []OrderLine
@@ -50,7 +49,7 @@ type OrderLine struct {
 	Total       Money
 }
 
-// Order returns the order of a token. It is ErrNotFound when there is none.
+// Order returns the order with this token, or ErrNotFound.
 func (s *Shop) Order(ctx context.Context, token string) (Order, error) {
 	if !tokenPattern.MatchString(token) {
 		return Order{}, ErrNotFound
@@ -60,7 +59,7 @@ func (s *Shop) Order(ctx context.Context, token string) (Order, error) {
 
 // Private
 
-// tokenPattern is what rand.Text makes: 26 characters of base32, 130 bits.
+// tokenPattern matches the result of rand.Text: 26 characters of base32, 130 bits.
 var tokenPattern = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
 func readOrder(ctx context.Context, db querier, where string, arguments ...any) (Order, error) {
@@ -100,8 +99,8 @@ func readOrder(ctx context.Context, db querier, where string, arguments ...any) 
 	return order, nil
 }
 
-// orderOf is the order that a purchase has made already. The key of another
-// shopper's cart finds nothing.
+// orderOf is the order that was already made with the key of a purchase. It finds
+// only orders of the same cart.
 func orderOf(ctx context.Context, db querier, purchase Purchase) (order Order, found bool, err error) {
 	if uuid.Validate(purchase.CartID) != nil {
 		return Order{}, false, nil

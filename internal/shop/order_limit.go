@@ -11,22 +11,22 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// OrderLimit is how many orders one shopper may place: Orders of them at once,
-// and another one after each Orders-th part of Period. A shopper is an email
-// address, and also a cart. Orders = 0 sets no limit.
+// OrderLimit limits the orders of one shopper: a burst of Orders, and one more
+// after each Period divided by Orders. It counts email addresses and carts, each
+// separately. Orders of 0 is no limit.
 //
-// It is GCRA (the leaky bucket of ITU-T I.371) over one row for each subject, within
-// the transaction of the order: exact however many processes there are, undone
-// with the order, kept through restarts, and no matter of Redis.
+// It is GCRA (the leaky bucket of ITU-T I.371) with one row for each subject, in
+// the transaction of the order. So it is exact across processes and restarts, is
+// rolled back with the order, and does not need Redis.
 type OrderLimit struct {
 	Orders int
 	Period time.Duration
 }
 
-// ErrTooManyOrders tells that a shopper has placed many orders in a short time.
+// ErrTooManyOrders says that a shopper has reached the OrderLimit.
 var ErrTooManyOrders = errors.New("too many orders in a short time")
 
-// TooManyOrdersError is ErrTooManyOrders, with how long to wait.
+// TooManyOrdersError is ErrTooManyOrders with the time to wait.
 type TooManyOrdersError struct {
 	RetryAfter time.Duration
 }
@@ -38,11 +38,11 @@ func (e *TooManyOrdersError) Error() string {
 // Is makes every TooManyOrdersError an ErrTooManyOrders.
 func (e *TooManyOrdersError) Is(target error) bool { return target == ErrTooManyOrders }
 
-// ForgetOrderLimits deletes what no longer limits anybody. It may run at any
-// time, in any number of processes.
+// ForgetOrderLimits deletes the rows of order limits that have expired. Any
+// number of processes may run it at once.
 func (s *Shop) ForgetOrderLimits(ctx context.Context) error {
 	for {
-		// An order may hold one row and wait for another: what it holds is skipped.
+		// Skip locked rows: an order may hold one row and wait for another.
 		forgotten, err := s.db.Exec(ctx, `
 			DELETE FROM order_limits
 			WHERE subject IN (
@@ -62,16 +62,17 @@ func (s *Shop) ForgetOrderLimits(ctx context.Context) error {
 
 // Private
 
-// check refuses an order that take would refuse, without counting it: before
-// the payment is authorized, and no matter how many try at once.
+// check refuses an order that take would refuse, and counts nothing. It spares a
+// refused order the authorization of its payment.
 func (l OrderLimit) check(ctx context.Context, db querier, cartID, email string) error {
 	if l.Orders == 0 {
 		return nil
 	}
-	return l.look(ctx, db, l.subjects(cartID, email)...)
+	return l.read(ctx, db, l.subjects(cartID, email)...)
 }
 
-func (l OrderLimit) look(ctx context.Context, db querier, subjects ...string) error {
+// read returns a TooManyOrdersError when a subject has reached the limit.
+func (l OrderLimit) read(ctx context.Context, db querier, subjects ...string) error {
 	var wait time.Duration
 	err := db.QueryRow(ctx, `
 		SELECT coalesce(max(used_up) + $2::interval - $3::interval - clock_timestamp(), interval '0')
@@ -79,7 +80,7 @@ func (l OrderLimit) look(ctx context.Context, db querier, subjects ...string) er
 		WHERE subject = ANY($1)`, subjects, l.each(), l.Period,
 	).Scan(&wait)
 	if err != nil {
-		return fmt.Errorf("look at order limits: %w", err)
+		return fmt.Errorf("read order limits: %w", err)
 	}
 	if wait > 0 {
 		return &TooManyOrdersError{RetryAfter: wait}
@@ -87,9 +88,9 @@ func (l OrderLimit) look(ctx context.Context, db querier, subjects ...string) er
 	return nil
 }
 
-// take counts an order, or refuses it. The rows stay locked until the order is
-// placed. The clock is asked once the row is locked, so that orders that waited
-// for each other see time pass in their order.
+// take counts an order or refuses it. The rows stay locked until the transaction
+// ends. It reads clock_timestamp after the row is locked: now() would be the time
+// at which the transaction began, before it waited for the lock.
 func (l OrderLimit) take(ctx context.Context, tx pgx.Tx, cartID, email string) error {
 	if l.Orders == 0 {
 		return nil
@@ -107,22 +108,22 @@ func (l OrderLimit) take(ctx context.Context, tx pgx.Tx, cartID, email string) e
 		if taken.RowsAffected() == 1 {
 			continue
 		}
-		if err := l.look(ctx, tx, subject); err != nil {
+		if err := l.read(ctx, tx, subject); err != nil {
 			return err
 		}
-		return &TooManyOrdersError{} // its time has come since
+		return &TooManyOrdersError{} // the wait has ended between the two statements
 	}
 	return nil
 }
 
-// each is how much of the allowance one order uses up. It is rounded to what
-// PostgreSQL counts in, so that Orders of them never exceed Period.
+// each is the time that one order uses up. It is rounded down to the precision of
+// PostgreSQL, so that Orders of them never exceed Period.
 func (l OrderLimit) each() time.Duration {
 	return (l.Period / time.Duration(l.Orders)).Truncate(time.Microsecond)
 }
 
-// subjects are always locked in this order. That of the cart comes last: only
-// who holds the cart's lock takes it.
+// subjects are always locked in this order, so that two orders cannot deadlock.
+// The cart comes last, because its own lock is held already.
 func (l OrderLimit) subjects(cartID, email string) []string {
 	return []string{"email:" + strings.ToLower(norm.NFKC.String(strings.TrimSpace(email))), "cart:" + cartID}
 }

@@ -37,7 +37,7 @@ func TestOrderLimit_RefusesTheOrderAfterTheLast(t *testing.T) {
 	require.ErrorIs(t, err, shop.ErrTooManyOrders, "one came back, not all")
 }
 
-func TestOrderLimit_IsExactWhenAllComeAtOnce(t *testing.T) {
+func TestOrderLimit_IsExactForConcurrentOrders(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, limitOrders(5, time.Hour))
 	mug := s.variant(t, "harbour-enamel-mug", 100)
@@ -67,7 +67,7 @@ func TestOrderLimit_IsExactWhenAllComeAtOnce(t *testing.T) {
 	require.Len(t, s.gateway.voided, len(s.gateway.authorized)-5, "what was authorized for a refused order is given back")
 }
 
-func TestOrderLimit_CountsOrdersOnlyAndNotTries(t *testing.T) {
+func TestOrderLimit_CountsOrdersAndNotAttempts(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, limitOrders(1, time.Hour))
 	mug := s.variant(t, "harbour-enamel-mug", 1)
@@ -86,7 +86,7 @@ func TestOrderLimit_CountsOrdersOnlyAndNotTries(t *testing.T) {
 	require.Equal(t, order.Token, again.Token)
 }
 
-func TestOrderLimit_KnowsAnAddressHoweverItIsWritten(t *testing.T) {
+func TestOrderLimit_CountsAllSpellingsOfAnAddressTogether(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, limitOrders(1, time.Hour))
 	mug := s.variant(t, "harbour-enamel-mug", 9)
@@ -121,7 +121,7 @@ func TestOrderLimit_CountsByCartWhateverTheAddress(t *testing.T) {
 	require.ErrorIs(t, err, shop.ErrTooManyOrders)
 }
 
-func TestForgetOrderLimits_DeletesWhatNoLongerLimits(t *testing.T) {
+func TestForgetOrderLimits_DeletesExpiredLimits(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, limitOrders(2, time.Hour))
 	mug := s.variant(t, "harbour-enamel-mug", 9)

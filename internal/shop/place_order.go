@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -17,16 +16,16 @@ import (
 	"slipway/internal/payment"
 )
 
-// Purchase is a shopper's decision to buy a cart as reviewed.
+// Purchase is the decision of a shopper to buy a cart as it was reviewed.
 type Purchase struct {
 	CartID      string
-	CheckoutKey string // UUID, one for each review: the same key never makes two orders
-	Reviewed    string // Review of what the shopper saw; empty: whatever it is now
+	CheckoutKey string // UUID, the idempotency key: one key never makes two orders
+	Reviewed    string // the Review that the shopper saw; empty accepts any cart
 	Card        string
 }
 
-// Review sums up what a shopper agrees to: what is bought, at which prices,
-// and where it goes. It changes whenever any of that does.
+// Review is a hash of what a shopper agrees to: lines, prices and address. It
+// changes with each of them.
 func Review(cart Cart, contact Contact) string {
 	sum := sha256.New()
 	for _, line := range cart.Lines {
@@ -36,21 +35,21 @@ func Review(cart Cart, contact Contact) string {
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
-// Why an order is not placed, besides ShortError, ContactProblems,
+// Reasons for which an order is not placed, besides ShortError, ContactProblems,
 // TooManyOrdersError and the errors of package payment.
 var (
 	ErrCartEmpty   = errors.New("the cart is empty")
-	ErrCartChanged = errors.New("the cart or the address is not what was reviewed any more")
+	ErrCartChanged = errors.New("the cart or the address has changed since the review")
 	ErrCheckoutKey = errors.New("the checkout key cannot be used")
 )
 
 // PlaceOrder authorizes the payment and then, in one transaction, takes the
-// stock, stores the order and enqueues its jobs: all of it happens or nothing
-// does. Calling it again with a key that has an order returns that order.
+// stock, stores the order and enqueues its jobs. A second call with the key of an
+// order returns that order.
 func (s *Shop) PlaceOrder(ctx context.Context, purchase Purchase) (Order, error) {
 	order, err := s.placeOrder(ctx, purchase)
 	if errors.Is(err, payment.ErrUnconfirmed) {
-		s.log.WarnContext(ctx, "Payment gateway gave no answer", "error", err)
+		s.log.WarnContext(ctx, "Payment gateway did not reply", "error", err)
 	}
 	if err != nil {
 		s.metrics.refused.WithLabelValues(refusal(err)).Inc()
@@ -61,9 +60,6 @@ func (s *Shop) PlaceOrder(ctx context.Context, purchase Purchase) (Order, error)
 
 // Private
 
-// giveBackTimeout bounds what a shopper waits for a void.
-const giveBackTimeout = 5 * time.Second
-
 func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error) {
 	if uuid.Validate(purchase.CheckoutKey) != nil || len(purchase.CheckoutKey) != 36 {
 		return Order{}, ErrCheckoutKey
@@ -72,8 +68,8 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 	if err != nil {
 		return Order{}, err
 	}
-	// Asked after the cart was read: a form that is sent twice finds either its
-	// order or the full cart, never neither.
+	// Read after the cart: a form that is sent twice finds its order or the full
+	// cart, and never an empty cart without an order.
 	if order, found, err := orderOf(ctx, s.db, purchase); found || err != nil {
 		return order, err
 	}
@@ -125,8 +121,8 @@ func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error)
 	return order, nil
 }
 
-// cartToBuy is a cart as it is being bought: a hold whose time has just run
-// out is still one, as long as nobody has ended it.
+// cartToBuy is the cart as it is bought. Unlike Cart it does not end expired
+// holds: until lapse does, they can still be bought.
 func (s *Shop) cartToBuy(ctx context.Context, id string) (Cart, error) {
 	if id == "" {
 		return Cart{}.priced(), nil
@@ -134,8 +130,8 @@ func (s *Shop) cartToBuy(ctx context.Context, id string) (Cart, error) {
 	return readCart(ctx, s.db, id)
 }
 
-// renewedCart is a cart with what it has lost a moment ago held again, as far
-// as that can be: its shopper saw it at the sale's price and is about to pay.
+// renewedCart holds the lapsed units of a cart again, as far as there are units
+// left: the shopper saw them at the price of the sale and is about to pay.
 func (s *Shop) renewedCart(ctx context.Context, cart Cart) (Cart, error) {
 	if !slices.ContainsFunc(cart.Lines, func(line CartLine) bool { return line.Lapsed != nil }) {
 		return cart, nil
@@ -147,10 +143,12 @@ func (s *Shop) renewedCart(ctx context.Context, cart Cart) (Cart, error) {
 	return readCart(ctx, s.db, cart.ID)
 }
 
-// commitOrder is the transaction. It holds the cart's lock, and everything that
-// was authorized is looked at once more. Fresh is false when another request
-// with the same key was quicker.
-func (s *Shop) commitOrder(ctx context.Context, purchase Purchase, authorized string, authorization payment.Authorization) (order Order, fresh bool, err error) {
+// commitOrder is the transaction of PlaceOrder. It locks the cart and checks again
+// everything that was authorized. Fresh is false when another request with the
+// same key has already made the order.
+func (s *Shop) commitOrder(
+	ctx context.Context, purchase Purchase, authorized string, authorization payment.Authorization,
+) (order Order, fresh bool, err error) {
 	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if err := lockCart(ctx, tx, purchase.CartID); err != nil {
 			return err
@@ -202,15 +200,8 @@ func (s *Shop) commitOrder(ctx context.Context, purchase Purchase, authorized st
 	return order, fresh, err
 }
 
-func lockCart(ctx context.Context, tx pgx.Tx, id string) error {
-	if _, err := tx.Exec(ctx, `SELECT FROM carts WHERE id = $1 FOR UPDATE`, id); err != nil {
-		return fmt.Errorf("lock cart: %w", err)
-	}
-	return nil
-}
-
-// takeStock takes the units of every line that no sale holds, or none at all. Variants are taken in the
-// order of their ids, so that two orders never wait for each other in a circle.
+// takeStock takes the units of all lines that are not held by a sale. It updates
+// variants in the order of their ids, so that two orders cannot deadlock.
 func takeStock(ctx context.Context, tx pgx.Tx, cart Cart) error {
 	lines := slices.SortedFunc(slices.Values(cart.Lines), func(a, b CartLine) int { return int(a.Variant.ID - b.Variant.ID) })
 	for _, line := range lines {
@@ -236,19 +227,22 @@ func takeStock(ctx context.Context, tx pgx.Tx, cart Cart) error {
 	return nil
 }
 
-func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, contact Contact, authorization payment.Authorization) (int64, error) {
+func insertOrder(
+	ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, contact Contact, authorization payment.Authorization,
+) (int64, error) {
 	var orderID int64
 	err := tx.QueryRow(ctx, `
 		INSERT INTO orders (token, cart_id, checkout_key, email, name, street, postal_code, city, country, note,
 		                    subtotal_cents, shipping_cents, total_cents, currency, payment_id)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 		RETURNING id`,
-		rand.Text(), purchase.CartID, purchase.CheckoutKey, contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note,
+		rand.Text(), purchase.CartID, purchase.CheckoutKey,
+		contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note,
 		cart.Subtotal.Cents, cart.Shipping.Cents, cart.Total.Cents, cart.Total.Currency, authorization.ID,
 	).Scan(&orderID)
 	var problem *pgconn.PgError
 	if errors.As(err, &problem) && problem.ConstraintName == "orders_checkout_key_key" {
-		return 0, ErrCheckoutKey // it has made an order of another cart
+		return 0, ErrCheckoutKey // the key belongs to an order of another cart
 	}
 	if err != nil {
 		return 0, fmt.Errorf("insert order: %w", err)
@@ -258,7 +252,8 @@ func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, c
 		batch.Queue(`
 			INSERT INTO order_lines (order_id, position, variant_id, product_slug, product_name, variant_name, sku, picture, quantity, price_cents)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			orderID, i, line.Variant.ID, line.Product.Slug, line.Product.Name, line.Variant.Name, line.Variant.SKU, line.Product.Picture, line.Quantity, line.Price().Cents)
+			orderID, i, line.Variant.ID, line.Product.Slug, line.Product.Name, line.Variant.Name, line.Variant.SKU,
+			line.Product.Picture, line.Quantity, line.Price().Cents)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return 0, fmt.Errorf("insert order lines: %w", err)
@@ -266,60 +261,8 @@ func insertOrder(ctx context.Context, tx pgx.Tx, purchase Purchase, cart Cart, c
 	return orderID, nil
 }
 
-func emptyCart(ctx context.Context, tx pgx.Tx, id string) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM cart_lines WHERE cart_id = $1`, id); err != nil {
-		return fmt.Errorf("empty cart: %w", err)
-	}
-	if _, err := tx.Exec(ctx, `DELETE FROM sale_holds WHERE cart_id = $1 AND state = 'lapsed'`, id); err != nil {
-		return fmt.Errorf("forget lapsed holds: %w", err)
-	}
-	return nil
-}
-
-// refuseVoided keeps an authorization that was given back from paying an
-// order: a gateway answers the same key with the same authorization again.
-func refuseVoided(ctx context.Context, tx pgx.Tx, authorization payment.Authorization) error {
-	var voided bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM voided_payments WHERE payment_id = $1)`, authorization.ID).Scan(&voided)
-	if err != nil {
-		return fmt.Errorf("look for voided payment: %w", err)
-	}
-	if voided {
-		return ErrCheckoutKey
-	}
-	return nil
-}
-
-// giveBack voids an authorization that has certainly become no order. It is
-// marked first, with the cart locked: another request with the same key may be
-// about to use it, and then either finds the mark or has made its order. Where
-// anything is in doubt nothing is voided, and the money goes back when the
-// authorization lapses.
-func (s *Shop) giveBack(ctx context.Context, purchase Purchase, authorization payment.Authorization) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
-	defer cancel()
-	ordered := false
-	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockCart(ctx, tx, purchase.CartID); err != nil {
-			return err
-		}
-		var err error
-		if _, ordered, err = orderOf(ctx, tx, purchase); ordered || err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO voided_payments (payment_id) VALUES ($1) ON CONFLICT DO NOTHING`, authorization.ID)
-		return err
-	})
-	if err == nil && !ordered {
-		err = s.gateway.Void(ctx, authorization.ID)
-	}
-	if err != nil {
-		s.log.WarnContext(ctx, "Payment authorization was not given back and will lapse", "error", err)
-	}
-}
-
-// announce tells open pages what the order changed. Flash sales tell of
-// themselves: see ShowSales.
+// announce enqueues the updates of open pages after an order. ShowSales does that
+// for flash sales.
 func (s *Shop) announce(ctx context.Context, sold Cart) {
 	products := make([]int64, 0, len(sold.Lines))
 	for _, line := range sold.Lines {
@@ -333,7 +276,7 @@ func (s *Shop) announce(ctx context.Context, sold Cart) {
 	s.tasks.Enqueue(ctx, BroadcastCart{CartID: sold.ID})
 }
 
-// refusal is the label of an error in the metrics.
+// refusal is the reason label of an error in shop_orders_refused_total.
 func refusal(err error) string {
 	var problems ContactProblems
 	switch {

@@ -179,7 +179,7 @@ func TestPlaceOrder_TwoTabsWithOneCartMakeOneOrder(t *testing.T) {
 	require.True(t, errors.Is(results[0], shop.ErrCartEmpty) || errors.Is(results[0], shop.ErrCartChanged), results[0])
 }
 
-func TestPlaceOrder_RefusesACartThatIsNotWhatWasReviewed(t *testing.T) {
+func TestPlaceOrder_RefusesACartThatHasChangedSinceTheReview(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	mug := s.variant(t, "harbour-enamel-mug", 9)
@@ -214,7 +214,7 @@ func TestPlaceOrder_RefusesAnAddressThatWasNotReviewed(t *testing.T) {
 	require.Zero(t, s.count(t, `SELECT count(*) FROM orders`))
 }
 
-func TestPlaceOrder_NeverPaysWithAnAuthorizationThatWasGivenBack(t *testing.T) {
+func TestPlaceOrder_NeverUsesAVoidedAuthorization(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	mug := s.variant(t, "harbour-enamel-mug", 2)
@@ -297,7 +297,7 @@ func TestPlaceOrder_ChangesNothingWhenThePaymentFails(t *testing.T) {
 	require.Equal(t, 1, units)
 }
 
-func TestPlaceOrder_SucceedsWithTheSameKeyAfterTheGatewayWasSilent(t *testing.T) {
+func TestPlaceOrder_SucceedsWithTheSameKeyAfterAGatewayTimeout(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	mug := s.variant(t, "harbour-enamel-mug", 9)

@@ -8,11 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ReconcileStock checks that what flash sales count is what carts and orders
-// hold, all seen at one moment. Every discrepancy is logged as an error and
-// counted. The number of held units is put right, as nothing hangs on it but
-// what can be sold; everything else is about units that somebody has paid for,
-// or has not, and is left to people.
+// ReconcileStock compares the counts of flash sales with carts and orders, in one
+// snapshot. It logs and counts every discrepancy. It corrects the number of held
+// units, which only limits what can be sold. All other discrepancies concern
+// payments, so an operator must resolve them.
 func (s *Shop) ReconcileStock(ctx context.Context) error {
 	found, err := s.discrepancies(ctx)
 	if err != nil {
@@ -21,7 +20,8 @@ func (s *Shop) ReconcileStock(ctx context.Context) error {
 	var problems []error
 	for _, one := range found {
 		s.metrics.discrepancies.WithLabelValues(string(one.Rule)).Inc()
-		s.log.ErrorContext(ctx, "Stock does not add up", "rule", string(one.Rule), "sale", one.SaleID, "cart", one.Cart, "counted", one.Counted, "expected", one.Expected)
+		s.log.ErrorContext(ctx, "Stock does not add up",
+			"rule", string(one.Rule), "sale", one.SaleID, "cart", one.Cart, "counted", one.Counted, "expected", one.Expected)
 		if one.Rule == heldRule {
 			problems = append(problems, s.correctHeld(ctx, one.SaleID))
 		}
@@ -31,30 +31,29 @@ func (s *Shop) ReconcileStock(ctx context.Context) error {
 
 // Private
 
-// stockRule is what must be true of sales, holds and orders.
+// stockRule is a rule for sales, holds and orders.
 type stockRule string
 
 const (
-	heldRule    stockRule = "held"    // a sale counts as many held units as there are holds
-	soldRule    stockRule = "sold"    // and as many sold ones as there are sold holds
-	orderedRule stockRule = "ordered" // a sold hold has a line in an order of its cart
-	orphanRule  stockRule = "orphan"  // a hold has a cart
+	heldRule    stockRule = "held"    // the held units of a sale equal its holds
+	soldRule    stockRule = "sold"    // the sold units of a sale equal its sold holds
+	orderedRule stockRule = "ordered" // each sold hold has a line in an order of its cart
+	orphanRule  stockRule = "orphan"  // each hold has a cart
 )
 
 var stockRules = []stockRule{heldRule, soldRule, orderedRule, orphanRule}
 
-// discrepancy is one case in which a rule is broken.
+// discrepancy is one violation of a rule.
 type discrepancy struct {
 	Rule     stockRule
 	SaleID   int64
-	Cart     string // empty where it is about all of a sale
-	Counted  int    // what is written down
-	Expected int    // what it should be
+	Cart     string // empty when it concerns the whole sale
+	Counted  int    // the stored number
+	Expected int    // the correct number
 }
 
-// discrepancies looks for all broken rules in one snapshot. Holds of sales that
-// were closed a day ago are deleted by ForgetHolds, so those are left out, with
-// an hour to spare.
+// discrepancies finds all violations in one snapshot. It leaves out sales that were
+// closed 23 hours ago, because ForgetHolds deletes their holds after a day.
 func (s *Shop) discrepancies(ctx context.Context) ([]discrepancy, error) {
 	var found []discrepancy
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
@@ -68,13 +67,13 @@ func (s *Shop) discrepancies(ctx context.Context) ([]discrepancy, error) {
 				WHERE sale_id = s.id
 			) AS holds
 			CROSS JOIN LATERAL (VALUES ('held', s.held, holds.held), ('sold', s.sold, holds.sold)) AS rules (rule, counted, expected)
-			WHERE ` + holdsAreKept + ` AND counted <> expected
+			WHERE ` + holdsExist + ` AND counted <> expected
 			ORDER BY s.id, rule`, `
 			WITH bought AS (
 				SELECT s.id, s.variant_id, s.price_cents, h.cart_id, count(*) AS units
 				FROM sale_holds h
 				JOIN flash_sales s ON s.id = h.sale_id
-				WHERE h.state = 'sold' AND ` + holdsAreKept + `
+				WHERE h.state = 'sold' AND ` + holdsExist + `
 				GROUP BY s.id, h.cart_id
 			)
 			SELECT 'ordered', bought.id, bought.cart_id::text, bought.units, coalesce(sum(l.quantity), 0)
@@ -105,10 +104,10 @@ func (s *Shop) discrepancies(ctx context.Context) ([]discrepancy, error) {
 	return found, err
 }
 
-const holdsAreKept = `(s.closed_at IS NULL OR s.closed_at > now() - interval '23 hours')`
+const holdsExist = `(s.closed_at IS NULL OR s.closed_at > now() - interval '23 hours')`
 
-// correctHeld counts the holds of a sale again, with its row locked: whoever
-// makes or ends a hold waits for that row, and changes both or neither.
+// correctHeld counts the holds of a sale again, with the row of the sale locked.
+// Every transaction that makes or ends a hold updates that row too.
 func (s *Shop) correctHeld(ctx context.Context, saleID int64) error {
 	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT FROM flash_sales WHERE id = $1 FOR NO KEY UPDATE`, saleID); err != nil {

@@ -16,7 +16,7 @@ import (
 	"slipway/internal/shop"
 )
 
-func TestReconcileStock_FindsNothingWhereAllIsWell(t *testing.T) {
+func TestReconcileStock_FindsNothingInAConsistentStore(t *testing.T) {
 	t.Parallel()
 	s, books := newBooks(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 50)
@@ -39,7 +39,7 @@ func TestReconcileStock_FindsNothingWhereAllIsWell(t *testing.T) {
 	s.expect(t, sale, 1, 1)
 }
 
-func TestReconcileStock_PutsTheNumberOfHeldUnitsRight(t *testing.T) {
+func TestReconcileStock_CorrectsTheNumberOfHeldUnits(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []int{0, 7} {
 		s, books := newBooks(t)
@@ -59,7 +59,7 @@ func TestReconcileStock_PutsTheNumberOfHeldUnitsRight(t *testing.T) {
 	}
 }
 
-func TestReconcileStock_TellsOfSoldUnitsThatNobodyHeld(t *testing.T) {
+func TestReconcileStock_ReportsSoldUnitsWithoutAHold(t *testing.T) {
 	t.Parallel()
 	s, books := newBooks(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 50)
@@ -72,7 +72,7 @@ func TestReconcileStock_TellsOfSoldUnitsThatNobodyHeld(t *testing.T) {
 	require.Equal(t, 3, s.count(t, `SELECT sold FROM flash_sales`), "that is for people to decide")
 }
 
-func TestReconcileStock_TellsOfSoldUnitsThatAreInNoOrder(t *testing.T) {
+func TestReconcileStock_ReportsSoldUnitsThatAreInNoOrder(t *testing.T) {
 	t.Parallel()
 	s, books := newBooks(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 50)
@@ -87,7 +87,7 @@ func TestReconcileStock_TellsOfSoldUnitsThatAreInNoOrder(t *testing.T) {
 	require.Equal(t, map[string]float64{"held": 0, "sold": 0, "ordered": 1, "orphan": 0}, books.counts(t))
 }
 
-func TestReconcileStock_TellsOfHoldsWithoutACart(t *testing.T) {
+func TestReconcileStock_ReportsHoldsWithoutACart(t *testing.T) {
 	t.Parallel()
 	s, books := newBooks(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 50)
@@ -103,7 +103,7 @@ func TestReconcileStock_TellsOfHoldsWithoutACart(t *testing.T) {
 	s.expect(t, sale, 0, 0)
 }
 
-func TestReconcileStock_IsNotMisledByBuyersMeanwhile(t *testing.T) {
+func TestReconcileStock_IgnoresConcurrentBuyers(t *testing.T) {
 	t.Parallel()
 	s, books := newBooks(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 200), 100)
@@ -139,7 +139,7 @@ func TestReconcileStock_IsNotMisledByBuyersMeanwhile(t *testing.T) {
 	s.expect(t, sale, 0, 30)
 }
 
-func TestReconcileStock_CorrectsWhileOthersBuy(t *testing.T) {
+func TestReconcileStock_CorrectsDuringSales(t *testing.T) {
 	t.Parallel()
 	s, _ := newBooks(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 200), 100)
@@ -157,7 +157,7 @@ func TestReconcileStock_CorrectsWhileOthersBuy(t *testing.T) {
 	s.expect(t, sale, 40, 0)
 }
 
-// books are what a store says of its stock.
+// books are the counts of a store.
 type books struct {
 	mutex    sync.Mutex
 	text     bytes.Buffer

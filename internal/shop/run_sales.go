@@ -9,20 +9,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// How often the steps of RunSales come.
+// The intervals of the steps of RunSales.
 const (
 	showSalesEvery      = 200 * time.Millisecond
 	reconcileSalesEvery = time.Second
 )
 
-// salesLock is the advisory lock of the process that shows the sales.
+// salesLock is the advisory lock of the process that runs the steps.
 const salesLock int64 = 0x6c6565776172645f // "leeward_"
 
-// RunSales does until ctx ends what is too quick for the clock of
-// config/recurring.yml: it keeps Redis true about flash sales and open pages up
-// to date. Any number of processes may run it: at each moment one works. While
-// none does nothing is sold twice, and open pages stand still. TendSales does
-// the rest.
+// RunSales runs ShowSales and ReconcileSales until ctx ends. Their intervals are
+// too short for config/recurring.yml. Any number of processes may run it: one
+// works at a time. While none does, open pages show old numbers, but no unit is
+// sold twice.
 func (s *Shop) RunSales(ctx context.Context) error {
 	tick := time.NewTicker(showSalesEvery)
 	defer tick.Stop()
@@ -35,7 +34,7 @@ func (s *Shop) RunSales(ctx context.Context) error {
 		}
 		now := time.Now()
 		isDue := now.Sub(reconciled) >= reconcileSalesEvery
-		// What fails is left alone for a while: it fails again.
+		// After a failure, wait for the longer interval.
 		if failing && !isDue {
 			continue
 		}
@@ -46,27 +45,27 @@ func (s *Shop) RunSales(ctx context.Context) error {
 		}
 		err := s.inOneProcess(ctx, steps...)
 		if err != nil && !failing && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "Flash sales are not shown", "error", err)
+			s.log.WarnContext(ctx, "Flash sales could not be updated", "error", err)
 		}
 		failing = err != nil
 	}
 }
 
-// ReconcileSales tells Redis how many units the open sales really have left:
-// what it counted for claims that came to nothing comes back.
+// ReconcileSales copies the number of units left of each open sale to Redis. This
+// corrects the claims that Redis counted but PostgreSQL refused.
 func (s *Shop) ReconcileSales(ctx context.Context) error {
 	sales, err := readSales(ctx, s.db, `WHERE s.closed_at IS NULL AND s.starts_at <= now()`)
 	if err != nil {
 		return fmt.Errorf("reconcile sales: %w", err)
 	}
 	for _, sale := range sales {
-		s.tellUnits(ctx, sale)
+		s.storeUnits(ctx, sale)
 	}
 	return nil
 }
 
-// ShowSales tells open pages of the sales that have changed since they were
-// told last: five hundred buyers in a second are a handful of broadcasts.
+// ShowSales enqueues one broadcast for each sale that has changed since its last
+// one: five hundred buyers in a second cause five broadcasts.
 func (s *Shop) ShowSales(ctx context.Context) error {
 	rows, err := s.db.Query(ctx, `
 		UPDATE flash_sales
@@ -86,15 +85,15 @@ func (s *Shop) ShowSales(ctx context.Context) error {
 		return fmt.Errorf("find changed sales: %w", err)
 	}
 	for _, id := range changed {
-		s.broadcast(ctx, BroadcastSale{SaleID: id})
+		s.enqueueBroadcast(ctx, BroadcastSale{SaleID: id})
 	}
 	return nil
 }
 
 // Private
 
-// inOneProcess runs steps unless another process does. The lock is that of a
-// transaction, so it ends with its connection whatever happens.
+// inOneProcess runs steps unless another process runs them now. It takes the lock
+// in a transaction, so that the lock ends with the connection.
 func (s *Shop) inOneProcess(ctx context.Context, steps ...func(context.Context) error) error {
 	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		var locked bool

@@ -10,12 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Sale is a flash sale: a lower price for one variant, for a time, for so many
-// units and not one more.
+// Sale is a flash sale: a lower price for one variant, for a limited time and a
+// limited number of units. All transactions lock sales in the order of their ids,
+// and before variants.
 type Sale struct {
 	ID       int64
 	Product  Card    // without stock
-	Variant  Variant // its price is the ordinary one
+	Variant  Variant // at its ordinary price
 	Price    Money
 	Units    int // set aside for the sale
 	Held     int // in carts
@@ -25,14 +26,14 @@ type Sale struct {
 	State    SaleState
 
 	version int64 // grows with every change
-	expired bool  // some units are in carts whose time is over
+	expired bool  // at least one hold has expired
 }
 
-// SaleState says what a shopper can expect of a sale.
+// SaleState is the state of a sale for shoppers.
 type SaleState string
 
-// A sale is upcoming, open, and over. While it is open all its units may be
-// taken, by carts that have them for some minutes, or sold for good.
+// A sale is upcoming, then open, then over. Between open and over it is taken while
+// carts hold all units that are not sold, and sold out when all units are sold.
 const (
 	SaleUpcoming SaleState = "upcoming"
 	SaleOpen     SaleState = "open"
@@ -41,15 +42,15 @@ const (
 	SaleOver     SaleState = "over"
 )
 
-// Left is the number of units that can be had right now.
+// Left is the number of units that are neither held nor sold.
 func (s Sale) Left() int { return s.Units - s.Held - s.Sold }
 
-// Percent is how much lower the sale's price is, rounded down.
+// Percent is the reduction of the price in percent, rounded down.
 func (s Sale) Percent() int {
 	return int((s.Variant.Price.Cents - s.Price.Cents) * 100 / s.Variant.Price.Cents)
 }
 
-// SaleTerms are what a sale is to be.
+// SaleTerms are the terms of a new sale.
 type SaleTerms struct {
 	VariantID int64
 	Price     Money
@@ -58,14 +59,14 @@ type SaleTerms struct {
 	EndsAt    time.Time
 }
 
-// Why there is no sale, besides ShortError and ErrNotFound.
+// Errors of CreateSale, besides ShortError and ErrNotFound.
 var (
-	ErrSaleTerms  = errors.New("a sale needs units, a price below the ordinary one, and an end after its start that is still to come")
+	ErrSaleTerms  = errors.New("a sale needs units, a price below the ordinary one, and an end in the future and after its start")
 	ErrSaleExists = errors.New("the variant has a sale already")
 )
 
-// CreateSale sets units of a variant aside for a sale. They come out of its
-// stock, and what is not sold goes back when the sale is closed.
+// CreateSale creates a sale and moves its units out of the stock of the variant.
+// Unsold units return when the sale is closed.
 func (s *Shop) CreateSale(ctx context.Context, terms SaleTerms) (Sale, error) {
 	var sale Sale
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
@@ -76,31 +77,30 @@ func (s *Shop) CreateSale(ctx context.Context, terms SaleTerms) (Sale, error) {
 	if err != nil {
 		return Sale{}, fmt.Errorf("create sale: %w", err)
 	}
-	s.log.InfoContext(ctx, "Sale created", "sale", sale.ID, "sku", sale.Variant.SKU, "units", sale.Units, "price", sale.Price.String(), "ends_at", sale.EndsAt)
+	s.log.InfoContext(ctx, "Sale created",
+		"sale", sale.ID, "sku", sale.Variant.SKU, "units", sale.Units, "price", sale.Price.String(), "ends_at", sale.EndsAt)
 	return sale, nil
 }
 
-// FrontSale is the sale that the front page shows: one that is open before one
-// that is about to begin before one that is just over. Found is false when
-// there is none.
+// FrontSale is the sale for the front page: preferably an open one, then an
+// upcoming one, then one that is just over. Found is false when there is none.
 func (s *Shop) FrontSale(ctx context.Context) (sale Sale, found bool, err error) {
 	return s.nearestSale(ctx, `true`)
 }
 
-// SaleOfProduct is the sale that a product's page shows, chosen like that of
-// the front page.
+// SaleOfProduct is the sale for the page of a product, chosen as by FrontSale.
 func (s *Shop) SaleOfProduct(ctx context.Context, productID int64) (sale Sale, found bool, err error) {
 	return s.nearestSale(ctx, `v.product_id = $1`, productID)
 }
 
-// SalesOf are the sales that pages of products show.
+// SalesOf are the sales of products that pages show.
 func (s *Shop) SalesOf(ctx context.Context, products []int64) ([]Sale, error) {
 	return readSales(ctx, s.db, `WHERE `+nearestSales+`v.product_id = ANY($1) ORDER BY s.id`, products)
 }
 
 // Private
 
-// Sales are announced and remembered for a while.
+// Pages show a sale from a day before its start until an hour after its end.
 const nearestSales = `
 	s.starts_at < now() + interval '1 day' AND s.ends_at > now() - interval '1 hour' AND `
 
@@ -114,8 +114,8 @@ func (s *Shop) nearestSale(ctx context.Context, where string, arguments ...any) 
 	return sales[0], true, nil
 }
 
-// createSale takes the units out of stock first: orders lock variants after
-// sales, but nobody can wait for a sale that is not there yet.
+// createSale locks the variant before the sale. Orders lock in the other order, but
+// this cannot deadlock: no transaction waits for a sale that does not exist yet.
 func createSale(ctx context.Context, tx pgx.Tx, terms SaleTerms) (Sale, error) {
 	var price Money
 	var stock int
@@ -168,8 +168,8 @@ func readSale(ctx context.Context, db querier, id int64) (Sale, error) {
 	return sales[0], nil
 }
 
-// readSales reads sales as the database's clock sees them. Rest is the end of
-// the statement: which, and in which order.
+// readSales reads sales, with their states by the clock of the database. Rest is
+// the end of the statement: condition and order.
 func readSales(ctx context.Context, db querier, rest string, arguments ...any) ([]Sale, error) {
 	rows, err := db.Query(ctx, `
 		SELECT s.id, s.price_cents, s.units, s.held, s.sold, s.starts_at, s.ends_at, s.version,
@@ -192,7 +192,8 @@ func readSales(ctx context.Context, db querier, rest string, arguments ...any) (
 		var sale Sale
 		err := row.Scan(&sale.ID, &sale.Price.Cents, &sale.Units, &sale.Held, &sale.Sold, &sale.StartsAt, &sale.EndsAt, &sale.version,
 			&sale.State, &sale.expired,
-			&sale.Variant.ID, &sale.Variant.ProductID, &sale.Variant.SKU, &sale.Variant.Name, &sale.Variant.Price.Cents, &sale.Variant.Price.Currency, &sale.Variant.Stock,
+			&sale.Variant.ID, &sale.Variant.ProductID, &sale.Variant.SKU, &sale.Variant.Name,
+			&sale.Variant.Price.Cents, &sale.Variant.Price.Currency, &sale.Variant.Stock,
 			&sale.Product.ID, &sale.Product.Slug, &sale.Product.Name, &sale.Product.Tagline, &sale.Product.Picture)
 		sale.Price.Currency = sale.Variant.Price.Currency
 		sale.Product.From = sale.Variant.Price

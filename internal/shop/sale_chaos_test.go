@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 // Five hundred buyers want fifty units, through two processes, while something
-// happens to Redis. Some of those who get one walk away from it.
+// happens to Redis. Some buyers who get one do not buy it.
 func TestFlashSale_SellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 	t.Parallel()
 	const units, buyers = 50, 500
@@ -84,7 +84,7 @@ func TestFlashSale_SellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 	}
 }
 
-func TestHoldSaleUnit_LetsRedisTurnLosersAwayAloneAndOnlyThem(t *testing.T) {
+func TestHoldSaleUnit_RedisRefusesOnlyHopelessClaims(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	redis := startRedis(t)
@@ -107,7 +107,7 @@ func TestHoldSaleUnit_LetsRedisTurnLosersAwayAloneAndOnlyThem(t *testing.T) {
 	require.NoError(t, process.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString()), "Redis knows at once what came back")
 }
 
-func TestReconcileSales_MendsWhatRedisHasWrong(t *testing.T) {
+func TestReconcileSales_CorrectsRedis(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	redis := startRedis(t)

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"slipway/internal/failopen"
 )
 
 // Hold is one unit of a sale in a cart, at the sale's price.
@@ -20,54 +17,50 @@ type Hold struct {
 	ExpiresAt time.Time
 }
 
-// saleGrace is how long a hold outlives what the shopper was told: an order
-// that is placed in the last second still gets its unit.
+// saleGrace is how long a hold lasts after its displayed end, so that an order in
+// the last second still gets its unit.
 const saleGrace = "15 seconds"
 
-// Why a unit of a sale cannot be had.
+// Reasons for which a unit of a sale cannot be held.
 var (
 	ErrSaleSoldOut = errors.New("all units of the sale are taken")
 	ErrSaleClosed  = errors.New("the sale is not open")
-	ErrSaleLimit   = errors.New("the cart has as many units of the sale as it may")
+	ErrSaleLimit   = errors.New("the cart has the largest allowed number of units of the sale")
 	ErrClaimID     = errors.New("the claim's id cannot be used")
 )
 
-// HoldSaleUnit puts one unit of a sale into a cart, which it holds for some
-// minutes. The same claim makes one hold, however often it comes. It is
-// ErrSaleSoldOut, ErrSaleClosed, ErrSaleLimit or ErrNotFound when there is no
-// unit to be had.
+// HoldSaleUnit puts one unit of a sale into a cart and holds it for some minutes.
+// ClaimID, a UUID, is the idempotency key: one claim makes one hold. The error is
+// ErrSaleSoldOut, ErrSaleClosed, ErrSaleLimit, ErrClaimID or ErrNotFound when no
+// unit can be held.
 //
-// PostgreSQL decides. Redis, asked first, only turns away those who would get
-// nothing, so that they do not queue up before the one row that all want.
+// PostgreSQL decides. Redis is called first and only refuses claims that would
+// get no unit, so that they do not wait for the lock of the one row of the sale.
 func (s *Shop) HoldSaleUnit(ctx context.Context, cartID string, saleID int64, claimID string) error {
 	if uuid.Validate(claimID) != nil || len(claimID) != 36 || cartID == "" {
 		return ErrClaimID
 	}
-	number, id := strconv.FormatInt(saleID, 10), cartID+":"+claimID
-	quick := failopen.Unknown
-	if s.redis != nil {
-		quick = s.redis.Claim(ctx, "Shop.HoldSaleUnit", number, id, 1, s.saleHold)
-	}
-	if quick == failopen.SoldOut {
+	claim := cartID + ":" + claimID
+	byRedis := s.claims.claim(ctx, saleID, claim, s.saleHold)
+	if byRedis == claimSoldOut {
 		s.metrics.claims.WithLabelValues("turned_away").Inc()
 		return ErrSaleSoldOut
 	}
 
 	sale, repeated, err := s.claimUnit(ctx, cartID, saleID, claimID)
-	s.metrics.claims.WithLabelValues(claimResult(repeated, err)).Inc()
-	if s.redis != nil {
-		if err != nil {
-			s.redis.Unclaim(ctx, "Shop.HoldSaleUnit", number, id, 1)
-		}
-		// Where both agree, Redis has counted by itself.
-		if sale.ID != 0 && (err != nil || quick == failopen.Unknown) {
-			s.tellUnits(ctx, sale)
-		}
+	s.metrics.claims.WithLabelValues(claimLabel(repeated, err)).Inc()
+	if err != nil {
+		s.claims.unclaim(ctx, saleID, claim)
+	}
+	// When both granted the claim, the count in Redis is right already.
+	if sale.ID != 0 && (err != nil || byRedis == claimUnknown) {
+		s.storeUnits(ctx, sale)
 	}
 	return err
 }
 
-// GiveBackHold takes a unit of a sale out of a cart.
+// GiveBackHold removes a held unit from a cart. It does nothing when the cart does
+// not hold it.
 func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
 	if uuid.Validate(claimID) != nil || len(claimID) != 36 || cartID == "" {
 		return ErrNotFound
@@ -93,32 +86,18 @@ func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
 		return err
 	})
 	if err == nil && sale.ID != 0 {
-		s.tellUnits(ctx, sale)
+		s.storeUnits(ctx, sale)
 	}
 	return err
 }
 
 // Private
 
-// unitsLifetime is how long Redis believes a number of units: a mistake lasts
-// no longer, also where nothing corrects it.
-const unitsLifetime = 5 * time.Second
-
-// tellUnits tells Redis how many units there are.
-func (s *Shop) tellUnits(ctx context.Context, sale Sale) {
-	if s.redis == nil {
-		return
-	}
-	if sale.State == SaleUpcoming || sale.State == SaleOver {
-		return // they are refused for another reason
-	}
-	s.redis.SetUnits(ctx, "Shop.tellUnits", strconv.FormatInt(sale.ID, 10), sale.version, sale.Left(), unitsLifetime)
-}
-
-// claimUnit has PostgreSQL decide. The sale is what it was found to be, zero
-// where that is not known. Repeated tells that the claim had its unit already.
+// claimUnit holds a unit in PostgreSQL. It returns the sale as it was last read, or
+// the zero Sale when it could not be read. Repeated says that the claim already
+// had its unit.
 func (s *Shop) claimUnit(ctx context.Context, cartID string, saleID int64, claimID string) (sale Sale, repeated bool, err error) {
-	// A plain look turns losers away without a lock and without a cart of theirs.
+	// A plain read refuses most claims without a lock and without a new cart.
 	sale, err = readSale(ctx, s.db, saleID)
 	if err != nil {
 		return sale, false, err
@@ -154,21 +133,21 @@ func (s *Shop) claimUnit(ctx context.Context, cartID string, saleID int64, claim
 		return err
 	})
 	if errors.Is(err, ErrSaleSoldOut) {
-		// Others were quicker since the look above: Redis is to know.
-		if now, again := readSale(ctx, s.db, saleID); again == nil {
+		// The last unit was taken since the read above, so Redis has an old number.
+		if now, readErr := readSale(ctx, s.db, saleID); readErr == nil {
 			sale = now
 		}
 	}
 	return sale, repeated, err
 }
 
-// hasHold tells whether a claim has got its unit before.
+// hasHold reports whether a claim already has its unit.
 func hasHold(ctx context.Context, db querier, cartID, claimID string) (held bool, err error) {
 	err = db.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM sale_holds WHERE cart_id = $1 AND claim_id = $2 AND state IN ('held', 'sold'))`, cartID, claimID,
 	).Scan(&held)
 	if err != nil {
-		return false, fmt.Errorf("look for hold: %w", err)
+		return false, fmt.Errorf("find hold: %w", err)
 	}
 	return held, nil
 }
@@ -180,9 +159,9 @@ func refusedBy(sale Sale) error {
 	return ErrSaleSoldOut
 }
 
-// holdUnit takes a unit of a sale for a cart whose lock is held. The one
-// statement that counts is the conditional UPDATE: however many ask at once,
-// the row lets as many through as there are units.
+// holdUnit holds a unit of a sale for a cart that is locked. The conditional UPDATE
+// of the sale decides: however many transactions run at once, it succeeds as
+// often as there are units.
 func (s *Shop) holdUnit(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, claimID string) error {
 	var units int
 	err := tx.QueryRow(ctx, `
@@ -220,109 +199,12 @@ func (s *Shop) holdUnit(ctx context.Context, tx pgx.Tx, cartID string, sale Sale
 		return fmt.Errorf("hold unit of sale %d: %w", sale.ID, err)
 	}
 	if held.RowsAffected() == 0 {
-		return ErrClaimID // it has been a claim on another sale
+		return ErrClaimID // the id was used for another sale
 	}
 	return nil
 }
 
-// takeBackLapsed undoes what lapse did to a cart that now holds a unit again:
-// the unit does not lie in it a second time, at the ordinary price.
-func takeBackLapsed(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, claimID string) error {
-	lapsed, err := tx.Exec(ctx, `
-		DELETE FROM sale_holds
-		WHERE cart_id = $1 AND claim_id = (
-			SELECT claim_id FROM sale_holds
-			WHERE cart_id = $1 AND sale_id = $2 AND state = 'lapsed'
-			ORDER BY claim_id = $3 DESC, held_at
-			LIMIT 1
-		)`, cartID, sale.ID, claimID)
-	if err != nil {
-		return fmt.Errorf("forget lapsed hold: %w", err)
-	}
-	if lapsed.RowsAffected() == 0 {
-		return nil
-	}
-	removed, err := tx.Exec(ctx, `DELETE FROM cart_lines WHERE cart_id = $1 AND variant_id = $2 AND quantity = 1`, cartID, sale.Variant.ID)
-	if err == nil && removed.RowsAffected() == 0 {
-		_, err = tx.Exec(ctx, `UPDATE cart_lines SET quantity = quantity - 1 WHERE cart_id = $1 AND variant_id = $2`, cartID, sale.Variant.ID)
-	}
-	if err != nil {
-		return fmt.Errorf("take lapsed unit out of cart: %w", err)
-	}
-	return nil
-}
-
-// lapse ends the holds of a cart whose time is over by more than grace. What
-// was held stays in the cart at its ordinary price, and the cart says so.
-func (s *Shop) lapse(ctx context.Context, cartID, grace string) error {
-	var sales []Sale
-	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockCart(ctx, tx, cartID); err != nil {
-			return err
-		}
-		// In the order of their sales, as an order takes them.
-		rows, err := tx.Query(ctx, `
-			SELECT sale_id, claim_id::text FROM sale_holds
-			WHERE cart_id = $1 AND state = 'held' AND expires_at <= now() - $2::interval
-			ORDER BY sale_id, claim_id`, cartID, grace)
-		if err != nil {
-			return fmt.Errorf("find expired holds: %w", err)
-		}
-		type hold struct {
-			saleID  int64
-			claimID string
-		}
-		holds, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hold, error) {
-			var one hold
-			err := row.Scan(&one.saleID, &one.claimID)
-			return one, err
-		})
-		if err != nil {
-			return fmt.Errorf("find expired holds: %w", err)
-		}
-		for _, one := range holds {
-			if err := freeUnit(ctx, tx, one.saleID); err != nil {
-				return err
-			}
-			sale, err := readSale(ctx, tx, one.saleID)
-			if err != nil {
-				return err
-			}
-			sales = append(sales, sale)
-			if err := lapseHold(ctx, tx, cartID, one.claimID, sale.Variant.ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, sale := range sales {
-		s.metrics.lapsed.Inc()
-		s.tellUnits(ctx, sale)
-	}
-	if len(sales) > 0 {
-		s.broadcast(ctx, BroadcastCart{CartID: cartID})
-	}
-	return nil
-}
-
-func lapseHold(ctx context.Context, tx pgx.Tx, cartID, claimID string, variantID int64) error {
-	if _, err := tx.Exec(ctx, `UPDATE sale_holds SET state = 'lapsed' WHERE cart_id = $1 AND claim_id = $2`, cartID, claimID); err != nil {
-		return fmt.Errorf("end hold: %w", err)
-	}
-	_, err := tx.Exec(ctx, `
-		INSERT INTO cart_lines (cart_id, variant_id, quantity)
-		SELECT id, $2, 1 FROM carts WHERE id = $1
-		ON CONFLICT (cart_id, variant_id) DO UPDATE SET quantity = least(cart_lines.quantity + 1, $3)`, cartID, variantID, MaxQuantity)
-	if err != nil {
-		return fmt.Errorf("put lapsed unit into cart: %w", err)
-	}
-	return nil
-}
-
-// freeUnit makes a held unit one that can be had again.
+// freeUnit makes a held unit available again.
 func freeUnit(ctx context.Context, tx pgx.Tx, saleID int64) error {
 	if _, err := tx.Exec(ctx, `UPDATE flash_sales SET held = held - 1, version = version + 1 WHERE id = $1`, saleID); err != nil {
 		return fmt.Errorf("free unit of sale %d: %w", saleID, err)
@@ -330,38 +212,8 @@ func freeUnit(ctx context.Context, tx pgx.Tx, saleID int64) error {
 	return nil
 }
 
-// renewHolds holds again what a cart has lost a moment ago, as far as there
-// are units left: its shopper was about to buy it. Renewed tells whether the
-// cart has changed.
-func (s *Shop) renewHolds(ctx context.Context, cartID string) (renewed bool, err error) {
-	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockCart(ctx, tx, cartID); err != nil {
-			return err
-		}
-		sales, err := readSales(ctx, tx, `
-			WHERE s.id IN (
-				SELECT sale_id FROM sale_holds
-				WHERE cart_id = $1 AND state = 'lapsed' AND expires_at > now() - $2::interval
-			)
-			ORDER BY s.id`, cartID, s.saleHold)
-		if err != nil {
-			return err
-		}
-		for _, sale := range sales {
-			err := s.holdUnit(ctx, tx, cartID, sale, uuid.NewString())
-			renewed = renewed || err == nil
-			if err != nil && !isRefusal(err) {
-				return err
-			}
-		}
-		return nil
-	})
-	return renewed && err == nil, err
-}
-
-// sellHolds makes the units that a cart holds sold ones. A hold whose time is
-// over and that nobody has ended yet still has its unit. Sales come in the
-// order of their ids, and before variants: so all transactions lock them.
+// sellHolds marks the held units of a cart as sold. An expired hold that was not
+// ended yet still has its unit. It locks sales in the order of their ids.
 func sellHolds(ctx context.Context, tx pgx.Tx, cart Cart) error {
 	for _, line := range cart.held() {
 		sold, err := tx.Exec(ctx, `
@@ -388,13 +240,13 @@ func sellHolds(ctx context.Context, tx pgx.Tx, cart Cart) error {
 	return nil
 }
 
-// isRefusal tells answers to a claim from failures to answer it.
+// isRefusal reports whether an error is the refusal of a claim and not a failure.
 func isRefusal(err error) bool {
 	return errors.Is(err, ErrSaleSoldOut) || errors.Is(err, ErrSaleClosed) || errors.Is(err, ErrSaleLimit) || errors.Is(err, ErrNotFound)
 }
 
-// claimResult is the label of a claim in the metrics.
-func claimResult(repeated bool, err error) string {
+// claimLabel is the result label of a claim in shop_sale_claims_total.
+func claimLabel(repeated bool, err error) string {
 	switch {
 	case err == nil && repeated:
 		return "repeated"

@@ -33,7 +33,7 @@ func TestCreateSale_SetsUnitsAsideFromStock(t *testing.T) {
 	require.Equal(t, sale, ofProduct)
 }
 
-func TestCreateSale_RefusesTermsThatCannotBe(t *testing.T) {
+func TestCreateSale_RefusesInvalidTerms(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	mug := s.variant(t, "harbour-enamel-mug", 60)
@@ -148,7 +148,7 @@ func TestHoldSaleUnit_OneClaimHoldsOneUnitHoweverOftenItComes(t *testing.T) {
 	s.expect(t, sale, 1, 1)
 }
 
-func TestHoldSaleUnit_KeepsToTheLimitOfACart(t *testing.T) {
+func TestHoldSaleUnit_RespectsTheLimitOfACart(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, func(options *shop.Options) { options.SaleLimit = 2 })
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 50)
@@ -197,7 +197,7 @@ func TestHoldSaleUnit_NeedsAnOpenSale(t *testing.T) {
 	require.Zero(t, s.count(t, `SELECT count(*) FROM carts`), "who gets nothing leaves nothing behind")
 }
 
-func TestGiveBackHold_LetsAnotherHaveTheUnit(t *testing.T) {
+func TestGiveBackHold_MakesTheUnitAvailable(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 1)
@@ -214,7 +214,7 @@ func TestGiveBackHold_LetsAnotherHaveTheUnit(t *testing.T) {
 	require.NoError(t, s.HoldSaleUnit(t.Context(), grace, sale.ID, uuid.NewString()))
 }
 
-func TestHold_ThatHasRunOutIsBackAtTheOrdinaryPriceAndSaysSo(t *testing.T) {
+func TestHold_AnExpiredOneHasTheOrdinaryPriceAndANotice(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	mug := s.variant(t, "harbour-enamel-mug", 60)
@@ -238,7 +238,7 @@ func TestHold_ThatHasRunOutIsBackAtTheOrdinaryPriceAndSaysSo(t *testing.T) {
 	require.Equal(t, sale.Price, again.Lines[0].Price())
 }
 
-func TestPlaceOrder_SellsAHoldWhoseTimeHasJustRunOut(t *testing.T) {
+func TestPlaceOrder_SellsAHoldThatHasJustExpired(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 1)
@@ -338,7 +338,7 @@ func TestHold_OrdersAndExpiryRaceForTheSameUnits(t *testing.T) {
 	require.Equal(t, placed, s.count(t, `SELECT count(*) FROM sale_holds WHERE state = 'sold'`))
 }
 
-func TestCloseSales_PutsBackWhatWasNotSoldOnceNobodyHoldsAny(t *testing.T) {
+func TestCloseSales_ReturnsUnsoldUnitsWhenNoneIsHeld(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	mug := s.variant(t, "harbour-enamel-mug", 60)
@@ -367,7 +367,7 @@ func TestCloseSales_PutsBackWhatWasNotSoldOnceNobodyHoldsAny(t *testing.T) {
 	s.sale(t, mug, 5)
 }
 
-func TestSeedSale_MakesAFreshOneOnlyWhenTheLastIsOver(t *testing.T) {
+func TestSeedSale_CreatesASaleOnlyWhenTheLastIsOver(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 
@@ -431,7 +431,7 @@ func TestTendSales_OpensAndClosesASaleByTheClock(t *testing.T) {
 	require.Equal(t, 60, s.stockOf(t, mug))
 }
 
-func TestForgetHolds_KeepsThoseOfSalesThatWereJustClosed(t *testing.T) {
+func TestForgetHolds_DoesNotDeleteHoldsOfRecentSales(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	old := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 5)

@@ -7,24 +7,25 @@ import (
 	"unicode/utf8"
 )
 
-// Search returns one page of the products that match query, the best match
-// first. A typing error or two does no harm. An empty query matches nothing.
+// Search returns one page of the products that match query, by default the best
+// match first. It tolerates typing errors. An empty query matches nothing.
 func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (Listing, error) {
 	query = searchable(query)
 	if query == "" {
 		return newListing(sort, 1, 0)
 	}
-	kept, err := keptSearches.Fetch(ctx, s.cache, fmt.Sprintf("%s:%d:%s", sort, page, query), func(ctx context.Context) (found, error) {
+	key := fmt.Sprintf("%s:%d:%s", sort, page, query)
+	cached, err := searchesCache.Fetch(ctx, s.cache, key, func(ctx context.Context) (searchPage, error) {
 		return s.find(ctx, query, sort, page)
 	})
 	if err != nil {
 		return Listing{}, err
 	}
-	listing, err := newListing(sort, page, kept.Total)
+	listing, err := newListing(sort, page, cached.Total)
 	if err != nil {
 		return Listing{}, err
 	}
-	cards, err := s.cardsOf(ctx, kept.IDs)
+	cards, err := s.cardsOf(ctx, cached.IDs)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -34,12 +35,12 @@ func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (L
 
 // Private
 
-// maxQuery is how many characters of a search are looked at.
+// maxQuery is the largest number of characters of a query; the rest is ignored.
 const maxQuery = 100
 
-// find looks for one page of results.
-func (s *Shop) find(ctx context.Context, query string, sort Sort, page int) (found, error) {
-	// A match of the words counts before a likeness of the letters.
+// find reads one page of search results.
+func (s *Shop) find(ctx context.Context, query string, sort Sort, page int) (searchPage, error) {
+	// A match of words ranks above a similarity of letters.
 	const matches = `
 		JOIN LATERAL (
 			SELECT ts_rank(p.search, websearch_to_tsquery('english', $1)) AS words,
@@ -48,19 +49,19 @@ func (s *Shop) find(ctx context.Context, query string, sort Sort, page int) (fou
 	var total int
 	err := s.db.QueryRow(ctx, `SELECT count(*) FROM products p`+matches, query).Scan(&total)
 	if err != nil {
-		return found{}, fmt.Errorf("count search results: %w", err)
+		return searchPage{}, fmt.Errorf("count search results: %w", err)
 	}
 	listing, err := newListing(sort, page, total)
 	if err != nil {
-		return found{}, err
+		return searchPage{}, err
 	}
 	cards, err := s.cards(ctx, "search results",
 		matches+` ORDER BY `+listing.Sort.orderBy("(match.words > 0) DESC, match.words + match.letters DESC")+` LIMIT $2 OFFSET $3`,
 		query, PageSize, (listing.Page-1)*PageSize)
-	return found{Total: total, IDs: idsOf(cards)}, err
+	return searchPage{Total: total, IDs: idsOf(cards)}, err
 }
 
-// searchable makes of what was typed something that PostgreSQL can look for.
+// searchable turns typed text into a query that PostgreSQL accepts.
 func searchable(query string) string {
 	query = strings.ReplaceAll(strings.ToValidUTF8(query, ""), "\x00", "")
 	query = strings.Join(strings.Fields(query), " ")

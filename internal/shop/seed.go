@@ -12,25 +12,25 @@ import (
 	"slipway/internal/shop/sample"
 )
 
-// Seed stores the sample catalogue and returns how many products that are. It
-// may run again at any time: words, pictures and prices become those of the
-// sample, while the stock of variants that are there already stays as it is.
+// Seed stores the sample catalogue and returns its number of products. It may run
+// again at any time: it resets texts, pictures and prices to the sample, and does
+// not change the stock of existing variants.
 func (s *Shop) Seed(ctx context.Context) (int, error) {
 	products := 0
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		// Two seeds at once take turns.
+		// Two runs at once take turns.
 		if _, err := tx.Exec(ctx, `LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return fmt.Errorf("lock catalogue: %w", err)
 		}
-		for shelf, category := range sample.Categories() {
-			categoryID, err := seedCategory(ctx, tx, category, shelf)
+		for row, category := range sample.Categories() {
+			categoryID, err := seedCategory(ctx, tx, category, row)
 			if err != nil {
 				return fmt.Errorf("seed category %s: %w", category.Slug, err)
 			}
 			for i, product := range category.Products {
-				// The front page goes round the shelves, one product of each.
-				place := place{categoryID: categoryID, position: i, featured: i*100 + shelf, ageInDays: (i*5+shelf*3)%60 + 1}
-				if err := seedProduct(ctx, tx, product, place); err != nil {
+				// The front page shows one product of each category in turn.
+				placement := placement{categoryID: categoryID, position: i, featured: i*100 + row, ageInDays: (i*5+row*3)%60 + 1}
+				if err := seedProduct(ctx, tx, product, placement); err != nil {
 					return fmt.Errorf("seed product %s: %w", product.Slug, err)
 				}
 				products++
@@ -43,8 +43,8 @@ func (s *Shop) Seed(ctx context.Context) (int, error) {
 
 // Private
 
-// place is where a product stands in the store.
-type place struct {
+// placement is the position of a product in lists.
+type placement struct {
 	categoryID int64
 	position   int
 	featured   int
@@ -61,7 +61,7 @@ func seedCategory(ctx context.Context, tx pgx.Tx, category sample.Category, posi
 	return id, err
 }
 
-func seedProduct(ctx context.Context, tx pgx.Tx, product sample.Product, place place) error {
+func seedProduct(ctx context.Context, tx pgx.Tx, product sample.Product, at placement) error {
 	sum := sha256.Sum256([]byte(product.Picture))
 	picture := product.Slug + "-" + hex.EncodeToString(sum[:6])
 	words := strings.Join([]string{product.Name, product.Tagline}, " ")
@@ -75,8 +75,8 @@ func seedProduct(ctx context.Context, tx pgx.Tx, product sample.Product, place p
 		SET category_id = excluded.category_id, name = excluded.name, tagline = excluded.tagline, description = excluded.description,
 		    details = excluded.details, picture = excluded.picture, position = excluded.position, featured = excluded.featured,
 		    words = excluded.words`,
-		place.categoryID, product.Slug, product.Name, product.Tagline, product.Description, product.Details, picture,
-		place.position, place.featured, place.ageInDays, words)
+		at.categoryID, product.Slug, product.Name, product.Tagline, product.Description, product.Details, picture,
+		at.position, at.featured, at.ageInDays, words)
 	for i, variant := range product.Variants {
 		batch.Queue(`
 			INSERT INTO variants (product_id, sku, name, price_cents, stock, position)

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What the sample store's flash sale is.
+// The terms of the sample flash sale.
 const (
 	sampleSaleSKU   = "LW-KNF-WAL"
 	sampleSaleUnits = 50
@@ -17,10 +17,11 @@ const (
 	sampleSaleOff   = 35 // percent
 )
 
-// SeedSale makes a flash sale for people to try, unless there is one that is
-// not over. Its units are a delivery of their own where stock has too few.
+// SeedSale creates a sample flash sale unless an unclosed one exists. It raises the
+// stock of the variant if there are too few units. Made reports whether it has
+// created one.
 func (s *Shop) SeedSale(ctx context.Context) (sale Sale, made bool, err error) {
-	// The last one may have ended while no worker ran.
+	// The last sale may have ended while no worker ran to close it.
 	if err := errors.Join(s.ReleaseHolds(ctx), s.CloseSales(ctx)); err != nil {
 		return Sale{}, false, fmt.Errorf("close the last sale: %w", err)
 	}
@@ -37,7 +38,7 @@ func (s *Shop) SeedSale(ctx context.Context) (sale Sale, made bool, err error) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("deliver units: %w", err)
+			return fmt.Errorf("raise stock: %w", err)
 		}
 		price.Cents = price.Cents * (100 - sampleSaleOff) / 100
 		now := time.Now()
@@ -48,7 +49,7 @@ func (s *Shop) SeedSale(ctx context.Context) (sale Sale, made bool, err error) {
 		return err
 	})
 	if errors.Is(err, ErrSaleExists) {
-		return Sale{}, false, nil // two seeds at once
+		return Sale{}, false, nil // another process has just created it
 	}
 	if err != nil {
 		return Sale{}, false, fmt.Errorf("seed sale: %w", err)

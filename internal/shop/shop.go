@@ -1,25 +1,28 @@
-// Package shop is what the business does: catalogue, carts, checkout, orders.
-// It knows no HTTP and no HTML. Replace it with your own domain.
+// Package shop is the business of the store: catalogue, carts, checkout, orders
+// and flash sales. It knows no HTTP and no HTML. Replace it with your own domain.
 package shop
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"io/fs"
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"slipway/internal/cache"
 	"slipway/internal/failopen"
 	"slipway/internal/jobs"
+	"slipway/internal/live"
 	"slipway/internal/mail"
 	"slipway/internal/payment"
 )
 
-// ErrNotFound tells that there is no such thing, or none that may be seen.
+// ErrNotFound says that a thing does not exist or must not be seen.
 var ErrNotFound = errors.New("not found")
 
 // Shop is the store.
@@ -31,33 +34,42 @@ type Shop struct {
 	mail    mail.Sender
 	baseURL string
 	cache   *cache.Cache
-	redis   *failopen.Redis // nil: PostgreSQL answers every claim itself, and nobody counts who looks
 	log     *slog.Logger
 	metrics *metrics
+
+	fragments Fragments
+	publisher *live.Publisher
+
+	claims   saleClaims
+	presence presence
 
 	orderLimit OrderLimit
 	saleHold   time.Duration
 	saleLimit  int
 }
 
-// Options are what the store is made of. A role leaves nil what it does not
-// use: only worker-pg needs Mail, only web sells.
+// Options are the parts and settings of the store. A role leaves a part nil that
+// it does not use: only worker-pg needs Mail, and only web needs the gateway for
+// new orders.
 type Options struct {
 	DB       *pgxpool.Pool
 	Jobs     *jobs.Jobs
 	Tasks    *jobs.Tasks
 	Gateway  payment.Gateway
 	Mail     mail.Sender
-	Cache    *cache.Cache    // nil: everything is read whenever it is asked for
-	Redis    *failopen.Redis // turns losers of flash sales away and counts who looks at what; may be nil
-	BaseURL  string          // for links in mails, without a slash at the end
+	Cache    *cache.Cache    // nil: every read goes to the database
+	Redis    *failopen.Redis // refuses hopeless claims on flash sales and counts visitors; may be nil
+	BaseURL  string          // for links in mails, without a trailing slash
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 
-	OrderLimit OrderLimit // the zero value sets none
+	Fragments Fragments       // renders what Tasks publish; nil in a role that does not run them
+	Publisher *live.Publisher // publishes what Tasks render; nil in a role that does not run them
+
+	OrderLimit OrderLimit // the zero value is no limit
 
 	SaleHold  time.Duration // how long a cart holds a unit of a sale
-	SaleLimit int           // most units of one sale for one cart
+	SaleLimit int           // largest number of units of one sale in one cart
 }
 
 // New makes the store.
@@ -69,10 +81,15 @@ func New(options Options) *Shop {
 		gateway: options.Gateway,
 		mail:    options.Mail,
 		cache:   options.Cache,
-		redis:   options.Redis,
 		baseURL: options.BaseURL,
 		log:     options.Log,
 		metrics: newMetrics(options.Registry),
+
+		fragments: options.Fragments,
+		publisher: options.Publisher,
+
+		claims:   saleClaims{options.Redis},
+		presence: presence{options.Redis},
 
 		orderLimit: options.OrderLimit,
 		saleHold:   options.SaleHold,
@@ -80,7 +97,7 @@ func New(options Options) *Shop {
 	}
 }
 
-// Migrations are the numbered SQL files that make the store's tables.
+// Migrations are the numbered SQL files that create the tables of the store.
 func Migrations() fs.FS {
 	migrations, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
@@ -90,6 +107,12 @@ func Migrations() fs.FS {
 }
 
 // Private
+
+// querier is the pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
+}
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS

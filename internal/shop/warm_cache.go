@@ -5,16 +5,15 @@ import (
 	"fmt"
 )
 
-// How many products the front page shows.
+// The numbers of products on the front page.
 const (
 	FeaturedInFront = 8
 	NewestInFront   = 4
 )
 
-// WarmCache fills the cache that all processes share with what most shoppers
-// ask for first: the front page and the first page of every category. The
-// shop's own cache is to be one that makes values anew (cache.Options.Renew),
-// so that they never get too old.
+// WarmCache fills the shared cache with the front page and the first page of every
+// category. The store must have a cache with the option Renew, which loads each
+// value again before it expires.
 func (s *Shop) WarmCache(ctx context.Context) error {
 	categories, err := s.Categories(ctx)
 	if err != nil {

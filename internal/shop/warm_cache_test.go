@@ -10,7 +10,7 @@ import (
 	"slipway/internal/shop"
 )
 
-func TestWarmCache_LetsNoFirstShopperWait(t *testing.T) {
+func TestWarmCache_SparesTheFirstShopperAWait(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	redis := startRedis(t)

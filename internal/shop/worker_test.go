@@ -12,7 +12,6 @@ import (
 	files "slipway/config"
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/recurring"
-	"slipway/internal/live"
 	"slipway/internal/shop"
 	"slipway/internal/telemetry"
 )
@@ -31,7 +30,7 @@ func (s store) startWorkers(t *testing.T, processes ...*shop.Shop) (stop func())
 			Metrics: jobs.NewMetrics(registry), Reporter: telemetry.NewReporter(s.options.Log, registry),
 		})
 		require.NoError(t, err)
-		work, err := recurring.Parse(files.Recurring, process.Jobs(), process.Tasks(nil, live.NewPublisher(nil)))
+		work, err := recurring.Parse(files.Recurring, process.Jobs(), process.Tasks())
 		require.NoError(t, err)
 		scheduler := recurring.NewScheduler(s.db, s.options.Jobs, s.options.Tasks, work, s.options.Log)
 		for _, run := range []func(context.Context) error{worker.Run, scheduler.Run, process.RunSales} {

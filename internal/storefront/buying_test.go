@@ -85,7 +85,7 @@ func TestBuying_ASecondTabFindsTheCartEmpty(t *testing.T) {
 	require.Equal(t, 1, site.count(t, `SELECT count(*) FROM orders`))
 }
 
-func TestBuying_SaysWhatIsWrongWithAPayment(t *testing.T) {
+func TestBuying_ShowsWhatIsWrongWithAPayment(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	ada := site.shopper(t)
@@ -110,7 +110,7 @@ func TestBuying_SaysWhatIsWrongWithAPayment(t *testing.T) {
 	require.Equal(t, form.Get("checkout_key"), again, "the same key must be tried again")
 }
 
-func TestBuying_SaysWhenAShopperMayOrderAgain(t *testing.T) {
+func TestBuying_ShowsWhenAShopperMayOrderAgain(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, func(options *shop.Options) { options.OrderLimit = shop.OrderLimit{Orders: 1, Period: time.Hour} })
 	ada := site.shopper(t)
@@ -166,7 +166,7 @@ func TestBuying_ShowsTheCartWhenSomethingHasSoldOutMeanwhile(t *testing.T) {
 	require.Zero(t, site.count(t, `SELECT count(*) FROM orders`))
 }
 
-func TestQuantity_IsRefusedInWordsAndKeptAsTyped(t *testing.T) {
+func TestQuantity_IsRefusedWithAMessageAndShownAsTyped(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	ada := site.shopper(t)
@@ -195,7 +195,7 @@ func TestQuantity_IsRefusedInWordsAndKeptAsTyped(t *testing.T) {
 	require.Zero(t, site.count(t, `SELECT count(*) FROM cart_lines`))
 }
 
-func TestAddToCart_TellsWhenAProductIsGone(t *testing.T) {
+func TestAddToCart_ReportsAMissingProduct(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	ada := site.shopper(t)
@@ -212,7 +212,7 @@ func TestAddToCart_TellsWhenAProductIsGone(t *testing.T) {
 	}
 }
 
-func TestCheckout_KeepsWhatWasTypedWhenItIsRefused(t *testing.T) {
+func TestCheckout_ShowsARefusedFormAsTyped(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	ada := site.shopper(t)

@@ -88,8 +88,8 @@ func (s *Storefront) changeCartLine(c echo.Context) error {
 	return s.renderCart(c, http.StatusUnprocessableEntity, cart, map[int64]string{variantID: sentence}, map[int64]string{variantID: typed}, "")
 }
 
-// renderCart shows the cart. Problems and what was typed are by variant; lines
-// that ask for more than is left get a problem of their own.
+// renderCart shows the cart. Problems and typed quantities are by variant id; it
+// adds a problem for each line that needs more units than are left.
 func (s *Storefront) renderCart(c echo.Context, status int, cart shop.Cart, problems, typed map[int64]string, notice string) error {
 	if problems == nil {
 		problems = map[int64]string{}
@@ -97,7 +97,7 @@ func (s *Storefront) renderCart(c echo.Context, status int, cart shop.Cart, prob
 	var products []int64
 	for _, line := range cart.Lines {
 		products = append(products, line.Product.ID)
-		if _, told := problems[line.Variant.ID]; !told && line.Short() {
+		if _, known := problems[line.Variant.ID]; !known && line.Short() {
 			problems[line.Variant.ID], _ = cartProblem(&shop.ShortError{Name: line.Name(), Left: line.Variant.Stock})
 		}
 	}
@@ -111,7 +111,7 @@ func (s *Storefront) renderCart(c echo.Context, status int, cart shop.Cart, prob
 	}))
 }
 
-// cartNotice says what just happened to the cart.
+// cartNotice is a sentence about the last change of the cart, empty for none.
 func (s *Storefront) cartNotice(c echo.Context, cart shop.Cart) string {
 	if _, err := c.Cookie("cart"); err == nil && s.cartID(c) == "" {
 		s.cart.Clear(c)
@@ -135,7 +135,7 @@ func (s *Storefront) cartNotice(c echo.Context, cart shop.Cart) string {
 	return ""
 }
 
-// parseQuantity reads a number of units as people type it.
+// parseQuantity reads a number of units as shoppers type it.
 func parseQuantity(typed string) (int, error) {
 	quantity, err := strconv.Atoi(strings.TrimSpace(typed))
 	if err != nil || quantity < 1 || quantity > shop.MaxQuantity {
@@ -144,8 +144,8 @@ func parseQuantity(typed string) (int, error) {
 	return quantity, nil
 }
 
-// cartProblem says an error in words for the shopper. It is false for errors
-// that are not the shopper's.
+// cartProblem is a sentence for the shopper about an error of the cart. It returns
+// false for any other error.
 func cartProblem(err error) (string, bool) {
 	var short *shop.ShortError
 	switch {
@@ -154,13 +154,14 @@ func cartProblem(err error) (string, bool) {
 	case errors.As(err, &short):
 		return fmt.Sprintf("Only %d of %s left.", short.Left, short.Name), true
 	case errors.Is(err, shop.ErrQuantity):
-		return fmt.Sprintf("Please give a whole number from 1 to %d. A cart holds at most %d of one thing.", shop.MaxQuantity, shop.MaxQuantity), true
+		const sentence = "Please give a whole number from 1 to %d. A cart holds at most %d of one thing."
+		return fmt.Sprintf(sentence, shop.MaxQuantity, shop.MaxQuantity), true
 	}
 	return "", false
 }
 
-// unreadableForm is a form whose encoding is broken. One that is too large
-// keeps its own error.
+// unreadableForm is the error of a form that cannot be decoded. A form that is too
+// large keeps its own error.
 func unreadableForm(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {

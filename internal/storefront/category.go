@@ -26,7 +26,7 @@ func (s *Storefront) showCategory(c echo.Context) error {
 	return web.Render(c, http.StatusOK, templates.Category(templates.CategoryPage{Layout: layout, Category: category, Listing: listing}))
 }
 
-// listingQuery is what of a query says which part of a list a page shows.
+// listingQuery is the part of the query that selects a page of a list.
 func listingQuery(c echo.Context) url.Values {
 	query := url.Values{}
 	if sort := shop.ParseSort(c.QueryParam("sort")); sort != shop.SortFeatured {
@@ -38,8 +38,8 @@ func listingQuery(c echo.Context) url.Values {
 	return query
 }
 
-// pageNumber is the page that was asked for: 1 when none was, and 0, which no
-// list has, when it is no number.
+// pageNumber is the requested page of a list: 1 by default, and 0, which no list
+// has, when it is not a number.
 func pageNumber(c echo.Context) int {
 	given := c.QueryParam("page")
 	if given == "" {

@@ -63,7 +63,7 @@ func (s *Storefront) renderCheckout(c echo.Context, status int, contact shop.Con
 	if err != nil {
 		return err
 	}
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	return web.Render(c, status, templates.Checkout(templates.CheckoutPage{
 		Layout: layout, Cart: cart, Contact: contact, Problems: problems, Countries: shop.Countries,
 	}))
@@ -73,15 +73,15 @@ func (s *Storefront) showReview(c echo.Context) error {
 	return s.renderReview(c, http.StatusOK, review{Key: uuid.NewString()})
 }
 
-// review is the state of the form that pays.
+// review is the state of the payment form.
 type review struct {
-	Key     string // of the order to be
-	Card    string // chosen; the first when empty
+	Key     string // idempotency key of the order
+	Card    string // the chosen card; empty: the first
 	Problem string
 }
 
-// renderReview shows what is about to be bought, or the page that is still
-// missing something.
+// renderReview shows what will be bought. If the cart or the contact is incomplete,
+// it shows or redirects to that page.
 func (s *Storefront) renderReview(c echo.Context, status int, review review) error {
 	ctx := c.Request().Context()
 	cart, err := s.shop.Cart(ctx, s.cartID(c))
@@ -107,7 +107,7 @@ func (s *Storefront) renderReview(c echo.Context, status int, review review) err
 	if err != nil {
 		return err
 	}
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	if review.Card == "" {
 		review.Card = s.cards[0].Number
 	}
@@ -120,7 +120,7 @@ func (s *Storefront) renderReview(c echo.Context, status int, review review) err
 func testCards(known []payment.TestCard) []templates.TestCard {
 	cards := make([]templates.TestCard, len(known))
 	for i, card := range known {
-		cards[i] = templates.TestCard(card)
+		cards[i] = templates.TestCard{Number: card.Number, Says: card.Outcome}
 	}
 	return cards
 }

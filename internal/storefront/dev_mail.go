@@ -12,18 +12,18 @@ import (
 	"slipway/internal/web"
 )
 
-// mailsListed is how many mails the development page lists.
+// mailsListed is the number of mails on the list.
 const mailsListed = 50
 
 // Private
 
 func (s *Storefront) listMail(c echo.Context) error {
-	kept, err := s.mails.List(mailsListed)
+	stored, err := s.mails.List(mailsListed)
 	if err != nil {
 		return err
 	}
 	page := templates.MailListPage{Layout: s.bareLayout(c, "Sent mail")}
-	for _, message := range kept {
+	for _, message := range stored {
 		page.Mails = append(page.Mails, shownMail(message))
 	}
 	return web.Render(c, http.StatusOK, templates.MailList(page))
@@ -31,22 +31,22 @@ func (s *Storefront) listMail(c echo.Context) error {
 
 func (s *Storefront) showMail(c echo.Context) error {
 	message, err := s.mails.Read(c.Param("id"))
-	if errors.Is(err, mail.ErrNotKept) {
+	if errors.Is(err, mail.ErrNotFound) {
 		return shop.ErrNotFound
 	}
 	if err != nil {
 		return err
 	}
-	// A mail styles itself inline, as mails must; the frame that shows it has
-	// the policy of this page.
+	// Mails have inline styles, and the frame that shows a mail inherits this
+	// policy.
 	c.Response().Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'")
 	page := templates.MailPage{Layout: s.bareLayout(c, message.Subject), Mail: shownMail(message)}
 	return web.Render(c, http.StatusOK, templates.MailMessage(page))
 }
 
-func shownMail(kept mail.Kept) templates.Mail {
+func shownMail(stored mail.Stored) templates.Mail {
 	return templates.Mail{
-		ID: kept.Name, From: kept.From, To: kept.To, Subject: kept.Subject,
-		SentAt: kept.SentAt, Text: kept.Text, HTML: kept.HTML,
+		ID: stored.Name, From: stored.From, To: stored.To, Subject: stored.Subject,
+		SentAt: stored.SentAt, Text: stored.Text, HTML: stored.HTML,
 	}
 }

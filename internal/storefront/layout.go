@@ -13,7 +13,7 @@ import (
 
 // Private
 
-// layout is what a page needs around its own content. Watched are the products
+// layout is the content that all pages share. Watched are the ids of the products
 // whose stock the page shows.
 func (s *Storefront) layout(c echo.Context, title, description string, watched ...int64) (templates.Layout, error) {
 	ctx := c.Request().Context()
@@ -30,15 +30,15 @@ func (s *Storefront) layout(c echo.Context, title, description string, watched .
 	layout.Categories = categories
 	layout.CartUnits = units
 	layout.Live = liveAddress(lastEvent(c), watched)
-	if web.ForEverybody(c) {
+	if web.IsForCache(c) {
 		layout.CartUnits = templates.UnknownUnits
 		layout.Notice = "This page may be a few minutes old. Prices and stock are checked again when you buy."
 	}
 	return layout, nil
 }
 
-// rememberLastEvent asks for the newest event before a page reads anything:
-// what happens while the page is made comes with its stream.
+// rememberLastEvent stores the number of the newest event before a handler reads
+// anything, so that the stream of the page has every later event.
 func (s *Storefront) rememberLastEvent(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.Set(lastEventKey, s.hub.Last())
@@ -53,7 +53,7 @@ func lastEvent(c echo.Context) int64 {
 	return number
 }
 
-// bareLayout is a layout that needs no backend, and so does not know the cart.
+// bareLayout is a layout without cart and categories. It needs no backend.
 func (s *Storefront) bareLayout(c echo.Context, title string) templates.Layout {
 	return templates.Layout{
 		Title:       title,
@@ -67,20 +67,20 @@ func (s *Storefront) bareLayout(c echo.Context, title string) templates.Layout {
 	}
 }
 
-// cartID is the cart of this browser, empty when it has none.
+// cartID is the id of the cart of this browser, empty without one.
 func (s *Storefront) cartID(c echo.Context) string {
 	id, _ := s.cart.Value(c)
 	return id
 }
 
-// liveAddress is the event stream of a page that shows the stock of products,
-// from the event after since.
+// liveAddress is the URL of the event stream of a page that shows the stock of
+// products. The stream begins with the event after since.
 func liveAddress(since int64, products []int64) string {
 	ids := make([]string, len(products))
 	for i, id := range products {
 		ids[i] = strconv.FormatInt(id, 10)
 	}
-	// Also where nothing is known yet: then the stream says what was missed.
+	// A since of 0 is sent too: then the stream reports whether events were missed.
 	return "/live?products=" + strings.Join(ids, ",") + "&since=" + strconv.FormatInt(since, 10)
 }
 

@@ -9,41 +9,43 @@ import (
 	"slipway/internal/throttle"
 )
 
-// Limits are the store's rules against those who want too much. Here is what
-// the numbers are for:
+// Limits are the throttle rules of the store. The numbers are chosen as follows.
 //
-// A shopper in a hurry opens a page every five seconds, 60 in five minutes, so
-// the default of 300 is five of them at once behind one office's address, or
-// fifteen who read what they see. A large office belongs on the safelist, or
-// the limit up. A page's pictures and assets are not counted. Its event stream
-// comes back every 16 to 20 seconds, 20 times in five minutes, hence the limit
-// of its own: ten times that of pages is 150 open pages behind one address, or
-// 75 while Redis is away and each looks 40 times.
+// Pages: a fast shopper opens a page every five seconds, 60 in five minutes. The
+// default of 300 allows five such shoppers behind the address of one office, or
+// fifteen who read. For a larger office, raise the limit or safelist the address.
+// Pictures and assets are not counted.
 //
-// Nobody fills a cart faster than a line a second for a minute, not even three
-// colleagues. Thirty orders a minute is an office at the start of a flash sale.
-// A card is declined twice, a shopper tries another; five times from one cart
-// is somebody who tries cards. Links to orders are opened from a mail: one or
-// two may be broken by it, ten are guesses. No browser asks for "/.env".
+// Event streams: an open page reconnects every 16 to 20 seconds, about 20 times in
+// five minutes. Ten times the limit of pages allows 150 open pages behind one
+// address, or 75 while Redis is unavailable and each page polls 40 times.
+//
+// Carts and orders: three colleagues together add less than one line a second for
+// a minute. Thirty orders a minute is an office at the start of a flash sale.
+//
+// Bans: a shopper whose card was declined twice tries another one; five declined
+// cards from one cart are card testing. A mail program may break one or two links
+// to orders; ten wrong links are guesses. No browser requests "/.env".
 func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 	rules := []throttle.Rule{
 		throttle.Safelist("safelist", throttle.In(settings.Safelist)),
 		throttle.Blocklist("blocklist", throttle.In(settings.Blocklist)),
 
 		throttle.Fail2Ban("scanner", throttle.Ban{After: 5, Within: 10 * time.Minute, For: 30 * time.Minute}, throttle.PerIP, scans),
-		throttle.Allow2BanByOutcome("order-guess", throttle.Ban{After: 10, Within: 10 * time.Minute, For: time.Hour}, perIP(showsOrder), notFound),
+		throttle.Allow2BanByOutcome("order-guess",
+			throttle.Ban{After: 10, Within: 10 * time.Minute, For: time.Hour}, perIP(showsOrder), notFound),
 		throttle.Allow2BanByOutcome("declined-ip", throttle.Ban{After: 10, Within: time.Hour, For: time.Hour}, perIP(buys), declined),
 		throttle.Allow2BanByOutcome("declined-cart", throttle.Ban{After: 5, Within: time.Hour, For: time.Hour}, s.perCart(buys), declined),
 
 		throttle.Throttle("req-ip", settings.Requests, settings.RequestPeriod, perIP(asksForPage)),
 		throttle.Throttle("live-ip", 10*settings.Requests, settings.RequestPeriod, perIP(followsEvents)),
 		throttle.Throttle("cart-ip", 60, time.Minute, perIP(fillsCart)),
-		throttle.Throttle("order-ip", 30, time.Minute, perIP(buys)).Apart(),
+		throttle.Throttle("order-ip", 30, time.Minute, perIP(buys)).Protected(),
 
-		// The store has no accounts yet: these wait for a page that takes POST
-		// /login with the field "email", and asks throttle.Limiter.Login.
-		throttle.Throttle("login-ip", settings.Logins, settings.LoginPeriod, perIP(logsIn)).Apart(),
-		throttle.Throttle("login-account", settings.Logins, settings.LoginPeriod, perAccount).Apart(),
+		// The store has no accounts yet. These rules are for a handler of POST /login
+		// with the field "email", which must also call throttle.Limiter.Login.
+		throttle.Throttle("login-ip", settings.Logins, settings.LoginPeriod, perIP(logsIn)).Protected(),
+		throttle.Throttle("login-account", settings.Logins, settings.LoginPeriod, perAccount).Protected(),
 		throttle.FailedLogins(settings.FailedLogins),
 	}
 	if settings.Countries != nil {
@@ -54,15 +56,16 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 
 // Private
 
-// cardDeclined is what createOrder notes for the rules above.
+// cardDeclined is the note of createOrder for the rules declined-ip and
+// declined-cart.
 const cardDeclined = "card declined"
 
 func asksForPage(r *throttle.Request) bool {
 	return !followsEvents(r) && !r.Below(assets.Prefix) && !r.Below("/pictures/")
 }
 
-// followsEvents is an open page's own doing: a stream, or a look every few
-// seconds while there is none.
+// followsEvents matches the requests that an open page makes on its own: for its
+// event stream, or for fragments when it has to poll.
 func followsEvents(r *throttle.Request) bool { return r.Path == "/live" || r.Below("/live/") }
 
 func fillsCart(r *throttle.Request) bool { return r.Is(http.MethodPost, "/cart/lines") }
@@ -73,22 +76,28 @@ func showsOrder(r *throttle.Request) bool { return r.Below("/orders/") }
 
 func logsIn(r *throttle.Request) bool { return r.Is(http.MethodPost, "/login") }
 
-// scans tells what only those ask for who look for somebody else's mistakes.
+// scannedPaths are the beginnings of paths that scans matches.
+var scannedPaths = []string{
+	"/.env", "/.git", "/.aws", "/.ssh", "/wp-", "/wordpress", "/xmlrpc.php", "/phpmyadmin", "/cgi-bin/", "/vendor/phpunit", "/actuator",
+	"/server-status",
+}
+
+// scans matches paths that only vulnerability scanners request.
 func scans(r *throttle.Request) bool {
-	asked := strings.ToLower(r.Path)
-	for _, begin := range []string{"/.env", "/.git", "/.aws", "/.ssh", "/wp-", "/wordpress", "/xmlrpc.php", "/phpmyadmin", "/cgi-bin/", "/vendor/phpunit", "/actuator", "/server-status"} {
-		if strings.HasPrefix(asked, begin) {
+	path := strings.ToLower(r.Path)
+	for _, prefix := range scannedPaths {
+		if strings.HasPrefix(path, prefix) {
 			return true
 		}
 	}
-	return strings.HasSuffix(asked, ".php") || strings.HasSuffix(asked, ".asp")
+	return strings.HasSuffix(path, ".php") || strings.HasSuffix(path, ".asp")
 }
 
 func notFound(_ *throttle.Request, status int) bool { return status == http.StatusNotFound }
 
 func declined(r *throttle.Request, _ int) bool { return r.Noted(cardDeclined) }
 
-// perIP counts the requests of a client that match.
+// perIP is the key of a rule that counts the matching requests of each client.
 func perIP(match func(*throttle.Request) bool) func(*throttle.Request) string {
 	return func(r *throttle.Request) string {
 		if match(r) {
@@ -98,8 +107,8 @@ func perIP(match func(*throttle.Request) bool) func(*throttle.Request) string {
 	}
 }
 
-// perCart counts the requests of a cart that match. A cart that the browser
-// made up itself is none.
+// perCart is the key of a rule that counts the matching requests of each cart. A
+// cart without a valid signature is not counted.
 func (s *Storefront) perCart(match func(*throttle.Request) bool) func(*throttle.Request) string {
 	return func(r *throttle.Request) string {
 		if !match(r) {
@@ -110,7 +119,7 @@ func (s *Storefront) perCart(match func(*throttle.Request) bool) func(*throttle.
 	}
 }
 
-// perAccount counts logins into an account, from wherever.
+// perAccount is the key of a rule that counts the logins into each account.
 func perAccount(r *throttle.Request) string {
 	if logsIn(r) {
 		return r.Account("email")

@@ -13,7 +13,7 @@ import (
 	"slipway/internal/throttle"
 )
 
-func TestLimits_ABusyShopperNeverMeetsThem(t *testing.T) {
+func TestLimits_NeverRefuseABusyShopper(t *testing.T) {
 	t.Parallel()
 	shopper := newLimitedSite(t, usualLimits()).shopperAt(t, "192.0.2.1")
 
@@ -36,7 +36,7 @@ func TestLimits_ABusyShopperNeverMeetsThem(t *testing.T) {
 	}
 }
 
-func TestLimits_PagesAreLimitedAndWhatBelongsToThemIsNot(t *testing.T) {
+func TestLimits_CountPagesAndNotTheirAssets(t *testing.T) {
 	t.Parallel()
 	limits := usualLimits()
 	limits.Requests = 20
@@ -59,7 +59,7 @@ func TestLimits_PagesAreLimitedAndWhatBelongsToThemIsNot(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, site.shopperAt(t, "203.0.113.1").get("/").status, "on the blocklist")
 }
 
-func TestLimits_WhoLooksForOthersMistakesIsBanned(t *testing.T) {
+func TestLimits_BanScanners(t *testing.T) {
 	t.Parallel()
 	site := newLimitedSite(t, usualLimits())
 	scanner := site.shopperAt(t, "192.0.2.1")
@@ -76,7 +76,7 @@ func TestLimits_WhoLooksForOthersMistakesIsBanned(t *testing.T) {
 	require.Equal(t, http.StatusOK, site.shopperAt(t, "192.0.2.2").get("/").status)
 }
 
-func TestLimits_WhoGuessesOrdersSeesNoMore(t *testing.T) {
+func TestLimits_BanOrderGuessing(t *testing.T) {
 	t.Parallel()
 	site := newLimitedSite(t, usualLimits())
 	guesser := site.shopperAt(t, "192.0.2.1")
@@ -93,7 +93,7 @@ func TestLimits_WhoGuessesOrdersSeesNoMore(t *testing.T) {
 	require.Equal(t, http.StatusOK, site.shopperAt(t, "192.0.2.2").get(placed.path).status)
 }
 
-func TestLimits_WhoTriesCardsIsStopped(t *testing.T) {
+func TestLimits_BanCardTesting(t *testing.T) {
 	t.Parallel()
 	site := newLimitedSite(t, usualLimits())
 	tester := site.shopperAt(t, "192.0.2.1")
@@ -124,7 +124,7 @@ func TestLimits_WhoTriesCardsIsStopped(t *testing.T) {
 	require.Equal(t, http.StatusOK, tester.get("/cart").status)
 }
 
-func TestLimits_CartsAndLoginsHaveTheirOwn(t *testing.T) {
+func TestLimits_CartsAndLoginsHaveLimitsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	limits := usualLimits()
 	limits.Logins, limits.LoginPeriod = 3, 24*time.Hour

@@ -18,44 +18,44 @@ import (
 	"slipway/internal/web"
 )
 
-// mostWatched is how many products one page may follow.
-const mostWatched = 64
+// maxFollowed is the largest number of products that one page may follow.
+const maxFollowed = 64
 
-// Fragments draws the pieces of pages that change while they are open.
+// Fragments renders the parts of pages that change while they are open.
 type Fragments struct{}
 
-// Stock draws the stock of a product and of each of its variants.
+// Stock renders the stock of a product and of each of its variants.
 func (Fragments) Stock(ctx context.Context, product shop.Product) (string, error) {
 	pieces := []templ.Component{templates.CardStock(product.ID, product.Stock())}
 	for _, variant := range product.Variants {
 		pieces = append(pieces, templates.VariantStock(variant.ID, variant.Stock))
 	}
-	return draw(ctx, pieces...)
+	return renderAll(ctx, pieces...)
 }
 
-// Cart draws the badge of a cart.
+// Cart renders the badge of a cart.
 func (Fragments) Cart(ctx context.Context, units int) (string, error) {
-	return draw(ctx, templates.CartBadge(units))
+	return renderAll(ctx, templates.CartBadge(units))
 }
 
-// Order draws how far an order has come.
+// Order renders the state of an order.
 func (Fragments) Order(ctx context.Context, order shop.Order) (string, error) {
-	return draw(ctx, templates.OrderState(order.ID, order.State))
+	return renderAll(ctx, templates.OrderState(order.ID, order.State))
 }
 
-// Sale draws how many units of a flash sale are left.
+// Sale renders the number of units left of a flash sale.
 func (Fragments) Sale(ctx context.Context, sale shop.Sale) (string, error) {
-	return draw(ctx, templates.SaleLeft(sale))
+	return renderAll(ctx, templates.SaleLeft(sale))
 }
 
-// Interest draws how much a product is wanted.
+// Interest renders the interest in a product.
 func (Fragments) Interest(ctx context.Context, productID int64, interest shop.Interest) (string, error) {
-	return draw(ctx, templates.Interest(productID, interest))
+	return renderAll(ctx, templates.Interest(productID, interest))
 }
 
 // Private
 
-func draw(ctx context.Context, pieces ...templ.Component) (string, error) {
+func renderAll(ctx context.Context, pieces ...templ.Component) (string, error) {
 	var html strings.Builder
 	for _, piece := range pieces {
 		if err := piece.Render(ctx, &html); err != nil {
@@ -65,11 +65,11 @@ func draw(ctx context.Context, pieces ...templ.Component) (string, error) {
 	return html.String(), nil
 }
 
-// streamEvents sends a page the changes of what it follows.
+// streamEvents streams the changes of everything that a page follows.
 func (s *Storefront) streamEvents(c echo.Context) error {
 	if web.IsHead(c) {
 		c.Response().Header().Set(echo.HeaderContentType, "text/event-stream")
-		web.KeepNowhere(c)
+		web.ForbidCaching(c)
 		return c.NoContent(http.StatusOK)
 	}
 	page := s.follows(c)
@@ -85,7 +85,7 @@ func (s *Storefront) streamEvents(c echo.Context) error {
 	}
 	var opening []string
 	if page.looking != 0 {
-		interest, err := s.drawInterest(c, page.looking)
+		interest, err := s.renderInterest(c, page.looking)
 		if err != nil {
 			return err
 		}
@@ -95,18 +95,18 @@ func (s *Storefront) streamEvents(c echo.Context) error {
 	return nil
 }
 
-// showFragments is what a page asks for that gets no events: all its pieces as
-// they are now. A page that knows them already is told so in a few bytes.
+// showFragments replies with all changing parts of a page as they are now. A page
+// that gets no events polls it. If nothing has changed, it replies 304.
 func (s *Storefront) showFragments(c echo.Context) error {
 	page := s.follows(c)
-	html, err := s.drawFragments(c, page)
+	html, err := s.renderFragments(c, page)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256([]byte(html))
 	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
 	if page.order != "" {
-		web.KeepNowhere(c)
+		web.ForbidCaching(c)
 	} else {
 		c.Response().Header().Set(echo.HeaderCacheControl, "private, no-cache")
 	}
@@ -117,25 +117,25 @@ func (s *Storefront) showFragments(c echo.Context) error {
 	return c.HTML(http.StatusOK, html)
 }
 
-// followed is what an open page shows of things that change.
+// followed are the things that a page follows.
 type followed struct {
 	products []int64
-	looking  int64  // the product whose page it is, 0 for other pages
+	looking  int64  // the product of a product page, 0 for other pages
 	order    string // token
-	cart     string // id, empty for none
+	cart     string // id, empty without a cart
 }
 
-// follows reads what a page names, and its own shopper's cart, which only the
-// cookie can name.
+// follows reads what the query of a page names, and the cart of the cookie: no
+// page can name the cart of another shopper.
 func (s *Storefront) follows(c echo.Context) followed {
 	page := followed{order: c.QueryParam("order"), cart: s.cartID(c)}
 	for id := range strings.SplitSeq(c.QueryParam("products"), ",") {
 		number, err := strconv.ParseInt(id, 10, 64)
-		if err == nil && len(page.products) < mostWatched {
+		if err == nil && len(page.products) < maxFollowed {
 			page.products = append(page.products, number)
 		}
 	}
-	// Only of a product that the page shows; anything else is nobody's page.
+	// A page looks only at a product that it also follows.
 	looking, err := strconv.ParseInt(c.QueryParam("looking"), 10, 64)
 	if err == nil && slices.Contains(page.products, looking) {
 		page.looking = looking
@@ -143,7 +143,7 @@ func (s *Storefront) follows(c echo.Context) followed {
 	return page
 }
 
-func (s *Storefront) drawFragments(c echo.Context, page followed) (string, error) {
+func (s *Storefront) renderFragments(c echo.Context, page followed) (string, error) {
 	ctx := c.Request().Context()
 	products, err := s.shop.Stock(ctx, page.products)
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *Storefront) drawFragments(c echo.Context, page followed) (string, error
 		html += state
 	}
 	if page.looking != 0 {
-		interest, err := s.drawInterest(c, page.looking)
+		interest, err := s.renderInterest(c, page.looking)
 		if err != nil {
 			return "", err
 		}
@@ -196,16 +196,15 @@ func (s *Storefront) drawFragments(c echo.Context, page followed) (string, error
 	return html, nil
 }
 
-// drawInterest draws the interest in a product, this shopper's included.
-func (s *Storefront) drawInterest(c echo.Context, productID int64) (string, error) {
+// renderInterest counts this visitor and renders the interest in a product.
+func (s *Storefront) renderInterest(c echo.Context, productID int64) (string, error) {
 	ctx := c.Request().Context()
 	return Fragments{}.Interest(ctx, productID, s.shop.Look(ctx, productID, s.visitor(c)))
 }
 
-// visitor tells visitors apart for as long as they are counted, without a
-// cookie and without saying who they are: the key is this store's secret, and
-// only what it takes to count is stored. Two people with one address and the
-// same browser count as one.
+// visitor identifies a visitor for the count of visitors, without a cookie. It is a
+// keyed hash of address and browser, so that it reveals neither of them. Two
+// visitors with the same address and browser count as one.
 func (s *Storefront) visitor(c echo.Context) string {
 	mac := hmac.New(sha256.New, s.visitorKey)
 	mac.Write([]byte(c.RealIP() + "\n" + c.Request().UserAgent()))

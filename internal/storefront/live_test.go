@@ -35,7 +35,7 @@ func TestLive_FragmentsAreWhatThePageShows(t *testing.T) {
 	require.Contains(t, fragments.body, fmt.Sprint("card-stock-", product))
 }
 
-func TestLive_FragmentsTellWhatIsLeftOfASale(t *testing.T) {
+func TestLive_FragmentsShowTheUnitsLeftOfASale(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	site.startSale(t, 50)
@@ -66,7 +66,7 @@ func TestLive_FragmentsOfAnOrderNeedItsToken(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, unknown.status)
 }
 
-func TestLive_APageThatKnowsItsFragmentsGetsNoneAgain(t *testing.T) {
+func TestLive_UnchangedFragmentsAreNotSentAgain(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	variant := site.variant(t, "kelp-soap")

@@ -18,7 +18,7 @@ import (
 	"slipway/internal/web"
 )
 
-// freshFor is how long an order's page says thank you.
+// freshFor is how long the page of a new order says thank you.
 const freshFor = 3 * time.Minute
 
 // Private
@@ -40,8 +40,8 @@ func (s *Storefront) createOrder(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/orders/"+order.Token)
 }
 
-// refuseOrder shows why there is no order, and the page on which the shopper
-// can do something about it.
+// refuseOrder shows why the order was not placed, on the page where the shopper
+// can correct it.
 func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err error) error {
 	again := review{Key: uuid.NewString(), Card: purchase.Card}
 	var problems shop.ContactProblems
@@ -56,9 +56,10 @@ func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err err
 		again.Problem = "This is not a card that we can charge. Please choose one of the cards below."
 		return s.renderReview(c, http.StatusUnprocessableEntity, again)
 	case errors.Is(err, payment.ErrUnconfirmed):
-		// The same key: if the gateway did set the money aside, it is used.
+		// With the same key, an authorization that the gateway did make is reused.
 		again.Key = purchase.CheckoutKey
-		again.Problem = "The payment provider did not answer in time. There is no order yet. You can safely try again: you will not be charged twice."
+		again.Problem = "The payment provider did not answer in time. There is no order yet. " +
+			"You can safely try again: you will not be charged twice."
 		return s.renderReview(c, http.StatusGatewayTimeout, again)
 	case errors.Is(err, shop.ErrCheckoutKey):
 		again.Problem = "This form could not be used any more, so we made a new one. Nothing was charged. Please check it and pay again."
@@ -69,7 +70,8 @@ func (s *Storefront) refuseOrder(c echo.Context, purchase shop.Purchase, err err
 	case errors.As(err, &tooMany):
 		wait := max(tooMany.RetryAfter, time.Second)
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		again.Problem = "You have ordered several times in a short while, and we take only so many orders from one person. Nothing was charged and your cart is as it was. Please place this order " + inWords(wait) + "."
+		again.Problem = "You have ordered several times in a short while, and we take only so many orders from one person. " +
+			"Nothing was charged and your cart is as it was. Please place this order " + inWords(wait) + "."
 		return s.renderReview(c, http.StatusTooManyRequests, again)
 	case errors.Is(err, shop.ErrSoldOut):
 		return s.renderReview(c, http.StatusConflict, again) // shows the cart with what is short
@@ -93,13 +95,13 @@ func (s *Storefront) showOrder(c echo.Context) error {
 	}
 	layout.Live += "&order=" + order.Token
 	c.Response().Header().Set("X-Robots-Tag", "noindex")
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	return web.Render(c, http.StatusOK, templates.Order(templates.OrderPage{
 		Layout: layout, Order: order, Fresh: time.Since(order.PlacedAt) < freshFor,
 	}))
 }
 
-// inWords says when something is possible that needs a wait, rounded up.
+// inWords is a wait in words for the shopper, rounded up.
 func inWords(wait time.Duration) string {
 	switch minutes := int(math.Ceil(wait.Minutes())); {
 	case minutes <= 1:

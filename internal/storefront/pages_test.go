@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPages_AnswerAddressesThatNobodyLinksTo(t *testing.T) {
+func TestPages_HandleUnlinkedAddresses(t *testing.T) {
 	t.Parallel()
 	ada := newSite(t).shopper(t)
 
@@ -50,7 +50,7 @@ func TestPages_AnswerAddressesThatNobodyLinksTo(t *testing.T) {
 	}
 }
 
-func TestPages_SayWhichMethodsAnAddressTakes(t *testing.T) {
+func TestPages_ListTheAllowedMethods(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 
@@ -158,7 +158,7 @@ func TestPages_RefuseAFormOfTenMegabytes(t *testing.T) {
 	require.Equal(t, http.StatusOK, ada.get("/").status)
 }
 
-func TestPages_AnswerHeadAsTheyAnswerGet(t *testing.T) {
+func TestPages_HandleHeadLikeGet(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 
@@ -178,7 +178,7 @@ func TestPages_AnswerHeadAsTheyAnswerGet(t *testing.T) {
 	}
 }
 
-func TestPictures_MayBeKeptForEverAndRunNothing(t *testing.T) {
+func TestPictures_AreCachedForEverAndRunNoScripts(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	ada := site.shopper(t)

@@ -12,7 +12,7 @@ import (
 	"slipway/internal/web"
 )
 
-// relatedProducts is how many others a product's page shows.
+// relatedProducts is the number of related products on the page of a product.
 const relatedProducts = 4
 
 // Private
@@ -41,10 +41,12 @@ func (s *Storefront) renderProduct(c echo.Context, status int, product shop.Prod
 	}
 	layout.Live += "&looking=" + strconv.FormatInt(product.ID, 10)
 	interest := s.shop.Interest(c.Request().Context(), product.ID)
-	return web.Render(c, status, templates.Product(templates.ProductPage{Layout: layout, Product: product, Related: related, Form: form, Sale: s.offer(sale, found), Interest: interest}))
+	return web.Render(c, status, templates.Product(templates.ProductPage{
+		Layout: layout, Product: product, Related: related, Form: form, Sale: s.offer(sale, found), Interest: interest,
+	}))
 }
 
-// showPicture serves pictures under names that never change their content.
+// showPicture serves a picture. The content of a name never changes.
 func (s *Storefront) showPicture(c echo.Context) error {
 	key, isSVG := strings.CutSuffix(c.Param("file"), ".svg")
 	if !isSVG {
@@ -56,7 +58,7 @@ func (s *Storefront) showPicture(c echo.Context) error {
 	}
 	header := c.Response().Header()
 	header.Set("Cache-Control", "public, max-age=31536000, immutable")
-	// A picture is shown and never runs anything, also when opened by itself.
+	// An SVG document must not run scripts, even when it is opened on its own.
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
 	return c.Blob(http.StatusOK, "image/svg+xml", []byte(svg))
 }

@@ -7,16 +7,16 @@ import (
 	"slipway/internal/web"
 )
 
-// Routes puts every address of the store in place.
+// Routes registers all routes of the store.
 func (s *Storefront) Routes(e *echo.Echo) {
-	e.GET("/live", s.streamEvents) // lives its own time
+	e.GET("/live", s.streamEvents) // without web.Deadline: a stream has its own lifetime
 	e.GET(assets.Prefix+"*", echo.WrapHandler(s.assets))
 
-	// A page has to be quick. Given to each route and not to a group, which would
-	// answer for every other address too.
-	page := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), web.ReadAgain, s.rememberLastEvent}
-	public := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(nil), web.ReadAgain, s.rememberLastEvent}
-	listing := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(listingQuery), web.ReadAgain, s.rememberLastEvent}
+	// Each route gets its middleware by itself: a group with middleware would also
+	// handle all unknown paths.
+	page := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), web.RetryRead, s.rememberLastEvent}
+	public := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(nil), web.RetryRead, s.rememberLastEvent}
+	listing := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(listingQuery), web.RetryRead, s.rememberLastEvent}
 	e.GET("/", s.showHome, public...)
 	e.GET("/categories/:slug", s.showCategory, listing...)
 	e.GET("/products/:slug", s.showProduct, public...)

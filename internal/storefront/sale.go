@@ -15,9 +15,9 @@ import (
 
 // Private
 
-// holdSaleUnit puts a unit of a flash sale into the cart. A browser without a
-// cart gets one first and asks again with it: so two clicks, each of which came
-// without a cart, do not hold a unit each.
+// holdSaleUnit puts a unit of a flash sale into the cart. A browser without a cart
+// first gets one and is redirected to the same form: otherwise two clicks would
+// make two carts with a unit each.
 func (s *Storefront) holdSaleUnit(c echo.Context) error {
 	if err := c.Request().ParseForm(); err != nil {
 		return unreadableForm(err)
@@ -54,11 +54,11 @@ func (s *Storefront) giveBackHold(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/cart")
 }
 
-// renderSaleGone answers those who came too late, who are the most: without
-// asking anybody else anything.
+// renderSaleGone replies to shoppers who came too late. They are the majority, so
+// it uses no backend.
 func (s *Storefront) renderSaleGone(c echo.Context, over bool) error {
 	layout := s.bareLayout(c, "Somebody was quicker")
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	return web.Render(c, http.StatusConflict, templates.SaleGone(templates.SaleGonePage{Layout: layout, Over: over}))
 }
 
@@ -67,11 +67,11 @@ func (s *Storefront) renderCartCookie(c echo.Context) error {
 		Layout: s.bareLayout(c, "No cart to hold it"), Status: http.StatusUnprocessableEntity, Heading: "No cart to hold it",
 		Detail: "Your browser does not keep the cookie that is your cart. Please allow cookies for this store and try again.",
 	}
-	web.KeepNowhere(c)
+	web.ForbidCaching(c)
 	return web.Render(c, http.StatusUnprocessableEntity, templates.Error(page))
 }
 
-// offer is a sale as pages show it, nil when there is none.
+// offer is a sale as pages show it, nil without one.
 func (s *Storefront) offer(sale shop.Sale, found bool) *templates.SaleOffer {
 	if !found {
 		return nil
@@ -79,7 +79,7 @@ func (s *Storefront) offer(sale shop.Sale, found bool) *templates.SaleOffer {
 	return &templates.SaleOffer{Sale: sale, ClaimID: uuid.NewString(), PerCart: s.saleLimit, HeldFor: s.saleHold}
 }
 
-// soldOn are the products that a page with an offer follows because of it.
+// soldOn are the ids of the products that a page must follow for its offer.
 func soldOn(offer *templates.SaleOffer) []int64 {
 	if offer == nil {
 		return nil

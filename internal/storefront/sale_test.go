@@ -71,7 +71,7 @@ func TestFlashSale_ACopyOfAPageServesEverybody(t *testing.T) {
 	require.Equal(t, 2, site.count(t, `SELECT held FROM flash_sales`), "the same claim of another cart is another one")
 }
 
-func TestFlashSale_TellsWhoComesTooLate(t *testing.T) {
+func TestFlashSale_TooLateShoppersAreRefused(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	sale := site.startSale(t, 1)
@@ -99,7 +99,7 @@ func TestFlashSale_TellsWhoComesTooLate(t *testing.T) {
 	}
 }
 
-func TestFlashSale_SaysWhenOnePersonHasEnough(t *testing.T) {
+func TestFlashSale_EnforcesTheLimitOfACart(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	sale := site.startSale(t, 50)
@@ -113,7 +113,7 @@ func TestFlashSale_SaysWhenOnePersonHasEnough(t *testing.T) {
 	require.Equal(t, 1, site.count(t, `SELECT held FROM flash_sales`))
 }
 
-func TestFlashSale_AHoldThatRanOutIsSaidAndNeverChargedMore(t *testing.T) {
+func TestFlashSale_AnExpiredHoldIsShownAndNeverChargedMore(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	sale := site.startSale(t, 1)

@@ -11,7 +11,7 @@ import (
 	"slipway/internal/web"
 )
 
-// suggestions is how many products are shown when a search finds nothing.
+// suggestions is the number of products shown when a search finds nothing.
 const suggestions = 4
 
 // Private

@@ -1,5 +1,5 @@
-// Package storefront is what people see: the pages of the store and the forms
-// on them. It holds no SQL and starts no transaction.
+// Package storefront serves the pages and forms of the store. It holds no SQL and
+// starts no transaction.
 package storefront
 
 import (
@@ -18,7 +18,7 @@ import (
 	"slipway/internal/web"
 )
 
-// Storefront draws the store's pages.
+// Storefront renders the pages of the store.
 type Storefront struct {
 	shop        *shop.Shop
 	hub         *live.Hub
@@ -34,23 +34,23 @@ type Storefront struct {
 	stale       *web.Stale
 }
 
-// Options are what the pages are made of.
+// Options are the parts and settings of the pages.
 type Options struct {
 	Shop        *shop.Shop
 	Hub         *live.Hub
-	AssetsDir   string             // with the assets of other builds; empty for none
+	AssetsDir   string             // has the assets of other builds; empty: only its own
 	Secret      string             // signs cookies
-	Secure      bool               // cookies over HTTPS only
-	Cards       []payment.TestCard // that the payment gateway offers
-	Development bool               // shows the mails that were sent
-	Mails       *mail.Directory    // where they are; unused outside development
-	PageTimeout time.Duration      // the longest that one page may take
+	Secure      bool               // cookies are sent over HTTPS only
+	Cards       []payment.TestCard // test cards of the payment gateway
+	Development bool               // serves the pages of sent mails
+	Mails       *mail.Directory    // the sent mails; used only in development
+	PageTimeout time.Duration      // of one page
 	SaleHold    time.Duration      // how long a cart holds a unit of a sale
-	SaleLimit   int                // most units of one sale for one cart
-	Stale       *web.Stale         // keeps public pages for when the database is away; nil keeps none
+	SaleLimit   int                // largest number of units of one sale in one cart
+	Stale       *web.Stale         // serves old public pages while the database is unavailable; nil serves none
 }
 
-// New makes the storefront.
+// New makes the storefront. The error says that the assets cannot be read.
 func New(options Options) (*Storefront, error) {
 	files, err := fs.Sub(assetFiles, "assets")
 	if err != nil {
@@ -67,13 +67,13 @@ func New(options Options) (*Storefront, error) {
 	}
 	visitorKey, err := hkdf.Key(sha256.New, []byte(options.Secret), nil, "visitors", 32)
 	if err != nil {
-		return nil, fmt.Errorf("make the key of visitors: %w", err)
+		return nil, fmt.Errorf("derive the visitor key: %w", err)
 	}
 	return &Storefront{
 		shop:        options.Shop,
 		hub:         options.Hub,
 		assets:      loaded,
-		cart:        web.NewSignedCookie(options.Secret, "cart", shop.CartKept, options.Secure),
+		cart:        web.NewSignedCookie(options.Secret, "cart", shop.CartLifetime, options.Secure),
 		visitorKey:  visitorKey,
 		cards:       options.Cards,
 		development: options.Development,

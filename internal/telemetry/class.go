@@ -12,10 +12,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Class sorts an error of a backend into one of few kinds, for logs and
-// metrics: timeout, dns, refused, reset, what Redis says of itself (auth,
-// loading, readonly, oom and so on), the SQLSTATE of a PostgreSQL error, what
-// an error with a method Class() string calls itself, or other.
+// Class sorts an error into one of a few classes, for logs and metrics. The
+// first that applies is returned: the result of the error's own method
+// Class() string; "sqlstate_" and the code of a PostgreSQL error; "dns",
+// "refused", "timeout" or "reset" of the network; the class of a Redis error
+// reply, such as "auth", "loading" or "oom"; "other". The error must not be nil.
 func Class(err error) string {
 	var named interface{ Class() string }
 	var dns *net.DNSError
@@ -34,13 +35,14 @@ func Class(err error) string {
 		return "timeout"
 	case errors.As(err, &network) && network.Timeout():
 		return "timeout"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return "reset"
 	}
 	message := " " + err.Error()
-	for _, reply := range redisReplies {
-		if strings.Contains(message, " "+reply.text) {
-			return reply.class
+	for _, known := range classTexts {
+		if strings.Contains(message, " "+known.text) {
+			return known.class
 		}
 	}
 	return "other"
@@ -48,13 +50,14 @@ func Class(err error) string {
 
 // Private
 
-// redisReplies are the words by which Redis says what is wrong with it.
-var redisReplies = []struct{ text, class string }{
+// classTexts maps words in an error's text to its class. The first match wins.
+var classTexts = []struct{ text, class string }{
+	// Error replies of Redis.
 	{"NOAUTH", "auth"}, {"WRONGPASS", "auth"}, {"NOPERM", "auth"}, {"ERR AUTH", "auth"}, {"ERR invalid password", "auth"},
 	{"LOADING", "loading"}, {"READONLY", "readonly"}, {"OOM ", "oom"}, {"MISCONF", "misconf"},
 	{"MASTERDOWN", "masterdown"}, {"CLUSTERDOWN", "cluster"}, {"MOVED", "cluster"}, {"WRONGTYPE", "wrongtype"},
 	{"pool timeout", "pool"}, {"ERR max number of clients", "clients"},
-	// What a library has put into words of its own, without the error in it.
+	// Network errors that a library formats without wrapping them.
 	{"i/o timeout", "timeout"}, {"context deadline exceeded", "timeout"}, {"connection refused", "refused"},
 	{"connection reset", "reset"}, {"broken pipe", "reset"}, {"EOF", "reset"}, {"no such host", "dns"},
 }

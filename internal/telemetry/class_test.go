@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClass_NamesWhatTheNetworkDoes(t *testing.T) {
+func TestClass_SortsNetworkErrors(t *testing.T) {
 	t.Parallel()
 
 	require.Equal(t, "refused", Class(fmt.Errorf("call: %w", dial(t, closedAddress(t)))))
@@ -32,17 +32,17 @@ func TestClass_NamesWhatTheNetworkDoes(t *testing.T) {
 	require.Equal(t, "timeout", Class(fmt.Errorf("query: %w", expired.Err())))
 }
 
-func TestClass_NamesWhatPostgreSQLSays(t *testing.T) {
+func TestClass_SortsPostgreSQLErrors(t *testing.T) {
 	t.Parallel()
-	answer := &pgconn.PgError{Code: "53300", Message: "too many clients already"}
+	reply := &pgconn.PgError{Code: "53300", Message: "too many clients already"}
 
-	require.Equal(t, "sqlstate_53300", Class(fmt.Errorf("place order: %w", answer)))
+	require.Equal(t, "sqlstate_53300", Class(fmt.Errorf("insert row: %w", reply)))
 
-	_, err := pgconn.Connect(t.Context(), "postgres://shop:hunter2@"+closedAddress(t)+"/shop?sslmode=disable")
+	_, err := pgconn.Connect(t.Context(), "postgres://app:hunter2@"+closedAddress(t)+"/app?sslmode=disable")
 	require.Equal(t, "refused", Class(err))
 }
 
-func TestClass_NamesWhatRedisSays(t *testing.T) {
+func TestClass_SortsRedisErrorReplies(t *testing.T) {
 	t.Parallel()
 	for text, class := range map[string]string{
 		"NOAUTH Authentication required.":                                  "auth",
@@ -59,7 +59,7 @@ func TestClass_NamesWhatRedisSays(t *testing.T) {
 		"WRONGTYPE Operation against a key holding the wrong kind":         "wrongtype",
 		"ERR max number of clients reached":                                "clients",
 		"redis: connection pool timeout":                                   "pool",
-		"UNKNOWN: redis eval error: OOM command not allowed":               "oom", // as asynq wraps it
+		"UNKNOWN: redis eval error: OOM command not allowed":               "oom", // asynq adds the prefix
 		"ERR unknown command 'FOO'":                                        "other",
 		"the file was REMOVED from the ROOM ":                              "other",
 	} {
@@ -79,10 +79,10 @@ func dial(t *testing.T, address string) error {
 	return err
 }
 
-// closedAddress is one where nobody listens.
+// closedAddress returns an address on which no server listens until the test ends.
 func closedAddress(t *testing.T) string {
 	t.Helper()
-	// Bound, so that nobody else gets the port, and not listening.
+	// A bound socket keeps other processes from the port, and without listen it refuses connections.
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, syscall.Close(socket)) })
@@ -92,8 +92,8 @@ func closedAddress(t *testing.T) string {
 	return fmt.Sprintf("127.0.0.1:%d", bound.(*syscall.SockaddrInet4).Port)
 }
 
-// readAfter is what a client gets that reads after the server has done
-// something to the connection.
+// readAfter returns the error of a client that reads from a connection after do
+// ran at the server's end.
 func readAfter(t *testing.T, do func(server net.Conn)) error {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

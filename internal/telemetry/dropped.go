@@ -12,12 +12,12 @@ import (
 	"github.com/getsentry/sentry-go"
 )
 
-// Dropped tells that work of a kind is lost because backend did not take it. The
-// log hears of the first at once and then, while it goes on, once a minute how
-// much it was of each kind. Sentry hears with the log from the second time on: a
-// planned restart pages nobody.
-func (r *Reporter) Dropped(backend, kind string) {
-	defer r.survive()
+// Dropped records that one task of this kind is lost because backend did not
+// accept it. The first is logged at once. While tasks are dropped, one line a
+// minute logs the count of each kind, and Sentry gets an alert with every such
+// line: a planned restart, which is shorter, causes no alert.
+func (r *Reporter) Dropped(backend Backend, kind string) {
+	defer r.recoverPanic()
 	r.mutex.Lock()
 	run, known := r.drops[backend]
 	if !known {
@@ -30,27 +30,26 @@ func (r *Reporter) Dropped(backend, kind string) {
 	run.kinds[kind]++
 	r.mutex.Unlock()
 	if !known {
-		r.tellDropped(backend)
+		r.logDropped(backend)
 	}
 }
 
 // Private
 
-// droppedEvery is how often it is told that work is dropped.
+// droppedEvery is the time between two log lines about dropped tasks.
 const droppedEvery = time.Minute
 
-// dropRun is a time in which work of a backend is dropped. It ends when none was
-// for a minute.
+// dropRun counts a backend's dropped tasks. It ends after a minute without one.
 type dropRun struct {
-	kinds  map[string]int // since it was last told
-	timer  *time.Timer    // tells what comes; nil before the first time
-	toldAt time.Time
+	kinds    map[string]int // count by kind since loggedAt
+	timer    *time.Timer    // writes the next line; nil before the first line
+	loggedAt time.Time
 }
 
-// tellDropped tells what was dropped since the last time, or ends a run that has
-// gone quiet.
-func (r *Reporter) tellDropped(backend string) {
-	defer r.survive()
+// logDropped logs the tasks that were dropped since the last line, or ends the
+// run when there were none.
+func (r *Reporter) logDropped(backend Backend) {
+	defer r.recoverPanic()
 	now := time.Now()
 	r.mutex.Lock()
 	run := r.drops[backend]
@@ -59,10 +58,10 @@ func (r *Reporter) tellDropped(backend string) {
 		r.mutex.Unlock()
 		return
 	}
-	kinds, goesOn, since := run.kinds, run.timer != nil, run.toldAt
-	run.kinds, run.toldAt = nil, now
+	kinds, continues, since := run.kinds, run.timer != nil, run.loggedAt
+	run.kinds, run.loggedAt = nil, now
 	if !r.closed {
-		run.timer = time.AfterFunc(droppedEvery, func() { r.tellDropped(backend) })
+		run.timer = time.AfterFunc(droppedEvery, func() { r.logDropped(backend) })
 	}
 	r.mutex.Unlock()
 
@@ -72,19 +71,19 @@ func (r *Reporter) tellDropped(backend string) {
 		counts = append(counts, slog.Int(kind, kinds[kind]))
 		words = append(words, fmt.Sprintf("%d %s", kinds[kind], kind))
 	}
-	attributes := []any{"dropped", total, slog.Group("kinds", counts...)}
-	if goesOn {
+	attributes := []any{"backend", string(backend), "dropped", total, slog.Group("kinds", counts...)}
+	if continues {
 		attributes = append(attributes, "within", now.Sub(since).Round(time.Second).String())
 	}
-	if goesOn && now.Sub(since) >= droppedEvery { // not where Close tells what is left
-		r.sentry.tell(alarm{
+	if continues && now.Sub(since) >= droppedEvery { // Close logs sooner, and a stopping role is no reason for an alert
+		r.sentry.enqueue(alert{
 			level:       sentry.LevelWarning,
-			fingerprint: strings.ToLower(backend) + "/dropped",
-			title:       backend + " does not take tasks: they are dropped",
+			fingerprint: backend.fingerprint("dropped"),
+			title:       backend.Name() + " does not accept tasks: they are dropped",
 			message:     strings.Join(words, ", ") + " in the last minute",
-			tags:        map[string]string{"backend": backend},
+			tags:        map[string]string{"backend": string(backend)},
 			at:          now,
 		})
 	}
-	r.log.Log(context.Background(), slog.LevelWarn, "Tasks were dropped: "+backend+" did not take them", attributes...)
+	r.log.Log(context.Background(), slog.LevelWarn, "Tasks were dropped", attributes...)
 }

@@ -2,22 +2,26 @@ package telemetry
 
 import "time"
 
-// failureKind is what failures have in common that are logged together.
-type failureKind struct{ backend, source, class string }
-
-// failureRun are failures of one kind in a row. It ends when nothing of its
-// kind has failed for 30 seconds.
-type failureRun struct {
-	loggedAt   time.Time
-	suppressed int
-	last       error       // of those suppressed
-	timer      *time.Timer // writes the next summary, or ends the run
-	returnedAt time.Time   // when the backend's return last made it write one
+// failureKind identifies failures that share their log lines.
+type failureKind struct {
+	backend       Backend
+	source, class string
 }
 
-// isFirst tells whether a failure begins a run. Else the run's next summary
-// counts it.
-func (r *Reporter) isFirst(kind failureKind, err error) bool {
+// failureRun is a series of failures of one kind. It ends when no failure of
+// its kind occurs for summaryEvery.
+type failureRun struct {
+	loggedAt    time.Time
+	suppressed  int         // failures that are not logged yet
+	last        error       // the last of them
+	timer       *time.Timer // writes the next summary, or ends the run
+	recoveredAt time.Time   // when the end of an outage last flushed this run
+}
+
+// addFailure adds a failure to the run of its kind and reports whether it is the
+// run's first. A first failure is for the caller to log; the run's next summary
+// counts the others.
+func (r *Reporter) addFailure(kind failureKind, err error) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if _, known := r.kinds[kind]; !known && len(r.kinds) >= maxKinds {
@@ -36,10 +40,10 @@ func (r *Reporter) isFirst(kind failureKind, err error) bool {
 	return true
 }
 
-// summarize writes what a run has suppressed, or ends a run that has gone
-// quiet.
+// summarize logs the suppressed failures of a run, or ends the run when there
+// are none.
 func (r *Reporter) summarize(kind failureKind) {
-	defer r.survive()
+	defer r.recoverPanic()
 	r.mutex.Lock()
 	run := r.kinds[kind]
 	if run != nil && run.suppressed == 0 {
@@ -52,7 +56,7 @@ func (r *Reporter) summarize(kind failureKind) {
 	}
 }
 
-// flush writes at once what the runs that are due have suppressed.
+// flush logs the suppressed failures of every run for which due returns true.
 func (r *Reporter) flush(due func(failureKind, *failureRun) bool) {
 	type summary struct {
 		kind   failureKind
@@ -76,6 +80,6 @@ func (r *Reporter) flush(due func(failureKind, *failureRun) bool) {
 	r.mutex.Unlock()
 
 	for _, s := range summaries {
-		r.write(s.kind, s.last, "suppressed", s.count, "within", s.within.Round(time.Second).String())
+		r.logFailure(s.kind, s.last, "suppressed", s.count, "within", s.within.Round(time.Second).String())
 	}
 }

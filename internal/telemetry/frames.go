@@ -8,34 +8,39 @@ import (
 	"github.com/getsentry/sentry-go"
 )
 
-// framesOf reads a stack as runtime/debug prints it, or River: each call is a
-// line with the function and one with "\tfile:line +0x1f".
-// Frames of the panic itself and of who recovered it are left out. Sentry wants
-// the oldest call first.
-func framesOf(stack string) []sentry.Frame {
+// parseFrames parses a stack trace as runtime/debug and River print it: each
+// call is a line with the function and a line "\tfile:line +0x1f". It leaves out
+// the frames above the panic, and returns the oldest call first, as Sentry
+// requires. Lines that it cannot parse are skipped.
+func parseFrames(stack string) []sentry.Frame {
 	lines := strings.Split(strings.TrimSpace(stack), "\n")
 	var frames []sentry.Frame
 	for i := 0; i+1 < len(lines); i++ {
-		place, isPlace := strings.CutPrefix(lines[i+1], "\t")
-		if !isPlace {
+		location, isLocation := strings.CutPrefix(lines[i+1], "\t")
+		if !isLocation {
 			continue
 		}
 		function := strings.TrimPrefix(lines[i], "created by ")
 		function, _, _ = strings.Cut(function, " in goroutine")
 		if end := strings.LastIndexByte(function, '('); end > 0 && strings.HasSuffix(function, ")") {
-			function = function[:end] // what is between them are addresses
+			function = function[:end] // the arguments are only addresses
 		}
 		if function == "panic" || function == "runtime.gopanic" {
 			frames = nil
 			continue
 		}
-		place, _, _ = strings.Cut(place, " ")
-		file, line, _ := strings.Cut(place, ".go:")
+		location, _, _ = strings.Cut(location, " ")
+		file, line, _ := strings.Cut(location, ".go:")
 		number, err := strconv.Atoi(line)
 		if err != nil {
 			continue
 		}
-		frames = append(frames, sentry.Frame{Function: function, AbsPath: file + ".go", Lineno: number, InApp: strings.HasPrefix(function, "slipway/") || strings.HasPrefix(function, "main.")})
+		frames = append(frames, sentry.Frame{
+			Function: function,
+			AbsPath:  file + ".go",
+			Lineno:   number,
+			InApp:    strings.HasPrefix(function, "slipway/") || strings.HasPrefix(function, "main."),
+		})
 	}
 	slices.Reverse(frames)
 	return frames

@@ -1,5 +1,5 @@
-// Package telemetry is how the program tells what it does: logs, metrics, and
-// one reporter for everything that goes wrong behind a request's back.
+// Package telemetry holds the logger, the metrics registry, and the Reporter,
+// through which every failure of a backend reaches logs, metrics and Sentry.
 package telemetry
 
 import (
@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// NewLogger writes lines for people, or JSON when json is set. Each line
-// carries the role that wrote it.
+// NewLogger returns a logger that writes to w what is at least level. When json
+// is true, each line is a JSON object with the attribute role. When it is false,
+// each line is text for a terminal, with the time of day only and without role.
 func NewLogger(w io.Writer, level slog.Level, json bool, role string) *slog.Logger {
 	if json {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("role", role)
@@ -20,7 +21,7 @@ func NewLogger(w io.Writer, level slog.Level, json bool, role string) *slog.Logg
 
 // Private
 
-// shortTime keeps what a person at a terminal looks for: the time of day.
+// shortTime formats a record's time as the time of day in milliseconds.
 func shortTime(groups []string, attribute slog.Attr) slog.Attr {
 	if len(groups) == 0 && attribute.Key == slog.TimeKey {
 		return slog.String(slog.TimeKey, attribute.Value.Time().Format(time.TimeOnly+".000"))

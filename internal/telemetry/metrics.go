@@ -5,8 +5,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// NewRegistry makes the registry that /metrics serves, with the figures of the
-// Go runtime and of the process in it.
+// NewRegistry returns the registry that /metrics serves. It already collects the
+// metrics of the Go runtime and of the process.
 func NewRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(

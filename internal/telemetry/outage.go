@@ -5,56 +5,60 @@ import (
 	"time"
 )
 
-// Outage is a time in which the program does not call a backend, because it is
-// away.
+// Outage is a period in which the application does not call a backend, because
+// the backend is unavailable.
 type Outage struct {
-	reporter *Reporter
-	backend  string
-	name     string
-	since    time.Time
-	lasting  *time.Timer
+	reporter   *Reporter
+	backend    Backend
+	name       string
+	since      time.Time
+	alertTimer *time.Timer
 }
 
-// Away tells that a backend is not called until it is back, because of a
-// failure of class. Name tells one of several from the others, as "shared" and
-// "queue". Sentry hears of it when it lasts for a minute.
-func (r *Reporter) Away(backend, name, class string, since time.Time) *Outage {
+// Away logs the start of an outage: calls of backend are refused because of a
+// failure of this class. The name distinguishes several connections to one
+// backend, such as "shared" and "queue". Sentry gets an alert when the outage is
+// a minute old. The caller ends the outage with End.
+func (r *Reporter) Away(backend Backend, name, class string, since time.Time) *Outage {
 	o := &Outage{reporter: r, backend: backend, name: name, since: since}
-	r.log.Log(context.Background(), severity(class), backend+" is away: calls are refused until it is back", "name", name, "reason", class)
+	r.log.Log(context.Background(), severity(class), "Backend is unavailable, calls are refused",
+		"backend", string(backend), "name", name, "reason", class)
 
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	o.lasting = time.AfterFunc(time.Until(since.Add(lastingAfter)), func() {
-		defer r.survive()
-		r.sentry.tell(outageAlarm(backend, name, class, since))
+	o.alertTimer = time.AfterFunc(time.Until(since.Add(persistentAfter)), func() {
+		defer r.recoverPanic()
+		r.sentry.enqueue(outageAlert(backend, name, class, since))
 	})
 	if r.closed {
-		o.lasting.Stop()
+		o.alertTimer.Stop()
 		return o
 	}
 	r.outages[o] = struct{}{}
 	return o
 }
 
-// Over tells that the backend is in use again, after calls that were refused
-// and calls that failed.
-func (o *Outage) Over(refused, failed int64) {
+// End logs that the backend is available again, and how many calls were refused
+// and how many failed during the outage. The backend's suppressed failures are
+// logged first. Call it once.
+func (o *Outage) End(refused, failed int64) {
 	r := o.reporter
-	defer r.survive()
-	o.lasting.Stop()
+	defer r.recoverPanic()
+	o.alertTimer.Stop()
 	now := time.Now()
 	r.mutex.Lock()
 	delete(r.outages, o)
 	r.mutex.Unlock()
 
-	// What is still to be said about the outage. A backend that comes and goes
-	// all the time gets its summaries every 30 seconds as ever.
+	// A backend whose outages are short and frequent still gets one summary in
+	// summaryEvery.
 	r.flush(func(kind failureKind, run *failureRun) bool {
-		if kind.backend != o.backend || now.Sub(run.returnedAt) < summaryEvery {
+		if kind.backend != o.backend || now.Sub(run.recoveredAt) < summaryEvery {
 			return false
 		}
-		run.returnedAt = now
+		run.recoveredAt = now
 		return true
 	})
-	r.log.Info(o.backend+" is back", "name", o.name, "away", now.Sub(o.since).Round(time.Millisecond).String(), "refused", refused, "failed", failed)
+	r.log.Info("Backend is available again", "backend", string(o.backend), "name", o.name,
+		"away", now.Sub(o.since).Round(time.Millisecond).String(), "refused", refused, "failed", failed)
 }

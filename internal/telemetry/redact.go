@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// redact hides, besides what Scrub does, all that may be about a person: mail
-// and network addresses, the query of an address, and quoted text, which is
-// mostly what somebody has sent. The whole message is in the log.
+// redact replaces by *** everything that Scrub replaces and all possible personal
+// data: mail addresses, network addresses, URL queries and quoted text, which
+// mostly repeats a client's input. The log still has the unredacted message.
 func redact(message string) string {
 	message = quoted.ReplaceAllString(Scrub(message), `"***"`)
 	message = mailAddress.ReplaceAllString(message, "***@***")
@@ -26,11 +26,11 @@ var (
 )
 
 func redactAddress(text string) string {
-	bare := strings.TrimRight(text, ".:")
-	_, notAddress := netip.ParseAddr(bare)
-	_, notWithPort := netip.ParseAddrPort(bare)
+	address := strings.TrimRight(text, ".:")
+	_, notAddress := netip.ParseAddr(address)
+	_, notWithPort := netip.ParseAddrPort(address)
 	if notAddress != nil && notWithPort != nil {
 		return text
 	}
-	return "***" + text[len(bare):]
+	return "***" + text[len(address):]
 }

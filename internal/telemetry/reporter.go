@@ -13,35 +13,36 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// summaryEvery is how often one kind of failure is logged while it goes on.
+// summaryEvery is the time between two log lines about one kind of failure.
 const summaryEvery = 30 * time.Second
 
-// maxKinds bounds the kinds of failure that are told apart at one time. Beyond
-// it, those of one backend and class are taken together.
+// maxKinds bounds the kinds of failure that have log lines of their own at one
+// time. Beyond it, failures of one backend and class share the source "others".
 const maxKinds = 256
 
-// Reporter is the one path for what goes wrong behind a request's back. The
-// first failure of a kind is logged at once; while it goes on, one line every
-// 30 seconds tells how many more there were. It never fails, and never waits
-// for anything but the log.
+// Reporter is the one path on which failures reach logs, metrics and Sentry. It
+// logs the first failure of a kind at once, and while the kind continues, one
+// line every 30 seconds with the number of further failures. Its methods may be
+// called by several goroutines, return no errors, and wait only for the log.
 type Reporter struct {
 	log      *slog.Logger
 	failures *prometheus.CounterVec
-	sentry   *Sentry // nil: nobody is told
+	sentry   *Sentry // nil sends no alerts
 
 	mutex   sync.Mutex
 	closed  bool
 	kinds   map[failureKind]*failureRun
 	outages map[*Outage]struct{}
-	spells  map[string]*spell   // by backend
-	drops   map[string]*dropRun // by backend
+	periods map[Backend]*failurePeriod
+	drops   map[Backend]*dropRun
 }
 
-// NewReporter logs to log and counts in registry.
+// NewReporter returns a reporter that writes to log and counts in registry. It
+// sends no alerts before SendTo.
 func NewReporter(log *slog.Logger, registry prometheus.Registerer) *Reporter {
 	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "app_backend_failures_total",
-		Help: "Failures of a backend that the program carried on without.",
+		Help: "Failed calls of a backend, by backend (pg or redis), calling method and class of error.",
 	}, []string{"backend", "source", "class"})
 	registry.MustRegister(failures)
 	return &Reporter{
@@ -49,55 +50,57 @@ func NewReporter(log *slog.Logger, registry prometheus.Registerer) *Reporter {
 		failures: failures,
 		kinds:    map[failureKind]*failureRun{},
 		outages:  map[*Outage]struct{}{},
-		spells:   map[string]*spell{},
-		drops:    map[string]*dropRun{},
+		periods:  map[Backend]*failurePeriod{},
+		drops:    map[Backend]*dropRun{},
 	}
 }
 
-// SendTo has sentry told what a person should know, too. Call it before the
-// reporter is used.
+// SendTo makes the reporter send alerts to sentry, which may be nil. Call it
+// before any other method.
 func (r *Reporter) SendTo(sentry *Sentry) { r.sentry = sentry }
 
-// Report tells that a call of backend ("Redis", "PostgreSQL") failed. Source
-// is who called, as "Type.method". Cancelled calls are not failures.
+// Report logs and counts a failed call of backend. The source names the caller,
+// as "Type.method". A nil error and context.Canceled are ignored.
 //
-// Sentry hears at once of what only a person can mend, and of everything else
-// when it has gone on for a minute: a planned restart pages nobody.
-func (r *Reporter) Report(backend, source string, err error) {
-	defer r.survive()
+// Sentry gets an alert at once when only an operator can correct the failure,
+// and otherwise when the backend has failed for a minute: a planned restart
+// causes no alert.
+func (r *Reporter) Report(backend Backend, source string, err error) {
+	defer r.recoverPanic()
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
 	class := Class(err)
-	r.failures.WithLabelValues(backend, source, class).Inc()
+	r.failures.WithLabelValues(string(backend), source, class).Inc()
 	kind := failureKind{backend, source, class}
-	if r.isFirst(kind, err) {
-		r.write(kind, err)
+	if r.addFailure(kind, err) {
+		r.logFailure(kind, err)
 	}
-	if r.lasts(backend) || needsAPerson(class) {
-		r.sentry.tell(backendAlarm(backend, source, class, err))
+	if r.extendPeriod(backend) || needsOperator(class) {
+		r.sentry.enqueue(backendAlert(backend, source, class, err))
 	}
 }
 
-// Unexpected tells Sentry of an error that ends here and that nobody foresaw:
+// Unexpected sends Sentry an alert about an error that the code does not handle:
 // one that became a page of status 500, the last failure of a job, a panic (see
-// Recovered). Source is where, of few values; id finds the line in the log that
-// the caller writes.
+// Recovered). The source says where and has few values; id, which may be empty,
+// finds the log line that the caller writes. A nil error and context.Canceled
+// are ignored.
 func (r *Reporter) Unexpected(source, id string, err error) {
-	defer r.survive()
+	defer r.recoverPanic()
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	r.sentry.tell(unexpectedAlarm(source, id, err))
+	r.sentry.enqueue(unexpectedAlert(source, id, err))
 }
 
-// Close writes what has not been logged yet and lets Sentry be told, for two
-// seconds at most.
+// Close logs the suppressed failures and dropped tasks, and waits up to two
+// seconds until queued alerts are sent. It may be called again.
 func (r *Reporter) Close() {
 	r.mutex.Lock()
 	r.closed = true
 	for outage := range r.outages {
-		outage.lasting.Stop()
+		outage.alertTimer.Stop()
 	}
 	for _, run := range r.kinds {
 		run.timer.Stop()
@@ -112,47 +115,45 @@ func (r *Reporter) Close() {
 
 	r.flush(func(failureKind, *failureRun) bool { return true })
 	for _, backend := range dropping {
-		r.tellDropped(backend)
+		r.logDropped(backend)
 	}
 	r.sentry.Close()
 }
 
 // Private
 
-// survive keeps a mistake in the reporter, or an error that cannot say what it
-// is, from doing harm to who reports.
-func (r *Reporter) survive() {
+// recoverPanic is deferred by every method: a bug in the reporter, or an error
+// whose Error method panics, must not stop the caller.
+func (r *Reporter) recoverPanic() {
 	if cause := recover(); cause != nil {
-		r.log.Error("The reporter failed", "panic", cut(Scrub(fmt.Sprint(cause))))
+		r.log.Error("The reporter failed", "panic", truncate(Scrub(fmt.Sprint(cause))))
 	}
 }
 
-// write logs a failure. This line is what operators look for.
-func (r *Reporter) write(kind failureKind, err error, attributes ...any) {
-	line := fmt.Sprintf("[%s] %s error: %s: %s", kind.source, kind.backend, kind.class, cut(Scrub(err.Error())))
-	r.log.Log(context.Background(), severity(kind.class), line, attributes...)
+func (r *Reporter) logFailure(kind failureKind, err error, attributes ...any) {
+	values := []any{"backend", string(kind.backend), "source", kind.source, "class", kind.class, "error", truncate(Scrub(err.Error()))}
+	r.log.Log(context.Background(), severity(kind.class), "Backend call failed", append(values, attributes...)...)
 }
 
-// spell is a time in which a backend failed again and again.
-type spell struct{ began, last time.Time }
+// failurePeriod is a period in which calls of a backend fail again and again.
+type failurePeriod struct{ began, last time.Time }
 
-// A spell is over when nothing fails for spellGap, and a matter for people
-// when it lasts for lastingAfter.
 const (
-	spellGap     = 30 * time.Second
-	lastingAfter = time.Minute
+	periodGap       = 30 * time.Second // without a failure, this ends a period
+	persistentAfter = time.Minute      // a period or outage of this length causes an alert
 )
 
-// lasts notes a failure and tells whether the backend has failed for a minute.
-func (r *Reporter) lasts(backend string) bool {
+// extendPeriod adds a failure to the backend's period and reports whether the
+// backend has failed for persistentAfter.
+func (r *Reporter) extendPeriod(backend Backend) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	now := time.Now()
-	current, known := r.spells[backend]
-	if !known || now.Sub(current.last) > spellGap {
-		r.spells[backend] = &spell{began: now, last: now}
+	current, known := r.periods[backend]
+	if !known || now.Sub(current.last) > periodGap {
+		r.periods[backend] = &failurePeriod{began: now, last: now}
 		return false
 	}
 	current.last = now
-	return now.Sub(current.began) >= lastingAfter
+	return now.Sub(current.began) >= persistentAfter
 }

@@ -6,12 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// Scrub hides what a message may hold of credentials: the user part of
-// addresses, fields whose name tells of a secret, headers that log somebody in,
-// keys of known forms, and payment card numbers. It would rather hide too much.
+// Scrub replaces by *** every possible credential in a message: the user part of
+// URLs, fields whose name suggests a secret, authentication headers, keys of
+// known formats, and payment card numbers. In doubt it replaces too much. It
+// truncates a message of more than 16 KiB.
 func Scrub(message string) string {
 	if len(message) > longestScrubbed {
-		// Between two words: half an address looks like none.
+		// Cut between two words, because the rules do not recognise half a URL.
 		message = message[:strings.LastIndexAny(message[:longestScrubbed], " \t\n")+1] + "…"
 	}
 	message = scrubAddresses(message)
@@ -23,35 +24,38 @@ func Scrub(message string) string {
 
 // Private
 
-// longestMessage bounds what is logged or sent of one error, in bytes.
+// longestMessage bounds the text of one error in logs and alerts, in bytes.
 const longestMessage = 1024
 
-// longestScrubbed bounds what is looked through, in bytes: a stack fits.
+// longestScrubbed bounds the text that Scrub searches, in bytes. A stack trace fits.
 const longestScrubbed = 16 << 10
+
+const secretNames = `password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|dsn`
 
 var secrets = []struct {
 	pattern *regexp.Regexp
 	shown   string
 }{
-	// Whole headers: a cookie is many values.
+	// Whole headers, because one Cookie header has many values.
 	{regexp.MustCompile(`(?i)(cookie|authorization)(\\*["']?\s*[:=]\s*)[^\r\n]*`), "${1}${2}***"},
-	// password=…, "client_secret": "…", SECRET_KEY_BASE='…', also within quoted text.
-	{regexp.MustCompile(`(?i)((?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|dsn)[\w-]*)` +
+	// password=…, "client_secret": "…", SECRET_KEY_BASE='…', also inside quoted text.
+	{regexp.MustCompile(`(?i)((?:` + secretNames + `)[\w-]*)` +
 		`(\\*["']?\s*(?:=>|[:=]+)\s*)` +
-		`(?:\\"(?:[^"\\]|\\[^"\\]|\\\\(?:\\\\|\\"|[^\\"]))*(?:\\")?|\\+["'][^\r\n]*|(?:'(?:[^'\\]|\\.)*'?)+|"(?:[^"\\]|\\.)*"?|[^\s&]+(?:(?:&[^\s&=]*)+(\s|\z))?)`), "${1}${2}***${3}"},
+		`(?:\\"(?:[^"\\]|\\[^"\\]|\\\\(?:\\\\|\\"|[^\\"]))*(?:\\")?|\\+["'][^\r\n]*|` +
+		`(?:'(?:[^'\\]|\\.)*'?)+|"(?:[^"\\]|\\.)*"?|[^\s&]+(?:(?:&[^\s&=]*)+(\s|\z))?)`), "${1}${2}***${3}"},
 	{regexp.MustCompile(`(?i)\b(bearer)\s+\S+`), "${1} ***"},
 	{regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)`), "***"},
-	// Stripe, AWS, GitHub, and anything signed as JSON Web Tokens are.
-	{regexp.MustCompile(`\b(?:[sr]k_(?:live|test)_\w+|whsec_\w+|A(?:KIA|SIA)[0-9A-Z]{12,}|gh[opsur]_\w{20,}|eyJ[\w-]+\.[\w-]+\.[\w-]*)`), "***"},
-	// Redis repeats the arguments of a command that it does not know, a password
-	// among them.
+	// Keys of Stripe, AWS and GitHub, and JSON Web Tokens.
+	{regexp.MustCompile(`\b(?:[sr]k_(?:live|test)_\w+|whsec_\w+|A(?:KIA|SIA)[0-9A-Z]{12,}|gh[opsur]_\w{20,}|` +
+		`eyJ[\w-]+\.[\w-]+\.[\w-]*)`), "***"},
+	// Redis repeats the arguments of an unknown command, which may be a password.
 	{regexp.MustCompile(`(?s)(with args beginning with:).*`), "${1} ***"},
 }
 
 var digits = regexp.MustCompile(`\b\d(?:[ -]?\d){12,18}\b`)
 
-// scrubCard hides a number that may be a payment card's: one whose check digit
-// is right (ISO/IEC 7812-1, annex B).
+// scrubCard replaces a number whose check digit is right (ISO/IEC 7812-1, annex
+// B), because it may be a payment card's.
 func scrubCard(number string) string {
 	sum, double := 0, false
 	for i := len(number) - 1; i >= 0; i-- {
@@ -70,8 +74,8 @@ func scrubCard(number string) string {
 	return "***"
 }
 
-// scrubAddresses hides what stands between "://" and the last @ that may
-// belong to the same address: a password may hold an @, a slash, even a space.
+// scrubAddresses replaces the text between "://" and the last @ that may belong
+// to the same URL. A password may contain an @, a slash or a space.
 func scrubAddresses(message string) string {
 	var scrubbed strings.Builder
 	for {
@@ -89,15 +93,15 @@ func scrubAddresses(message string) string {
 	}
 }
 
-// userinfoEnd is where the host begins in an address without its scheme, 0
-// where there is nothing in front of it.
+// userinfoEnd returns the index at which the host begins in a URL without its
+// scheme, or 0 when the URL has no user part.
 func userinfoEnd(address string) int {
 	line := address
 	if end := strings.IndexAny(line, "\r\n"); end >= 0 {
 		line = line[:end]
 	}
 	if next := strings.Index(line, "://"); next >= 0 {
-		// The next address and its scheme are not part of this one.
+		// The next URL and its scheme are not part of this one.
 		line = strings.TrimRight(line[:next], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 	}
 	word := line
@@ -107,8 +111,8 @@ func userinfoEnd(address string) int {
 	if at := strings.LastIndexByte(word, '@'); at >= 0 {
 		return at + 1
 	}
-	// No @ in the first word, but a colon that no port follows: a password with
-	// a space or a quote in it.
+	// A colon without a port after it, and no @ in the first word, mean that a
+	// password contains a space or a quote.
 	if _, rest, colon := strings.Cut(word, ":"); colon && !port.MatchString(rest) {
 		return strings.LastIndexByte(line, '@') + 1
 	}
@@ -117,8 +121,9 @@ func userinfoEnd(address string) int {
 
 var port = regexp.MustCompile(`^(?:\d|[^@]*\]:?\d*|[0-9a-fA-F:]*\])`)
 
-// cut bounds a message that has been scrubbed: half a secret looks like none.
-func cut(message string) string {
+// truncate shortens a message to longestMessage. The message must be scrubbed
+// already, because the rules do not recognise half a secret.
+func truncate(message string) string {
 	if len(message) <= longestMessage {
 		return message
 	}

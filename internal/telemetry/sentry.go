@@ -12,45 +12,45 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// How much Sentry hears, and how long it may take to listen.
 const (
-	sentryQueue   = 64                     // alarms that wait to be sent
-	sentryTimeout = 5 * time.Second        // of sending one
-	sentryEvery   = 5 * time.Minute        // between two alarms of one fingerprint
-	sentryBurst   = 10                     // alarms of one process in a minute
-	sentryFlush   = 2 * time.Second        // at exit
-	sentryAbandon = 200 * time.Millisecond // of it, for a send to notice that it is given up
+	sentryQueue   = 64                     // alerts that wait to be sent
+	sentryTimeout = 5 * time.Second        // for sending one alert
+	sentryEvery   = 5 * time.Minute        // between two alerts with one fingerprint
+	sentryBurst   = 10                     // alerts of one process in a minute
+	sentryFlush   = 2 * time.Second        // for Close
+	sentryAbandon = 200 * time.Millisecond // the part of sentryFlush in which a cancelled send returns
 )
 
-// SentryOptions say where to send and who sends.
+// SentryOptions are the settings of OpenSentry.
 type SentryOptions struct {
-	DSN         string
-	Environment string
-	Release     string
-	Role        string
+	DSN         string // https://KEY@HOST/NUMBER; required
+	Environment string // such as "production"
+	Release     string // version of the build; may be empty
+	Role        string // of this process, such as "web"
 }
 
-// Sentry tells people of what needs them. Nothing waits for it: alarms go
-// through a queue of its own, and those that find it full are counted and lost.
-// A nil Sentry tells nobody.
+// Sentry sends alerts to a Sentry server (https://develop.sentry.dev/sdk/) from
+// a goroutine of its own. Callers never wait for it: an alert that finds the
+// queue full is counted and lost. A nil Sentry sends nothing.
 type Sentry struct {
 	client  *sentry.Client
 	role    string
-	wire    *sentryWire
-	giveUp  context.CancelFunc
-	queue   chan alarm
+	wire    *outcomeTransport
+	cancel  context.CancelFunc // of the send in progress and all later ones
+	queue   chan alert
 	done    chan struct{}
 	dropped *prometheus.CounterVec
 
 	mutex  sync.Mutex
 	closed bool
-	limits alarmLimits
+	limits alertLimits
 }
 
-// OpenSentry prepares to send. It does not connect.
+// OpenSentry starts the sending goroutine, which Close ends. It does not connect.
+// Its error never contains the DSN.
 func OpenSentry(options SentryOptions, registry prometheus.Registerer) (*Sentry, error) {
-	ctx, giveUp := context.WithCancel(context.Background())
-	wire := &sentryWire{ctx: ctx, next: http.DefaultTransport.(*http.Transport).Clone()}
+	ctx, cancel := context.WithCancel(context.Background())
+	wire := &outcomeTransport{ctx: ctx, next: http.DefaultTransport.(*http.Transport).Clone()}
 	transport := sentry.NewHTTPSyncTransport()
 	transport.Timeout = sentryTimeout
 	client, err := sentry.NewClient(sentry.ClientOptions{
@@ -59,28 +59,29 @@ func OpenSentry(options SentryOptions, registry prometheus.Registerer) (*Sentry,
 		Release:              options.Release,
 		Transport:            transport,
 		HTTPTransport:        wire,
-		Integrations:         func([]sentry.Integration) []sentry.Integration { return nil }, // they collect more than we want to tell
+		Integrations:         func([]sentry.Integration) []sentry.Integration { return nil }, // they collect personal data
 		DisableClientReports: true,
 	})
 	if err != nil {
-		giveUp()
-		return nil, errors.New("read the address of Sentry: it must look like https://KEY@HOST/NUMBER")
+		cancel()
+		return nil, errors.New("parse the Sentry DSN: it must look like https://KEY@HOST/NUMBER")
 	}
 	s := &Sentry{
 		client:  client,
 		role:    options.Role,
 		wire:    wire,
-		giveUp:  giveUp,
-		queue:   make(chan alarm, sentryQueue),
+		cancel:  cancel,
+		queue:   make(chan alert, sentryQueue),
 		done:    make(chan struct{}),
 		dropped: newDropped(registry),
-		limits:  newAlarmLimits(),
+		limits:  newAlertLimits(),
 	}
-	go s.send()
+	go s.sendQueued()
 	return s, nil
 }
 
-// Close sends what waits, for two seconds at most. What is told later is lost.
+// Close sends queued alerts for up to two seconds, then cancels the rest. Later
+// alerts are lost. It may be called again.
 func (s *Sentry) Close() {
 	if s == nil {
 		return
@@ -96,7 +97,7 @@ func (s *Sentry) Close() {
 	case <-s.done:
 	case <-time.After(sentryFlush - sentryAbandon):
 	}
-	s.giveUp()
+	s.cancel()
 	select {
 	case <-s.done:
 	case <-time.After(sentryAbandon):
@@ -105,20 +106,20 @@ func (s *Sentry) Close() {
 
 // Private
 
-// Why Sentry did not get a report.
+// Values of the label reason: why an alert was not sent.
 const (
 	droppedQueue       = "queue_full"
-	droppedRate        = "rate"        // more than ten in a minute
-	droppedLimited     = "limited"     // Sentry has asked for silence
-	droppedRefused     = "refused"     // Sentry answered, and did not take it
-	droppedUnreachable = "unreachable" // no answer in time
+	droppedRate        = "rate"        // more than sentryBurst in a minute
+	droppedLimited     = "limited"     // Sentry's last response demands a pause (Retry-After)
+	droppedRefused     = "refused"     // Sentry's response is an error
+	droppedUnreachable = "unreachable" // no response in time
 	droppedPanic       = "panic"
 )
 
 func newDropped(registry prometheus.Registerer) *prometheus.CounterVec {
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "app_reporter_dropped_total",
-		Help: "Reports that Sentry did not get, by reason.",
+		Help: "Alerts that were not delivered to Sentry, by reason.",
 	}, []string{"reason"})
 	registry.MustRegister(dropped)
 	for _, reason := range []string{droppedQueue, droppedRate, droppedLimited, droppedRefused, droppedUnreachable, droppedPanic} {
@@ -127,24 +128,24 @@ func newDropped(registry prometheus.Registerer) *prometheus.CounterVec {
 	return dropped
 }
 
-// tell queues an alarm, unless the same has been told of late.
-func (s *Sentry) tell(a alarm) {
+// enqueue queues an alert, unless its fingerprint was sent within sentryEvery.
+func (s *Sentry) enqueue(a alert) {
 	if s == nil {
 		return
 	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	now := time.Now()
-	if s.closed || s.limits.toldOfLate(a.fingerprint, now) {
+	if s.closed || s.limits.wasSent(a.fingerprint, now) {
 		return
 	}
-	if !s.limits.take(now) {
+	if !s.limits.takeToken(now) {
 		s.drop(droppedRate)
 		return
 	}
 	select {
 	case s.queue <- a:
-		s.limits.told(a.fingerprint, now)
+		s.limits.recordSent(a.fingerprint, now)
 	default:
 		s.drop(droppedQueue)
 	}
@@ -152,54 +153,55 @@ func (s *Sentry) tell(a alarm) {
 
 func (s *Sentry) drop(reason string) { s.dropped.WithLabelValues(reason).Inc() }
 
-// send sends what is queued, one alarm after the other.
-func (s *Sentry) send() {
+// sendQueued sends queued alerts one by one until the queue is closed.
+func (s *Sentry) sendQueued() {
 	defer close(s.done)
 	defer s.client.Close()
 	for a := range s.queue {
-		s.sendOne(a)
+		s.send(a)
 	}
 }
 
-func (s *Sentry) sendOne(a alarm) {
+func (s *Sentry) send(a alert) {
 	defer func() {
 		if recover() != nil {
 			s.drop(droppedPanic)
 		}
 	}()
-	s.wire.outcome = droppedLimited // it is not asked when Sentry has asked for silence
+	s.wire.outcome = droppedLimited // the client makes no request during the pause that Sentry demands
 	s.client.CaptureEvent(a.event(s.role), nil, nil)
 	if s.wire.outcome != "" {
 		s.drop(s.wire.outcome)
 	}
 }
 
-// sentryWire notes what becomes of a request, which the library keeps to
-// itself, and gives it up when the program ends. For one request at a time.
-type sentryWire struct {
+// outcomeTransport records the outcome of a request, which the Sentry client does
+// not return, and cancels the request when ctx ends. It serves one request at a
+// time.
+type outcomeTransport struct {
 	ctx     context.Context
 	next    http.RoundTripper
-	outcome string // why the last event was dropped; empty when Sentry took it
+	outcome string // why the last event was dropped; empty when Sentry accepted it
 }
 
-func (w *sentryWire) RoundTrip(request *http.Request) (*http.Response, error) {
-	w.outcome = droppedUnreachable
-	ctx, cancel := context.WithTimeout(w.ctx, sentryTimeout)
-	response, err := w.next.RoundTrip(request.WithContext(ctx))
+func (t *outcomeTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	t.outcome = droppedUnreachable
+	ctx, cancel := context.WithTimeout(t.ctx, sentryTimeout)
+	response, err := t.next.RoundTrip(request.WithContext(ctx))
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	w.outcome = ""
+	t.outcome = ""
 	if response.StatusCode >= 300 {
-		w.outcome = droppedRefused
+		t.outcome = droppedRefused
 	}
-	// The library reads a little of the body, which must not take longer either.
+	// The Sentry client reads part of the body, within the same timeout.
 	response.Body = &boundedBody{response.Body, cancel}
 	return response, nil
 }
 
-// boundedBody ends a request's context with the reading of its answer.
+// boundedBody cancels the request's context when the response body is closed.
 type boundedBody struct {
 	io.ReadCloser
 	cancel context.CancelFunc

@@ -1,18 +1,11 @@
 package telemetry
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,126 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestReport_SentryHearsAtOnceOfWhatNeedsAPerson(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reporter, sentry := newQueue(t)
-
-		for _, reply := range []string{"NOAUTH", "WRONGPASS", "OOM command", "MISCONF", "MOVED 1 a:1", "LOADING", "READONLY", "i/o timeout", "connection refused", "no idea"} {
-			reporter.Report("Redis", "Tasks.Enqueue", errors.New(reply))
-		}
-		for _, code := range []string{"57P01", "57P03", "08006", "25006", "53300", "28P01"} {
-			reporter.Report("PostgreSQL", "web.handleError", &pgconn.PgError{Code: code})
-		}
-
-		require.Equal(t, []string{"redis/auth", "redis/oom", "redis/misconf", "redis/cluster", "postgresql/sqlstate_53300", "postgresql/sqlstate_28P01"}, sentry.told())
-	})
-}
-
-func TestReport_APlannedRestartPagesNobody(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reporter, sentry := newQueue(t)
-
-		for range 3 {
-			outage := reporter.Away("Redis", "shared", "refused", time.Now())
-			for range 59 {
-				reporter.Report("Redis", "Hub.listen", errors.New("connection refused"))
-				reporter.Report("Redis", "asynq.Server", errors.New("LOADING"))
-				reporter.Report("PostgreSQL", "web.handleError", errors.New("connection refused"))
-				time.Sleep(time.Second)
-			}
-			outage.Over(1000, 3)
-			time.Sleep(time.Hour)
-		}
-
-		require.Empty(t, sentry.told())
-	})
-}
-
-func TestReport_SentryHearsEveryFiveMinutesOfWhatLastsForAMinute(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reporter, sentry := newQueue(t)
-
-		for range 62 {
-			reporter.Report("PostgreSQL", "web.handleError", errors.New("connection refused"))
-			reporter.Report("PostgreSQL", "Probe.Check", errors.New("connection refused"))
-			time.Sleep(time.Second)
-		}
-		require.Equal(t, []string{"postgresql/refused"}, sentry.told())
-
-		for range 5 * 60 {
-			reporter.Report("PostgreSQL", "web.handleError", errors.New("connection refused"))
-			time.Sleep(time.Second)
-		}
-		require.Equal(t, []string{"postgresql/refused"}, sentry.told())
-	})
-}
-
-func TestAway_SentryHearsOfAnOutageThatLasts(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reporter, sentry := newQueue(t)
-
-		outage := reporter.Away("Redis", "queue", "timeout", time.Now())
-		time.Sleep(59 * time.Second)
-		synctest.Wait()
-		require.Empty(t, sentry.told())
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		require.Equal(t, []string{"redis/timeout"}, sentry.told())
-
-		outage.Over(0, 0)
-		reporter.Away("Redis", "queue", "timeout", time.Now())
-		reporter.Close()
-		time.Sleep(time.Hour)
-		require.Empty(t, sentry.told())
-	})
-}
-
-func TestTell_BoundsWhatOneProcessSends(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reporter, sentry := newQueue(t)
-
-		for i := range 30 {
-			reporter.Unexpected(fmt.Sprintf("GET /%d", i), "", errors.New("no idea"))
-		}
-		require.Len(t, sentry.told(), 10)
-		require.Equal(t, 20.0, sentry.lost(t)["rate"])
-
-		time.Sleep(30 * time.Second)
-		for i := range 30 {
-			reporter.Unexpected(fmt.Sprintf("GET /%d", 100+i), "", errors.New("no idea"))
-		}
-		require.Len(t, sentry.told(), 5)
-	})
-}
-
-func TestTell_CountsWhatFindsTheQueueFull(t *testing.T) {
-	t.Parallel()
-	reporter, sentry := newQueue(t)
-	sentry.limits.burst, sentry.limits.tokens = 1000, 1000
-
-	for i := range sentryQueue + 7 {
-		reporter.Unexpected(fmt.Sprintf("GET /%d", i), "", errors.New("no idea"))
-	}
-
-	require.Equal(t, 7.0, sentry.lost(t)["queue_full"])
-	require.Len(t, sentry.told(), sentryQueue)
-	reporter.Unexpected(fmt.Sprintf("GET /%d", sentryQueue), "", errors.New("no idea"))
-	require.Len(t, sentry.told(), 1, "what was lost is told the next time")
-}
-
-func TestSentry_GetsWhatWentWrongAndWhereAndNothingElse(t *testing.T) {
+func TestSentry_ReceivesTheErrorAndItsPlaceWithoutPersonalData(t *testing.T) {
 	t.Parallel()
 	server := newSentryServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	reporter := server.open(t)
 
-	reporter.Report("Redis", "Tasks.Enqueue", errors.New("WRONGPASS for redis://shop:hunter2@10.1.2.3:6379"))
-	reporter.Unexpected("GET /orders/:token", "req-1", fmt.Errorf("show order of ada@example.com: %w", &pgconn.PgError{
-		Code: "23505", Message: `duplicate key "hunter2"`, Detail: "Key (email)=(ada@example.com) already exists.", TableName: "orders", ConstraintName: "orders_key",
+	reporter.Report(Redis, "Tasks.Enqueue", errors.New("WRONGPASS for redis://shop:hunter2@10.1.2.3:6379"))
+	reporter.Unexpected("GET /letters/:token", "req-1", fmt.Errorf("show letter of ada@example.com: %w", &pgconn.PgError{
+		Code: "23505", Message: `duplicate key "hunter2"`, Detail: "Key (email)=(ada@example.com) already exists.",
+		TableName: "letters", ConstraintName: "letters_key",
 	}))
 	func() {
 		defer func() { reporter.Unexpected("job confirm", "17", fmt.Errorf("work: %w", Recovered(recover()))) }()
@@ -167,24 +49,26 @@ func TestSentry_GetsWhatWentWrongAndWhereAndNothingElse(t *testing.T) {
 	require.Equal(t, "error", events[0].Level)
 	require.Equal(t, "Redis error: auth", events[0].Exception[0].Type)
 	require.Equal(t, "WRONGPASS for redis://***@***:6379", events[0].Exception[0].Value)
-	require.Equal(t, map[string]string{"role": "web", "backend": "Redis", "source": "Tasks.Enqueue", "class": "auth"}, events[0].Tags)
+	require.Equal(t, map[string]string{"role": "web", "backend": "redis", "source": "Tasks.Enqueue", "class": "auth"}, events[0].Tags)
 
-	require.Equal(t, []string{"unexpected/GET /orders/:token/*pgconn.PgError/sqlstate_23505"}, events[1].Fingerprint)
-	require.Equal(t, map[string]string{"role": "web", "source": "GET /orders/:token", "id": "req-1", "class": "sqlstate_23505", "table": "orders", "constraint": "orders_key"}, events[1].Tags)
+	require.Equal(t, []string{"unexpected/GET /letters/:token/*pgconn.PgError/sqlstate_23505"}, events[1].Fingerprint)
+	require.Equal(t, map[string]string{
+		"role": "web", "source": "GET /letters/:token", "id": "req-1", "class": "sqlstate_23505", "table": "letters", "constraint": "letters_key",
+	}, events[1].Tags)
 
 	require.Equal(t, "fatal", events[2].Level)
 	require.Equal(t, "panic", events[2].Exception[0].Type)
 	require.Equal(t, "work: panic: card *** of ***", events[2].Exception[0].Value)
 	frames := events[2].Exception[0].Stacktrace.Frames
 	last := frames[len(frames)-1]
-	require.True(t, strings.HasPrefix(last.Function, "slipway/internal/telemetry.TestSentry_Gets"), last.Function)
+	require.True(t, strings.HasPrefix(last.Function, "slipway/internal/telemetry.TestSentry_Receives"), last.Function)
 	require.True(t, strings.HasSuffix(last.AbsPath, "/sentry_test.go"))
 	require.Positive(t, last.Lineno)
 	require.True(t, last.InApp)
 	require.Zero(t, server.sum(t))
 }
 
-func TestSentry_ThatHangsHoldsUpNobodyAndIsGivenUpAtExit(t *testing.T) {
+func TestSentry_AServerThatHangsDelaysNoCallerAndIsCancelledByClose(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	server := newSentryServer(t, func(http.ResponseWriter, *http.Request) { <-release })
@@ -192,20 +76,20 @@ func TestSentry_ThatHangsHoldsUpNobodyAndIsGivenUpAtExit(t *testing.T) {
 	reporter := server.open(t)
 	reporter.sentry.limits.burst, reporter.sentry.limits.tokens = 10_000, 10_000
 
-	// Far more than fit into the queue: this would not end if anybody waited.
+	// More than fit into the queue: the loop would not end if callers waited.
 	for i := range 1000 {
 		reporter.Unexpected(fmt.Sprintf("GET /%d", i), "", errors.New("no idea"))
 	}
 	started := time.Now()
 	reporter.Close()
 
-	require.Less(t, time.Since(started), 4*time.Second) // promised are two
+	require.Less(t, time.Since(started), 4*time.Second) // Close promises two seconds
 	require.Eventually(t, func() bool { return isClosed(reporter.sentry.done) }, 10*time.Second, time.Millisecond)
 	require.Equal(t, 1000.0, server.sum(t))
 	require.LessOrEqual(t, server.requests(), 2)
 }
 
-func TestSentry_ThatAsksForSilenceGetsIt(t *testing.T) {
+func TestSentry_SendsNothingDuringRetryAfter(t *testing.T) {
 	t.Parallel()
 	server := newSentryServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "60")
@@ -224,7 +108,7 @@ func TestSentry_ThatAsksForSilenceGetsIt(t *testing.T) {
 	require.Equal(t, 4.0, lost["limited"])
 }
 
-func TestSentry_ThatIsAwayOrBrokenIsCountedOnly(t *testing.T) {
+func TestSentry_CountsAlertsThatAreNotDelivered(t *testing.T) {
 	t.Parallel()
 	broken := newSentryServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	cut := newSentryServer(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
@@ -242,7 +126,7 @@ func TestSentry_ThatIsAwayOrBrokenIsCountedOnly(t *testing.T) {
 	}
 }
 
-func TestSentry_APanicCostsOneReport(t *testing.T) {
+func TestSentry_APanicLosesOneAlertOnly(t *testing.T) {
 	t.Parallel()
 	server := newSentryServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	reporter := server.open(t)
@@ -256,16 +140,16 @@ func TestSentry_APanicCostsOneReport(t *testing.T) {
 	require.Len(t, server.events(t), 1)
 }
 
-func TestSentry_NilTellsNobody(t *testing.T) {
+func TestSentry_NilSendsNothing(t *testing.T) {
 	t.Parallel()
 	reporter, _ := newReporter(t)
 
 	reporter.Unexpected("GET /", "", errors.New("no idea"))
-	reporter.Report("Redis", "test", errors.New("OOM "))
+	reporter.Report(Redis, "test", errors.New("OOM "))
 	reporter.Close()
 }
 
-func TestOpenSentry_RefusesAnAddressWithoutRepeatingIt(t *testing.T) {
+func TestOpenSentry_ErrorDoesNotContainTheDSN(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"hunter2", "https://hunter2@sentry.example", "ftp://hunter2@sentry.example/1"} {
 		_, err := OpenSentry(SentryOptions{DSN: address}, prometheus.NewRegistry())
@@ -274,193 +158,3 @@ func TestOpenSentry_RefusesAnAddressWithoutRepeatingIt(t *testing.T) {
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
-
-func TestFramesOf_ReadsWhatTheRuntimePrints(t *testing.T) {
-	t.Parallel()
-
-	frames := framesOf(strings.Join([]string{
-		"goroutine 7 [running]:",
-		"runtime/debug.Stack()", "\t/go/debug/stack.go:26 +0x5e",
-		"slipway/internal/web.recoverPanics.func1.1()", "\t/src/middleware.go:155 +0x5e",
-		"panic({0x12?, 0x34?})", "\t/go/runtime/panic.go:792 +0x132",
-		"slipway/internal/shop.(*Shop).Product(0xc000, {0x1, 0x2})", "\t/src/catalogue.go:40 +0x1d",
-		"net/http.(*conn).serve(0xc0)", "\t/go/http/server.go:2102 +0x625",
-		"created by net/http.(*Server).Serve in goroutine 1", "\t/go/http/server.go:3464 +0x485", "",
-	}, "\n"))
-
-	require.Len(t, frames, 3)
-	require.Equal(t, "net/http.(*Server).Serve", frames[0].Function)
-	require.Equal(t, "slipway/internal/shop.(*Shop).Product", frames[2].Function)
-	require.Equal(t, "/src/catalogue.go", frames[2].AbsPath)
-	require.Equal(t, 40, frames[2].Lineno)
-	require.Len(t, framesOf("slipway/internal/shop.work\n\t/src/jobs.go:7\nslipway/internal/jobs.run\n\t/src/pg_worker.go:127\n"), 2) // as River prints it
-	require.Empty(t, framesOf(""))
-	require.Empty(t, framesOf("nonsense\n\n\t\n\t:\n"))
-}
-
-// Private
-
-// newQueue makes a reporter whose alarms nobody sends.
-func newQueue(t *testing.T) (*Reporter, *Sentry) {
-	t.Helper()
-	reporter, _ := newReporter(t)
-	sentry := &Sentry{queue: make(chan alarm, sentryQueue), done: make(chan struct{}), giveUp: func() {}, dropped: newDropped(prometheus.NewRegistry()), limits: newAlarmLimits()}
-	close(sentry.done)
-	reporter.SendTo(sentry)
-	return reporter, sentry
-}
-
-// told takes the fingerprints that wait.
-func (s *Sentry) told() []string {
-	var fingerprints []string
-	for {
-		select {
-		case a, open := <-s.queue:
-			if !open {
-				return fingerprints
-			}
-			fingerprints = append(fingerprints, a.fingerprint)
-		default:
-			return fingerprints
-		}
-	}
-}
-
-// lost is app_reporter_dropped_total by reason.
-func (s *Sentry) lost(t *testing.T) map[string]float64 {
-	t.Helper()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(s.dropped)
-	families, err := registry.Gather()
-	require.NoError(t, err)
-	counts := map[string]float64{}
-	for _, family := range families {
-		require.Equal(t, "app_reporter_dropped_total", family.GetName())
-		for _, metric := range family.GetMetric() {
-			counts[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
-		}
-	}
-	return counts
-}
-
-// sentryServer stands in for Sentry: it takes envelopes, and answers as the
-// test likes.
-type sentryServer struct {
-	*httptest.Server
-	sentry *Sentry
-
-	mutex  sync.Mutex
-	bodies []string
-}
-
-func newSentryServer(t *testing.T, answer http.HandlerFunc) *sentryServer {
-	t.Helper()
-	s := &sentryServer{}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		s.mutex.Lock()
-		s.bodies = append(s.bodies, r.Method+" "+r.URL.Path+"\n"+string(body))
-		s.mutex.Unlock()
-		answer(w, r)
-	}))
-	t.Cleanup(s.Close)
-	return s
-}
-
-// open makes a reporter that sends to the server.
-func (s *sentryServer) open(t *testing.T) *Reporter {
-	t.Helper()
-	reporter, _ := newReporter(t)
-	sentry, err := OpenSentry(SentryOptions{
-		DSN: strings.Replace(s.URL, "://", "://public-key@", 1) + "/42", Environment: "production", Release: "9f8e7d6c", Role: "web",
-	}, prometheus.NewRegistry())
-	require.NoError(t, err)
-	reporter.SendTo(sentry)
-	t.Cleanup(reporter.Close)
-	s.sentry = sentry
-	return reporter
-}
-
-func (s *sentryServer) requests() int {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return len(s.bodies)
-}
-
-// sum is how much was lost in all.
-func (s *sentryServer) sum(t *testing.T) float64 {
-	t.Helper()
-	sum := 0.0
-	for _, count := range s.sentry.lost(t) {
-		sum += count
-	}
-	return sum
-}
-
-// sentEvent is what an envelope holds.
-type sentEvent struct {
-	Level, Environment, Release string
-	Fingerprint                 []string
-	Tags                        map[string]string
-	Exception                   []struct {
-		Type, Value string
-		Stacktrace  struct {
-			Frames []struct {
-				Function string
-				AbsPath  string `json:"abs_path"`
-				Lineno   int
-				InApp    bool `json:"in_app"`
-			}
-		}
-	}
-	parts map[string]any
-	text  string
-}
-
-// events reads the envelopes: https://develop.sentry.dev/sdk/data-model/envelopes/
-func (s *sentryServer) events(t *testing.T) []sentEvent {
-	t.Helper()
-	hostname, err := os.Hostname()
-	require.NoError(t, err)
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	var events []sentEvent
-	for _, body := range s.bodies {
-		lines := bufio.NewScanner(strings.NewReader(body))
-		lines.Buffer(nil, 1<<20)
-		require.True(t, lines.Scan())
-		require.Equal(t, "POST /api/42/envelope/", lines.Text())
-		require.True(t, lines.Scan()) // the envelope's header
-		require.True(t, lines.Scan())
-		require.Contains(t, lines.Text(), `"type":"event"`)
-		require.True(t, lines.Scan())
-		event := sentEvent{text: strings.ReplaceAll(lines.Text(), hostname, "")}
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &event))
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &event.parts))
-		events = append(events, event)
-		require.False(t, lines.Scan() && lines.Text() != "", "one event, and nothing besides")
-	}
-	return events
-}
-
-func isClosed(done chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
-}
-
-// panicsOnce is a transport with a mistake in it.
-func panicsOnce(next http.RoundTripper) http.RoundTripper {
-	var once sync.Once
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		once.Do(func() { panic("a mistake") })
-		return next.RoundTrip(request)
-	})
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }

@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// severity is how loud a class of failure is logged. What only a person can
-// mend is an error; a Redis that is loading its data is as good as back.
+// severity returns the log level for a class of failure: error when only an
+// operator can correct it, info while Redis loads its data, else warning.
 func severity(class string) slog.Level {
 	switch {
 	case class == "loading":
 		return slog.LevelInfo
-	case needsAPerson(class):
+	case needsOperator(class):
 		return slog.LevelError
 	default:
 		return slog.LevelWarn
 	}
 }
 
-// needsAPerson tells classes that do not pass by themselves: wrong
-// configuration, a full store, a mistake in the program.
-func needsAPerson(class string) bool {
+// needsOperator reports whether a class of failure lasts until an operator acts:
+// a wrong configuration, a full disk or memory, a bug.
+func needsOperator(class string) bool {
 	switch class {
 	case "oom", "misconf", "auth", "cluster", "wrongtype", "panic":
 		return true
@@ -29,16 +29,17 @@ func needsAPerson(class string) bool {
 	if !isPostgres {
 		return false
 	}
-	for _, passing := range passingCodes {
-		if strings.HasPrefix(code, passing) {
+	for _, prefix := range transientCodes {
+		if strings.HasPrefix(code, prefix) {
 			return false
 		}
 	}
 	return true
 }
 
-// passingCodes are those of PostgreSQL, appendix A, that say "not now".
-var passingCodes = []string{
+// transientCodes are prefixes of SQLSTATE codes (PostgreSQL manual, appendix A)
+// for failures that end without an operator.
+var transientCodes = []string{
 	"08",    // connection exception
 	"25006", // read-only transaction, as after a failover
 	"40",    // rolled back: serialization failure, deadlock

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Clients tells who sent a request. Only proxies that are named are believed
-// when they say for whom they ask.
+// Clients finds the address of the client of a request. It reads X-Forwarded-For
+// only as far as trusted proxies have written it.
 type Clients struct {
 	trusted    []netip.Prefix
 	ipv6Prefix int
@@ -18,16 +18,16 @@ type Clients struct {
 	warned     sync.Once
 }
 
-// NewClients trusts X-Forwarded-For of proxies within trusted, and takes
-// addresses of one IPv6 network of ipv6Prefix bits for one client: a customer
-// is given a /64 at least.
+// NewClients trusts proxies in the networks of trusted. All addresses of one
+// IPv6 network of ipv6Prefix bits count as one client, because a customer is
+// given at least a /64.
 func NewClients(trusted []netip.Prefix, ipv6Prefix int, log *slog.Logger) *Clients {
 	return &Clients{trusted: trusted, ipv6Prefix: ipv6Prefix, log: log}
 }
 
-// Address is the client's: the last one in X-Forwarded-For, from the right,
-// that is no trusted proxy. Where the way there is unreadable it is the peer's,
-// and the zero Addr where even that is unknown.
+// Address is the address of the client: the last one in X-Forwarded-For that is
+// no trusted proxy. It is the address of the peer when that header cannot be
+// read, and the zero Addr when the peer is unknown too.
 func (c *Clients) Address(r *http.Request) netip.Addr {
 	peer := parseHop(r.RemoteAddr)
 	forwarded := r.Header["X-Forwarded-For"]
@@ -48,8 +48,8 @@ func (c *Clients) Address(r *http.Request) netip.Addr {
 	return client
 }
 
-// Bucket is what requests of one client have in common. Clients whose address
-// is unknown share one bucket rather than escape all limits.
+// Bucket is the key of a client: its address, or its network in IPv6. Clients
+// with an unknown address share one key, so that none escapes the limits.
 func (c *Clients) Bucket(client netip.Addr) string {
 	if !client.IsValid() {
 		return "unknown"
@@ -67,20 +67,22 @@ func (c *Clients) Bucket(client netip.Addr) string {
 
 func (c *Clients) trusts(address netip.Addr) bool { return contains(c.trusted, address) }
 
-// warnOfSharedLimits tells the operator, once, that visitors cannot be told
-// apart: then one of them uses up the limits of all.
+// warnOfSharedLimits logs, once, that all visitors have one address and so share
+// one limit. Docker causes the second case: on a network without IPv6 it
+// replaces the address of an IPv6 visitor by that of its own proxy.
 func (c *Clients) warnOfSharedLimits(peer, client netip.Addr) {
 	switch {
 	case len(c.trusted) == 0 && peer.IsPrivate():
-		c.warned.Do(func() {
-			c.log.Error("ALL VISITORS SHARE ONE RATE LIMIT: a proxy in a private network names them in X-Forwarded-For, and RACK_ATTACK_TRUSTED_PROXIES does not name the proxy. Set it to the proxy's network", "proxy", peer.String())
-		})
+		c.warned.Do(func() { c.log.Error(untrustedProxy, "proxy", peer.String()) })
 	case c.trusts(client):
-		c.warned.Do(func() {
-			c.log.Error("VISITORS SHARE ONE RATE LIMIT: X-Forwarded-For names nobody but a trusted proxy, as Docker does with IPv6 visitors on a network without IPv6", "address", client.String())
-		})
+		c.warned.Do(func() { c.log.Error(onlyProxies, "address", client.String()) })
 	}
 }
+
+const (
+	untrustedProxy = "Visitors share one rate limit because RACK_ATTACK_TRUSTED_PROXIES does not name the proxy that sets X-Forwarded-For"
+	onlyProxies    = "Visitors share one rate limit because X-Forwarded-For names only trusted proxies"
+)
 
 func cutLastHop(list string) (rest, hop string, more bool) {
 	comma := strings.LastIndexByte(list, ',')
@@ -90,8 +92,8 @@ func cutLastHop(list string) (rest, hop string, more bool) {
 	return list[:comma], list[comma+1:], true
 }
 
-// parseHop reads an address as proxies and net/http write it: with or without
-// a port, brackets and a zone.
+// parseHop reads an address with or without a port, brackets and a zone, as
+// proxies and net/http write it. It is the zero Addr when it cannot be read.
 func parseHop(hop string) netip.Addr {
 	hop = strings.TrimSpace(hop)
 	address, err := netip.ParseAddr(strings.Trim(hop, "[]"))

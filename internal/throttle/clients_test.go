@@ -12,7 +12,7 @@ import (
 	"slipway/internal/devstack/stacktest"
 )
 
-func TestClients_WalkFromTheRightToTheFirstWhoIsNotTrusted(t *testing.T) {
+func TestClients_TheAddressIsTheLastUntrustedOne(t *testing.T) {
 	t.Parallel()
 	proxies := []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("203.0.113.9/32"), netip.MustParsePrefix("fd00::/8")}
 	for _, one := range []struct {
@@ -70,7 +70,7 @@ func TestClients_ABucketIsAnAddressOrAnIPv6Network(t *testing.T) {
 	require.Equal(t, "2001:db8::1", NewClients(nil, 128, nil).Bucket(netip.MustParseAddr("2001:db8::1")))
 }
 
-func TestClients_WarnOnceWhereVisitorsCannotBeToldApart(t *testing.T) {
+func TestClients_WarnOnceWhenVisitorsShareOneAddress(t *testing.T) {
 	t.Parallel()
 	docker := []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12")}
 	warnings := func(trusted []netip.Prefix, peer, forwarded string) int {
@@ -83,7 +83,7 @@ func TestClients_WarnOnceWhereVisitorsCannotBeToldApart(t *testing.T) {
 			}
 			clients.Address(r)
 		}
-		return strings.Count(log.String(), "SHARE ONE RATE LIMIT")
+		return strings.Count(log.String(), "Visitors share one rate limit")
 	}
 
 	require.Equal(t, 1, warnings(nil, "172.18.0.2:1", "192.0.2.1"))

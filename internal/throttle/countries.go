@@ -13,27 +13,28 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// Countries refuses clients by the country of their address, as a database in
-// MaxMind's format gives it. Without a usable database it refuses nobody. An
-// address of no known country passes too, private networks among them.
+// Countries refuses clients by country. It looks up their address in a database
+// in MaxMind's format. Without a usable database all clients pass, and so does
+// an address without a known country, such as that of a private network.
 type Countries struct {
 	file             string
-	blocked, allowed []string // ISO 3166-1 codes, such as "DE"; allowed empty: all
+	blocked, allowed []string // ISO 3166-1 codes, such as "DE"; empty allowed: all
 	log              *slog.Logger
 
 	database atomic.Pointer[maxminddb.Reader]
-	seen     fileState // of the last attempt to read it; only Refresh uses it
+	seen     fileState // at the last attempt to read the file; used by Refresh alone
 	problem  error     // of that attempt
 	warned   bool
 }
 
-// NewCountries refuses clients from blocked countries and, unless allowed is
-// empty, from all others than those. The file is read by Refresh.
+// NewCountries refuses clients from the blocked countries. Unless allowed is
+// empty, it also refuses clients from all countries that are not in it. Call
+// Refresh to read the file.
 func NewCountries(file string, blocked, allowed []string, log *slog.Logger) *Countries {
 	return &Countries{file: file, blocked: blocked, allowed: allowed, log: log}
 }
 
-// Refuses tells whether a client comes from a country that is refused.
+// Refuses reports whether the country of a client is refused.
 func (c *Countries) Refuses(r *Request) bool {
 	country := c.country(r.Client)
 	if country == "" {
@@ -42,9 +43,9 @@ func (c *Countries) Refuses(r *Request) bool {
 	return slices.Contains(c.blocked, country) || len(c.allowed) > 0 && !slices.Contains(c.allowed, country)
 }
 
-// Refresh reads the database when the file is new or has been replaced. The
-// error says why there is none, or why the one before is still in use. It is a
-// check of /health, and must not run twice at a time.
+// Refresh reads the database if the file has changed. After an error the database
+// of the last successful read stays in use. Refresh is a check of /health, and
+// must not run twice at the same time.
 func (c *Countries) Refresh(context.Context) error {
 	state, err := stateOf(c.file)
 	if err == nil && state == c.seen {
@@ -75,13 +76,13 @@ type fileState struct {
 func stateOf(file string) (fileState, error) {
 	info, err := os.Stat(file)
 	if err != nil {
-		return fileState{}, fmt.Errorf("look for the country database: %w", err)
+		return fileState{}, fmt.Errorf("find the country database: %w", err)
 	}
 	return fileState{info.ModTime(), info.Size()}, nil
 }
 
-// read reads the whole file, about 10 MB: one that is mapped into memory ends
-// the process when somebody truncates it.
+// read reads the whole file, about 10 MB. It does not map the file into memory:
+// if the file were truncated, the process would be killed.
 func (c *Countries) read() error {
 	content, err := os.ReadFile(c.file)
 	if err != nil {
@@ -95,11 +96,12 @@ func (c *Countries) read() error {
 		return fmt.Errorf("verify the country database: %w", err)
 	}
 	c.database.Store(database)
-	c.log.Info("Country database is in use", "type", database.Metadata.DatabaseType, "built", time.Unix(int64(database.Metadata.BuildEpoch), 0).UTC().Format(time.DateOnly))
+	built := time.Unix(int64(database.Metadata.BuildEpoch), 0).UTC().Format(time.DateOnly)
+	c.log.Info("Country database loaded", "type", database.Metadata.DatabaseType, "built", built)
 	return nil
 }
 
-// country is empty when there is no database or it does not know the address.
+// country is the country of an address, empty when it is not known.
 func (c *Countries) country(client netip.Addr) (code string) {
 	database := c.database.Load()
 	if database == nil || !client.IsValid() {
@@ -109,6 +111,6 @@ func (c *Countries) country(client netip.Addr) (code string) {
 	if err := found.DecodePath(&code, "country", "iso_code"); err != nil || code != "" {
 		return code
 	}
-	_ = found.DecodePath(&code, "registered_country", "iso_code") // unknown is empty
+	_ = found.DecodePath(&code, "registered_country", "iso_code") // an unknown address leaves it empty
 	return code
 }

@@ -39,7 +39,7 @@ func TestCountries_RefuseByBlockedAndByAllowed(t *testing.T) {
 	require.False(t, blocking.Refuses(&Request{}), "the address is unknown")
 }
 
-func TestCountries_ADatabaseThatCannotBeUsedIsARuleThatIsOff(t *testing.T) {
+func TestCountries_WithoutAUsableDatabaseAllPass(t *testing.T) {
 	t.Parallel()
 	whole := filepath.Join(t.TempDir(), "whole.mmdb")
 	writeDatabase(t, whole, map[string]string{"192.0.2.0/24": "FR"})
@@ -70,7 +70,7 @@ func TestCountries_ADatabaseThatCannotBeUsedIsARuleThatIsOff(t *testing.T) {
 	}
 }
 
-func TestCountries_NoticeAReplacedFileAndKeepTheLastGoodOne(t *testing.T) {
+func TestCountries_ReloadAReplacedFileAndKeepTheLastGoodOne(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "country.mmdb")
 	countries := NewCountries(file, []string{"FR"}, nil, slog.New(slog.DiscardHandler))
@@ -80,7 +80,7 @@ func TestCountries_NoticeAReplacedFileAndKeepTheLastGoodOne(t *testing.T) {
 	require.NoError(t, countries.Refresh(t.Context()))
 	require.True(t, refuses(countries, "192.0.2.1"))
 
-	// The same length and another content: told by its time.
+	// The same length with other content: only the time differs.
 	writeDatabase(t, file, map[string]string{"192.0.3.0/24": "FR"})
 	require.NoError(t, os.Chtimes(file, time.Time{}, time.Now().Add(time.Minute)))
 	require.NoError(t, countries.Refresh(t.Context()))

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// Result is what is to become of a request.
+// Result is how a request is handled.
 type Result string
 
-// Passed goes on; Throttled is 429; Banned and Blocked are 403.
+// A Passed request goes on. Throttled is answered with 429, Banned and Blocked
+// with 403.
 const (
 	Passed    Result = "passed"
 	Throttled Result = "throttled"
@@ -18,18 +19,18 @@ const (
 	Blocked   Result = "blocked"
 )
 
-// Decision is the answer to one request.
+// Decision is the result of all rules for one request.
 type Decision struct {
 	Result Result
-	Rule   string // that decided, or of those that let it pass the one with the least left; may be empty
+	Rule   string // the rule that decided; for Passed the throttle with the least left, or empty
 
-	// Of a throttle.
+	// Limit, Left, Period and Reset describe a throttle, and are 0 otherwise.
 	Limit, Left int64
 	Period      time.Duration
-	Reset       time.Duration // until there is more
+	Reset       time.Duration // until more requests may pass
 }
 
-// Refused tells that the request goes no further.
+// Refused reports that the request must not go on.
 func (d Decision) Refused() bool { return d.Result != Passed }
 
 // Status is the HTTP status of a refusal.
@@ -40,9 +41,9 @@ func (d Decision) Status() int {
 	return http.StatusForbidden
 }
 
-// SetHeaders tells a client how it stands: RateLimit and RateLimit-Policy as in
-// draft-ietf-httpapi-ratelimit-headers-11, and for refusals Retry-After and
-// the three older fields.
+// SetHeaders sets the headers of a throttle: RateLimit and RateLimit-Policy as in
+// draft-ietf-httpapi-ratelimit-headers-11, and for a refusal also Retry-After
+// and the three older RateLimit- fields.
 func (d Decision) SetHeaders(header http.Header) {
 	if d.Limit <= 0 {
 		return
@@ -60,7 +61,8 @@ func (d Decision) SetHeaders(header http.Header) {
 
 // Private
 
-// seconds is at least one: a client told to wait for none comes at once.
+// seconds rounds up to at least one: a client that may wait 0 seconds retries
+// at once.
 func seconds(d time.Duration) int64 {
 	return max(1, int64((d+time.Second-1)/time.Second))
 }

@@ -1,13 +1,12 @@
-// Package throttle is Rack::Attack in Go: a store says in a few rules which
-// requests are too many, and this says of each request whether it is one of
-// them. It asks Redis, once for all rules; every request is also counted within
-// the process, so that limits hold while Redis is away.
+// Package throttle is Rack::Attack in Go: it decides about each request by a
+// list of rules. One call of Redis counts for all rules and all processes. Every
+// request is also counted in the memory of its process, so that limits hold
+// while Redis is unavailable.
 package throttle
 
 import (
 	"context"
 	"log/slog"
-	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -17,20 +16,20 @@ import (
 	"slipway/internal/failopen"
 )
 
-// Options are what a Limiter needs.
+// Options are the parts and settings of a Limiter.
 type Options struct {
 	Redis   *failopen.Redis
 	Clients *Clients
 	Rules   []Rule
 
-	// Sliding estimates the last period from two windows. Without it counts begin
-	// anew at each window's end, as Rack::Attack's do, and up to twice the limit
-	// may pass around it.
+	// Sliding estimates the count of the last period from two windows. Without
+	// it, counts restart with each window, as in Rack::Attack, and up to twice
+	// the limit may pass around the end of a window.
 	Sliding bool
-	// FallbackDivisor is by how many processes what is left of a limit is divided
-	// while Redis is away; 1 when less.
+	// FallbackDivisor is the number of processes that share the rest of a limit
+	// while Redis is unavailable. Less than 1 means 1.
 	FallbackDivisor int
-	// Entries bound each of the two memories; 100,000 when zero.
+	// Entries is the size of each of the two memories; 0 means 100,000.
 	Entries int
 
 	Log      *slog.Logger
@@ -48,12 +47,12 @@ type Limiter struct {
 	metrics *metrics
 	now     func() time.Time
 
-	traffic *memory      // of rules that every request may count for
-	apart   *memory      // of bans and logins
-	asked   atomic.Int64 // Unix milliseconds when Redis was last asked
+	traffic    *memory      // counts of ordinary throttles and tracks
+	protected  *memory      // bans, strikes, logins and protected throttles
+	lastCalled atomic.Int64 // Unix milliseconds of the last call of Redis
 }
 
-// New makes a Limiter. The error is about the names of rules.
+// New makes a Limiter. The error names a rule whose name cannot be used.
 func New(options Options) (*Limiter, error) {
 	sorted, err := sortRules(options.Rules)
 	if err != nil {
@@ -64,46 +63,46 @@ func New(options Options) (*Limiter, error) {
 		entries = 100_000
 	}
 	l := &Limiter{
-		redis:   options.Redis,
-		clients: options.Clients,
-		rules:   sorted,
-		sliding: options.Sliding,
-		divisor: int64(max(1, options.FallbackDivisor)),
-		log:     options.Log,
-		now:     time.Now,
-		traffic: newMemory(entries),
-		apart:   newMemory(entries),
+		redis:     options.Redis,
+		clients:   options.Clients,
+		rules:     sorted,
+		sliding:   options.Sliding,
+		divisor:   int64(max(1, options.FallbackDivisor)),
+		log:       options.Log,
+		now:       time.Now,
+		traffic:   newMemory(entries),
+		protected: newMemory(entries),
 	}
-	l.metrics = newMetrics(options.Registry, func() int { return l.apart.bans(l.now()) })
+	l.metrics = newMetrics(options.Registry, func() int { return l.protected.bans(l.now()) })
 	return l, nil
 }
 
-// Check counts a request and decides about it. Use the returned request from
-// here on: it carries what Answered and Note need.
+// Check counts a request and decides about it. The caller must handle the
+// returned request in place of r: Answered and Note need it.
 func (l *Limiter) Check(r *http.Request) (*Request, Decision) {
 	request := newRequest(r, l.clients)
 	for _, rule := range l.rules.safelists {
 		if rule.match(request) {
-			l.metrics.count(rule.name, storeLocal, resultSafelisted)
+			l.metrics.count(rule.name, backendLocal, resultSafelisted)
 			return request, Decision{Result: Passed, Rule: rule.name}
 		}
 	}
 	for _, rule := range l.rules.blocklists {
 		if rule.match(request) {
-			l.metrics.count(rule.name, storeLocal, string(Blocked))
+			l.metrics.count(rule.name, backendLocal, string(Blocked))
 			return request, Decision{Result: Blocked, Rule: rule.name}
 		}
 	}
 
 	now := l.now()
-	asked := &inquiry{limiter: l, now: now, bans: l.banSteps(request), counts: l.countSteps(request)}
+	e := &evaluation{limiter: l, now: now, bans: l.banSteps(request), counts: l.countSteps(request)}
 	if len(request.outcomes) > 0 {
 		request.takeNotes()
 	}
-	return request, asked.decide(r.Context())
+	return request, e.decide(r.Context())
 }
 
-// Answered tells how a request was answered, for the rules that judge by it.
+// Answered passes the status of a response to the rules of Allow2BanByOutcome.
 func (l *Limiter) Answered(r *Request, status int) {
 	var bans []banStep
 	for _, rule := range r.outcomes {
@@ -112,31 +111,31 @@ func (l *Limiter) Answered(r *Request, status int) {
 		}
 	}
 	if len(bans) > 0 {
-		(&inquiry{limiter: l, now: l.now(), bans: bans}).decide(r.Context())
+		(&evaluation{limiter: l, now: l.now(), bans: bans}).decide(r.Context())
 	}
 }
 
 // Private
 
-// banStep is a ban rule that is about a request.
+// banStep is one ban rule that applies to a request.
 type banStep struct {
 	rule   *Rule
-	at     place
+	id     entryID
 	strike bool
 }
 
-// countStep is a throttle, one of its levels, or a track that is about a
+// countStep is one throttle, one of its levels, or one track that applies to a
 // request.
 type countStep struct {
 	rule   *Rule
 	memory *memory
-	at     place
+	id     entryID
 	limit  int64
 	tally  tally
 }
 
 func newBanStep(rule *Rule, key string, strike bool) banStep {
-	return banStep{rule: rule, at: place{rule.name, key, rule.ban.Within}, strike: strike}
+	return banStep{rule: rule, id: entryID{rule.name, key, rule.ban.Within}, strike: strike}
 }
 
 func (l *Limiter) banSteps(r *Request) []banStep {
@@ -167,11 +166,13 @@ func (l *Limiter) countSteps(r *Request) []countStep {
 				continue
 			}
 			memory := l.traffic
-			if rule.apart {
-				memory = l.apart
+			if rule.protected {
+				memory = l.protected
 			}
 			for level := range max(1, rule.levels) {
-				steps = append(steps, countStep{rule: rule, memory: memory, at: place{rule.name, key, period}, limit: int64(limit) * int64(level+1)})
+				steps = append(steps, countStep{
+					rule: rule, memory: memory, id: entryID{rule.name, key, period}, limit: int64(limit) * int64(level+1),
+				})
 				period *= 8
 			}
 		}
@@ -179,56 +180,27 @@ func (l *Limiter) countSteps(r *Request) []countStep {
 	return steps
 }
 
-// estimate is how many requests a count stands for.
-func (l *Limiter) estimate(count, previous int64, period time.Duration, now time.Time) int64 {
-	return count + int64(math.Floor(float64(previous)*l.weight(period, now)))
-}
-
-// weight is how much of the previous window is part of the last period.
-func (l *Limiter) weight(period time.Duration, now time.Time) float64 {
-	if !l.sliding {
-		return 0
-	}
-	return 1 - float64(now.UnixMilli()%period.Milliseconds())/float64(period.Milliseconds())
-}
-
-// reset is how long it takes until one more request passes, if none comes
-// meanwhile. It is computed from the number of the window and not from the
-// life of a key, which would make it wobble.
-func (l *Limiter) reset(step countStep, count, previous int64, now time.Time) time.Duration {
-	period := step.at.period
-	toEnd := time.UnixMilli((windowOf(period, now) + 1) * period.Milliseconds()).Sub(now)
-	if !l.sliding || l.estimate(count, previous, period, now) < step.limit {
-		return toEnd
-	}
-	if count < step.limit && previous > 0 {
-		// Within this window, when so much of the previous one has passed.
-		weight := float64(step.limit-count) / float64(previous)
-		return max(0, toEnd-time.Duration(weight*float64(period)))
-	}
-	return toEnd + time.Duration((1-float64(step.limit)/float64(count))*float64(period))
-}
-
-// bannedFor is what is left of a ban in this process's memory.
+// bannedFor is the rest of a ban in the memory of this process, 0 without one.
 func (l *Limiter) bannedFor(step banStep, now time.Time) time.Duration {
-	return l.apart.banned(step.at, now, step.rule.ban.For)
+	return l.protected.banned(step.id, now, step.rule.ban.For)
 }
 
-// isDue tells that Redis has not been asked for a second: somebody has to hear
-// of a reset even when all requests are refused from memory.
-func (l *Limiter) isDue(now time.Time) bool {
-	last := l.asked.Load()
-	return now.Sub(time.UnixMilli(last)).Abs() >= time.Second && l.asked.CompareAndSwap(last, now.UnixMilli())
+// claimPoll reports, to one caller in each second without any call of Redis,
+// that it must call Redis: otherwise a process that refuses all requests from
+// memory would never learn of a reset.
+func (l *Limiter) claimPoll(now time.Time) bool {
+	last := l.lastCalled.Load()
+	return now.Sub(time.UnixMilli(last)).Abs() >= time.Second && l.lastCalled.CompareAndSwap(last, now.UnixMilli())
 }
 
-// ask makes the one call of Redis. It does not end with the client's
-// connection: who hangs up early is counted all the same.
-func (l *Limiter) ask(ctx context.Context, call failopen.LimitCall, now time.Time) (failopen.LimitReply, bool) {
-	l.asked.Store(now.UnixMilli())
-	reply, ok := l.redis.Limit(context.WithoutCancel(ctx), "throttle.Limiter", call)
+// callRedis makes the one call of Redis. It goes on when the client closes its
+// connection: a client must not escape the count by leaving early.
+func (l *Limiter) callRedis(ctx context.Context, call limitCall, now time.Time) (limitReply, bool) {
+	l.lastCalled.Store(now.UnixMilli())
+	reply, ok := call.run(context.WithoutCancel(ctx), l.redis)
 	if ok {
-		l.traffic.reset(reply.Generation)
-		l.apart.reset(reply.Generation)
+		l.traffic.reset(reply.generation)
+		l.protected.reset(reply.generation)
 	}
 	return reply, ok
 }

@@ -38,7 +38,7 @@ func TestThrottle_LetsExactlyTheLimitPassInAPeriod(t *testing.T) {
 	})
 }
 
-func TestThrottle_AThousandAtOnceAreAHundred(t *testing.T) {
+func TestThrottle_OfAThousandAtOnceAHundredPass(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{Throttle("ip", 100, time.Hour, PerIP)})
@@ -77,7 +77,7 @@ func TestThrottle_ProcessesShareALimitThroughRedis(t *testing.T) {
 	require.EqualValues(t, 100, passed.Load())
 }
 
-func TestThrottle_WhoHangsUpIsCountedForAllProcesses(t *testing.T) {
+func TestThrottle_CountsAClientThatDisconnects(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	rules := []Rule{Throttle("ip", 10, time.Hour, PerIP)}
@@ -94,7 +94,7 @@ func TestThrottle_WhoHangsUpIsCountedForAllProcesses(t *testing.T) {
 	require.Equal(t, 1, other.pass(5, "192.0.2.1", "/"))
 }
 
-func TestThrottle_WhatAnEarlierRuleRefusesByRedisIsNotCountedByALaterOne(t *testing.T) {
+func TestThrottle_ARequestRefusedByOneRuleIsNotCountedByALaterOne(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	rules := []Rule{Throttle("first", 1, time.Hour, PerIP), Throttle("second", 3, time.Hour, func(*Request) string { return "all" })}
@@ -132,7 +132,7 @@ func TestThrottle_LimitAndPeriodMayDependOnTheRequest(t *testing.T) {
 	})
 }
 
-func TestThrottle_ZeroSwitchesItOffAndAnEmptyKeySkipsIt(t *testing.T) {
+func TestThrottle_ZeroDisablesItAndAnEmptyKeySkipsIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withoutRedis(t), []Rule{
 		Throttle("no-limit", 0, time.Minute, PerIP),
@@ -216,12 +216,12 @@ func TestRules_AreEvaluatedInTheOrderOfRackAttack(t *testing.T) {
 		require.Equal(t, 2, w.pass(50, "192.0.2.1", "/?key=1"))
 		require.Equal(t, 1, w.pass(50, "192.0.2.1", "/?key=2"))
 		require.Zero(t, w.pass(1, "192.0.2.1", "/?key=3"))
-		tracked := w.decisions(t, "seen", storeRedis, resultTracked) + w.decisions(t, "seen", storeLocal, resultTracked)
+		tracked := w.decisions(t, "seen", backendRedis, resultTracked) + w.decisions(t, "seen", backendLocal, resultTracked)
 		require.Equal(t, 3, tracked)
 	})
 }
 
-func TestFail2Ban_RefusesTheRequestAndThenEverything(t *testing.T) {
+func TestFail2Ban_RefusesTheRequestAndThenAllOfTheKey(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{Fail2Ban("scanners", scanners, PerIP, scans)})
@@ -252,7 +252,7 @@ func TestFail2Ban_EndsWithItsTime(t *testing.T) {
 	})
 }
 
-func TestFail2Ban_StrikesOfAnotherTimeDoNotAddUp(t *testing.T) {
+func TestFail2Ban_StrikesOfAnotherWindowDoNotCount(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{Fail2Ban("scanners", scanners, PerIP, scans)})
@@ -284,7 +284,7 @@ func TestFail2Ban_ABanOfOneProcessIsTheBanOfAll(t *testing.T) {
 	require.Equal(t, Banned, other.get("192.0.2.1", "/"))
 }
 
-func TestAllow2Ban_LetsPassUntilTheBan(t *testing.T) {
+func TestAllow2Ban_LetsRequestsPassUntilTheBan(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{Allow2Ban("guests", scanners, PerIP, at("/guest"))})
@@ -297,7 +297,7 @@ func TestAllow2Ban_LetsPassUntilTheBan(t *testing.T) {
 	})
 }
 
-func TestAllow2BanByOutcome_JudgesByTheAnswer(t *testing.T) {
+func TestAllow2BanByOutcome_CountsStrikesByTheResponse(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		orders := func(r *Request) string {
@@ -328,7 +328,7 @@ func TestAllow2BanByOutcome_JudgesByTheAnswer(t *testing.T) {
 	})
 }
 
-func TestNew_RefusesNamesThatRulesCannotHave(t *testing.T) {
+func TestNew_RefusesInvalidNamesOfRules(t *testing.T) {
 	t.Parallel()
 	for _, names := range [][]string{{""}, {"a:b"}, {"Upper"}, {"twice", "twice"}, {strings.Repeat("x", 41)}} {
 		var given []Rule
@@ -338,11 +338,11 @@ func TestNew_RefusesNamesThatRulesCannotHave(t *testing.T) {
 
 		_, err := sortRules(given)
 
-		require.ErrorContains(t, err, "name a throttle rule", names)
+		require.ErrorContains(t, err, "a name must be unique", names)
 	}
 }
 
-func TestLog_SaysOnceWhomItRefusesAndNeverTheWholeAddress(t *testing.T) {
+func TestLog_NamesARefusedKeyOnceAndMasked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withoutRedis(t), []Rule{
 		Throttle("ip", 1, time.Hour, PerIP),
@@ -358,8 +358,8 @@ func TestLog_SaysOnceWhomItRefusesAndNeverTheWholeAddress(t *testing.T) {
 	w.get("203.0.113.77", "/?a=ada@example.com")
 	w.get("203.0.113.78", "/?a=ada@example.com")
 
-	require.Equal(t, 3, strings.Count(w.log.String(), "msg=Throttled"), w.log.String())
-	require.Equal(t, 1, strings.Count(w.log.String(), "msg=Banned"))
+	require.Equal(t, 3, strings.Count(w.log.String(), `msg="Request rate limited"`), w.log.String())
+	require.Equal(t, 1, strings.Count(w.log.String(), `msg="Client banned"`))
 	require.Contains(t, w.log.String(), "key=192.0.2.0/24")
 	require.Contains(t, w.log.String(), "key=198.51.100.0/24")
 	require.Contains(t, w.log.String(), "key=2001:db8:1::/48")
@@ -384,13 +384,13 @@ func TestMetrics_CountDecisionsAndBans(t *testing.T) {
 	w.get("192.0.2.2", "/safe")
 	w.get("192.0.2.2", "/blocked")
 
-	require.Equal(t, 2, w.decisions(t, "ip", storeRedis, "passed"))
-	require.Equal(t, 3, w.decisions(t, "ip", storeRedis, "throttled")+w.decisions(t, "ip", storeLocal, "throttled"))
-	require.Equal(t, 5, w.decisions(t, "scanners", storeRedis, "banned")+w.decisions(t, "scanners", storeLocal, "banned"))
-	require.Equal(t, 1, w.decisions(t, "safe", storeLocal, "safelisted"))
-	require.Equal(t, 1, w.decisions(t, "blocked", storeLocal, "blocked"))
+	require.Equal(t, 2, w.decisions(t, "ip", backendRedis, "passed"))
+	require.Equal(t, 3, w.decisions(t, "ip", backendRedis, "throttled")+w.decisions(t, "ip", backendLocal, "throttled"))
+	require.Equal(t, 5, w.decisions(t, "scanners", backendRedis, "banned")+w.decisions(t, "scanners", backendLocal, "banned"))
+	require.Equal(t, 1, w.decisions(t, "safe", backendLocal, "safelisted"))
+	require.Equal(t, 1, w.decisions(t, "blocked", backendLocal, "blocked"))
 	families, err := w.registry.Gather()
 	require.NoError(t, err)
 	require.Contains(t, fmt.Sprint(families), `name:"app_throttle_bans"`)
-	require.Equal(t, 1, w.apart.bans(w.clock.now()))
+	require.Equal(t, 1, w.protected.bans(w.clock.now()))
 }

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// Login guards one attempt to log in, by the rule FailedLogins. A handler
+// Login guards one attempt to log in, by the rule FailedLogins. A login handler
 //
-//  1. asks Refused before it hashes the password, which is the work that an
-//     attacker wants done, and answers 429 when it says so;
-//  2. answers a wrong password and an unknown account with the same words after
-//     the same work, and tells Failed;
-//  3. tells Succeeded otherwise.
+//  1. calls Refused before it hashes the password, because that is the work that
+//     an attacker causes, and replies 429 when the attempt is refused;
+//  2. replies to a wrong password and to an unknown account with the same text
+//     after the same work, and calls Failed;
+//  3. calls Succeeded otherwise.
 type Login struct {
 	limiter     *Limiter
 	ip, account banStep
 	refused     time.Duration
 }
 
-// Login begins an attempt. KnownDevice tells that the browser carries a signed
-// cookie from an earlier login to this account: a ban of the account does not
-// lock its owner out there, whereas a ban of the address holds for everybody.
+// Login begins an attempt to log in. KnownDevice says that the browser has a
+// signed cookie of an earlier login to this account. On such a device a ban of
+// the account does not lock its owner out; a ban of the address always holds.
 func (l *Limiter) Login(r *http.Request, account string, knownDevice bool) *Login {
 	login := &Login{limiter: l}
 	rule := l.rules.logins
@@ -32,13 +32,13 @@ func (l *Limiter) Login(r *http.Request, account string, knownDevice bool) *Logi
 	login.ip = newBanStep(rule, ip, false)
 	login.account = newBanStep(rule, accountKey(account), false)
 
-	asked := []banStep{login.ip, login.account}
+	checked := []banStep{login.ip, login.account}
 	if knownDevice {
-		asked = asked[:1]
+		checked = checked[:1]
 	}
 	now := l.now()
-	if (&inquiry{limiter: l, now: now, bans: asked}).decide(r.Context()).Refused() {
-		for _, step := range asked {
+	if (&evaluation{limiter: l, now: now, bans: checked}).decide(r.Context()).Refused() {
+		for _, step := range checked {
 			login.refused = max(login.refused, l.bannedFor(step, now))
 		}
 		login.refused = max(login.refused, time.Second)
@@ -46,28 +46,29 @@ func (l *Limiter) Login(r *http.Request, account string, knownDevice bool) *Logi
 	return login
 }
 
-// Refused tells that the attempt must not go on, and how long the ban lasts.
+// Refused reports whether the attempt must not go on, and the rest of the ban.
 func (g *Login) Refused() (time.Duration, bool) { return g.refused, g.refused > 0 }
 
-// Failed counts a strike against the address and one against the account.
+// Failed counts one strike against the address and one against the account.
 func (g *Login) Failed(ctx context.Context) {
 	if g.limiter.rules.logins == nil {
 		return
 	}
 	g.ip.strike, g.account.strike = true, true
 	for _, step := range []banStep{g.ip, g.account} {
-		// Each by itself: a ban of one must not keep the other from counting.
-		(&inquiry{limiter: g.limiter, now: g.limiter.now(), bans: []banStep{step}}).decide(ctx)
+		// In a call of its own: a ban of one must not end the count of the other.
+		(&evaluation{limiter: g.limiter, now: g.limiter.now(), bans: []banStep{step}}).decide(ctx)
 	}
 }
 
-// Succeeded forgets the failures of the account. Those of the address stay:
-// an attacker may own an account too.
+// Succeeded deletes the strikes of the account. The strikes of the address stay,
+// because an attacker may have an account of its own.
 func (g *Login) Succeeded(ctx context.Context) {
 	if g.limiter.rules.logins == nil {
 		return
 	}
 	now := g.limiter.now()
-	g.limiter.apart.pardon(g.account.at, now)
-	g.limiter.redis.Delete(context.WithoutCancel(ctx), "throttle.Login", countKey(g.account.at, windowOf(g.account.at.period, now)))
+	g.limiter.protected.resetCount(g.account.id, now)
+	key := countKey(g.account.id, windowOf(g.account.id.period, now))
+	g.limiter.redis.Delete(context.WithoutCancel(ctx), "throttle.Login", key)
 }

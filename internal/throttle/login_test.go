@@ -66,7 +66,7 @@ func TestLogin_BansAddressAndAccountBeforeThePasswordIsHashed(t *testing.T) {
 	})
 }
 
-func TestLogin_SuccessForgetsTheAccountsFailuresAndNotTheAddresss(t *testing.T) {
+func TestLogin_SuccessResetsTheAccountAndNotTheAddress(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
 		w := newWorld(t, redis, []Rule{FailedLogins(Ban{After: 5, Within: 20 * time.Second, For: 300 * time.Second})})

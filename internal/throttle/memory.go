@@ -9,30 +9,30 @@ import (
 	"time"
 )
 
-// A memory is what one process knows of counts and bans. Its count of a key is
-// a lower bound of the count of all processes: it goes up by one with each
-// request, before Redis is asked, and up to what Redis answers. So what is over
-// the limit here is over the limit for certain and needs no call of Redis; and
-// when Redis goes away, the counts are as warm as they can be.
+// memory holds the counts and bans that one process knows. Its count of a key
+// never exceeds the count of all processes: each request adds one before Redis
+// is called, and each reply of Redis raises it. A key whose count is above the
+// limit is therefore refused without a call of Redis. When Redis becomes
+// unavailable, the counts continue from the last reply.
 type memory struct {
 	seed       maphash.Seed
-	most       int          // entries of one shard
-	generation atomic.Int64 // of the last reset that this process heard of; -1 before the first answer
+	most       int          // largest number of entries in one shard
+	generation atomic.Int64 // of the last known reset; -1 before the first reply of Redis
 	shards     [shardCount]shard
 }
 
 const shardCount = 64
 
-// place is what an entry is about. Period tells apart the levels of a rule.
-type place struct {
+// entryID identifies an entry. The period distinguishes the levels of a rule.
+type entryID struct {
 	rule, key string
 	period    time.Duration
 }
 
-// tally is what one more request makes of an entry.
+// tally is the state of an entry after one more request.
 type tally struct {
 	count, known, previous int64
-	coarse                 bool // counted for the neighbourhood, because the memory is full
+	shared                 bool // counted in a shared bucket, because the memory is full
 }
 
 func newMemory(entries int) *memory {
@@ -44,37 +44,38 @@ func newMemory(entries int) *memory {
 	return m
 }
 
-// count counts a request. Where the memory is full of others it is counted
-// together with those of its neighbours.
-func (m *memory) count(at place, now time.Time) tally {
-	if t, counted := m.countAt(at, now, false); counted {
+// count counts a request. When the memory is full, a new key is counted in a
+// shared bucket together with similar keys.
+func (m *memory) count(id entryID, now time.Time) tally {
+	if t, counted := m.add(id, now, false); counted {
 		return t
 	}
-	at.key = neighbourhood(at.key)
-	t, _ := m.countAt(at, now, true)
-	t.coarse = true
+	id.key = sharedBucket(id.key)
+	t, _ := m.add(id, now, true)
+	t.shared = true
 	return t
 }
 
-// strike counts a strike, if need be in place of an entry that matters less.
-func (m *memory) strike(at place, now time.Time) tally {
-	t, _ := m.countAt(at, now, true)
+// strike counts a strike. When the memory is full, it evicts another entry.
+func (m *memory) strike(id entryID, now time.Time) tally {
+	t, _ := m.add(id, now, true)
 	return t
 }
 
-// pardon begins the count of a key anew. A ban stays.
-func (m *memory) pardon(at place, now time.Time) {
-	m.change(at, now, func(e *entry) { e.count, e.known = 0, 0 })
+// resetCount sets the count of a key to 0. A ban stays.
+func (m *memory) resetCount(id entryID, now time.Time) {
+	m.change(id, now, func(e *entry) { e.count, e.known = 0, 0 })
 }
 
-// uncount takes back a count: an earlier rule refused the request.
-func (m *memory) uncount(at place, now time.Time) {
-	m.change(at, now, func(e *entry) { e.count = max(e.known, e.count-1) })
+// uncount undoes one count, because another rule refused the request.
+func (m *memory) uncount(id entryID, now time.Time) {
+	m.change(id, now, func(e *entry) { e.count = max(e.known, e.count-1) })
 }
 
-// learn takes over what Redis said, unless a reset has come between.
-func (m *memory) learn(at place, now time.Time, generation, count, previous int64) {
-	m.change(at, now, func(e *entry) {
+// learn stores the counts in a reply of Redis, unless the reply is older than
+// the last reset.
+func (m *memory) learn(id entryID, now time.Time, generation, count, previous int64) {
+	m.change(id, now, func(e *entry) {
 		if m.generation.Load() <= generation {
 			e.count = max(e.count, count)
 			e.known = max(e.known, count)
@@ -83,19 +84,20 @@ func (m *memory) learn(at place, now time.Time, generation, count, previous int6
 	})
 }
 
-// firstRefusal tells whether the key is refused for the first time in this
-// window.
-func (m *memory) firstRefusal(at place, now time.Time) (first bool) {
-	m.change(at, now, func(e *entry) {
-		first = !e.told
-		e.told = true
+// markRefused records that a key was refused, and reports whether that was its
+// first refusal in this window.
+func (m *memory) markRefused(id entryID, now time.Time) (first bool) {
+	m.change(id, now, func(e *entry) {
+		first = !e.refused
+		e.refused = true
 	})
 	return first
 }
 
-// ban remembers a ban, unless a reset has come between.
-func (m *memory) ban(at place, now time.Time, left time.Duration, generation int64) (fresh bool) {
-	s, key := m.shard(at)
+// ban stores a ban, unless it is older than the last reset. It reports whether
+// the key was not banned before.
+func (m *memory) ban(id entryID, now time.Time, left time.Duration, generation int64) (fresh bool) {
+	s, key := m.shard(id)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if m.generation.Load() > generation {
@@ -103,7 +105,7 @@ func (m *memory) ban(at place, now time.Time, left time.Duration, generation int
 	}
 	e, found := s.entries[key]
 	if !found {
-		s.makeRoom(m.most, now)
+		s.evict(m.most, now)
 	}
 	fresh = e.until <= now.UnixMilli()
 	e.until = max(e.until, now.Add(left).UnixMilli())
@@ -111,21 +113,22 @@ func (m *memory) ban(at place, now time.Time, left time.Duration, generation int
 	return fresh
 }
 
-// banned is how long a ban lasts yet, and never longer than longest: the clock
-// may have been set back.
-func (m *memory) banned(at place, now time.Time, longest time.Duration) time.Duration {
-	s, key := m.shard(at)
+// banned is the rest of a ban, 0 without one. It is at most longest, in case the
+// clock was set back.
+func (m *memory) banned(id entryID, now time.Time, longest time.Duration) time.Duration {
+	s, key := m.shard(id)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	left := time.Duration(s.entries[key].until-now.UnixMilli()) * time.Millisecond
 	return max(0, min(left, longest))
 }
 
-// reset forgets everything when generation is news.
+// reset deletes all entries when generation is newer than the last known one.
+// The first generation deletes nothing: no entry can be older than that reset.
 func (m *memory) reset(generation int64) {
-	heard := m.generation.Load()
-	if generation <= heard || !m.generation.CompareAndSwap(heard, generation) || heard < 0 {
-		return // what was counted before Redis first answered is not older than its last reset
+	known := m.generation.Load()
+	if generation <= known || !m.generation.CompareAndSwap(known, generation) || known < 0 {
+		return
 	}
 	for i := range m.shards {
 		s := &m.shards[i]
@@ -135,7 +138,7 @@ func (m *memory) reset(generation int64) {
 	}
 }
 
-// bans is how many bans are in force.
+// bans is the number of bans in force.
 func (m *memory) bans(now time.Time) (number int) {
 	for i := range m.shards {
 		s := &m.shards[i]
@@ -158,47 +161,49 @@ type shard struct {
 }
 
 type entry struct {
-	window                 int64 // number of the window that the counts are of
+	window                 int64 // number of the window of the counts
 	count, known, previous int64
-	ends                   int64 // Unix milliseconds, after which the counts are of no use
+	expires                int64 // Unix milliseconds; later the counts are useless
 	until                  int64 // Unix milliseconds, the end of a ban
-	told                   bool
+	refused                bool  // in this window
 }
 
-func (m *memory) shard(at place) (*shard, uint64) {
-	key := maphash.Comparable(m.seed, at)
+func (m *memory) shard(id entryID) (*shard, uint64) {
+	key := maphash.Comparable(m.seed, id)
 	return &m.shards[key%shardCount], key
 }
 
-func (m *memory) countAt(at place, now time.Time, force bool) (tally, bool) {
-	s, key := m.shard(at)
+// add counts one more in an entry. It reports false when there is no room for a
+// new entry and it may not evict another one.
+func (m *memory) add(id entryID, now time.Time, mayEvict bool) (tally, bool) {
+	s, key := m.shard(id)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	e, found := s.entries[key]
-	if !found && !s.hasRoom(m.most, now) {
-		if !force {
+	if !found && !s.ensureRoom(m.most, now) {
+		if !mayEvict {
 			return tally{}, false
 		}
-		s.makeRoom(m.most, now)
+		s.evict(m.most, now)
 	}
-	e.enter(windowOf(at.period, now), at.period)
+	e.enter(windowOf(id.period, now), id.period)
 	e.count++
 	s.entries[key] = e
 	return tally{count: e.count, known: e.known, previous: e.previous}, true
 }
 
-// change changes an entry of the present window that is there.
-func (m *memory) change(at place, now time.Time, change func(*entry)) {
-	s, key := m.shard(at)
+// change changes an existing entry of the current window.
+func (m *memory) change(id entryID, now time.Time, change func(*entry)) {
+	s, key := m.shard(id)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if e, found := s.entries[key]; found && e.window == windowOf(at.period, now) {
+	if e, found := s.entries[key]; found && e.window == windowOf(id.period, now) {
 		change(&e)
 		s.entries[key] = e
 	}
 }
 
-// enter begins a new window when it is time, also after the clock was set.
+// enter moves an entry into a window, also after a change of the clock.
 func (e *entry) enter(window int64, period time.Duration) {
 	if e.window == window {
 		return
@@ -207,20 +212,20 @@ func (e *entry) enter(window int64, period time.Duration) {
 	if e.window == window-1 {
 		previous = e.count
 	}
-	*e = entry{window: window, previous: previous, ends: (window + 2) * period.Milliseconds(), until: e.until}
+	*e = entry{window: window, previous: previous, expires: (window + 2) * period.Milliseconds(), until: e.until}
 }
 
 func (e entry) useless(now time.Time) bool {
-	return e.ends <= now.UnixMilli() && e.until <= now.UnixMilli()
+	return e.expires <= now.UnixMilli() && e.until <= now.UnixMilli()
 }
 
-// hasRoom also makes room where one of two entries, taken at random, is of no
-// use any more.
-func (s *shard) hasRoom(most int, now time.Time) bool {
+// ensureRoom reports whether there is room for a new entry. It deletes a useless
+// entry if one of two random entries is useless.
+func (s *shard) ensureRoom(most int, now time.Time) bool {
 	if len(s.entries) < most {
 		return true
 	}
-	for key, e := range s.twoAtRandom() {
+	for key, e := range s.twoRandom() {
 		if e.useless(now) {
 			delete(s.entries, key)
 			return true
@@ -229,14 +234,15 @@ func (s *shard) hasRoom(most int, now time.Time) bool {
 	return false
 }
 
-// makeRoom forgets the entry of two, taken at random, that matters less.
-func (s *shard) makeRoom(most int, now time.Time) {
-	if s.hasRoom(most, now) {
+// evict makes room for a new entry. Of two random entries it deletes the one
+// whose ban ends first, or the one with the lower count.
+func (s *shard) evict(most int, now time.Time) {
+	if s.ensureRoom(most, now) {
 		return
 	}
 	var least uint64
 	lesser := entry{until: math.MaxInt64}
-	for key, e := range s.twoAtRandom() {
+	for key, e := range s.twoRandom() {
 		if e.until < lesser.until || e.until == lesser.until && e.count < lesser.count {
 			least, lesser = key, e
 		}
@@ -244,8 +250,8 @@ func (s *shard) makeRoom(most int, now time.Time) {
 	delete(s.entries, least)
 }
 
-// twoAtRandom relies on the order of maps, which begins anywhere.
-func (s *shard) twoAtRandom() map[uint64]entry {
+// twoRandom relies on the random order in which Go walks through a map.
+func (s *shard) twoRandom() map[uint64]entry {
 	two := make(map[uint64]entry, 2)
 	for key, e := range s.entries {
 		two[key] = e
@@ -256,20 +262,16 @@ func (s *shard) twoAtRandom() map[uint64]entry {
 	return two
 }
 
-// windowOf numbers windows from the epoch, so that all processes agree.
-func windowOf(period time.Duration, now time.Time) int64 {
-	return now.UnixMilli() / period.Milliseconds()
-}
-
-// neighbourhood is the larger network around a client, or one of 4096 groups
-// of other keys. An IPv6 customer has a /64 and may have a /48.
-func neighbourhood(key string) string {
+// sharedBucket is the key that stands for an address and its neighbours: a /24
+// of IPv4 or a /48 of IPv6, as one customer has a /64 and may have a /48. Keys
+// that are no addresses fall into 4096 buckets.
+func sharedBucket(key string) string {
 	if address, err := netip.ParseAddr(key); err == nil {
 		bits := 48
 		if address.Is4() {
 			bits = 24
 		}
-		network, _ := address.Prefix(bits) // the bits are few enough
+		network, _ := address.Prefix(bits) // fails only for too many bits
 		return "around " + network.String()
 	}
 	if network, err := netip.ParsePrefix(key); err == nil && network.Bits() > 48 {

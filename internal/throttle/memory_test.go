@@ -27,11 +27,11 @@ func TestMemory_AFloodOfKeysIsBoundedAndStillLimited(t *testing.T) {
 	require.Greater(t, passed, 600)
 }
 
-func TestMemory_AFloodDoesNotPushOutBansAndLogins(t *testing.T) {
+func TestMemory_AFloodDoesNotEvictBansAndLogins(t *testing.T) {
 	t.Parallel()
 	login := func(r *Request) string { return r.URL.Query().Get("account") }
 	w := newWorld(t, withoutRedis(t), []Rule{
-		Throttle("ip", 10, time.Hour, PerIP), Throttle("login", 1, time.Hour, login).Apart(), Fail2Ban("scanners", scanners, PerIP, scans),
+		Throttle("ip", 10, time.Hour, PerIP), Throttle("login", 1, time.Hour, login).Protected(), Fail2Ban("scanners", scanners, PerIP, scans),
 	}, func(o *Options) { o.Entries = 64 })
 	for range 3 {
 		w.get("203.0.113.1", "/.env")
@@ -46,18 +46,18 @@ func TestMemory_AFloodDoesNotPushOutBansAndLogins(t *testing.T) {
 	require.Equal(t, Throttled, w.get("198.51.100.1", "/?account=ada"))
 }
 
-func TestMemory_MakesRoomWhereAnEntryIsOfNoUse(t *testing.T) {
+func TestMemory_EvictsUselessEntries(t *testing.T) {
 	t.Parallel()
 	m := newMemory(1)
 	now := time.Now()
 	for i := range 1000 {
-		m.count(place{"ip", fmt.Sprint(i), time.Minute}, now)
+		m.count(entryID{"ip", fmt.Sprint(i), time.Minute}, now)
 	}
 
 	late := now.Add(3 * time.Minute)
 	fine := 0
 	for i := range 64 {
-		if !m.count(place{"ip", fmt.Sprint("late", i), time.Minute}, late).coarse {
+		if !m.count(entryID{"ip", fmt.Sprint("late", i), time.Minute}, late).shared {
 			fine++
 		}
 	}
@@ -66,7 +66,7 @@ func TestMemory_MakesRoomWhereAnEntryIsOfNoUse(t *testing.T) {
 	require.LessOrEqual(t, m.size(), shardCount)
 }
 
-func TestMemory_ACoarseCountRefusesNobodyWhileRedisAnswers(t *testing.T) {
+func TestMemory_ASharedBucketRefusesNoRequestWhileRedisReplies(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
 	w := newWorld(t, redis, []Rule{Throttle("ip", 2, time.Hour, PerIP)}, func(o *Options) { o.Entries = 1 })
@@ -79,51 +79,51 @@ func TestMemory_ACoarseCountRefusesNobodyWhileRedisAnswers(t *testing.T) {
 func TestMemory_CountsExactlyUnderARace(t *testing.T) {
 	t.Parallel()
 	m := newMemory(100)
-	at := place{"ip", "192.0.2.1", time.Hour}
+	id := entryID{"ip", "192.0.2.1", time.Hour}
 	now := time.Now()
 	var crowd sync.WaitGroup
 
 	for range 8 {
 		crowd.Go(func() {
 			for range 1000 {
-				m.count(at, now)
+				m.count(id, now)
 			}
 		})
 	}
 	crowd.Wait()
 
-	require.EqualValues(t, 8001, m.count(at, now).count)
+	require.EqualValues(t, 8001, m.count(id, now).count)
 }
 
-func TestMemory_WhatRedisSaidBeforeAResetIsNotLearned(t *testing.T) {
+func TestMemory_IgnoresRepliesFromBeforeAReset(t *testing.T) {
 	t.Parallel()
 	m := newMemory(100)
-	at := place{"ip", "192.0.2.1", time.Hour}
+	id := entryID{"ip", "192.0.2.1", time.Hour}
 	now := time.Now()
 	m.reset(5)
-	m.count(at, now)
-	m.learn(at, now, 5, 100, 0)
-	m.ban(at, now, time.Minute, 5)
-	require.EqualValues(t, 101, m.count(at, now).count)
+	m.count(id, now)
+	m.learn(id, now, 5, 100, 0)
+	m.ban(id, now, time.Minute, 5)
+	require.EqualValues(t, 101, m.count(id, now).count)
 
 	m.reset(6)
-	m.count(at, now)
-	m.learn(at, now, 5, 100, 0) // on its way since before
-	banned := m.ban(at, now, time.Minute, 5)
+	m.count(id, now)
+	m.learn(id, now, 5, 100, 0) // on its way since before
+	banned := m.ban(id, now, time.Minute, 5)
 
-	require.EqualValues(t, 2, m.count(at, now).count)
+	require.EqualValues(t, 2, m.count(id, now).count)
 	require.False(t, banned)
 	require.Zero(t, m.bans(now))
 	m.reset(5)
-	require.EqualValues(t, 3, m.count(at, now).count, "an older number is no news")
+	require.EqualValues(t, 3, m.count(id, now).count, "an older number is no news")
 }
 
-func TestNeighbourhood_IsTheNetworkAroundAClient(t *testing.T) {
+func TestSharedBucket_IsTheNetworkAroundAClient(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "around 192.0.2.0/24", neighbourhood("192.0.2.77"))
-	require.Equal(t, "around 2001:db8:1::/48", neighbourhood("2001:db8:1:2::/64"))
-	require.Equal(t, "around 2001:db8:1::/48", neighbourhood("2001:db8:1:2::7"))
-	require.Len(t, neighbourhood("account 0123456789abcdef"), len("around ")+3)
+	require.Equal(t, "around 192.0.2.0/24", sharedBucket("192.0.2.77"))
+	require.Equal(t, "around 2001:db8:1::/48", sharedBucket("2001:db8:1:2::/64"))
+	require.Equal(t, "around 2001:db8:1::/48", sharedBucket("2001:db8:1:2::7"))
+	require.Len(t, sharedBucket("account 0123456789abcdef"), len("around ")+3)
 }
 
 // Private

@@ -1,7 +1,6 @@
 package throttle
 
 import (
-	"net/netip"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,59 +8,38 @@ import (
 
 // Private
 
-// Who decided, and the results that are no refusals of a Decision.
+// Values of the labels store and result, besides the results of a Decision.
 const (
-	storeRedis       = "redis"
-	storeLocal       = "local"
+	backendRedis     = "redis"
+	backendLocal     = "local"
 	resultSafelisted = "safelisted"
 	resultTracked    = "tracked"
 )
 
 type metrics struct {
 	decisions *prometheus.CounterVec
-	known     sync.Map // decisionLabels to prometheus.Counter: a look-up without an allocation
+	known     sync.Map // decisionLabels to prometheus.Counter: a lookup without an allocation
 }
 
-type decisionLabels struct{ rule, store, result string }
+type decisionLabels struct{ rule, backend, result string }
 
 func newMetrics(registry prometheus.Registerer, bans func() int) *metrics {
 	m := &metrics{decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "app_throttle_decisions_total",
-		Help: "Decisions of each rule about requests, and whether Redis or the process's own memory made them.",
+		Help: "Decisions of each rule about requests, by result; store says whether Redis or the memory of the process decided.",
 	}, []string{"rule", "store", "result"})}
 	registry.MustRegister(m.decisions, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "app_throttle_bans",
-		Help: "Bans in force that this process knows of.",
+		Help: "Bans in force that are known to this process.",
 	}, func() float64 { return float64(bans()) }))
 	return m
 }
 
-func (m *metrics) count(rule, store, result string) {
-	labels := decisionLabels{rule, store, result}
+func (m *metrics) count(rule, backend, result string) {
+	labels := decisionLabels{rule, backend, result}
 	counter, ok := m.known.Load(labels)
 	if !ok {
-		counter, _ = m.known.LoadOrStore(labels, m.decisions.WithLabelValues(rule, store, result))
+		counter, _ = m.known.LoadOrStore(labels, m.decisions.WithLabelValues(rule, backend, result))
 	}
 	counter.(prometheus.Counter).Inc()
-}
-
-// shortened is a key for the log, without the part of an address that points
-// to one person.
-func shortened(key string) string {
-	if address, err := netip.ParseAddr(key); err == nil && address.Is4() {
-		network, _ := address.Prefix(24)
-		return network.String()
-	}
-	if network, err := netip.ParsePrefix(key); err == nil {
-		network, _ = network.Addr().Prefix(48)
-		return network.String()
-	}
-	if address, err := netip.ParseAddr(key); err == nil {
-		network, _ := address.Prefix(48)
-		return network.String()
-	}
-	if key == "unknown" {
-		return key
-	}
-	return hash(key)
 }

@@ -5,22 +5,22 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"slipway/internal/failopen"
 )
 
-// Entry is a key that is refused at present.
+// Entry is a key whose requests are refused now.
 type Entry struct {
-	Kind string        // "ban" or "over": over its limit
-	Rule string        // that refuses it
-	Key  string        // an address, a network, an account's hash
-	Left time.Duration // until it ends
+	Kind string        // "ban", or "over" for a key over its limit
+	Rule string        // the rule that refuses it
+	Key  string        // an address, a network, or the hash of an account
+	Left time.Duration // until requests pass again
 }
 
-// List returns who is banned or over a limit, as all processes told Redis: bans
-// first, then what lasts longest. It is false when Redis does not answer.
+// List returns the keys that are banned or over a limit in any process: bans
+// first, then the longest rest of time first. It is false when Redis does not
+// reply.
 func List(ctx context.Context, redis *failopen.Redis) ([]Entry, bool) {
 	lifetimes, ok := redis.Lifetimes(ctx, "throttle.List", keyPrefix+"*")
 	var entries []Entry
@@ -36,10 +36,10 @@ func List(ctx context.Context, redis *failopen.Redis) ([]Entry, bool) {
 	return entries, ok
 }
 
-// Reset ends bans and counts: all of them, or those of a rule, of a client's
-// address, of an account or of a key as List shows it. Every process forgets
-// what it remembers within a second of its next request. It returns how many
-// keys there were, and false when Redis does not answer.
+// Reset deletes bans and counts. What is a rule, the address of a client, an
+// account, or a key as List shows it; empty deletes all. Each process deletes its
+// own memory within a second of its next request. Reset returns the number of
+// deleted keys, and false when Redis does not reply.
 func Reset(ctx context.Context, redis *failopen.Redis, what string, ipv6Prefix int) (int, bool) {
 	lifetimes, ok := redis.Lifetimes(ctx, "throttle.Reset", keyPrefix+"*")
 	if !ok {
@@ -52,23 +52,26 @@ func Reset(ctx context.Context, redis *failopen.Redis, what string, ipv6Prefix i
 			doomed = append(doomed, name)
 		}
 	}
-	return len(doomed), redis.LimitReset(ctx, "throttle.Reset", generationKey, doomed)
+	return len(doomed), deleteAndRaise(ctx, redis, doomed)
 }
 
 // Private
 
-// splitKey reads what countKey, banKey and overKey write.
-func splitKey(name string) (kind, rule, key string) {
-	kind, rest, _ := strings.Cut(strings.TrimPrefix(name, keyPrefix), ":")
-	rule, key, _ = strings.Cut(rest, ":")
-	if kind == "count" {
-		parts := strings.SplitN(key, ":", 3) // period, window, key
-		key = parts[len(parts)-1]
+// deleteBatch is the largest number of keys that one command deletes.
+const deleteBatch = 1000
+
+// deleteAndRaise deletes keys and then raises the generation, by which every
+// process learns that it must forget its own counts and bans.
+func deleteAndRaise(ctx context.Context, redis *failopen.Redis, keys []string) bool {
+	for batch := range slices.Chunk(keys, deleteBatch) {
+		if !redis.Delete(ctx, "throttle.Reset", batch...) {
+			return false
+		}
 	}
-	return kind, rule, key
+	return redis.Run(ctx, "throttle.Reset", nextGenerationScript, []string{generationKey}, nil, nil)
 }
 
-// keysOf are the keys that an operator may mean.
+// keysOf are the keys that an operator may mean by an argument of Reset.
 func keysOf(what string, ipv6Prefix int) []string {
 	keys := []string{normalizeKey(what), accountKey(what)}
 	if address, err := netip.ParseAddr(what); err == nil {
@@ -77,3 +80,12 @@ func keysOf(what string, ipv6Prefix int) []string {
 	}
 	return keys
 }
+
+// nextGenerationScript sets the generation to the time in microseconds, so that
+// it grows even when Redis has lost the last one.
+var nextGenerationScript = failopen.NewScript(`
+	local now = redis.call('TIME')
+	local number = math.max(now[1] * 1000000 + now[2], (tonumber(redis.call('GET', KEYS[1]) or 0) or 0) + 1)
+	redis.call('SET', KEYS[1], string.format('%.0f', number))
+	return 1
+`)

@@ -9,7 +9,7 @@ import (
 	"slipway/internal/devstack/stacktest"
 )
 
-func TestList_ShowsBansAndWhoIsOver(t *testing.T) {
+func TestList_ShowsBansAndKeysOverTheirLimit(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
 	w := newWorld(t, redis, []Rule{Throttle("ip", 2, time.Hour, PerIP), Fail2Ban("scanners", scanners, PerIP, scans)})
@@ -33,7 +33,7 @@ func TestList_ShowsBansAndWhoIsOver(t *testing.T) {
 	}, entries)
 }
 
-func TestReset_EveryProcessForgets(t *testing.T) {
+func TestReset_ClearsTheMemoryOfEveryProcess(t *testing.T) {
 	t.Parallel()
 	for name, one := range map[string]struct {
 		what                    string
@@ -73,7 +73,7 @@ func TestReset_EveryProcessForgets(t *testing.T) {
 			for _, w := range processes {
 				require.Equal(t, Throttled, w.get("192.0.2.1", "/"), "from memory, until a second has passed")
 				w.clock.advance(time.Second)
-				w.get("203.0.113.1", "/") // or anybody: one look at Redis is enough
+				w.get("203.0.113.1", "/") // any request makes the process call Redis
 				require.Equal(t, one.hasty, w.get("192.0.2.1", "/"))
 				require.Equal(t, one.another, w.get("192.0.2.2", "/"))
 				require.Equal(t, one.scanner, w.get("2001:db8::1", "/"))
@@ -82,7 +82,7 @@ func TestReset_EveryProcessForgets(t *testing.T) {
 	}
 }
 
-func TestReset_ReachesAProcessThatRefusesEverybody(t *testing.T) {
+func TestReset_ReachesAProcessThatRefusesAllRequests(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
 	w := newWorld(t, redis, []Rule{Throttle("ip", 2, time.Hour, PerIP)})
@@ -96,10 +96,10 @@ func TestReset_ReachesAProcessThatRefusesEverybody(t *testing.T) {
 	require.Equal(t, Passed, w.get("192.0.2.1", "/"))
 }
 
-func TestReset_ForgetsAnAccountByItsName(t *testing.T) {
+func TestReset_DeletesAnAccountByItsName(t *testing.T) {
 	t.Parallel()
 	redis, _ := open(t, stacktest.Redis(t))
-	w := newWorld(t, redis, []Rule{Throttle("account", 1, time.Hour, func(r *Request) string { return r.Account("email") }).Apart()})
+	w := newWorld(t, redis, []Rule{Throttle("account", 1, time.Hour, func(r *Request) string { return r.Account("email") }).Protected()})
 	require.Equal(t, 1, w.pass(5, "192.0.2.1", "/?email=ada@example.com"))
 
 	ended, ok := Reset(t.Context(), redis, " ADA@example.com", 64)
@@ -108,7 +108,7 @@ func TestReset_ForgetsAnAccountByItsName(t *testing.T) {
 	require.Equal(t, 2, ended)
 }
 
-func TestOperator_IsToldThatRedisIsAway(t *testing.T) {
+func TestOperator_LearnsThatRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	redis, _ := open(t, server)

@@ -63,13 +63,13 @@ func TestOutage_TheLimitHoldsThroughItAndItsEnd(t *testing.T) {
 				require.EqualValues(t, limit, passed[i].Load())
 				require.Equal(t, Throttled, w.get(fmt.Sprintf("192.0.2.%d", i), "/"))
 			}
-			require.Positive(t, w.decisions(t, "ip", storeLocal, "passed"), "some were decided in the outage")
-			require.Positive(t, w.decisions(t, "ip", storeRedis, "passed"), "and some were not")
+			require.Positive(t, w.decisions(t, "ip", backendLocal, "passed"), "some were decided in the outage")
+			require.Positive(t, w.decisions(t, "ip", backendRedis, "passed"), "and some were not")
 		})
 	}
 }
 
-func TestOutage_FindsTheCountsOfAllProcessesAndDividesWhatIsLeft(t *testing.T) {
+func TestOutage_StartsFromTheCountsOfAllProcessesAndDividesTheRest(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	rules := []Rule{Throttle("ip", 100, time.Hour, PerIP)}
@@ -93,7 +93,7 @@ func TestOutage_FindsTheCountsOfAllProcessesAndDividesWhatIsLeft(t *testing.T) {
 	require.Equal(t, 50, second.pass(100, "192.0.2.1", "/"))
 }
 
-func TestOutage_WhatIsOverNeedsNoRedis(t *testing.T) {
+func TestOutage_AKeyOverItsLimitNeedsNoRedis(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	redis, _ := open(t, server)
@@ -101,9 +101,9 @@ func TestOutage_WhatIsOverNeedsNoRedis(t *testing.T) {
 
 	w.pass(1000, "192.0.2.1", "/")
 
-	require.Equal(t, 10, w.decisions(t, "ip", storeRedis, "passed"))
-	require.Equal(t, 1, w.decisions(t, "ip", storeRedis, "throttled"), "which is how Redis knows of it")
-	require.Equal(t, 989, w.decisions(t, "ip", storeLocal, "throttled"))
+	require.Equal(t, 10, w.decisions(t, "ip", backendRedis, "passed"))
+	require.Equal(t, 1, w.decisions(t, "ip", backendRedis, "throttled"), "which is how Redis knows of it")
+	require.Equal(t, 989, w.decisions(t, "ip", backendLocal, "throttled"))
 }
 
 func TestClock_AStepCostsNoMoreThanOneFreshWindow(t *testing.T) {
@@ -119,7 +119,7 @@ func TestClock_AStepCostsNoMoreThanOneFreshWindow(t *testing.T) {
 	require.Equal(t, 10, w.pass(100, "192.0.2.1", "/"))
 	require.Zero(t, w.pass(100, "192.0.2.1", "/"))
 	require.Equal(t, Banned, w.get("192.0.2.2", "/"))
-	require.LessOrEqual(t, w.apart.banned(place{"scanners", "192.0.2.2", time.Minute}, w.clock.now(), scanners.For), scanners.For)
+	require.LessOrEqual(t, w.protected.banned(entryID{"scanners", "192.0.2.2", time.Minute}, w.clock.now(), scanners.For), scanners.For)
 	_, refused := w.Check(request("192.0.2.1", "/"))
 	require.LessOrEqual(t, refused.Reset, time.Minute)
 	w.clock.advance(48 * time.Hour)
@@ -131,8 +131,5 @@ func TestClock_AStepCostsNoMoreThanOneFreshWindow(t *testing.T) {
 
 func awaitOpen(t *testing.T, guard *failopen.Guard, want bool) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		open, _ := guard.Open()
-		return open == want
-	}, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return guard.Status().Open == want }, 20*time.Second, 5*time.Millisecond)
 }

@@ -3,51 +3,47 @@ package throttle
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"net/http"
 	"net/netip"
 	"path"
 	"strings"
 	"sync"
-
-	"golang.org/x/text/unicode/norm"
 )
 
-// Request is what rules look at.
+// Request is a request as rules see it.
 type Request struct {
 	*http.Request
 
-	// Path is the address within the store in one form: percent-decoded, without
-	// dots, doubled slashes and a slash at the end.
+	// Path is the path of the URL, percent-decoded, without dot segments, double
+	// slashes and a trailing slash.
 	Path   string
 	Client netip.Addr // zero when unknown
-	IP     string     // the key of the client: its address, or its network in IPv6
+	IP     string     // key of the client: its address, or its network in IPv6
 
-	form      *http.Request // with what was read of the body; nil before
-	truncated bool
-	outcomes  []*Rule // that want to know the answer
+	form      *http.Request // has the part of the body that was read; nil before
+	truncated bool          // the body is longer than that part
+	outcomes  []*Rule       // rules to call with the status of the response
 }
 
-// Is tells whether the request is of a method and a path.
+// Is reports whether the request has this method and path.
 func (r *Request) Is(method, path string) bool { return r.Method == method && r.Path == path }
 
-// Below tells whether the path begins with prefix, such as "/orders/".
+// Below reports whether the path begins with prefix, such as "/admin/".
 func (r *Request) Below(prefix string) bool { return strings.HasPrefix(r.Path, prefix) }
 
-// PerIP is the key of a rule that counts all requests of a client together.
+// PerIP is a key for Throttle and others: it counts the requests of each client.
 func PerIP(r *Request) string { return r.IP }
 
-// In matches clients whose address is in one of networks.
+// In matches requests of clients whose address is in one of networks.
 func In(networks []netip.Prefix) func(*Request) bool {
 	return func(r *Request) bool { return contains(networks, r.Client) }
 }
 
-// Account is the account that a form's field names, in the one form of all its
-// spellings, hashed: "  ADA@Example.com" is who "ada@example.com" is. It is
-// empty when the form has no such field. At most 64 KiB of the body are read,
-// and stay readable; the accounts of larger forms share one key.
+// Account is a key for the account in a field of the form: a hash that is the
+// same for all spellings, such as "  ADA@Example.com" and "ada@example.com". It
+// is empty when the form has no such field. It reads at most 64 KiB of the body,
+// which the handler can still read; larger forms share one key.
 func (r *Request) Account(field string) string {
 	account := r.formValue(field)
 	if account == "" {
@@ -59,8 +55,8 @@ func (r *Request) Account(field string) string {
 	return accountKey(account)
 }
 
-// Note lets a handler say something about the request that a rule made with
-// Allow2BanByOutcome can ask for, such as "declined".
+// Note lets a handler record something about its request, such as "declined",
+// for a rule of Allow2BanByOutcome.
 func Note(ctx context.Context, what string) {
 	if notes, ok := ctx.Value(notesKey{}).(*notes); ok {
 		notes.mutex.Lock()
@@ -69,7 +65,7 @@ func Note(ctx context.Context, what string) {
 	}
 }
 
-// Noted tells whether a handler has said so.
+// Noted reports whether a handler recorded this with Note.
 func (r *Request) Noted(what string) bool {
 	notes, ok := r.Context().Value(notesKey{}).(*notes)
 	if !ok {
@@ -87,11 +83,8 @@ func (r *Request) Noted(what string) bool {
 
 // Private
 
-// formLimit is how much of a form is read to find the account in it.
+// formLimit is the largest part of a body, in bytes, that is read for an account.
 const formLimit = 64 << 10
-
-// longestKey is how long a key may be before it is hashed.
-const longestKey = 64
 
 type notesKey struct{}
 
@@ -105,12 +98,13 @@ func newRequest(r *http.Request, clients *Clients) *Request {
 	return &Request{Request: r, Path: path.Clean("/" + r.URL.Path), Client: client, IP: clients.Bucket(client)}
 }
 
-// takeNotes gives handlers a place for Note.
+// takeNotes makes Note work for the handlers of this request.
 func (r *Request) takeNotes() {
 	r.Request = r.WithContext(context.WithValue(r.Context(), notesKey{}, &notes{}))
 }
 
-// formValue reads a form as a handler's FormValue would, whatever its encoding.
+// formValue reads a field of the form in any encoding, as http.Request.FormValue
+// does, and leaves the body to be read again.
 func (r *Request) formValue(field string) string {
 	if r.form == nil {
 		var read []byte
@@ -130,7 +124,7 @@ type rereadBody struct {
 	io.Closer
 }
 
-// failing repeats an error of the body to the next who reads it.
+// failing returns an error of the body to the next reader too.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) {
@@ -138,23 +132,4 @@ func (f failing) Read([]byte) (int, error) {
 		return 0, f.err
 	}
 	return 0, io.EOF
-}
-
-func accountKey(account string) string {
-	return "account " + hash(strings.ToLower(norm.NFKC.String(strings.TrimSpace(account))))
-}
-
-// normalizeKey is the one form of a rule's key: trimmed, in lower case, and of
-// bounded length.
-func normalizeKey(key string) string {
-	key = strings.ToLower(strings.TrimSpace(key))
-	if len(key) > longestKey {
-		return hash(key)
-	}
-	return key
-}
-
-func hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:8])
 }

@@ -25,7 +25,7 @@ func TestRequest_PathHasOneForm(t *testing.T) {
 	require.Equal(t, "/%6Cogin", newTestRequest(httptest.NewRequest(http.MethodGet, "/%256Cogin", nil)).Path, "decoded once, as by the router")
 }
 
-func TestAccount_OneAccountHasOneKeyInAllItsSpellings(t *testing.T) {
+func TestAccount_AllSpellingsHaveOneKey(t *testing.T) {
 	t.Parallel()
 	key := login(url.Values{"email": {"ada@example.com"}}).Account("email")
 
@@ -37,7 +37,7 @@ func TestAccount_OneAccountHasOneKeyInAllItsSpellings(t *testing.T) {
 	require.Empty(t, login(url.Values{"name": {"ada@example.com"}}).Account("email"))
 }
 
-func TestAccount_IsFoundWhereverAHandlerWouldFindIt(t *testing.T) {
+func TestAccount_IsFoundInEveryFormEncoding(t *testing.T) {
 	t.Parallel()
 	key := login(url.Values{"email": {"ada@example.com"}}).Account("email")
 	var form bytes.Buffer
@@ -68,7 +68,7 @@ func TestAccount_LeavesTheWholeBodyReadable(t *testing.T) {
 	}
 }
 
-func TestAccount_AFormThatIsTooLongDoesNotEscape(t *testing.T) {
+func TestAccount_TooLongFormsShareOneKey(t *testing.T) {
 	t.Parallel()
 	padded := url.Values{"aa": {strings.Repeat("x", formLimit)}, "email": {"ada@example.com"}}
 
@@ -89,7 +89,7 @@ func TestAccount_AHandlerSeesTheErrorOfTheBody(t *testing.T) {
 	require.Equal(t, "email=a", string(read))
 }
 
-func TestNormalizeKey_IsShortAndOfOneForm(t *testing.T) {
+func TestNormalizeKey_IsShortAndNormal(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "mug", normalizeKey(" MUG "))
 	require.Len(t, normalizeKey(strings.Repeat("x", 100_000)), 16)

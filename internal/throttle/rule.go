@@ -6,44 +6,46 @@ import (
 	"time"
 )
 
-// Rule is one line of a store's limits. Rules are evaluated in the order of
-// Rack::Attack whatever order they are given in: safelists, blocklists, bans,
-// throttles, tracks; within a kind as given.
+// Rule is one rule of Rack::Attack: a safelist, blocklist, throttle, track,
+// Fail2Ban or Allow2Ban. Rules are evaluated by kind, in the order of
+// Rack::Attack: safelists, blocklists, bans, throttles, tracks; rules of one
+// kind in the order in which they are given.
 //
-// A key sorts requests: those with the same key are counted together. A
-// request with an empty key is none of the rule's business.
+// A rule's key function returns the discriminator of a request: requests with
+// the same key are counted together. The rule ignores a request whose key is
+// empty.
 type Rule struct {
-	name    string
-	kind    kind
-	match   func(*Request) bool
-	key     func(*Request) string
-	limits  func(*Request) (limit int, period time.Duration)
-	levels  int
-	apart   bool
-	ban     Ban
-	strike  func(*Request) bool
-	outcome func(r *Request, status int) bool
+	name      string
+	kind      kind
+	match     func(*Request) bool
+	key       func(*Request) string
+	limits    func(*Request) (limit int, period time.Duration)
+	levels    int
+	protected bool
+	ban       Ban
+	strike    func(*Request) bool
+	outcome   func(r *Request, status int) bool
 }
 
-// Ban says when a ban is due and how long it lasts.
+// Ban says when a key is banned and for how long.
 type Ban struct {
-	After  int           // so many strikes; 0 switches the rule off
-	Within time.Duration // one window of time
-	For    time.Duration // the ban lasts
+	After  int           // strikes that lead to a ban; 0 disables the rule
+	Within time.Duration // window in which strikes are counted
+	For    time.Duration // how long the ban lasts
 }
 
-// Safelist lets requests pass that match. They are not counted either.
+// Safelist lets matching requests pass. No other rule sees or counts them.
 func Safelist(name string, match func(*Request) bool) Rule {
 	return Rule{name: name, kind: safelist, match: match}
 }
 
-// Blocklist refuses requests that match with 403.
+// Blocklist refuses matching requests with 403.
 func Blocklist(name string, match func(*Request) bool) Rule {
 	return Rule{name: name, kind: blocklist, match: match}
 }
 
-// Throttle lets limit requests of one key pass in each period, and answers the
-// rest with 429. A limit or period of 0 switches the rule off.
+// Throttle lets limit requests of one key pass in each period, and refuses the
+// others with 429. A limit or a period of 0 disables the rule.
 func Throttle(name string, limit int, period time.Duration, key func(*Request) string) Rule {
 	return ThrottleBy(name, func(*Request) (int, time.Duration) { return limit, period }, key)
 }
@@ -53,49 +55,50 @@ func ThrottleBy(name string, limits func(*Request) (limit int, period time.Durat
 	return Rule{name: name, kind: throttle, limits: limits, key: key, levels: 1}
 }
 
-// Backoff adds levels to a Throttle, as Rack::Attack's recipe for exponential
-// backoff does: level n lets n times the limit pass in 8 to the n-1 times the
-// period. Whoever goes on at the limit is allowed less and less.
+// Backoff gives a Throttle several levels, like Rack::Attack's recipe for
+// exponential backoff: level n lets n times the limit pass in 8 to the power of
+// n-1 times the period. A client that stays at the limit is allowed ever less.
 func (r Rule) Backoff(levels int) Rule {
 	r.levels = levels
 	return r
 }
 
-// Apart keeps the rule's memory in the space of bans and logins, which a flood
-// of other requests cannot push out of the process.
-func (r Rule) Apart() Rule {
-	r.apart = true
+// Protected counts a Throttle in the protected memory of each process, beside
+// bans and logins, where a flood of other requests cannot evict its counts.
+func (r Rule) Protected() Rule {
+	r.protected = true
 	return r
 }
 
-// Fail2Ban refuses requests that match and counts a strike for each, and bans
-// their key after too many: then every request of the key gets 403.
+// Fail2Ban refuses matching requests with 403 and counts a strike for each of
+// them. After too many strikes the key is banned: all its requests get 403.
 func Fail2Ban(name string, ban Ban, key func(*Request) string, match func(*Request) bool) Rule {
-	return Rule{name: name, kind: fail2ban, ban: ban, key: key, strike: match, apart: true}
+	return Rule{name: name, kind: fail2ban, ban: ban, key: key, strike: match, protected: true}
 }
 
-// Allow2Ban lets requests that match pass until their key has made too many,
-// and then bans it.
+// Allow2Ban is a Fail2Ban that lets matching requests pass until the key is
+// banned.
 func Allow2Ban(name string, ban Ban, key func(*Request) string, match func(*Request) bool) Rule {
-	return Rule{name: name, kind: allow2ban, ban: ban, key: key, strike: match, apart: true}
+	return Rule{name: name, kind: allow2ban, ban: ban, key: key, strike: match, protected: true}
 }
 
-// Allow2BanByOutcome is an Allow2Ban that judges a request by its answer: by
-// the status, and by what handlers have said with Note. The answer itself goes
-// out in any case.
+// Allow2BanByOutcome is an Allow2Ban that decides about a strike after the
+// request is answered: by the status, and by what handlers recorded with Note.
+// It never changes that response.
 func Allow2BanByOutcome(name string, ban Ban, key func(*Request) string, match func(r *Request, status int) bool) Rule {
-	return Rule{name: name, kind: allow2ban, ban: ban, key: key, outcome: match, apart: true}
+	return Rule{name: name, kind: allow2ban, ban: ban, key: key, outcome: match, protected: true}
 }
 
-// FailedLogins bans addresses and accounts after too many failed logins. It
-// does nothing by itself: a login handler asks Limiter.Login.
+// FailedLogins bans addresses and accounts after too many failed logins. It has
+// no effect on its own: a login handler calls Limiter.Login.
 func FailedLogins(ban Ban) Rule {
-	return Rule{name: failedLogins, kind: logins, ban: ban, apart: true}
+	return Rule{name: failedLogins, kind: logins, ban: ban, protected: true}
 }
 
-// Track counts requests of a key and refuses none.
+// Track counts the requests of a key and refuses none.
 func Track(name string, period time.Duration, key func(*Request) string) Rule {
-	return Rule{name: name, kind: track, key: key, levels: 1, limits: func(*Request) (int, time.Duration) { return unlimited, period }}
+	limits := func(*Request) (int, time.Duration) { return unlimited, period }
+	return Rule{name: name, kind: track, key: key, levels: 1, limits: limits}
 }
 
 // Private
@@ -112,12 +115,12 @@ const (
 	track
 )
 
-// unlimited is the limit of what is only counted.
+// unlimited is the limit of a rule that only counts.
 const unlimited = -1
 
 const failedLogins = "failed-login"
 
-// rules are sorted by what happens to them.
+// rules are all rules, by kind.
 type rules struct {
 	safelists, blocklists, bans, throttles, tracks []*Rule
 	logins                                         *Rule
@@ -131,7 +134,7 @@ func sortRules(given []Rule) (rules, error) {
 	for i := range given {
 		rule := &given[i]
 		if !ruleName.MatchString(rule.name) || known[rule.name] {
-			return rules{}, fmt.Errorf("name a throttle rule %q: names are made of a-z, 0-9 and -, and are there once", rule.name)
+			return rules{}, fmt.Errorf("throttle rule %q: a name must be unique and have 1 to 40 of the characters a-z, 0-9 and -", rule.name)
 		}
 		known[rule.name] = true
 		switch rule.kind {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
@@ -78,7 +79,7 @@ func (w *world) pass(most int, ip, path string) (passed int) {
 	return passed
 }
 
-// decisions is how many of them the metric tells of.
+// decisions is the number of decisions in the metric.
 func (w *world) decisions(t testing.TB, rule, store, result string) int {
 	t.Helper()
 	families, err := w.registry.Gather()
@@ -144,6 +145,18 @@ func open(t testing.TB, server *devstack.Redis) (*failopen.Redis, *failopen.Guar
 		require.NoError(t, redis.Close())
 	})
 	return redis, guard
+}
+
+// command runs a command of Redis without the guard.
+func command(t testing.TB, server *devstack.Redis, args ...any) any {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	defer client.Close()
+	result, err := client.Do(t.Context(), args...).Result()
+	require.NoError(t, err)
+	return result
 }
 
 // bothStores runs a test with Redis and without.

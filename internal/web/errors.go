@@ -16,7 +16,7 @@ import (
 
 // Private
 
-// handleError gives every error that a handler returns its status and page.
+// handleError writes the error page, or JSON, for an error that a handler returns.
 func handleError(options Options, pages Pages) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		status := statusOf(err, pages.ErrorStatus)
@@ -27,14 +27,15 @@ func handleError(options Options, pages Pages) echo.HTTPErrorHandler {
 		header := c.Response().Header()
 		header.Set("Cache-Control", "no-store")
 		if status == http.StatusServiceUnavailable {
-			// Spread, so that they do not all come back in the same second.
+			// Random, so that clients do not all return in the same second.
 			header.Set("Retry-After", strconv.Itoa(3+rand.IntN(5)))
 		}
 		if wantsJSON(c.Request()) {
-			_ = c.JSON(status, map[string]any{"status": status, "error": http.StatusText(status), "request_id": requestID(c)})
+			body := map[string]any{"status": status, "error": http.StatusText(status), "request_id": requestID(c)}
+			_ = c.JSON(status, body) // fails only when the client has disconnected
 			return
 		}
-		// The page's own time may be what has run out.
+		// The error may be that the request's context has ended.
 		c.SetRequest(c.Request().WithContext(context.WithoutCancel(c.Request().Context())))
 		if err := Render(c, status, pages.ErrorPage(c, status, requestID(c))); err != nil {
 			options.Log.WarnContext(c.Request().Context(), "Error page was not sent", "status", status, "error", err)
@@ -42,19 +43,20 @@ func handleError(options Options, pages Pages) echo.HTTPErrorHandler {
 	}
 }
 
-// report tells people of what nobody foresaw, and of a database that is away.
-// An answer that was cut short is mostly a client that has gone.
+// report reports panics, errors of status 500, and an unavailable database. It
+// does not report a truncated response, because mostly the client disconnected.
 func report(reporter *telemetry.Reporter, c echo.Context, status int, err error) {
 	var panicked *telemetry.Panic
 	switch {
 	case errors.As(err, &panicked), status == http.StatusInternalServerError && !c.Response().Committed:
 		reporter.Unexpected(method(c.Request().Method)+" "+route(c), requestID(c), err)
 	case status == http.StatusServiceUnavailable && postgres.Unavailable(err):
-		reporter.Report("PostgreSQL", "web.handleError", err)
+		reporter.Report(telemetry.PG, "web.handleError", err)
 	}
 }
 
-// statusOf is the one place where errors become statuses.
+// statusOf returns the HTTP status of an error. The application's own errors are
+// those for which known does not return 0.
 func statusOf(err error, known func(error) int) int {
 	var httpError *echo.HTTPError
 	var tooLarge *http.MaxBytesError

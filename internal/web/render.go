@@ -8,14 +8,14 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// KeepNowhere keeps a page out of every cache, the browser's own among them:
-// for addresses, payments and orders.
-func KeepNowhere(c echo.Context) {
+// ForbidCaching forbids every cache, the browser's included, to store the page.
+// Use it for pages with personal data.
+func ForbidCaching(c echo.Context) {
 	c.Response().Header().Set(echo.HeaderCacheControl, "private, no-store")
 }
 
-// Render sends a page. Nothing is sent when it cannot be drawn whole. A page
-// that says nothing else is its visitor's alone: it shows a cart.
+// Render sends a page, or nothing when rendering fails. A page without its own
+// Cache-Control header gets "private, no-cache": it may depend on the visitor.
 func Render(c echo.Context, status int, page templ.Component) error {
 	if header := c.Response().Header(); header.Get(echo.HeaderCacheControl) == "" {
 		header.Set(echo.HeaderCacheControl, "private, no-cache")

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServe_FinishesRequestsThatAreUnderWay(t *testing.T) {
+func TestServe_FinishesRequestsInProgress(t *testing.T) {
 	t.Parallel()
 	began, finish := make(chan struct{}), make(chan struct{})
 	stopped := make(chan struct{})
@@ -39,7 +39,7 @@ func TestServe_FinishesRequestsThatAreUnderWay(t *testing.T) {
 	require.NoError(t, <-server.ended)
 }
 
-func TestServe_EndsAtItsBudget(t *testing.T) {
+func TestServe_EndsAfterDrain(t *testing.T) {
 	t.Parallel()
 	began, release := make(chan struct{}), make(chan struct{})
 	server := startServe(t, 50*time.Millisecond, nil, func(http.ResponseWriter, *http.Request) {
@@ -53,7 +53,7 @@ func TestServe_EndsAtItsBudget(t *testing.T) {
 
 	server.stop()
 
-	require.ErrorContains(t, <-server.ended, "requests were still under way after 50ms")
+	require.ErrorContains(t, <-server.ended, "requests were still in progress after 50ms")
 	require.Contains(t, <-cut, "EOF")
 }
 
@@ -62,7 +62,7 @@ func TestServe_EndsStreamsFirst(t *testing.T) {
 	began, stopping := make(chan struct{}), make(chan struct{})
 	server := startServe(t, 20*time.Second, func() { close(stopping) }, func(w http.ResponseWriter, _ *http.Request) {
 		close(began)
-		<-stopping // as an event stream, which never ends by itself
+		<-stopping // like an event stream, which has no end
 	})
 	go server.get()
 	<-began
@@ -72,7 +72,7 @@ func TestServe_EndsStreamsFirst(t *testing.T) {
 	require.NoError(t, <-server.ended)
 }
 
-func TestServe_SaysWhyItCannotListen(t *testing.T) {
+func TestServe_ErrorSaysWhyItCannotListen(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestServe_SaysWhyItCannotListen(t *testing.T) {
 
 // Private
 
-// served is a running Serve.
+// served is a call of Serve in progress.
 type served struct {
 	address string
 	stop    context.CancelFunc
@@ -109,7 +109,7 @@ func startServe(t *testing.T, drain time.Duration, stopping func(), handle http.
 	return s
 }
 
-// get returns the body of an answer, or what went wrong.
+// get returns the body of the response, or the text of the error.
 func (s *served) get() string {
 	response, err := http.Get("http://" + s.address)
 	if err != nil {

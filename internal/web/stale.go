@@ -16,39 +16,39 @@ import (
 	"slipway/internal/postgres"
 )
 
-// Stale keeps the last rendering of public pages and serves it while the
-// database is away.
+// Stale caches public pages and serves them while the database is unavailable,
+// as stale-if-error of RFC 5861 does.
 //
-// What it keeps is drawn for everybody: every few seconds at most, and after
-// the visitor's own page, the handler runs once more for a request that holds
-// nothing of the visitor: no cookie, no header, and of the query only what the
-// page is about. A handler can tell by ForEverybody.
+// After a visitor's own page is rendered, the handler runs once more for the
+// cache, at most every few seconds. The request of that run has nothing of the
+// visitor: no cookie, no header, and only the part of the query that selects the
+// page. A handler recognises it by IsForCache.
 type Stale struct {
 	maxAge time.Duration
-	copies *copies
+	pages  *pageCache
 	served *prometheus.CounterVec
 	now    func() time.Time
 
-	mutex sync.Mutex
-	due   time.Time            // when the next copy may be drawn
-	tried map[string]time.Time // when one was last drawn, or could not be, by address
+	mutex    sync.Mutex
+	nextAt   time.Time            // when the next page may be rendered for the cache
+	renderAt map[string]time.Time // the last attempt, by address
 }
 
-// NewStale keeps pages of size bytes in all and serves them until they are
-// maxAge old. A maxAge of zero, or a nil Stale, keeps nothing.
+// NewStale returns a cache of size bytes. Pages older than maxAge are not
+// served. A maxAge of zero, or a nil Stale, caches nothing.
 func NewStale(maxAge time.Duration, size int64, registry prometheus.Registerer) *Stale {
 	served := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "app_http_stale_total",
-		Help: "Pages that were served from a kept copy while the database was away, by route.",
+		Help: "Pages served from the stale cache while the database was unavailable, by route.",
 	}, []string{"route"})
 	registry.MustRegister(served)
-	return &Stale{maxAge: maxAge, copies: newCopies(size), served: served, now: time.Now, tried: map[string]time.Time{}}
+	return &Stale{maxAge: maxAge, pages: newPageCache(size), served: served, now: time.Now, renderAt: map[string]time.Time{}}
 }
 
-// Serve is for the routes of public pages. Query returns the part of the query
-// that a page is about, in one order and without what changes nothing, so that
-// one page has one address whatever clients make up; nil for a page that has
-// none.
+// Serve returns the middleware for the routes of public pages. The function
+// query returns the part of a request's query that selects the page, without
+// parameters that change nothing, so that clients cannot fill the cache with
+// copies of one page. A nil query is for pages that use no query.
 func (s *Stale) Serve(query func(c echo.Context) url.Values) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -63,9 +63,9 @@ func (s *Stale) Serve(query func(c echo.Context) url.Values) echo.MiddlewareFunc
 			err := next(c)
 			switch {
 			case err == nil && c.Response().Status == http.StatusOK:
-				s.keep(c, &address, next)
+				s.cache(c, &address, next)
 			case err != nil && !c.Response().Committed && postgres.Unavailable(err):
-				if page, kept := s.copies.get(address.String()); kept && s.now().Sub(page.drawnAt) <= s.maxAge {
+				if page, cached := s.pages.get(address.String()); cached && s.now().Sub(page.renderedAt) <= s.maxAge {
 					restoreHeader(c, before)
 					return s.serve(c, page)
 				}
@@ -75,34 +75,34 @@ func (s *Stale) Serve(query func(c echo.Context) url.Values) echo.MiddlewareFunc
 	}
 }
 
-// ForEverybody tells that a page is drawn to be kept: whoever sees it may not
-// be the one whose request this is, and it may be some minutes old by then.
-func ForEverybody(c echo.Context) bool {
-	_, is := c.Get(everybodyKey).(bool)
+// IsForCache reports whether the page is rendered for the cache. Such a page is
+// served to any visitor, and may be maxAge old by then.
+func IsForCache(c echo.Context) bool {
+	_, is := c.Get(forCacheKey).(bool)
 	return is
 }
 
 // Private
 
-const everybodyKey = "drawn for everybody"
+const forCacheKey = "for the stale cache"
 
-// One page is drawn for everybody once in copyEvery; all of them together once
-// in copyPause, so that a crawler in a large catalogue costs little.
+// These bound the cost of rendering for the cache, also while a crawler requests
+// many pages.
 const (
-	copyEvery   = 10 * time.Second
-	copyPause   = 20 * time.Millisecond
-	copyTimeout = 5 * time.Second // where the page's own time has no end
+	renderEvery   = 10 * time.Second      // of one page
+	renderPause   = 20 * time.Millisecond // between any two pages
+	renderTimeout = 5 * time.Second       // of a page whose request has no deadline
 )
 
-// keep draws a page for everybody, where it is time to.
-func (s *Stale) keep(c echo.Context, address *url.URL, next echo.HandlerFunc) {
-	if !s.turn(address.String()) {
+// cache renders the page for the cache, unless that was done recently.
+func (s *Stale) cache(c echo.Context, address *url.URL, next echo.HandlerFunc) {
+	if !s.startRender(address.String()) {
 		return
 	}
-	// Not the visitor's context, whose values may tell who it is.
+	// A new context, because values of the visitor's may identify the visitor.
 	deadline, bounded := c.Request().Context().Deadline()
 	if !bounded {
-		deadline = time.Now().Add(copyTimeout)
+		deadline = time.Now().Add(renderTimeout)
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
@@ -110,60 +110,63 @@ func (s *Stale) keep(c echo.Context, address *url.URL, next echo.HandlerFunc) {
 		Method: http.MethodGet, URL: address, RequestURI: address.String(), Header: http.Header{},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, RemoteAddr: "127.0.0.1:0",
 	}).WithContext(ctx)
-	drawn := &drawing{header: http.Header{}}
-	copied := c.Echo().NewContext(request, drawn)
-	copied.SetPath(c.Path())
-	copied.SetParamNames(c.ParamNames()...)
-	copied.SetParamValues(c.ParamValues()...)
-	copied.Set(everybodyKey, true)
+	rendered := &recorder{header: http.Header{}}
+	forCache := c.Echo().NewContext(request, rendered)
+	forCache.SetPath(c.Path())
+	forCache.SetParamNames(c.ParamNames()...)
+	forCache.SetParamValues(c.ParamValues()...)
+	forCache.Set(forCacheKey, true)
 
-	if err := next(copied); err != nil || drawn.status != http.StatusOK || drawn.header.Get("Set-Cookie") != "" {
-		return // the copy of before is as good as it gets
+	if err := next(forCache); err != nil || rendered.status != http.StatusOK || rendered.header.Get("Set-Cookie") != "" {
+		return // the older cached page stays
 	}
-	s.copies.put(&pageCopy{address: address.String(), header: drawn.header, body: bytes.Clone(drawn.body.Bytes()), drawnAt: s.now()})
+	s.pages.put(&cachedPage{
+		address: address.String(), header: rendered.header, body: bytes.Clone(rendered.body.Bytes()), renderedAt: s.now(),
+	})
 }
 
-// turn tells whether a page is to be drawn for everybody now.
-func (s *Stale) turn(address string) bool {
+// startRender reports whether a page may be rendered for the cache now, and
+// records the attempt.
+func (s *Stale) startRender(address string) bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	now := s.now()
-	if now.Before(s.due) || now.Sub(s.tried[address]) < copyEvery {
+	if now.Before(s.nextAt) || now.Sub(s.renderAt[address]) < renderEvery {
 		return false
 	}
-	if len(s.tried) > 1000 {
-		clear(s.tried)
+	if len(s.renderAt) > 1000 {
+		clear(s.renderAt)
 	}
-	s.due, s.tried[address] = now.Add(copyPause), now
+	s.nextAt, s.renderAt[address] = now.Add(renderPause), now
 	return true
 }
 
-func (s *Stale) serve(c echo.Context, page *pageCopy) error {
+func (s *Stale) serve(c echo.Context, page *cachedPage) error {
 	s.served.WithLabelValues(c.Path()).Inc()
 	header := c.Response().Header()
 	maps.Copy(header, page.header)
-	header.Set("Age", strconv.Itoa(int(s.now().Sub(page.drawnAt).Seconds())))
+	header.Set("Age", strconv.Itoa(int(s.now().Sub(page.renderedAt).Seconds())))
 	header.Set("X-Served-Stale", "1")
 	header.Set(echo.HeaderCacheControl, "public, max-age=0, stale-if-error="+strconv.Itoa(int(s.maxAge.Seconds())))
 	return c.Blob(http.StatusOK, page.header.Get(echo.HeaderContentType), page.body)
 }
 
-// drawing is a response that goes nowhere.
-type drawing struct {
+// recorder is a response writer that stores the response in memory.
+type recorder struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-func (d *drawing) Header() http.Header { return d.header }
+func (r *recorder) Header() http.Header { return r.header }
 
-func (d *drawing) WriteHeader(status int) {
-	if d.status == 0 {
-		d.status = status
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
 	}
 }
 
-func (d *drawing) Write(content []byte) (int, error) {
-	d.WriteHeader(http.StatusOK)
-	return d.body.Write(content)
+func (r *recorder) Write(content []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(content)
 }

@@ -16,16 +16,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStale_ServesTheLastPageWhileTheDatabaseIsAway(t *testing.T) {
+func TestStale_ServesTheCachedPageWhileTheDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
-	store := newStaleStore(t, 1<<20)
-	fresh := store.get(t, "/products/mug")
+	site := newStaleSite(t, 1<<20)
+	fresh := site.get(t, "/items/mug")
 	require.Equal(t, http.StatusOK, fresh.StatusCode)
 	require.Empty(t, fresh.Header.Get("X-Served-Stale"))
 
-	store.fail(&pgconn.PgError{Code: "57P03"})
-	store.advance(90 * time.Second)
-	stale := store.get(t, "/products/mug", "Cookie", "cart=ada")
+	site.fail(&pgconn.PgError{Code: "57P03"})
+	site.advance(90 * time.Second)
+	stale := site.get(t, "/items/mug", "Cookie", "visit=ada")
 
 	require.Equal(t, http.StatusOK, stale.StatusCode)
 	require.Contains(t, stale.body, "page of mug")
@@ -33,27 +33,28 @@ func TestStale_ServesTheLastPageWhileTheDatabaseIsAway(t *testing.T) {
 	require.Equal(t, "90", stale.Header.Get("Age"))
 	require.Equal(t, "public, max-age=0, stale-if-error=600", stale.Header.Get("Cache-Control"))
 	require.Equal(t, "text/html; charset=UTF-8", stale.Header.Get("Content-Type"))
-	require.Equal(t, "drawn with it", stale.Header.Get("X-Page"))
-	require.Empty(t, stale.Header.Get("Set-Cookie"), "of the run that failed")
+	require.Equal(t, "set by the handler", stale.Header.Get("X-Page"))
+	require.Empty(t, stale.Header.Get("Set-Cookie"), "the failed run set it")
 	require.NotEqual(t, fresh.Header.Get("X-Request-Id"), stale.Header.Get("X-Request-Id"))
-	require.Equal(t, http.StatusServiceUnavailable, store.get(t, "/products/lamp").StatusCode, "nobody has asked for it before")
+	require.Equal(t, http.StatusServiceUnavailable, site.get(t, "/items/lamp").StatusCode, "this page was never requested")
 
-	store.fail(nil)
-	require.Empty(t, store.get(t, "/products/mug").Header.Get("X-Served-Stale"))
+	site.fail(nil)
+	require.Empty(t, site.get(t, "/items/mug").Header.Get("X-Served-Stale"))
 }
 
-func TestStale_KeepsNothingOfAVisitor(t *testing.T) {
+func TestStale_CachesNothingOfAVisitor(t *testing.T) {
 	t.Parallel()
-	store := newStaleStore(t, 1<<20)
-	ada := store.get(t, "/products/mug?utm_source=ada&sort=name", "Cookie", "cart=ada", "User-Agent", "Adas browser", "X-Forwarded-For", "192.0.2.1")
-	require.Contains(t, ada.body, "cart=ada")
+	site := newStaleSite(t, 1<<20)
+	ada := site.get(t, "/items/mug?utm_source=ada&sort=name",
+		"Cookie", "visit=ada", "User-Agent", "Adas browser", "X-Forwarded-For", "192.0.2.1")
+	require.Contains(t, ada.body, "visit=ada")
 	require.Contains(t, ada.Header.Get("Set-Cookie"), "seen=ada")
 
-	store.fail(&pgconn.PgError{Code: "57P03"})
-	eve := store.get(t, "/products/mug?sort=name")
+	site.fail(&pgconn.PgError{Code: "57P03"})
+	eve := site.get(t, "/items/mug?sort=name")
 
 	require.Equal(t, "1", eve.Header.Get("X-Served-Stale"))
-	require.Contains(t, eve.body, "for everybody")
+	require.Contains(t, eve.body, "for the cache")
 	for _, text := range []string{eve.body, fmt.Sprint(eve.Header)} {
 		require.NotContains(t, text, "ada")
 		require.NotContains(t, text, "Adas")
@@ -62,127 +63,127 @@ func TestStale_KeepsNothingOfAVisitor(t *testing.T) {
 	require.Empty(t, eve.Header.Get("Set-Cookie"))
 }
 
-func TestStale_DoesNotKeepAPageThatSetsACookieForEverybody(t *testing.T) {
+func TestStale_DoesNotCacheAPageThatSetsACookie(t *testing.T) {
 	t.Parallel()
-	store := newStaleStore(t, 1<<20)
-	require.Equal(t, http.StatusOK, store.get(t, "/products/cookie").StatusCode)
+	site := newStaleSite(t, 1<<20)
+	require.Equal(t, http.StatusOK, site.get(t, "/items/cookie").StatusCode)
 
-	store.fail(&pgconn.PgError{Code: "57P03"})
+	site.fail(&pgconn.PgError{Code: "57P03"})
 
-	require.Equal(t, http.StatusServiceUnavailable, store.get(t, "/products/cookie").StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable, site.get(t, "/items/cookie").StatusCode)
 }
 
-func TestStale_IsForADatabaseThatIsAwayAlone(t *testing.T) {
+func TestStale_ServesNoCachedPageForOtherErrors(t *testing.T) {
 	t.Parallel()
-	store := newStaleStore(t, 1<<20)
-	store.get(t, "/products/mug")
+	site := newStaleSite(t, 1<<20)
+	site.get(t, "/items/mug")
 
-	for status, err := range map[int]error{409: errSoldOut, 500: errors.New("a mistake"), 404: echo.NewHTTPError(404)} {
-		store.fail(err)
-		require.Equal(t, status, store.get(t, "/products/mug").StatusCode)
+	for status, err := range map[int]error{409: errConflict, 500: errors.New("a bug"), 404: echo.NewHTTPError(404)} {
+		site.fail(err)
+		require.Equal(t, status, site.get(t, "/items/mug").StatusCode)
 	}
 }
 
-func TestStale_ForgetsWhatIsTooOld(t *testing.T) {
+func TestStale_DoesNotServeAPageOlderThanMaxAge(t *testing.T) {
 	t.Parallel()
-	store := newStaleStore(t, 1<<20)
-	store.get(t, "/products/mug")
-	store.fail(&pgconn.PgError{Code: "57P03"})
+	site := newStaleSite(t, 1<<20)
+	site.get(t, "/items/mug")
+	site.fail(&pgconn.PgError{Code: "57P03"})
 
-	store.advance(10 * time.Minute)
-	require.Equal(t, http.StatusOK, store.get(t, "/products/mug").StatusCode)
-	store.advance(time.Second)
-	require.Equal(t, http.StatusServiceUnavailable, store.get(t, "/products/mug").StatusCode)
+	site.advance(10 * time.Minute)
+	require.Equal(t, http.StatusOK, site.get(t, "/items/mug").StatusCode)
+	site.advance(time.Second)
+	require.Equal(t, http.StatusServiceUnavailable, site.get(t, "/items/mug").StatusCode)
 }
 
-func TestStale_DrawsAPageForEverybodyOnceInAWhile(t *testing.T) {
+func TestStale_RendersForTheCacheAtMostOnceInRenderEvery(t *testing.T) {
 	t.Parallel()
-	store := newStaleStore(t, 1<<20)
+	site := newStaleSite(t, 1<<20)
 	for range 20 {
-		store.get(t, "/products/mug")
-		store.advance(100 * time.Millisecond)
+		site.get(t, "/items/mug")
+		site.advance(100 * time.Millisecond)
 	}
-	require.Equal(t, 1, store.drawnForEverybody())
+	require.Equal(t, 1, site.cacheRenders())
 
-	store.advance(copyEvery)
-	store.get(t, "/products/mug")
-	require.Equal(t, 2, store.drawnForEverybody())
+	site.advance(renderEvery)
+	site.get(t, "/items/mug")
+	require.Equal(t, 2, site.cacheRenders())
 
-	// A crawler: one copy in every pause, whatever it asks for.
+	// A crawler that requests many pages causes one render in renderPause.
 	for i := range 10 {
-		store.get(t, fmt.Sprintf("/products/crawled-%d", i))
+		site.get(t, fmt.Sprintf("/items/crawled-%d", i))
 	}
-	require.Equal(t, 2, store.drawnForEverybody())
+	require.Equal(t, 2, site.cacheRenders())
 }
 
-func TestStale_MadeUpAddressesPushNothingOut(t *testing.T) {
+func TestStale_InventedQueriesEvictNothing(t *testing.T) {
 	t.Parallel()
-	store := newStaleStore(t, 1<<20)
+	site := newStaleSite(t, 1<<20)
 	for i := range 50 {
-		store.get(t, fmt.Sprintf("/products/mug?page=%d&nonsense=%d", i, i))
-		store.advance(copyEvery)
+		site.get(t, fmt.Sprintf("/items/mug?page=%d&nonsense=%d", i, i))
+		site.advance(renderEvery)
 	}
 
-	require.Len(t, store.stale.copies.byAddress, 1)
-	store.get(t, "/products/mug?sort=name")
-	require.Len(t, store.stale.copies.byAddress, 2)
+	require.Len(t, site.stale.pages.byAddress, 1)
+	site.get(t, "/items/mug?sort=name")
+	require.Len(t, site.stale.pages.byAddress, 2)
 }
 
-func TestStale_StaysWithinItsSize(t *testing.T) {
+func TestPageCache_StaysWithinItsCapacity(t *testing.T) {
 	t.Parallel()
-	copies := newCopies(100_000)
-	page := func(name string, size int) *pageCopy {
-		return &pageCopy{address: name, body: make([]byte, size)}
+	cache := newPageCache(100_000)
+	page := func(name string, size int) *cachedPage {
+		return &cachedPage{address: name, body: make([]byte, size)}
 	}
 
 	for i := range 100 {
-		copies.put(page(fmt.Sprint(i), 9000))
-		_, kept := copies.get("0")
-		require.True(t, kept, "what is asked for stays")
+		cache.put(page(fmt.Sprint(i), 9000))
+		_, cached := cache.get("0")
+		require.True(t, cached, "a page in use stays")
 	}
-	require.LessOrEqual(t, copies.held, int64(100_000))
-	require.Len(t, copies.byAddress, 9)
-	require.Equal(t, copies.order.Len(), len(copies.byAddress))
+	require.LessOrEqual(t, cache.size, int64(100_000))
+	require.Len(t, cache.byAddress, 9)
+	require.Equal(t, cache.order.Len(), len(cache.byAddress))
 
-	copies.put(page("huge", 50_000))
-	_, kept := copies.get("huge")
-	require.False(t, kept, "it would push out all others")
+	cache.put(page("huge", 50_000))
+	_, cached := cache.get("huge")
+	require.False(t, cached, "it would evict all others")
 
-	copies.put(page("0", 50))
-	require.Equal(t, int64(8*(9000+2+copyOverhead)+50+1+copyOverhead), copies.held)
+	cache.put(page("0", 50))
+	require.Equal(t, int64(8*(9000+2+pageOverhead)+50+1+pageOverhead), cache.size)
 }
 
-func TestStale_KeepsNothingWhereItIsSwitchedOff(t *testing.T) {
+func TestStale_CachesNothingWhenMaxAgeIsZero(t *testing.T) {
 	t.Parallel()
-	store := newStaleStoreOf(t, NewStale(0, 1<<20, prometheus.NewRegistry()))
-	store.get(t, "/products/mug")
-	store.fail(&pgconn.PgError{Code: "57P03"})
+	site := newStaleSiteOf(t, NewStale(0, 1<<20, prometheus.NewRegistry()))
+	site.get(t, "/items/mug")
+	site.fail(&pgconn.PgError{Code: "57P03"})
 
-	require.Equal(t, http.StatusServiceUnavailable, store.get(t, "/products/mug").StatusCode)
-	require.Zero(t, store.drawnForEverybody())
+	require.Equal(t, http.StatusServiceUnavailable, site.get(t, "/items/mug").StatusCode)
+	require.Zero(t, site.cacheRenders())
 }
 
 // Private
 
-// staleStore is a store whose one page tells all that it knows of its visitor.
-type staleStore struct {
+// staleSite has one page, which shows everything that its request contains.
+type staleSite struct {
 	*site
 	stale *Stale
 
-	mutex     sync.Mutex
-	failure   error
-	everybody int
-	at        time.Time
+	mutex   sync.Mutex
+	failure error
+	renders int
+	at      time.Time
 }
 
-func newStaleStore(t *testing.T, size int64) *staleStore {
+func newStaleSite(t *testing.T, size int64) *staleSite {
 	t.Helper()
-	return newStaleStoreOf(t, NewStale(10*time.Minute, size, prometheus.NewRegistry()))
+	return newStaleSiteOf(t, NewStale(10*time.Minute, size, prometheus.NewRegistry()))
 }
 
-func newStaleStoreOf(t *testing.T, stale *Stale) *staleStore {
+func newStaleSiteOf(t *testing.T, stale *Stale) *staleSite {
 	t.Helper()
-	s := &staleStore{stale: stale, at: time.Now()}
+	s := &staleSite{stale: stale, at: time.Now()}
 	stale.now = func() time.Time {
 		s.mutex.Lock()
 		defer s.mutex.Unlock()
@@ -195,47 +196,49 @@ func newStaleStoreOf(t *testing.T, stale *Stale) *staleStore {
 		return url.Values{"sort": {"name"}}
 	}
 	s.site = newSite(t, func(e *echo.Echo) {
-		e.GET("/products/:slug", s.show, Deadline(time.Minute), s.stale.Serve(sorted))
+		e.GET("/items/:slug", s.show, Deadline(time.Minute), s.stale.Serve(sorted))
 	})
 	return s
 }
 
-func (s *staleStore) show(c echo.Context) error {
+func (s *staleSite) show(c echo.Context) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if visitor, err := c.Cookie("cart"); err == nil {
+	if visitor, err := c.Cookie("visit"); err == nil {
 		c.SetCookie(&http.Cookie{Name: "seen", Value: visitor.Value})
 	}
 	if c.Param("slug") == "cookie" {
 		c.SetCookie(&http.Cookie{Name: "session", Value: "new"})
 	}
 	if s.failure != nil {
-		return fmt.Errorf("find product: %w", s.failure)
+		return fmt.Errorf("find row: %w", s.failure)
 	}
 	who := "for a visitor"
-	if ForEverybody(c) {
-		s.everybody++
-		who = "for everybody"
+	if IsForCache(c) {
+		s.renders++
+		who = "for the cache"
 	}
 	r := c.Request()
-	c.Response().Header().Set("X-Page", "drawn with it")
-	return c.HTML(http.StatusOK, strings.Join([]string{"page of " + c.Param("slug"), who, r.URL.String(), r.RemoteAddr, fmt.Sprint(r.Header), c.RealIP()}, "\n"))
+	c.Response().Header().Set("X-Page", "set by the handler")
+	return c.HTML(http.StatusOK, strings.Join([]string{
+		"page of " + c.Param("slug"), who, r.URL.String(), r.RemoteAddr, fmt.Sprint(r.Header), c.RealIP(),
+	}, "\n"))
 }
 
-func (s *staleStore) fail(err error) {
+func (s *staleSite) fail(err error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.failure = err
 }
 
-func (s *staleStore) advance(d time.Duration) {
+func (s *staleSite) advance(d time.Duration) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.at = s.at.Add(d)
 }
 
-func (s *staleStore) drawnForEverybody() int {
+func (s *staleSite) cacheRenders() int {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.everybody
+	return s.renders
 }

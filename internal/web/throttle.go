@@ -8,8 +8,8 @@ import (
 	"slipway/internal/throttle"
 )
 
-// Refusal is the throttle's decision about a request that it refused, for the
-// words on the error page.
+// Refusal returns the throttle's decision for a refused request, so that an error
+// page can explain it. It returns false for any other request.
 func Refusal(c echo.Context) (throttle.Decision, bool) {
 	decision, refused := c.Get(refusalKey).(throttle.Decision)
 	return decision, refused
@@ -19,8 +19,8 @@ func Refusal(c echo.Context) (throttle.Decision, bool) {
 
 const refusalKey = "throttle refusal"
 
-// limitRequests refuses requests that are too many. Health checks are never
-// refused: they would take the process out of service.
+// limitRequests refuses requests over the limits. It never refuses health checks,
+// because a proxy would stop using this process.
 func limitRequests(limiter *throttle.Limiter, pages Pages) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -51,8 +51,8 @@ func limitRequests(limiter *throttle.Limiter, pages Pages) echo.MiddlewareFunc {
 
 func isHealthCheck(c echo.Context) bool { return c.Path() == "/up" || c.Path() == "/health" }
 
-// clientIP is the address that limits are counted for. Without clients nobody
-// in front of this process is trusted to name it.
+// clientIP returns the extractor of the client's address, which the limits use.
+// When clients is nil, no proxy is trusted and the peer's address is used.
 func clientIP(clients *throttle.Clients) echo.IPExtractor {
 	if clients == nil {
 		return echo.ExtractIPDirect()

@@ -63,13 +63,14 @@ func TestThrottle_NeverRefusesHealthChecks(t *testing.T) {
 	}
 	require.Equal(t, http.StatusOK, site.get(t, "/").StatusCode)
 	require.Equal(t, http.StatusTooManyRequests, site.get(t, "/nowhere").StatusCode)
-	require.Equal(t, http.StatusTooManyRequests, site.get(t, "/health/").StatusCode, "only they themselves are exempt")
+	require.Equal(t, http.StatusTooManyRequests, site.get(t, "/health/").StatusCode, "only the exact paths are exempt")
 }
 
-func TestThrottle_NobodyChoosesTheAddressThatIsCounted(t *testing.T) {
+func TestThrottle_AClientCannotChooseItsAddress(t *testing.T) {
 	t.Parallel()
 	direct := newLimitedSite(t, nil, throttle.Throttle("req-ip", 1, time.Hour, throttle.PerIP))
-	proxied := newLimitedSite(t, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, throttle.Throttle("req-ip", 1, time.Hour, throttle.PerIP))
+	trusted := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	proxied := newLimitedSite(t, trusted, throttle.Throttle("req-ip", 1, time.Hour, throttle.PerIP))
 
 	for i, spoofed := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip"} {
 		require.Equal(t, i > 0, direct.get(t, "/", spoofed, "192.0.2.1").StatusCode == http.StatusTooManyRequests, spoofed)
@@ -79,28 +80,30 @@ func TestThrottle_NobodyChoosesTheAddressThatIsCounted(t *testing.T) {
 	require.Equal(t, "192.0.2.2", proxied.get(t, "/ip", "X-Forwarded-For", "192.0.2.1, 192.0.2.2").body)
 }
 
-func TestThrottle_JudgesByTheAnswerAndByNotes(t *testing.T) {
+func TestThrottle_BansByStatusAndByNote(t *testing.T) {
 	t.Parallel()
 	ban := throttle.Ban{After: 2, Within: time.Hour, For: time.Hour}
 	key := func(r *throttle.Request) string { return r.URL.Query().Get("who") }
+	notFound := func(_ *throttle.Request, status int) bool { return status == http.StatusNotFound }
+	declined := func(r *throttle.Request, _ int) bool { return r.Noted("declined") }
 	site := newLimitedSite(t, nil,
-		throttle.Allow2BanByOutcome("missing", ban, key, func(_ *throttle.Request, status int) bool { return status == http.StatusNotFound }),
-		throttle.Allow2BanByOutcome("noted", ban, key, func(r *throttle.Request, _ int) bool { return r.Noted("declined") }))
+		throttle.Allow2BanByOutcome("missing", ban, key, notFound), throttle.Allow2BanByOutcome("noted", ban, key, declined))
 
 	for range 2 {
 		require.Equal(t, http.StatusNotFound, site.get(t, "/nowhere?who=guesser").StatusCode)
 		require.Equal(t, http.StatusOK, site.get(t, "/declined?who=payer").StatusCode)
-		require.Equal(t, http.StatusOK, site.get(t, "/?who=shopper").StatusCode)
+		require.Equal(t, http.StatusOK, site.get(t, "/?who=visitor").StatusCode)
 	}
 
 	require.Equal(t, http.StatusForbidden, site.get(t, "/?who=guesser").StatusCode)
 	require.Equal(t, http.StatusForbidden, site.get(t, "/?who=payer").StatusCode)
-	require.Equal(t, http.StatusOK, site.get(t, "/?who=shopper").StatusCode)
+	require.Equal(t, http.StatusOK, site.get(t, "/?who=visitor").StatusCode)
 }
 
-func TestThrottle_CountsAccountsAndLeavesTheFormToTheHandler(t *testing.T) {
+func TestThrottle_CountsByAccountAndLeavesTheFormForTheHandler(t *testing.T) {
 	t.Parallel()
-	site := newLimitedSite(t, nil, throttle.Throttle("login-account", 2, time.Hour, func(r *throttle.Request) string { return r.Account("email") }))
+	account := func(r *throttle.Request) string { return r.Account("email") }
+	site := newLimitedSite(t, nil, throttle.Throttle("login-account", 2, time.Hour, account))
 	login := func(email string) answer {
 		form := url.Values{"email": {email}}.Encode()
 		return site.send(t, http.MethodPost, "/login", strings.NewReader(form), "Content-Type", "application/x-www-form-urlencoded")
@@ -116,12 +119,15 @@ func TestThrottle_CountsAccountsAndLeavesTheFormToTheHandler(t *testing.T) {
 
 func newLimitedSite(t *testing.T, trusted []netip.Prefix, rules ...throttle.Rule) *site {
 	t.Helper()
-	redis, err := failopen.Open(failopen.NewGuard(failopen.Options{}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())))
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	redis, err := failopen.Open(failopen.NewGuard(failopen.Options{}, reporter))
 	require.NoError(t, err)
 	s := &site{log: &stacktest.Journal{}}
 	given := options(t, s.log)
 	given.Clients = throttle.NewClients(trusted, 64, slog.New(slog.NewTextHandler(s.log, nil)))
-	given.Throttle, err = throttle.New(throttle.Options{Redis: redis, Clients: given.Clients, Rules: rules, Log: slog.New(slog.DiscardHandler), Registry: given.Registry})
+	given.Throttle, err = throttle.New(throttle.Options{
+		Redis: redis, Clients: given.Clients, Rules: rules, Log: slog.New(slog.DiscardHandler), Registry: given.Registry,
+	})
 	require.NoError(t, err)
 	s.health = given.Health
 	s.registry = given.Registry.(*prometheus.Registry)

@@ -1,6 +1,6 @@
-// Package web is the HTTP server around the store's pages: the order of
+// Package web is the HTTP server around an application's pages: the order of
 // middleware, error pages, rendering, signed cookies, and a shutdown that
-// loses no request.
+// completes requests in progress.
 package web
 
 import (
@@ -17,32 +17,32 @@ import (
 	"slipway/internal/throttle"
 )
 
-// Options are what the server needs to know.
+// Options are the dependencies and limits of New. Throttle and Clients are optional.
 type Options struct {
 	Log            *slog.Logger
 	Registry       prometheus.Registerer
 	Reporter       *telemetry.Reporter
-	Health         *health.Health // for /up and /health, which are open to all
-	RedisBudget    time.Duration  // of one request
+	Health         *health.Health // serves /up and /health, which are public
+	RedisBudget    time.Duration  // total time that one request may wait for Redis
 	MaxRequestBody int64          // in bytes
 
-	Clients  *throttle.Clients // tells who a request is from; nil: the peer
-	Throttle *throttle.Limiter // nil: requests are not limited
+	Clients  *throttle.Clients // finds the client's address; nil uses the peer's
+	Throttle *throttle.Limiter // nil does not limit requests
 }
 
 // Pages are the pages of an application.
 type Pages interface {
-	// Routes registers every address.
+	// Routes registers the routes of all pages.
 	Routes(e *echo.Echo)
-	// ErrorStatus is the HTTP status of an error of the application, 0 for an
-	// error that it does not know.
+	// ErrorStatus returns the HTTP status for an error of the application, and 0
+	// for any other error.
 	ErrorStatus(err error) int
-	// ErrorPage renders the page of an HTTP status. It must not need a backend.
+	// ErrorPage returns the page for an HTTP status. It must not call a backend.
 	ErrorPage(c echo.Context, status int, requestID string) templ.Component
 }
 
-// New makes the handler of the public port: pages, with all middleware around
-// them.
+// New returns the handler of the public port: the pages, /up and /health, inside
+// all middleware.
 func New(options Options, pages Pages) http.Handler {
 	e := echo.New()
 	e.HideBanner = true

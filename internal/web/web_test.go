@@ -8,10 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
-	"slipway/internal/health"
 	"slipway/internal/telemetry"
 )
 
@@ -44,7 +39,7 @@ func TestNew_GivesEveryRequestAnID(t *testing.T) {
 func TestNew_APanicBecomesAPageWithoutDetails(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, func(e *echo.Echo) {
-		e.GET("/panic", func(echo.Context) error { panic("broken at postgres://shop:hunter2@db/shop") })
+		e.GET("/panic", func(echo.Context) error { panic("broken at postgres://app:hunter2@db/app") })
 	})
 
 	answer := site.get(t, "/panic")
@@ -52,16 +47,16 @@ func TestNew_APanicBecomesAPageWithoutDetails(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, answer.StatusCode)
 	require.Equal(t, "<h1>500</h1>"+answer.Header.Get("X-Request-Id"), answer.body)
 	require.Equal(t, "no-store", answer.Header.Get("Cache-Control"))
-	require.Contains(t, site.log.String(), "level=ERROR msg=Request method=GET route=/panic status=500")
+	require.Contains(t, site.log.String(), "level=ERROR msg=\"Request finished\" method=GET route=/panic status=500")
 	require.Contains(t, site.log.String(), "web_test.go")
 	require.NotContains(t, site.log.String(), "hunter2")
 }
 
-func TestNew_TellsPeopleOfWhatNobodyForesaw(t *testing.T) {
+func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 	t.Parallel()
 	reports := newReports(t)
 	site := newSite(t, func(e *echo.Echo) {
-		e.GET("/orders/:token", func(c echo.Context) error {
+		e.GET("/letters/:token", func(c echo.Context) error {
 			switch c.Param("token") {
 			case "panic":
 				panic("secret-cause")
@@ -70,31 +65,33 @@ func TestNew_TellsPeopleOfWhatNobodyForesaw(t *testing.T) {
 				panic("too late for a page")
 			case "cut":
 				_ = c.String(http.StatusOK, "the beginning")
-				return errors.New("the client has gone")
+				return errors.New("the client disconnected")
 			case "away":
 				return &pgconn.PgError{Code: "57P03"}
 			case "left":
 				return fmt.Errorf("query: %w", context.Canceled)
 			}
-			return fmt.Errorf("show order %q: %w", c.QueryParam("note"), map[string]error{"known": errSoldOut, "http": echo.ErrNotFound}[c.Param("token")])
+			cause := map[string]error{"known": errConflict, "http": echo.ErrNotFound}[c.Param("token")]
+			return fmt.Errorf("show letter %q: %w", c.QueryParam("note"), cause)
 		})
 	}, reports.address)
 
 	for _, path := range []string{"known", "http", "cut", "away", "left", "unknown?note=secret-note", "unknown?note=other", "panic", "late"} {
-		site.send(t, http.MethodGet, "/orders/"+path, nil, "Cookie", "cart=secret-cart", "X-Request-Id", "req-1", "User-Agent", "secret-agent")
+		site.send(t, http.MethodGet, "/letters/"+path, nil,
+			"Cookie", "visit=secret-visit", "X-Request-Id", "req-1", "User-Agent", "secret-agent")
 	}
 	site.reporter.Close()
 
 	bodies := strings.Join(reports.all(), "\n")
-	require.Len(t, reports.all(), 2, "one error, and one panic of two at the same place")
-	require.Contains(t, bodies, `"source":"GET /orders/:token"`)
+	require.Len(t, reports.all(), 2, "two equal errors are one alert, and so are two panics")
+	require.Contains(t, bodies, `"source":"GET /letters/:token"`)
 	require.Contains(t, bodies, `"id":"req-1"`)
 	require.Contains(t, bodies, `"type":"panic"`)
 	require.Contains(t, bodies, "web_test.go")
-	for _, secret := range []string{"secret-note", "secret-cart", "secret-agent", "127.0.0.1:" + site.port()} {
+	for _, secret := range []string{"secret-note", "secret-visit", "secret-agent", "127.0.0.1:" + site.port()} {
 		require.NotContains(t, bodies, secret)
 	}
-	require.Contains(t, site.log.String(), "[web.handleError] PostgreSQL error: sqlstate_57P03: ")
+	require.Contains(t, site.log.String(), "backend=pg source=web.handleError class=sqlstate_57P03 ")
 }
 
 func TestNew_EveryErrorHasItsStatus(t *testing.T) {
@@ -102,7 +99,7 @@ func TestNew_EveryErrorHasItsStatus(t *testing.T) {
 	site := newSite(t, func(e *echo.Echo) {
 		e.GET("/errors/:error", func(c echo.Context) error {
 			return fmt.Errorf("show page: %w", map[string]error{
-				"known":     errSoldOut,
+				"known":     errConflict,
 				"http":      echo.NewHTTPError(http.StatusTeapot),
 				"database":  &pgconn.PgError{Code: "57P03"},
 				"statement": &pgconn.PgError{Code: "42601"},
@@ -114,7 +111,8 @@ func TestNew_EveryErrorHasItsStatus(t *testing.T) {
 	})
 
 	for path, status := range map[string]int{
-		"errors/known": 409, "errors/http": 418, "errors/database": 503, "errors/statement": 500, "errors/refused": 503, "errors/deadline": 503, "errors/unknown": 500, "no/such/page": 404,
+		"errors/known": 409, "errors/http": 418, "errors/database": 503, "errors/statement": 500,
+		"errors/refused": 503, "errors/deadline": 503, "errors/unknown": 500, "no/such/page": 404,
 	} {
 		answer := site.get(t, "/"+path)
 
@@ -126,7 +124,7 @@ func TestNew_EveryErrorHasItsStatus(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, site.send(t, http.MethodDelete, "/errors/known", nil).StatusCode)
 }
 
-func TestNew_AnErrorIsJSONForWhoAsksForIt(t *testing.T) {
+func TestNew_AnErrorIsJSONForAClientThatAcceptsJSON(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, func(*echo.Echo) {})
 
@@ -138,7 +136,7 @@ func TestNew_AnErrorIsJSONForWhoAsksForIt(t *testing.T) {
 	require.Contains(t, browser.body, "<h1>404</h1>")
 }
 
-func TestDeadline_EndsTheWorkAndStillShowsAPage(t *testing.T) {
+func TestDeadline_EndsTheWorkAndStillSendsThePage(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, func(e *echo.Echo) {
 		e.GET("/slow", func(c echo.Context) error {
@@ -154,11 +152,11 @@ func TestDeadline_EndsTheWorkAndStillShowsAPage(t *testing.T) {
 	require.NotEmpty(t, answer.Header.Get("Retry-After"))
 }
 
-func TestDeadline_AClientWhoLeavesDoesNotEndTheWork(t *testing.T) {
+func TestDeadline_AClientThatDisconnectsDoesNotEndTheWork(t *testing.T) {
 	t.Parallel()
 	began, left, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	site := newSite(t, func(e *echo.Echo) {
-		e.GET("/order", func(c echo.Context) error {
+		e.GET("/letter", func(c echo.Context) error {
 			outer := c.Request().Context()
 			close(began)
 			<-left
@@ -167,7 +165,7 @@ func TestDeadline_AClientWhoLeavesDoesNotEndTheWork(t *testing.T) {
 		}, Deadline(time.Minute))
 	})
 	ctx, leave := context.WithCancel(t.Context())
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, site.URL+"/order", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, site.URL+"/letter", nil)
 	require.NoError(t, err)
 
 	go func() {
@@ -209,64 +207,12 @@ func TestNew_HeadIsGetWithoutTheBody(t *testing.T) {
 	require.Equal(t, http.StatusOK, site.send(t, http.MethodGet, "/endless", nil).StatusCode)
 }
 
-func TestNew_LimitsBodies(t *testing.T) {
-	t.Parallel()
-	site := newSite(t, func(e *echo.Echo) {
-		e.POST("/form", func(c echo.Context) error {
-			content, err := io.ReadAll(c.Request().Body)
-			if err != nil {
-				return fmt.Errorf("read form: %w", err)
-			}
-			return c.String(http.StatusOK, fmt.Sprint(len(content)))
-		})
-		e.POST("/button", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
-	})
-	body := func(size int) io.Reader { return strings.NewReader(strings.Repeat("x", size)) }
-	chunked := func(size int) io.Reader { return io.MultiReader(body(size)) } // of a length that the client does not tell
-
-	require.Equal(t, "1024", site.send(t, http.MethodPost, "/form", body(1024)).body)
-	require.Equal(t, "1024", site.send(t, http.MethodPost, "/form", chunked(1024)).body)
-	require.Equal(t, "0", site.send(t, http.MethodPost, "/form", nil).body)
-	for _, large := range []io.Reader{body(1025), chunked(1025), chunked(10 << 20)} {
-		answer := site.send(t, http.MethodPost, "/form", large)
-		require.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
-		require.Contains(t, answer.body, "<h1>413</h1>")
-	}
-	// Refused by its announced length, though nobody would read it.
-	require.Equal(t, http.StatusRequestEntityTooLarge, site.send(t, http.MethodPost, "/button", body(1025)).StatusCode)
-}
-
-func TestLimitBody_GivesUpOnAClientThatSendsTooSlowly(t *testing.T) {
-	t.Parallel()
-	e := echo.New()
-	e.HTTPErrorHandler = handleError(options(t, &stacktest.Journal{}), testPages(nil))
-	e.Use(limitBody(1024, 100*time.Millisecond))
-	e.POST("/form", func(c echo.Context) error {
-		_, err := io.ReadAll(c.Request().Body)
-		return err
-	})
-	server := httptest.NewServer(e)
-	t.Cleanup(server.Close)
-	connection, err := net.Dial("tcp", server.Listener.Addr().String())
-	require.NoError(t, err)
-	defer connection.Close()
-	require.NoError(t, connection.SetDeadline(time.Now().Add(10*time.Second)))
-
-	_, err = fmt.Fprint(connection, "POST /form HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nx=")
-	require.NoError(t, err)
-	answer, err := io.ReadAll(connection)
-
-	// The connection is closed too: what comes later is no request.
-	require.NoError(t, err)
-	require.Contains(t, string(answer), "HTTP/1.1 408 Request Timeout\r\n")
-}
-
 func TestNew_RefusesFormsOfOtherSites(t *testing.T) {
 	t.Parallel()
-	placed := 0
+	written := 0
 	site := newSite(t, func(e *echo.Echo) {
-		e.POST("/orders", func(c echo.Context) error {
-			placed++
+		e.POST("/letters", func(c echo.Context) error {
+			written++
 			return c.NoContent(http.StatusOK)
 		})
 		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
@@ -275,19 +221,19 @@ func TestNew_RefusesFormsOfOtherSites(t *testing.T) {
 	for _, foreign := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"},
 	} {
-		answer := site.send(t, http.MethodPost, "/orders", nil, foreign...)
+		answer := site.send(t, http.MethodPost, "/letters", nil, foreign...)
 		require.Equal(t, http.StatusForbidden, answer.StatusCode, foreign)
 		require.Contains(t, answer.body, "<h1>403</h1>")
 	}
-	require.Zero(t, placed)
+	require.Zero(t, written)
 
 	for _, own := range [][]string{{"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"}, {"Origin", site.URL}, {}} {
-		require.Equal(t, http.StatusOK, site.send(t, http.MethodPost, "/orders", nil, own...).StatusCode, own)
+		require.Equal(t, http.StatusOK, site.send(t, http.MethodPost, "/letters", nil, own...).StatusCode, own)
 	}
 	require.Equal(t, http.StatusOK, site.get(t, "/", "Sec-Fetch-Site", "cross-site").StatusCode)
 }
 
-func TestNew_EveryAnswerCarriesSecurityHeaders(t *testing.T) {
+func TestNew_EveryResponseHasSecurityHeaders(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, func(e *echo.Echo) {
 		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
@@ -304,9 +250,10 @@ func TestNew_EveryAnswerCarriesSecurityHeaders(t *testing.T) {
 	}
 }
 
-func TestNew_BoundsWhatRedisMayTakeFromOneRequest(t *testing.T) {
+func TestNew_BoundsTheTimeThatARequestWaitsForRedis(t *testing.T) {
 	t.Parallel()
-	guard := failopen.NewGuard(failopen.Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	guard := failopen.NewGuard(failopen.Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute}, reporter)
 	site := newSite(t, func(e *echo.Echo) {
 		e.GET("/", func(c echo.Context) error {
 			for range 10 {
@@ -325,49 +272,13 @@ func TestNew_BoundsWhatRedisMayTakeFromOneRequest(t *testing.T) {
 	require.Less(t, time.Since(started), 5*time.Second)
 }
 
-func TestObserve_CountsByRouteAndNeverByPath(t *testing.T) {
-	t.Parallel()
-	site := newSite(t, func(e *echo.Echo) {
-		e.GET("/orders/:token", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
-	})
-
-	site.get(t, "/orders/secret-token")
-	site.get(t, "/wp-admin/secret-path")
-	site.send(t, "BREW", "/orders/secret-token", nil)
-
-	series := site.series(t)
-	require.Contains(t, series, "method=GET route=/orders/:token status=200")
-	require.Contains(t, series, "method=GET route=none status=404")
-	require.Contains(t, series, "method=other")
-	require.NotContains(t, series, "secret")
-	require.NotContains(t, site.log.String(), "secret")
-}
-
-func TestObserve_SaysWhatCutAnAnswerShort(t *testing.T) {
-	t.Parallel()
-	site := newSite(t, func(e *echo.Echo) {
-		e.GET("/file", func(c echo.Context) error {
-			if err := c.String(http.StatusOK, "the beginning"); err != nil {
-				return err
-			}
-			return errors.New("the disk is gone")
-		})
-	})
-
-	answer := site.get(t, "/file")
-
-	require.Equal(t, "the beginning", answer.body)
-	require.Contains(t, site.log.String(), `level=ERROR msg=Request method=GET route=/file status=200`)
-	require.Contains(t, site.log.String(), "the disk is gone")
-}
-
-func TestRender_SendsNothingOfAPageThatCannotBeDrawn(t *testing.T) {
+func TestRender_SendsNothingWhenRenderingFails(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, func(e *echo.Echo) {
 		e.GET("/", func(c echo.Context) error {
 			return Render(c, http.StatusOK, templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
 				_, _ = io.WriteString(w, "<h1>half a page")
-				return errors.New("no more ink")
+				return errors.New("rendering fails")
 			}))
 		})
 	})
@@ -392,149 +303,4 @@ func TestNew_ServesUpAndHealth(t *testing.T) {
 	require.Equal(t, http.StatusOK, booted.StatusCode)
 	require.Equal(t, http.StatusOK, healthy.StatusCode)
 	require.JSONEq(t, `{"status": "ok", "checks": {}}`, healthy.body)
-}
-
-// Private
-
-var errSoldOut = errors.New("sold out")
-
-// site is a store of some test routes.
-type site struct {
-	*httptest.Server
-	health   *health.Health
-	registry *prometheus.Registry
-	reporter *telemetry.Reporter
-	log      *stacktest.Journal
-}
-
-// newSite starts a store of some routes. Sentry is the address of one that is
-// to hear of errors.
-func newSite(t *testing.T, routes func(*echo.Echo), sentry ...string) *site {
-	t.Helper()
-	s := &site{log: &stacktest.Journal{}}
-	given := options(t, s.log)
-	s.reporter = given.Reporter
-	for _, address := range sentry {
-		opened, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: address}, prometheus.NewRegistry())
-		require.NoError(t, err)
-		s.reporter.SendTo(opened)
-	}
-	t.Cleanup(s.reporter.Close)
-	s.health = given.Health
-	s.registry = given.Registry.(*prometheus.Registry)
-	s.Server = httptest.NewServer(New(given, testPages(routes)))
-	t.Cleanup(s.Close)
-	return s
-}
-
-func options(t *testing.T, log *stacktest.Journal) Options {
-	t.Helper()
-	registry := prometheus.NewRegistry()
-	return Options{
-		Log:            slog.New(slog.NewTextHandler(log, nil)),
-		Registry:       registry,
-		Reporter:       telemetry.NewReporter(slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry()),
-		Health:         health.New(registry),
-		RedisBudget:    100 * time.Millisecond,
-		MaxRequestBody: 1024,
-	}
-}
-
-// testPages are the pages that routes registers, with the errors of a test.
-type testPages func(*echo.Echo)
-
-func (p testPages) Routes(e *echo.Echo) { p(e) }
-
-func (testPages) ErrorStatus(err error) int {
-	if errors.Is(err, errSoldOut) {
-		return http.StatusConflict
-	}
-	return 0
-}
-
-func (testPages) ErrorPage(_ echo.Context, status int, requestID string) templ.Component {
-	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
-		if ctx.Err() != nil {
-			return ctx.Err() // as real pages do
-		}
-		_, err := fmt.Fprintf(w, "<h1>%d</h1>%s", status, requestID)
-		return err
-	})
-}
-
-func (s *site) port() string {
-	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
-	return port
-}
-
-// reports stands in for Sentry and keeps what it is told.
-type reports struct {
-	address string
-	mutex   sync.Mutex
-	bodies  []string
-}
-
-func newReports(t *testing.T) *reports {
-	t.Helper()
-	r := &reports{}
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		body, _ := io.ReadAll(request.Body)
-		r.mutex.Lock()
-		defer r.mutex.Unlock()
-		r.bodies = append(r.bodies, string(body))
-	}))
-	t.Cleanup(server.Close)
-	r.address = strings.Replace(server.URL, "://", "://key@", 1) + "/1"
-	return r
-}
-
-func (r *reports) all() []string {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return slices.Clone(r.bodies)
-}
-
-// answer is a response whose body has been read.
-type answer struct {
-	*http.Response
-	body string
-}
-
-func (s *site) get(t *testing.T, path string, header ...string) answer {
-	t.Helper()
-	return s.send(t, http.MethodGet, path, nil, header...)
-}
-
-// send sends a request, with name and value of headers.
-func (s *site) send(t *testing.T, method, path string, body io.Reader, header ...string) answer {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
-	require.NoError(t, err)
-	for i := 0; i < len(header); i += 2 {
-		request.Header.Set(header[i], header[i+1])
-	}
-	response, err := s.Client().Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return answer{Response: response, body: string(content)}
-}
-
-// series are the labels of all observed requests, one line each.
-func (s *site) series(t *testing.T) string {
-	t.Helper()
-	families, err := s.registry.Gather()
-	require.NoError(t, err)
-	var lines strings.Builder
-	for _, family := range families {
-		for _, metric := range family.GetMetric() {
-			var labels []string
-			for _, label := range metric.GetLabel() {
-				labels = append(labels, label.GetName()+"="+label.GetValue())
-			}
-			fmt.Fprintln(&lines, strings.Join(labels, " "))
-		}
-	}
-	return lines.String()
 }

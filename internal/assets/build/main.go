@@ -1,6 +1,6 @@
-// Command build writes the assets of a directory as the files that the store
-// serves: under the hash of their content. An image holds them beside the
-// binary, so that a deploy can carry them from one version to the next.
+// Command build exports the assets of a directory under their hashed names. An image
+// contains them beside the binary, so that a deploy can copy them and each build can
+// serve the assets of the other (see assets.Bridge).
 package main
 
 import (

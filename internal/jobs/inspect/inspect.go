@@ -1,5 +1,5 @@
-// Package inspect shows the work of both backends to operators and lets them
-// act on it, the same way for jobs and tasks.
+// Package inspect lets operators read and change the jobs and tasks of both
+// backends in the same way.
 package inspect
 
 import (
@@ -12,20 +12,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/taskqueue"
 )
 
-// PageSize is the most that one list or one bulk action reads. asynq's own
-// actions on everything block Redis for seconds, and drop what is beyond ten
+// PageSize is the most jobs and tasks that one list or one bulk action reads.
+// asynq's own bulk actions block Redis for seconds and ignore tasks beyond ten
 // thousand.
 const PageSize = 500
 
-// State is where work stands, in the same words for both backends.
+// State is where a job or task stands, in the same words for both backends.
 type State string
 
 // The states, in the order of a job's life.
@@ -34,7 +34,7 @@ const (
 	Scheduled State = "scheduled" // not due yet
 	Running   State = "running"
 	Retrying  State = "retrying" // failed, and waits for another attempt
-	Failed    State = "failed"   // for good, until somebody acts
+	Failed    State = "failed"   // for good, until an operator acts
 	Cancelled State = "cancelled"
 	Done      State = "done"
 )
@@ -42,7 +42,7 @@ const (
 // States are all states.
 var States = []State{Pending, Scheduled, Running, Retrying, Failed, Cancelled, Done}
 
-// What an action can be refused for.
+// The reasons for which an action is refused.
 var (
 	ErrNotFound = errors.New("there is no such job or task")
 	ErrState    = errors.New("not in this state")
@@ -56,7 +56,7 @@ type ID struct {
 	Task    string
 }
 
-// ParseID reads an id as people see it.
+// ParseID reads an id as operators write it.
 func ParseID(text string) (ID, error) {
 	backend, rest, _ := strings.Cut(text, ":")
 	switch jobs.Backend(backend) {
@@ -69,10 +69,10 @@ func ParseID(text string) (ID, error) {
 			return ID{Backend: jobs.Redis, Queue: queue, Task: task}, nil
 		}
 	}
-	return ID{}, fmt.Errorf("%q is no id: write pg:123 or redis:QUEUE:ID, as app jobs list shows it", text)
+	return ID{}, fmt.Errorf("%q is no id: write pg:123 or redis:QUEUE:ID, as app jobs list prints it", text)
 }
 
-// String is the id as people see it.
+// String returns the id as operators write it.
 func (id ID) String() string {
 	if id.Backend == jobs.PG {
 		return fmt.Sprintf("pg:%d", id.Job)
@@ -80,7 +80,7 @@ func (id ID) String() string {
 	return "redis:" + id.Queue + ":" + id.Task
 }
 
-// MarshalText shows the id as people see it.
+// MarshalText returns the id as operators write it.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // Item is a job or task. Args are masked.
@@ -92,16 +92,16 @@ type Item struct {
 	Args        json.RawMessage `json:"args"`
 	Attempt     int             `json:"attempt"`
 	MaxAttempts int             `json:"max_attempts"`
-	CreatedAt   time.Time       `json:"created_at,omitzero"` // asynq does not know
+	CreatedAt   time.Time       `json:"created_at,omitzero"` // zero for tasks
 	RunAt       time.Time       `json:"run_at,omitzero"`
 	StartedAt   time.Time       `json:"started_at,omitzero"`
 	FinishedAt  time.Time       `json:"finished_at,omitzero"`
 	Worker      string          `json:"worker,omitempty"`
-	Error       string          `json:"error,omitempty"` // the last one
+	Error       string          `json:"error,omitempty"` // the last error
 	Errors      []Attempt       `json:"errors,omitempty"`
 }
 
-// Attempt is a run that failed. Redis remembers only the last.
+// Attempt is a run that failed. Redis stores only the last one.
 type Attempt struct {
 	Number int       `json:"attempt"`
 	At     time.Time `json:"at"`
@@ -109,46 +109,49 @@ type Attempt struct {
 	Trace  string    `json:"trace,omitempty"`
 }
 
-// Filter chooses what is listed. Empty fields choose everything.
+// Filter selects jobs and tasks. Empty fields select everything.
 type Filter struct {
 	Backend jobs.Backend
 	Queue   string
 	Kind    string
 	State   State
-	Limit   int // at most PageSize, which zero stands for
+	Limit   int // at most PageSize; default: PageSize
 }
 
-// Inspector reads both backends.
+// Inspector reads and changes the jobs and tasks of both backends.
 type Inspector struct {
-	db    *pgxpool.Pool
-	river *river.Client[pgx.Tx]
-	asynq *asynq.Inspector // nil without Redis
-	tasks *jobs.Tasks
-	mask  map[string][]string // args of a kind that nobody is shown
+	db     *pgxpool.Pool
+	river  *river.Client[pgx.Tx]
+	tasks  *taskqueue.Inspector // nil without Redis
+	failed *taskqueue.FailedTasks
+	mask   map[string][]string // names of masked args by kind
 }
 
-// Options are what an inspector looks at.
+// Options configure an inspector. All fields are required.
 type Options struct {
 	DB    *pgxpool.Pool
 	Tasks *jobs.Tasks
-	Kinds jobs.Handlers // of both backends: says what to mask
+	Kinds jobs.Handlers // of both backends: they declare which args are masked
 }
 
-// New makes an inspector.
+// New returns an inspector.
 func New(options Options) (*Inspector, error) {
 	client, err := insertOnly(options.DB)
 	if err != nil {
 		return nil, err
 	}
-	i := &Inspector{db: options.DB, river: client, asynq: options.Tasks.Inspector(), tasks: options.Tasks, mask: map[string][]string{}}
+	i := &Inspector{
+		db: options.DB, river: client, tasks: options.Tasks.Inspector(options.DB),
+		failed: taskqueue.NewFailedTasks(options.DB), mask: map[string][]string{},
+	}
 	for _, kind := range options.Kinds {
 		i.mask[kind.Kind] = kind.Masked
 	}
 	return i, nil
 }
 
-// List returns the newest work that a filter chooses, jobs before tasks. Where
-// Redis does not answer, the jobs come with an error that says so.
+// List returns the newest jobs and then the newest tasks that a filter selects.
+// When Redis does not reply, it returns the jobs and an error.
 func (i *Inspector) List(ctx context.Context, filter Filter) ([]Item, error) {
 	if filter.Limit <= 0 || filter.Limit > PageSize {
 		filter.Limit = PageSize
@@ -167,7 +170,7 @@ func (i *Inspector) List(ctx context.Context, filter Filter) ([]Item, error) {
 	return items, errors.Join(problems...)
 }
 
-// Show returns everything that is known about one job or task.
+// Show returns one job or task with all its fields, or ErrNotFound.
 func (i *Inspector) Show(ctx context.Context, id ID) (Item, error) {
 	if id.Backend == jobs.PG {
 		return i.showJob(ctx, id)
@@ -175,19 +178,18 @@ func (i *Inspector) Show(ctx context.Context, id ID) (Item, error) {
 	return i.showTask(ctx, id)
 }
 
-// Action is what an operator can do to work.
+// Action is what an operator can do to a job or task.
 type Action string
 
-// Retry runs what failed again, RunNow what waits for its time; Cancel ends what
-// runs or waits, so that it is never retried; Discard forgets it.
+// The actions.
 const (
-	Retry   Action = "retry"
-	RunNow  Action = "run-now"
-	Cancel  Action = "cancel"
-	Discard Action = "discard"
+	Retry   Action = "retry"   // run failed work again
+	RunNow  Action = "run-now" // run waiting work before its time
+	Cancel  Action = "cancel"  // end waiting or running work, and never run it again
+	Discard Action = "discard" // delete work that does not run
 )
 
-// Actions says in which states an action makes sense.
+// Actions are the states in which each action is allowed.
 var Actions = map[Action][]State{
 	Retry:   {Failed, Cancelled, Retrying},
 	RunNow:  {Scheduled, Retrying},
@@ -195,18 +197,18 @@ var Actions = map[Action][]State{
 	Discard: {Pending, Scheduled, Retrying, Failed, Cancelled, Done},
 }
 
-// Unasked are the states in which an action takes work that nobody has named,
-// neither by its id nor by its state. What was cancelled on purpose does not come
-// back with what failed.
-func Unasked(action Action) []State {
+// DefaultStates are the states of the work that a bulk action takes when its
+// caller names no state. A bulk retry leaves out cancelled work, because an
+// operator cancelled it on purpose.
+func DefaultStates(action Action) []State {
 	if action == Retry {
 		return []State{Failed}
 	}
 	return Actions[action]
 }
 
-// Act does an action to one job or task. ErrState tells that it makes no sense
-// there.
+// Act does an action to one job or task. It returns ErrNotFound, or ErrState when
+// the action is not allowed in its state.
 func (i *Inspector) Act(ctx context.Context, action Action, id ID) error {
 	item, err := i.Show(ctx, id)
 	if err != nil {

@@ -11,12 +11,15 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/jobs"
 	"slipway/internal/postgres/pgtest"
@@ -25,7 +28,7 @@ import (
 
 const patience = 30 * time.Second
 
-func TestList_ShowsBothBackendsInTheSameWords(t *testing.T) {
+func TestList_ReturnsBothBackendsInTheSameWords(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.enqueue(t, mailArgs{Order: 1, APIKey: "hunter2", Note: "hunter3"})
@@ -53,7 +56,7 @@ func TestList_ShowsBothBackendsInTheSameWords(t *testing.T) {
 	}
 }
 
-func TestAct_RetriesWhatFailed(t *testing.T) {
+func TestAct_RetriesFailedWork(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.work(t)
@@ -74,14 +77,18 @@ func TestAct_RetriesWhatFailed(t *testing.T) {
 	s.gone(t, task.ID)
 }
 
-func TestAct_RetriesATaskThatRedisHasForgotten(t *testing.T) {
+func TestAct_RetriesATaskThatRedisNoLongerHas(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.work(t)
 	s.fail.Store(true)
 	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
 	task := s.await(t, "wave", Failed)
-	require.NoError(t, s.tasks.Inspector().DeleteTask("low", task.ID.Task))
+	options, err := redis.ParseURL(s.redis.URL())
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	require.NoError(t, asynq.NewInspectorFromRedisClient(client).DeleteTask("low", task.ID.Task))
 
 	s.fail.Store(false)
 	require.NoError(t, s.inspector.Act(t.Context(), Retry, task.ID))
@@ -121,7 +128,7 @@ func TestAct_CancelsAndDiscards(t *testing.T) {
 	require.ErrorIs(t, s.inspector.Act(t.Context(), Discard, job.ID), ErrNotFound)
 }
 
-func TestAct_RevivesWhatWasCancelledWhileItRan(t *testing.T) {
+func TestAct_RetriesWorkThatWasCancelledWhileItRan(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	began, again := make(chan struct{}, 10), make(chan struct{})
@@ -161,10 +168,10 @@ func TestAct_RevivesWhatWasCancelledWhileItRan(t *testing.T) {
 	s.gone(t, task.ID)
 }
 
-func TestPause_HoldsAQueueOfEitherBackend(t *testing.T) {
+func TestPause_PausesAQueueOfEitherBackend(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	for range 2 { // the second one finds it done
+	for range 2 { // the second call changes nothing
 		require.NoError(t, s.inspector.Pause(t.Context(), jobs.PG, "critical"))
 		require.NoError(t, s.inspector.Pause(t.Context(), jobs.Redis, "low"))
 	}
@@ -194,7 +201,7 @@ func TestPause_HoldsAQueueOfEitherBackend(t *testing.T) {
 	require.Len(t, workers, 2)
 }
 
-func TestList_SaysWhenRedisIsAway(t *testing.T) {
+func TestList_ReturnsAnErrorWhenRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.enqueue(t, mailArgs{Order: 1})
@@ -207,7 +214,7 @@ func TestList_SaysWhenRedisIsAway(t *testing.T) {
 	require.NoError(t, s.redis.Restart(t.Context()))
 }
 
-func TestParseID_RefusesWhatIsNoID(t *testing.T) {
+func TestParseID_RefusesOtherText(t *testing.T) {
 	t.Parallel()
 
 	for _, text := range []string{"", "1", "pg", "pg:", "pg:x", "pg:-1", "redis:low", "redis::x", "other:1"} {
@@ -265,11 +272,8 @@ type store struct {
 
 func setup(t *testing.T) *store {
 	t.Helper()
-	s := &store{db: pgtest.New(t, migrations), waved: make(chan string, 10)}
+	s := &store{db: pgtest.New(t, migrations), redis: stacktest.Redis(t), waved: make(chan string, 10)}
 	var err error
-	s.redis, err = devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.redis.Stop(context.Background())) })
 	metrics := jobs.NewMetrics(prometheus.NewRegistry())
 	s.jobs, err = jobs.NewJobs(s.db, metrics)
 	require.NoError(t, err)
@@ -300,10 +304,11 @@ func (s *store) work(t *testing.T) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	pg, err := jobs.NewPGWorker(s.db, s.handlers[:1], jobs.PGWorkerOptions{
-		Concurrency: map[jobs.Queue]int{jobs.Critical: 2, jobs.Default: 2, jobs.Low: 2}, ShutdownTimeout: time.Second, Log: log, Metrics: jobs.NewMetrics(prometheus.NewRegistry()), Reporter: newReporter(),
+		Concurrency: map[jobs.Queue]int{jobs.Critical: 2, jobs.Default: 2, jobs.Low: 2}, ShutdownTimeout: time.Second,
+		Log: log, Metrics: jobs.NewMetrics(prometheus.NewRegistry()), Reporter: newReporter(),
 	})
 	require.NoError(t, err)
-	redis, err := jobs.NewRedisWorker(s.db, s.handlers[1:], jobs.RedisWorkerOptions{
+	tasks, err := jobs.NewRedisWorker(s.db, s.handlers[1:], jobs.RedisWorkerOptions{
 		URL: s.redis.URL(), PoolSize: 5, Servers: 1, Concurrency: 2, CheckInterval: 10 * time.Millisecond, ShutdownTimeout: time.Second,
 		Log: log, Metrics: jobs.NewMetrics(prometheus.NewRegistry()), Reporter: newReporter(),
 	})
@@ -311,14 +316,14 @@ func (s *store) work(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = pg.Run(ctx) })
-	running.Go(func() { _ = redis.Run(ctx) })
+	running.Go(func() { _ = tasks.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
 	})
 	require.Eventually(t, func() bool {
 		workers, err := s.inspector.Workers(t.Context())
-		return err == nil && len(workers) == 2 && pg.Started() && redis.Started()
+		return err == nil && len(workers) == 2 && pg.Started() && tasks.Started()
 	}, patience, 10*time.Millisecond)
 }
 

@@ -11,32 +11,32 @@ import (
 
 // Private
 
-// secretName matches names of args that say that nobody is to be shown them.
+// secretName matches names of args whose values are always masked.
 var secretName = regexp.MustCompile(`(?i)password|passwd|secret|token|api_?key|card|cvc|iban|authorization|cookie`)
 
-// masked is JSON with the values hidden whose names are in names or speak for
-// themselves. What is no JSON is hidden altogether.
+// masked returns JSON in which the values of names, and of names that match
+// secretName, are masked. It masks args that are not JSON as a whole.
 func masked(args []byte, names []string) json.RawMessage {
 	decoder := json.NewDecoder(bytes.NewReader(args))
-	decoder.UseNumber() // a long id would lose its last digits
+	decoder.UseNumber() // a float would lose the last digits of a long id
 	var value any
 	if decoder.Decode(&value) != nil {
 		return json.RawMessage(`"***"`)
 	}
-	shown, _ := json.Marshal(maskValue(value, names)) // was JSON before
+	shown, _ := json.Marshal(maskValue(value, names)) // no error: the value was decoded from JSON
 	return shown
 }
 
-// hidden are the names of args that nobody is shown. A carrier has the args of
-// the task that it carries.
+// hidden returns the names of the args that are masked. An outbox job has the args
+// of its task.
 func (i *Inspector) hidden(kind string, args []byte) []string {
-	var carrier struct {
+	var outbox struct {
 		Task struct {
 			Kind string `json:"kind"`
 		} `json:"task"`
 	}
-	if kind == jobs.CarrierKind && json.Unmarshal(args, &carrier) == nil {
-		kind = carrier.Task.Kind
+	if kind == jobs.OutboxKind && json.Unmarshal(args, &outbox) == nil {
+		kind = outbox.Task.Kind
 	}
 	return i.mask[kind]
 }

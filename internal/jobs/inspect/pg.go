@@ -21,7 +21,7 @@ import (
 
 // Private
 
-// riverStates are River's words for a state.
+// riverStates are River's names of each state.
 var riverStates = map[State][]string{
 	Pending: {"available"}, Scheduled: {"scheduled", "pending"}, Running: {"running"}, Retrying: {"retryable"},
 	Failed: {"discarded"}, Cancelled: {"cancelled"}, Done: {"completed"},
@@ -106,8 +106,10 @@ func (i *Inspector) scanJob(row pgx.CollectableRow) (Item, error) {
 		return Item{}, fmt.Errorf("read the failures of %s: %w", item.ID, err)
 	}
 	for _, attempt := range attempts {
-		item.Errors = append(item.Errors, Attempt{Number: attempt.Attempt, At: attempt.At, Error: telemetry.Scrub(attempt.Error), Trace: telemetry.Scrub(attempt.Trace)})
 		item.Error = telemetry.Scrub(attempt.Error)
+		item.Errors = append(item.Errors, Attempt{
+			Number: attempt.Attempt, At: attempt.At, Error: item.Error, Trace: telemetry.Scrub(attempt.Trace),
+		})
 	}
 	return item, nil
 }

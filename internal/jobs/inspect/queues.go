@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/taskqueue"
 )
 
 // Queue is one queue of one backend.
@@ -19,12 +18,12 @@ type Queue struct {
 	Backend jobs.Backend  `json:"backend"`
 	Name    string        `json:"name"`
 	Paused  bool          `json:"paused"`
-	Counts  map[State]int `json:"counts"` // of what is not done
-	Oldest  time.Duration `json:"oldest"` // how long the oldest one has been due, in nanoseconds
+	Counts  map[State]int `json:"counts"` // of all states but Done
+	Oldest  time.Duration `json:"oldest"` // how long the oldest pending one has been due, in nanoseconds
 }
 
-// Queues returns all queues of both backends. Where Redis does not answer, the
-// queues of jobs come with an error that says so.
+// Queues returns all queues of both backends. When Redis does not reply, it
+// returns the queues of jobs and an error.
 func (i *Inspector) Queues(ctx context.Context) ([]Queue, error) {
 	ofJobs, err := i.jobQueues(ctx)
 	if err != nil {
@@ -34,8 +33,8 @@ func (i *Inspector) Queues(ctx context.Context) ([]Queue, error) {
 	return append(ofJobs, ofTasks...), err
 }
 
-// Pause keeps the workers of a backend from taking work of a queue; what runs
-// is finished. It holds until Resume.
+// Pause keeps the workers of a backend from taking work of a queue until Resume.
+// Running work finishes.
 func (i *Inspector) Pause(ctx context.Context, backend jobs.Backend, queue string) error {
 	return i.setPaused(ctx, backend, queue, true)
 }
@@ -45,7 +44,7 @@ func (i *Inspector) Resume(ctx context.Context, backend jobs.Backend, queue stri
 	return i.setPaused(ctx, backend, queue, false)
 }
 
-// Workers are the processes that work, as they last said.
+// Workers returns the worker processes as of their last heartbeat.
 func (i *Inspector) Workers(ctx context.Context) ([]jobs.Process, error) {
 	rows, err := i.db.Query(ctx, `
 		SELECT id, backend, host, pid, version, queues, concurrency, state, in_hand, started_at, beat_at
@@ -61,7 +60,7 @@ func (i *Inspector) Workers(ctx context.Context) ([]jobs.Process, error) {
 	return workers, nil
 }
 
-// Recurring is one entry of config/recurring.yml, as the workers see it.
+// Recurring is one entry of config/recurring.yml, as the workers registered it.
 type Recurring struct {
 	Key      string       `json:"key"`
 	Kind     string       `json:"kind"`
@@ -70,11 +69,11 @@ type Recurring struct {
 	Enabled  bool         `json:"enabled"`
 	Last     *time.Time   `json:"last_run_at"`
 	Next     *time.Time   `json:"next_run_at"`
-	Runs     int          `json:"runs"` // that are remembered
+	Runs     int          `json:"runs"` // of the last day
 	Skipped  int          `json:"skipped"`
 }
 
-// Recurring returns the recurring work.
+// Recurring returns the entries that workers registered recently.
 func (i *Inspector) Recurring(ctx context.Context) ([]Recurring, error) {
 	rows, err := i.db.Query(ctx, `
 		SELECT t.key, t.kind, t.backend, t.schedule, t.enabled, max(r.run_at), t.next_run_at,
@@ -116,7 +115,9 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 		var pending, scheduled, running, retrying, failed, cancelled int
 		var oldest float64
 		err := row.Scan(&queue.Name, &queue.Paused, &pending, &scheduled, &running, &retrying, &failed, &cancelled, &oldest)
-		queue.Counts = map[State]int{Pending: pending, Scheduled: scheduled, Running: running, Retrying: retrying, Failed: failed, Cancelled: cancelled}
+		queue.Counts = map[State]int{
+			Pending: pending, Scheduled: scheduled, Running: running, Retrying: retrying, Failed: failed, Cancelled: cancelled,
+		}
 		queue.Oldest = max(0, time.Duration(oldest*float64(time.Second)))
 		return queue, err
 	})
@@ -127,53 +128,34 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 }
 
 func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
-	if i.asynq == nil {
+	if i.tasks == nil {
 		return nil, nil
 	}
-	failed, cancelled, err := i.countFailedTasks(ctx)
+	archived, err := i.failed.Count(ctx)
 	if err != nil {
 		return nil, err
 	}
-	known, err := i.asynq.Queues()
+	known, err := i.tasks.QueueNames()
 	if err != nil {
 		return nil, fmt.Errorf("list the queues of tasks: %w", err)
 	}
 	var queues []Queue
 	for _, name := range jobs.Queues {
-		info := &asynq.QueueInfo{}
-		if slices.Contains(known, string(name)) { // one that was never used is not
-			if info, err = i.asynq.GetQueueInfo(string(name)); err != nil {
+		var counts taskqueue.QueueCounts
+		if slices.Contains(known, string(name)) { // a queue that was never used is unknown
+			if counts, err = i.tasks.CountQueue(string(name)); err != nil {
 				return queues, fmt.Errorf("count tasks: %w", err)
 			}
 		}
 		queues = append(queues, Queue{
-			Backend: jobs.Redis, Name: string(name), Paused: info.Paused, Oldest: info.Latency,
-			Counts: map[State]int{Pending: info.Pending, Scheduled: info.Scheduled, Running: info.Active, Retrying: info.Retry, Failed: failed[string(name)], Cancelled: cancelled[string(name)]},
+			Backend: jobs.Redis, Name: string(name), Paused: counts.Paused, Oldest: counts.Oldest,
+			Counts: map[State]int{
+				Pending: counts.Pending, Scheduled: counts.Scheduled, Running: counts.Active, Retrying: counts.Retry,
+				Failed: archived[string(name)].Failed, Cancelled: archived[string(name)].Cancelled,
+			},
 		})
 	}
 	return queues, nil
-}
-
-// countFailedTasks counts by queue, as they are listed.
-func (i *Inspector) countFailedTasks(ctx context.Context) (failed, cancelled map[string]int, err error) {
-	rows, err := i.db.Query(ctx, `
-		SELECT queue, count(*) FILTER (WHERE NOT cancelled), count(*) FILTER (WHERE cancelled)
-		FROM failed_tasks
-		GROUP BY queue`)
-	if err != nil {
-		return nil, nil, fmt.Errorf("count failed tasks: %w", err)
-	}
-	failed, cancelled = map[string]int{}, map[string]int{}
-	var queue string
-	var ofFailed, ofCancelled int
-	_, err = pgx.ForEachRow(rows, []any{&queue, &ofFailed, &ofCancelled}, func() error {
-		failed[queue], cancelled[queue] = ofFailed, ofCancelled
-		return nil
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("count failed tasks: %w", err)
-	}
-	return failed, cancelled, nil
 }
 
 func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue string, paused bool) error {
@@ -184,17 +166,12 @@ func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue s
 	switch {
 	case backend == jobs.PG:
 		err = i.pauseJobs(ctx, queue, paused)
-	case i.asynq == nil:
+	case i.tasks == nil:
 		return ErrNoRedis
 	case paused:
-		err = i.asynq.PauseQueue(queue)
+		err = i.tasks.Pause(queue)
 	default:
-		err = i.asynq.UnpauseQueue(queue)
-	}
-	// It is no error that a queue is already as it should be; asynq has only words
-	// for that.
-	if err != nil && (strings.HasSuffix(err.Error(), "is already paused") || strings.HasSuffix(err.Error(), "is not paused")) {
-		return nil
+		err = i.tasks.Resume(queue)
 	}
 	if err != nil {
 		return fmt.Errorf("pause or resume %s of %s: %w", queue, backend, err)
@@ -202,8 +179,8 @@ func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue s
 	return nil
 }
 
-// pauseJobs pauses a queue of River, also one that no worker has made known
-// yet.
+// pauseJobs pauses or resumes a queue of River. River does not know a queue before
+// a worker has run, so pauseJobs inserts it.
 func (i *Inspector) pauseJobs(ctx context.Context, queue string, paused bool) error {
 	if _, err := i.db.Exec(ctx, `INSERT INTO river_queue (name, updated_at) VALUES ($1, now()) ON CONFLICT DO NOTHING`, queue); err != nil {
 		return err

@@ -1,6 +1,7 @@
-// Package recurring enqueues work by the clock, as config/recurring.yml says.
-// Every worker runs it; the database is the lock, so any number of workers,
-// restarts and differing clocks enqueue each run once.
+// Package recurring enqueues the jobs and tasks of config/recurring.yml on their
+// schedules. Every worker runs a scheduler. The database decides which of them
+// enqueues a run, so that each run is enqueued once, whatever the number of
+// workers, their restarts and their clocks.
 package recurring
 
 import (
@@ -18,30 +19,31 @@ import (
 	"slipway/internal/jobs"
 )
 
-// CatchUp says which runs are made up for that no worker was there to see.
+// CatchUp is which missed runs are enqueued later. A run is missed when no worker
+// was running at its time.
 type CatchUp string
 
-// Runs older than a week are never made up for.
+// Runs that are more than a week late are never enqueued.
 const (
 	CatchUpNone CatchUp = "none"
-	CatchUpLast CatchUp = "last" // only the newest; the default
+	CatchUpLast CatchUp = "last" // only the newest run; the default
 	CatchUpAll  CatchUp = "all"
 )
 
-// Overlap says what happens when the run before is not done yet.
+// Overlap is what happens to a run when the previous run is not done.
 type Overlap string
 
-// OverlapAllow is the default.
+// The default is OverlapAllow.
 const (
-	OverlapAllow Overlap = "allow"
-	OverlapSkip  Overlap = "skip"
+	OverlapAllow Overlap = "allow" // enqueue it too
+	OverlapSkip  Overlap = "skip"  // do not enqueue it
 )
 
-// Task is one entry of config/recurring.yml.
-type Task struct {
+// Entry is one entry of config/recurring.yml, checked and with its defaults.
+type Entry struct {
 	Key      string
 	Schedule Schedule
-	Text     string // the schedule as it is written, with its zone
+	Text     string // the schedule as the file writes it, with its zone
 	Backend  jobs.Backend
 	Handler  jobs.Handler
 	Args     json.RawMessage
@@ -51,34 +53,34 @@ type Task struct {
 	Enabled  bool
 }
 
-// Parse reads the file and checks it against the kinds of work that there are.
-// Its error names every entry that cannot be used, and why.
-func Parse(file []byte, jobKinds, taskKinds jobs.Handlers) ([]Task, error) {
+// Parse reads the file and checks it against the kinds of both backends. Its error
+// names each invalid entry and the reason.
+func Parse(file []byte, jobKinds, taskKinds jobs.Handlers) ([]Entry, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(file))
 	decoder.KnownFields(true)
-	var entries map[string]entry
-	if err := decoder.Decode(&entries); err != nil && !errors.Is(err, io.EOF) {
+	var written map[string]writtenEntry
+	if err := decoder.Decode(&written); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read the recurring work: %w", err)
 	}
-	var tasks []Task
+	var entries []Entry
 	var problems []error
-	for key, entry := range entries {
-		task, err := entry.task(key, jobKinds, taskKinds)
+	for key, fields := range written {
+		entry, err := fields.parse(key, jobKinds, taskKinds)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", key, err))
 			continue
 		}
-		tasks = append(tasks, task)
+		entries = append(entries, entry)
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	slices.SortFunc(tasks, func(a, b Task) int { return strings.Compare(a.Key, b.Key) })
-	return tasks, errors.Join(problems...)
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
+	return entries, errors.Join(problems...)
 }
 
 // Private
 
-// entry is a task as it is written.
-type entry struct {
+// writtenEntry is an entry as the file writes it.
+type writtenEntry struct {
 	Kind     string         `yaml:"kind"`
 	Args     map[string]any `yaml:"args"`
 	Schedule string         `yaml:"schedule"`
@@ -89,55 +91,64 @@ type entry struct {
 	Enabled  *bool          `yaml:"enabled"`
 }
 
-func (e entry) task(key string, jobKinds, taskKinds jobs.Handlers) (Task, error) {
-	task := Task{Key: key, Queue: e.Queue, CatchUp: e.CatchUp, Overlap: e.Overlap, Enabled: e.Enabled == nil || *e.Enabled}
+// parse checks an entry and applies the defaults.
+func (w writtenEntry) parse(key string, jobKinds, taskKinds jobs.Handlers) (Entry, error) {
+	entry := Entry{Key: key, Queue: w.Queue, CatchUp: w.CatchUp, Overlap: w.Overlap, Enabled: w.Enabled == nil || *w.Enabled}
 	var known bool
-	if task.Handler, known = jobKinds.Find(e.Kind); known {
-		task.Backend = jobs.PG
-	} else if task.Handler, known = taskKinds.Find(e.Kind); known {
-		task.Backend = jobs.Redis
+	if entry.Handler, known = jobKinds.Find(w.Kind); known {
+		entry.Backend = jobs.PG
+	} else if entry.Handler, known = taskKinds.Find(w.Kind); known {
+		entry.Backend = jobs.Redis
 	} else {
-		return Task{}, fmt.Errorf("there is no kind of work called %q", e.Kind)
+		return Entry{}, fmt.Errorf("there is no kind of work called %q", w.Kind)
 	}
 
-	zone, err := time.LoadLocation(e.Zone) // UTC when empty
+	zone, err := time.LoadLocation(w.Zone) // UTC when empty
 	if err != nil {
-		return Task{}, fmt.Errorf("zone %q: write a name of the time zone database, such as Europe/Amsterdam", e.Zone)
+		return Entry{}, fmt.Errorf("zone %q: write a name of the time zone database, such as Europe/Amsterdam", w.Zone)
 	}
-	if task.Schedule, err = ParseSchedule(e.Schedule, zone); err != nil {
-		return Task{}, err
+	if entry.Schedule, err = ParseSchedule(w.Schedule, zone); err != nil {
+		return Entry{}, err
 	}
-	task.Text = strings.TrimSpace(e.Schedule + " " + e.Zone)
+	entry.Text = strings.TrimSpace(w.Schedule + " " + w.Zone)
 
-	if e.Args == nil {
-		e.Args = map[string]any{}
+	if w.Args == nil {
+		w.Args = map[string]any{}
 	}
-	if task.Args, err = json.Marshal(e.Args); err != nil {
-		return Task{}, fmt.Errorf("args: %w", err)
+	if entry.Args, err = json.Marshal(w.Args); err != nil {
+		return Entry{}, fmt.Errorf("args: %w", err)
 	}
-	if err := task.Handler.CheckWritten(task.Args); err != nil {
-		return Task{}, fmt.Errorf("args: %w", err)
+	if err := entry.Handler.CheckWritten(entry.Args); err != nil {
+		return Entry{}, fmt.Errorf("args: %w", err)
 	}
 
-	if task.Queue == "" {
-		task.Queue = task.Handler.Queue
+	if err := entry.applyDefaults(); err != nil {
+		return Entry{}, err
 	}
-	if !slices.Contains(jobs.Queues, task.Queue) {
-		return Task{}, fmt.Errorf("queue %q: it is one of critical, default, low", e.Queue)
+	return entry, nil
+}
+
+// applyDefaults sets the fields that the file leaves out, and checks the others.
+func (e *Entry) applyDefaults() error {
+	if e.Queue == "" {
+		e.Queue = e.Handler.Queue
 	}
-	switch task.CatchUp {
+	if !slices.Contains(jobs.Queues, e.Queue) {
+		return fmt.Errorf("queue %q: it is one of critical, default, low", e.Queue)
+	}
+	switch e.CatchUp {
 	case "":
-		task.CatchUp = CatchUpLast
+		e.CatchUp = CatchUpLast
 	case CatchUpNone, CatchUpLast, CatchUpAll:
 	default:
-		return Task{}, fmt.Errorf("catch_up %q: it is one of none, last, all", e.CatchUp)
+		return fmt.Errorf("catch_up %q: it is one of none, last, all", e.CatchUp)
 	}
-	switch task.Overlap {
+	switch e.Overlap {
 	case "":
-		task.Overlap = OverlapAllow
+		e.Overlap = OverlapAllow
 	case OverlapAllow, OverlapSkip:
 	default:
-		return Task{}, fmt.Errorf("overlap %q: it is one of allow, skip", e.Overlap)
+		return fmt.Errorf("overlap %q: it is one of allow, skip", e.Overlap)
 	}
-	return task, nil
+	return nil
 }

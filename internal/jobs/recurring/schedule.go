@@ -10,7 +10,7 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Schedule tells when work is due.
+// Schedule is the times at which an entry is due.
 type Schedule struct {
 	every time.Duration // 0: cron
 	cron  cron.Schedule
@@ -20,7 +20,7 @@ type Schedule struct {
 // or words: "every second", "every 5 minutes", "every 2 hours", "every day at
 // 9am", "every weekday at 18:30", "every monday at 9:15pm". Times of day are
 // in zone. On the night when clocks are set forward, times that do not exist
-// are left out, as cron does.
+// are skipped, as cron does.
 func ParseSchedule(text string, zone *time.Location) (Schedule, error) {
 	words := strings.ToLower(strings.Join(strings.Fields(text), " "))
 	if match := interval.FindStringSubmatch(words); match != nil {
@@ -35,7 +35,8 @@ func ParseSchedule(text string, zone *time.Location) (Schedule, error) {
 		expression = fmt.Sprintf("%d %d * * %s", minute, hour, days[match[1]])
 	}
 	if strings.HasPrefix(expression, "every") {
-		return Schedule{}, fmt.Errorf(`schedule %q: write "every 5 minutes", "every day at 9am", "every monday at 18:30" or a cron expression`, text)
+		const examples = `"every 5 minutes", "every day at 9am", "every monday at 18:30"`
+		return Schedule{}, fmt.Errorf("schedule %q: write "+examples+" or a cron expression", text)
 	}
 	schedule, err := cron.ParseStandard("CRON_TZ=" + zone.String() + " " + expression)
 	if err != nil {
@@ -44,8 +45,8 @@ func ParseSchedule(text string, zone *time.Location) (Schedule, error) {
 	return Schedule{cron: schedule}, nil
 }
 
-// Next is the first time after a time at which work is due. Intervals begin at
-// the same moments in every process: whole multiples since the Unix epoch.
+// Next returns the first due time after a time, zero when there is none. Intervals
+// count from the Unix epoch, so that every process computes the same times.
 func (s Schedule) Next(after time.Time) time.Time {
 	if s.every > 0 {
 		elapsed := time.Duration(after.UnixNano()) % s.every
@@ -64,9 +65,10 @@ var (
 
 var units = map[string]time.Duration{"second": time.Second, "minute": time.Minute, "hour": time.Hour}
 
-// days are cron's days of the week.
+// days are the days of the week as cron writes them.
 var days = map[string]string{
-	"day": "*", "weekday": "1-5", "monday": "1", "tuesday": "2", "wednesday": "3", "thursday": "4", "friday": "5", "saturday": "6", "sunday": "0",
+	"day": "*", "weekday": "1-5", "monday": "1", "tuesday": "2", "wednesday": "3", "thursday": "4", "friday": "5",
+	"saturday": "6", "sunday": "0",
 }
 
 func parseInterval(text string, match []string) (Schedule, error) {

@@ -36,7 +36,7 @@ func TestParseSchedule_ReadsWordsAndCron(t *testing.T) {
 	}
 }
 
-func TestParseSchedule_RefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestParseSchedule_RefusesOtherText(t *testing.T) {
 	t.Parallel()
 
 	for text, problem := range map[string]string{
@@ -56,7 +56,7 @@ func TestParseSchedule_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 }
 
-func TestSchedule_HeedsSummerTime(t *testing.T) {
+func TestSchedule_FollowsSummerTime(t *testing.T) {
 	t.Parallel()
 	amsterdam, err := time.LoadLocation("Europe/Amsterdam")
 	require.NoError(t, err)
@@ -65,41 +65,6 @@ func TestSchedule_HeedsSummerTime(t *testing.T) {
 
 	require.Equal(t, "2027-03-28T07:00:00Z", schedule.Next(at(t, "2027-03-27T08:00:00Z")).Format(time.RFC3339))
 	require.Equal(t, "2027-10-31T08:00:00Z", schedule.Next(at(t, "2027-10-30T07:00:00Z")).Format(time.RFC3339))
-}
-
-func TestDue_MakesUpForWhatWasMissed(t *testing.T) {
-	t.Parallel()
-	now := at(t, "2026-11-23T12:00:30Z")
-	hourly, err := ParseSchedule("every hour", time.UTC)
-	require.NoError(t, err)
-	for name, row := range map[string]struct {
-		catchUp CatchUp
-		last    string
-		due     []string
-		seen    string
-	}{
-		"nothing":          {CatchUpLast, "2026-11-23T12:00:00Z", nil, "2026-11-23T12:00:00Z"},
-		"one":              {CatchUpLast, "2026-11-23T11:00:00Z", []string{"12:00:00"}, "2026-11-23T12:00:00Z"},
-		"only the newest":  {CatchUpLast, "2026-11-23T08:00:00Z", []string{"12:00:00"}, "2026-11-23T12:00:00Z"},
-		"all":              {CatchUpAll, "2026-11-23T08:00:00Z", []string{"09:00:00", "10:00:00", "11:00:00", "12:00:00"}, "2026-11-23T12:00:00Z"},
-		"none but on time": {CatchUpNone, "2026-11-23T08:00:00Z", []string{"12:00:00"}, "2026-11-23T12:00:00Z"},
-	} {
-		task := Task{Schedule: hourly, CatchUp: row.catchUp}
-		due, seen := task.due(at(t, row.last), now)
-		var times []string
-		for _, run := range due {
-			times = append(times, run.Format(time.TimeOnly))
-		}
-		require.Equal(t, row.due, times, name)
-		require.Equal(t, row.seen, seen.Format(time.RFC3339), name)
-	}
-
-	late := at(t, "2026-11-23T12:30:00Z")
-	due, seen := Task{Schedule: hourly, CatchUp: CatchUpNone}.due(at(t, "2026-11-23T08:00:00Z"), late)
-	require.Empty(t, due)
-	require.Equal(t, "2026-11-23T12:00:00Z", seen.Format(time.RFC3339))
-	due, _ = Task{Schedule: hourly, CatchUp: CatchUpAll}.due(at(t, "2020-01-01T00:00:00Z"), late)
-	require.Len(t, due, 7*24)
 }
 
 // Private

@@ -14,76 +14,74 @@ import (
 	"slipway/internal/jobs"
 )
 
-// ErrNoSuchTask tells that config/recurring.yml has no such key.
-var ErrNoSuchTask = errors.New("there is no such recurring work")
+// ErrNoSuchEntry means that config/recurring.yml has no entry with the key.
+var ErrNoSuchEntry = errors.New("there is no such recurring work")
 
-// Scheduler enqueues what is due.
+// Scheduler enqueues the runs of entries that are due.
 type Scheduler struct {
-	db    *pgxpool.Pool
-	jobs  *jobs.Jobs
-	tasks *jobs.Tasks
-	all   []Task
-	log   *slog.Logger
+	db      *pgxpool.Pool
+	jobs    *jobs.Jobs
+	tasks   *jobs.Tasks
+	entries []Entry
+	log     *slog.Logger
 
 	registeredAt time.Time
 }
 
-// NewScheduler makes a scheduler of all, which Parse has read.
-func NewScheduler(db *pgxpool.Pool, enqueuer *jobs.Jobs, tasks *jobs.Tasks, all []Task, log *slog.Logger) *Scheduler {
-	return &Scheduler{db: db, jobs: enqueuer, tasks: tasks, all: all, log: log}
+// NewScheduler returns a scheduler of entries, which Parse returns.
+func NewScheduler(db *pgxpool.Pool, enqueuer *jobs.Jobs, tasks *jobs.Tasks, entries []Entry, log *slog.Logger) *Scheduler {
+	return &Scheduler{db: db, jobs: enqueuer, tasks: tasks, entries: entries, log: log}
 }
 
-// Run enqueues what is due until ctx ends. It waits for a database that is not
-// there.
+// Run enqueues due runs until ctx ends. It waits for a database that is
+// unavailable.
 func (s *Scheduler) Run(ctx context.Context) error {
 	for {
 		err := s.round(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "Recurring work was not looked at", "error", err)
+			s.log.WarnContext(ctx, "Scheduler could not check for due runs", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(lookEvery/2 + rand.N(lookEvery)):
+		case <-time.After(checkEvery/2 + rand.N(checkEvery)):
 		}
 	}
 }
 
-// RunNow enqueues one run of a task at once, besides its schedule.
+// RunNow enqueues one run of an entry now, in addition to its schedule. It returns
+// ErrNoSuchEntry when there is no entry with the key.
 func (s *Scheduler) RunNow(ctx context.Context, key string) error {
-	for _, task := range s.all {
-		if task.Key != key {
+	for _, entry := range s.entries {
+		if entry.Key != key {
 			continue
 		}
 		var now time.Time
 		if err := s.db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
 			return fmt.Errorf("ask the database for the time: %w", err)
 		}
-		return s.enqueue(ctx, task, now, true)
+		return s.enqueue(ctx, entry, now, true)
 	}
-	return fmt.Errorf("%w: %s", ErrNoSuchTask, key)
+	return fmt.Errorf("%w: %s", ErrNoSuchEntry, key)
 }
 
 // Private
 
 const (
-	lookEvery = time.Second
-	// registerEvery is how soon a release is back in the table that another one has
-	// written to; forgetAfter is when nobody has told of a task for so long that
-	// its release is gone.
+	// checkEvery is the average interval of the checks for due runs.
+	checkEvery = time.Second
+	// registerEvery is how often a release writes its entries. After a deploy, it
+	// overwrites what the other release wrote.
 	registerEvery = time.Minute
-	forgetAfter   = 24 * time.Hour
-	// longestGap is how far back runs are made up for.
-	longestGap = 7 * 24 * time.Hour
-	// punctual is how late a run may be that is not made up for.
-	punctual = time.Minute
-	// mostAtOnce bounds the runs of one task that one look enqueues.
-	mostAtOnce = 1000
-	// runsKept is how long runs can be looked at. What keeps a run from being
-	// enqueued twice is last_run_at, which is beyond all of them but the newest.
-	runsKept = 24 * time.Hour
+	// entryRetention is how long an entry stays that no release has written.
+	entryRetention = 24 * time.Hour
+	// runRetention is how long runs stay for operators to read; the newest run of an
+	// entry stays longer. Older runs are not needed to enqueue each run once, because
+	// last_run_at is later.
+	runRetention = 24 * time.Hour
 )
 
+// round registers the entries when that is due, and enqueues due runs.
 func (s *Scheduler) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -93,23 +91,24 @@ func (s *Scheduler) round(ctx context.Context) error {
 		}
 		s.registeredAt = time.Now()
 	}
-	known, now, err := s.known(ctx)
+	registered, now, err := s.registered(ctx)
 	if err != nil {
 		return err
 	}
 	var problems []error
-	for _, task := range s.all {
-		if last, is := known[task.Key]; task.Enabled && is {
-			if err := s.catchUp(ctx, task, last, now); err != nil {
-				problems = append(problems, fmt.Errorf("%s: %w", task.Key, err))
+	for _, entry := range s.entries {
+		if last, is := registered[entry.Key]; entry.Enabled && is {
+			if err := s.catchUp(ctx, entry, last, now); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", entry.Key, err))
 			}
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// known returns up to when the runs of each task have been seen to.
-func (s *Scheduler) known(ctx context.Context) (known map[string]time.Time, now time.Time, err error) {
+// registered returns the time of the last handled run of each entry, and the
+// database's time.
+func (s *Scheduler) registered(ctx context.Context) (lastRuns map[string]time.Time, now time.Time, err error) {
 	if err := s.db.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
 		return nil, time.Time{}, fmt.Errorf("ask the database for the time: %w", err)
 	}
@@ -117,25 +116,25 @@ func (s *Scheduler) known(ctx context.Context) (known map[string]time.Time, now 
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("read the recurring work: %w", err)
 	}
-	known = map[string]time.Time{}
+	lastRuns = map[string]time.Time{}
 	var key string
 	var last time.Time
 	_, err = pgx.ForEachRow(rows, []any{&key, &last}, func() error {
-		known[key] = last
+		lastRuns[key] = last
 		return nil
 	})
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("read the recurring work: %w", err)
 	}
-	return known, now, nil
+	return lastRuns, now, nil
 }
 
-// register tells the database what this release's file says. A task that is
-// new begins now. During a deploy two releases do so in turn, and each enqueues
-// what its own file says; what no release has said for long is forgotten.
+// register writes the entries of this release to the database, and deletes old
+// entries and runs. A new entry starts now. During a deploy, two releases
+// overwrite each other's entries, and each enqueues the runs of its own file.
 func (s *Scheduler) register(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		for _, task := range s.all {
+		for _, entry := range s.entries {
 			_, err := tx.Exec(ctx, `
 				INSERT INTO recurring_tasks (key, kind, backend, schedule, enabled, last_run_at)
 				VALUES ($1, $2, $3, $4, $5, now())
@@ -147,98 +146,73 @@ func (s *Scheduler) register(ctx context.Context) error {
 				        ELSE recurring_tasks.last_run_at
 				    END,
 				    enabled = excluded.enabled`,
-				task.Key, task.Handler.Kind, task.Backend, task.Text, task.Enabled, 2*lookEvery)
+				entry.Key, entry.Handler.Kind, entry.Backend, entry.Text, entry.Enabled, 2*checkEvery)
 			if err != nil {
-				return fmt.Errorf("register recurring work %s: %w", task.Key, err)
+				return fmt.Errorf("register recurring work %s: %w", entry.Key, err)
 			}
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM recurring_tasks WHERE updated_at < now() - $1::interval`, forgetAfter); err != nil {
-			return fmt.Errorf("forget recurring work that is gone: %w", err)
+		if _, err := tx.Exec(ctx, `DELETE FROM recurring_tasks WHERE updated_at < now() - $1::interval`, entryRetention); err != nil {
+			return fmt.Errorf("delete entries that no release has: %w", err)
 		}
 		if _, err := tx.Exec(ctx, `
 			DELETE FROM recurring_runs r
 			WHERE enqueued_at < now() - $1::interval
-			  AND run_at < (SELECT max(newest.run_at) FROM recurring_runs newest WHERE newest.task_key = r.task_key)`, runsKept); err != nil {
-			return fmt.Errorf("forget old runs of recurring work: %w", err)
+			  AND run_at < (SELECT max(newest.run_at) FROM recurring_runs newest WHERE newest.task_key = r.task_key)`, runRetention); err != nil {
+			return fmt.Errorf("delete old runs of recurring work: %w", err)
 		}
 		return nil
 	})
 }
 
-// catchUp enqueues the runs of a task that are due and that nobody has seen to.
-func (s *Scheduler) catchUp(ctx context.Context, task Task, last, now time.Time) error {
-	due, seen := task.due(last, now)
+// catchUp enqueues the runs of an entry that are due since the last handled run.
+func (s *Scheduler) catchUp(ctx context.Context, entry Entry, last, now time.Time) error {
+	due, handled := entry.due(last, now)
 	for _, at := range due {
-		if err := s.enqueue(ctx, task, at, false); err != nil {
+		if err := s.enqueue(ctx, entry, at, false); err != nil {
 			return err
 		}
 	}
-	if len(due) > 0 && due[len(due)-1].Equal(seen) || seen.Equal(last) {
+	if len(due) > 0 && due[len(due)-1].Equal(handled) || handled.Equal(last) {
 		return nil
 	}
-	if _, err := s.db.Exec(ctx, `UPDATE recurring_tasks SET last_run_at = greatest(last_run_at, $2) WHERE key = $1`, task.Key, seen); err != nil {
-		return fmt.Errorf("remember what is not made up for: %w", err)
+	_, err := s.db.Exec(ctx, `UPDATE recurring_tasks SET last_run_at = greatest(last_run_at, $2) WHERE key = $1`, entry.Key, handled)
+	if err != nil {
+		return fmt.Errorf("store that missed runs are skipped: %w", err)
 	}
 	return nil
 }
 
-// due are the runs after last and up to now that are to be enqueued; seen is
-// the newest one that was looked at.
-func (t Task) due(last, now time.Time) (due []time.Time, seen time.Time) {
-	seen = last
-	for at := t.Schedule.Next(later(last, now.Add(-longestGap))); !at.IsZero() && !at.After(now); at = t.Schedule.Next(at) {
-		seen = at
-		missed := func(run time.Time) bool { return now.Sub(run) > punctual }
-		switch {
-		case t.CatchUp == CatchUpNone && missed(at):
-		case t.CatchUp == CatchUpLast && len(due) > 0 && missed(due[len(due)-1]):
-			due[len(due)-1] = at // of those that were missed, only the newest counts
-		default:
-			due = append(due, at)
-		}
-		if len(due) == mostAtOnce {
-			break // the next look goes on from here
-		}
-	}
-	return due, seen
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// enqueue makes one run: its row, which exists once, and its work commit
-// together.
-func (s *Scheduler) enqueue(ctx context.Context, task Task, at time.Time, manual bool) error {
+// enqueue enqueues one run. The row of the run, which is unique, and its job or
+// task commit together.
+func (s *Scheduler) enqueue(ctx context.Context, entry Entry, at time.Time, manual bool) error {
 	var deliver func(context.Context)
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		fresh, err := tx.Exec(ctx, `INSERT INTO recurring_runs (task_key, run_at, manual) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, task.Key, at, manual)
+		fresh, err := tx.Exec(ctx, `INSERT INTO recurring_runs (task_key, run_at, manual) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+			entry.Key, at, manual)
 		if err != nil {
 			return fmt.Errorf("insert the run of %s: %w", at.Format(time.RFC3339), err)
 		}
 		if fresh.RowsAffected() == 0 {
-			return nil // another worker was quicker
+			return nil // another worker has enqueued it
 		}
 		if !manual {
-			_, err := tx.Exec(ctx, `UPDATE recurring_tasks SET last_run_at = greatest(last_run_at, $2), next_run_at = $3 WHERE key = $1`, task.Key, at, task.Schedule.Next(at))
+			_, err := tx.Exec(ctx, `UPDATE recurring_tasks SET last_run_at = greatest(last_run_at, $2), next_run_at = $3 WHERE key = $1`,
+				entry.Key, at, entry.Schedule.Next(at))
 			if err != nil {
-				return fmt.Errorf("remember the run: %w", err)
+				return fmt.Errorf("store the time of the run: %w", err)
 			}
 		}
-		if task.Overlap == OverlapSkip && !manual {
-			busy, err := s.busy(ctx, tx, task, at)
+		if entry.Overlap == OverlapSkip && !manual {
+			busy, err := s.busy(ctx, tx, entry, at)
 			if err != nil {
 				return err
 			}
 			if busy {
-				_, err := tx.Exec(ctx, `UPDATE recurring_runs SET skipped = true WHERE task_key = $1 AND run_at = $2`, task.Key, at)
+				_, err := tx.Exec(ctx, `UPDATE recurring_runs SET skipped = true WHERE task_key = $1 AND run_at = $2`, entry.Key, at)
 				return err
 			}
 		}
-		deliver, err = s.insert(ctx, tx, task, at)
+		deliver, err = s.insert(ctx, tx, entry, at)
 		return err
 	})
 	if err != nil {
@@ -246,47 +220,46 @@ func (s *Scheduler) enqueue(ctx context.Context, task Task, at time.Time, manual
 	}
 	if deliver != nil {
 		deliver(ctx)
-		level := slog.LevelDebug // by the clock, all the time
+		level := slog.LevelDebug // scheduled runs are routine
 		if manual {
 			level = slog.LevelInfo
 		}
-		s.log.Log(ctx, level, "Recurring work enqueued", "key", task.Key, "kind", task.Handler.Kind, "run_at", at.UTC().Format(time.RFC3339), "manual", manual)
+		s.log.Log(ctx, level, "Recurring work was enqueued",
+			"key", entry.Key, "kind", entry.Handler.Kind, "run_at", at.UTC().Format(time.RFC3339), "manual", manual)
 	}
 	return nil
 }
 
-// insert enqueues the work of one run, on either backend. A task gets an id
-// that names its run.
-func (s *Scheduler) insert(ctx context.Context, tx pgx.Tx, task Task, at time.Time) (deliver func(context.Context), err error) {
-	if task.Backend == jobs.Redis {
-		return s.tasks.EnqueueRun(ctx, tx, task.Handler, task.Queue, task.Args, runID(task.Key, at))
+// insert enqueues the job or task of one run, named by runID.
+func (s *Scheduler) insert(ctx context.Context, tx pgx.Tx, entry Entry, at time.Time) (deliver func(context.Context), err error) {
+	if entry.Backend == jobs.Redis {
+		return s.tasks.EnqueueRun(ctx, tx, entry.Handler, entry.Queue, entry.Args, runID(entry.Key, at))
 	}
-	return func(context.Context) {}, s.jobs.EnqueueRun(ctx, tx, task.Handler, task.Queue, task.Args, runID(task.Key, at))
+	return func(context.Context) {}, s.jobs.EnqueueRun(ctx, tx, entry.Handler, entry.Queue, entry.Args, runID(entry.Key, at))
 }
 
-// busy tells whether the run that was enqueued before the one of a time is not
-// done yet.
-func (s *Scheduler) busy(ctx context.Context, tx pgx.Tx, task Task, at time.Time) (bool, error) {
+// busy reports whether the run that was enqueued before a run is not done.
+func (s *Scheduler) busy(ctx context.Context, tx pgx.Tx, entry Entry, at time.Time) (bool, error) {
 	var before time.Time
 	err := tx.QueryRow(ctx, `
 		SELECT run_at
 		FROM recurring_runs
 		WHERE task_key = $1 AND run_at <> $2 AND NOT skipped
 		ORDER BY enqueued_at DESC, run_at DESC
-		LIMIT 1`, task.Key, at).Scan(&before)
+		LIMIT 1`, entry.Key, at).Scan(&before)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("find the run before: %w", err)
+		return false, fmt.Errorf("find the previous run: %w", err)
 	}
-	if task.Backend == jobs.Redis {
-		return s.tasks.RunUnfinished(ctx, tx, task.Queue, runID(task.Key, before))
+	if entry.Backend == jobs.Redis {
+		return s.tasks.RunUnfinished(ctx, tx, entry.Queue, runID(entry.Key, before))
 	}
-	return s.jobs.RunUnfinished(ctx, tx, runID(task.Key, before))
+	return s.jobs.RunUnfinished(ctx, tx, runID(entry.Key, before))
 }
 
-// runID names one run of a task.
+// runID names one run of an entry.
 func runID(key string, at time.Time) string {
-	return jobs.ByTheClock + key + ":" + at.UTC().Format("2006-01-02T15:04:05.000000Z")
+	return jobs.RecurringPrefix + key + ":" + at.UTC().Format("2006-01-02T15:04:05.000000Z")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/jobs"
 	"slipway/internal/postgres/pgtest"
@@ -24,7 +25,7 @@ import (
 
 const patience = 30 * time.Second
 
-func TestParse_NamesEveryEntryThatCannotBeUsed(t *testing.T) {
+func TestParse_NamesEachInvalidEntry(t *testing.T) {
 	t.Parallel()
 
 	_, err := Parse([]byte(`
@@ -43,7 +44,9 @@ overlap: {kind: sweep, schedule: every minute, overlap: maybe}
 `), jobKinds, taskKinds)
 
 	for _, problem := range []string{
-		`kind: there is no kind of work called "swep"`, `args: args: read the arguments of sweep`, `field: args: read the arguments of sweep: json: unknown field "stroe"`, `schedule: schedule "now and then"`, `zone: zone "Atlantis"`,
+		`kind: there is no kind of work called "swep"`, `args: args: read the arguments of sweep`,
+		`field: args: read the arguments of sweep: json: unknown field "stroe"`,
+		`schedule: schedule "now and then"`, `zone: zone "Atlantis"`,
 		`queue: queue "urgent"`, `catch_up: catch_up "some"`, `overlap: overlap "maybe"`,
 	} {
 		require.ErrorContains(t, err, problem)
@@ -57,9 +60,10 @@ overlap: {kind: sweep, schedule: every minute, overlap: maybe}
 	require.Empty(t, none)
 }
 
-func TestScheduler_AnyNumberOfCopiesEnqueuesEachRunOnce(t *testing.T) {
+func TestScheduler_SeveralSchedulersEnqueueEachRunOnce(t *testing.T) {
 	t.Parallel()
-	s := setup(t, "tick: {kind: sweep, args: {store: 7}, schedule: every second, catch_up: all}\nflash: {kind: wave, schedule: every second, catch_up: all}")
+	s := setup(t, "tick: {kind: sweep, args: {store: 7}, schedule: every second, catch_up: all}\n"+
+		"flash: {kind: wave, schedule: every second, catch_up: all}")
 	s.copies(t, 3)
 
 	s.await(t, `SELECT count(*) >= 4 FROM recurring_runs WHERE task_key = 'tick'`)
@@ -79,7 +83,7 @@ func TestScheduler_AnyNumberOfCopiesEnqueuesEachRunOnce(t *testing.T) {
 	require.Zero(t, others)
 }
 
-func TestScheduler_MakesUpForATimeWithoutAnyWorker(t *testing.T) {
+func TestScheduler_EnqueuesRunsThatWereMissedWithoutAnyWorker(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, schedule: every hour}\nall: {kind: sweep, schedule: every hour, catch_up: all}")
 	s.copies(t, 1)
@@ -94,7 +98,7 @@ func TestScheduler_MakesUpForATimeWithoutAnyWorker(t *testing.T) {
 	s.await(t, `SELECT count(*) = 3 FROM recurring_runs WHERE task_key = 'all'`)
 }
 
-func TestScheduler_SkipsARunWhileTheOneBeforeIsNotDone(t *testing.T) {
+func TestScheduler_SkipsARunWhileThePreviousOneIsNotDone(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, schedule: every second, overlap: skip}\nflash: {kind: wave, schedule: every second, overlap: skip}")
 	s.copies(t, 2)
@@ -111,7 +115,7 @@ func TestScheduler_SkipsARunWhileTheOneBeforeIsNotDone(t *testing.T) {
 	s.await(t, `SELECT count(*) = 2 FROM river_job WHERE kind = 'sweep'`)
 }
 
-func TestScheduler_SkipsNoRunBecauseRedisIsAway(t *testing.T) {
+func TestScheduler_SkipsNoRunBecauseRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "flash: {kind: wave, schedule: every second, overlap: skip}")
 	_, err := s.db.Exec(t.Context(), `INSERT INTO recurring_runs (task_key, run_at) VALUES ('flash', now() - interval '1 hour')`)
@@ -120,19 +124,21 @@ func TestScheduler_SkipsNoRunBecauseRedisIsAway(t *testing.T) {
 
 	s.copies(t, 2)
 
-	// The first one waits with its carrier; those after it would only pile up.
+	// The first run waits in the outbox. Later runs would only pile up.
 	s.await(t, `SELECT count(*) >= 2 FROM recurring_runs WHERE skipped`)
-	var carried int
-	s.query(t, `SELECT count(*) FROM river_job WHERE kind = 'carry_task'`, nil, &carried)
-	require.Equal(t, 1, carried)
+	var outbox int
+	s.query(t, `SELECT count(*) FROM river_job WHERE kind = 'carry_task'`, nil, &outbox)
+	require.Equal(t, 1, outbox)
 }
 
-func TestScheduler_KnowsTheRunBeforeWhenTheClockWasSetBack(t *testing.T) {
+func TestScheduler_FindsThePreviousRunWhenTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, schedule: every day at 4am, overlap: skip}")
-	scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler))
+	scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler))
 	for _, run := range []string{"2 days", "1 day"} {
-		_, err := s.db.Exec(t.Context(), `INSERT INTO recurring_runs (task_key, run_at, enqueued_at) VALUES ('tick', now() - $1::interval, now() - $1::interval + interval '3 days')`, run)
+		_, err := s.db.Exec(t.Context(), `
+			INSERT INTO recurring_runs (task_key, run_at, enqueued_at)
+			VALUES ('tick', now() - $1::interval, now() - $1::interval + interval '3 days')`, run)
 		require.NoError(t, err)
 	}
 	var before time.Time
@@ -141,14 +147,14 @@ func TestScheduler_KnowsTheRunBeforeWhenTheClockWasSetBack(t *testing.T) {
 		return s.jobs.EnqueueRun(t.Context(), tx, jobKinds[0], jobs.Low, []byte("{}"), runID("tick", before))
 	}))
 
-	require.NoError(t, scheduler.enqueue(t.Context(), s.all[0], before.Add(time.Hour), false))
+	require.NoError(t, scheduler.enqueue(t.Context(), s.entries[0], before.Add(time.Hour), false))
 
 	var skipped int
 	s.query(t, `SELECT count(*) FROM recurring_runs WHERE skipped`, nil, &skipped)
 	require.Equal(t, 1, skipped)
 }
 
-func TestScheduler_GoesOnWhenAnOlderReleaseStartsBesideIt(t *testing.T) {
+func TestScheduler_ContinuesWhenAnOlderReleaseStarts(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, schedule: every second}\nnew: {kind: sweep, schedule: every second}")
 	s.copies(t, 1)
@@ -164,7 +170,7 @@ func TestScheduler_GoesOnWhenAnOlderReleaseStartsBesideIt(t *testing.T) {
 	s.await(t, `SELECT count(*) = 2 FROM (SELECT task_key FROM recurring_runs WHERE run_at > now() - interval '3 seconds' GROUP BY 1) AS keys`)
 	_, err = s.db.Exec(t.Context(), `UPDATE recurring_tasks SET updated_at = now() - interval '25 hours'`)
 	require.NoError(t, err)
-	require.NoError(t, NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler)).register(t.Context()))
+	require.NoError(t, NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler)).register(t.Context()))
 	var registered int
 	s.query(t, `SELECT count(*) FROM recurring_tasks WHERE key IN ('tick', 'new')`, nil, &registered)
 	require.Equal(t, 2, registered)
@@ -172,29 +178,31 @@ func TestScheduler_GoesOnWhenAnOlderReleaseStartsBesideIt(t *testing.T) {
 	require.Equal(t, 2, registered)
 }
 
-func TestScheduler_ForgetsOldRunsButNotTheNewest(t *testing.T) {
+func TestScheduler_DeletesOldRunsExceptTheNewest(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, schedule: every hour}")
 	for _, run := range []string{"3 days", "2 days"} {
-		_, err := s.db.Exec(t.Context(), `INSERT INTO recurring_runs (task_key, run_at, enqueued_at) VALUES ('tick', now() - $1::interval, now() - $1::interval)`, run)
+		_, err := s.db.Exec(t.Context(), `
+			INSERT INTO recurring_runs (task_key, run_at, enqueued_at)
+			VALUES ('tick', now() - $1::interval, now() - $1::interval)`, run)
 		require.NoError(t, err)
 	}
 
-	require.NoError(t, NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler)).register(t.Context()))
+	require.NoError(t, NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler)).register(t.Context()))
 
-	var kept int
-	s.query(t, `SELECT count(*) FROM recurring_runs WHERE run_at < now() - interval '1 day'`, nil, &kept)
-	require.Equal(t, 1, kept)
+	var stored int
+	s.query(t, `SELECT count(*) FROM recurring_runs WHERE run_at < now() - interval '1 day'`, nil, &stored)
+	require.Equal(t, 1, stored)
 }
 
 func TestScheduler_RunsNow(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, schedule: every day at 4am, enabled: false}")
-	scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler))
+	scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler))
 
 	require.NoError(t, scheduler.RunNow(t.Context(), "tick"))
 	require.NoError(t, scheduler.RunNow(t.Context(), "tick"))
-	require.ErrorIs(t, scheduler.RunNow(t.Context(), "tock"), ErrNoSuchTask)
+	require.ErrorIs(t, scheduler.RunNow(t.Context(), "tock"), ErrNoSuchEntry)
 
 	var manual, jobs int
 	s.query(t, `SELECT (SELECT count(*) FROM recurring_runs WHERE manual), (SELECT count(*) FROM river_job)`, nil, &manual, &jobs)
@@ -228,37 +236,36 @@ type schedulers struct {
 	redis   *devstack.Redis
 	jobs    *jobs.Jobs
 	tasks   *jobs.Tasks
-	all     []Task
+	entries []Entry
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
 
-// setup prepares a file with a database and a Redis of its own.
+// setup parses a file, and starts a database and a Redis for it.
 func setup(t *testing.T, file string) *schedulers {
 	t.Helper()
-	redis, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, redis.Stop(context.Background())) })
-	s := &schedulers{db: pgtest.New(t, migrations), redis: redis}
+	s := &schedulers{db: pgtest.New(t, migrations), redis: stacktest.Redis(t)}
 	metrics := jobs.NewMetrics(prometheus.NewRegistry())
+	var err error
 	s.jobs, err = jobs.NewJobs(s.db, metrics)
 	require.NoError(t, err)
-	guard := failopen.NewGuard(failopen.Options{URL: redis.URL(), Timeout: time.Second}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	guard := failopen.NewGuard(failopen.Options{URL: s.redis.URL(), Timeout: time.Second}, reporter)
 	s.tasks, err = jobs.NewTasks(guard, s.jobs, metrics)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.tasks.Close()) })
-	s.all, err = Parse([]byte(file), jobKinds, taskKinds)
+	s.entries, err = Parse([]byte(file), jobKinds, taskKinds)
 	require.NoError(t, err)
 	return s
 }
 
-// copies runs schedulers side by side until the test ends or stops them.
+// copies runs several schedulers until the test ends or stops them.
 func (s *schedulers) copies(t *testing.T, count int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	for range count {
-		s.running.Go(func() { _ = NewScheduler(s.db, s.jobs, s.tasks, s.all, slog.New(slog.DiscardHandler)).Run(ctx) })
+		s.running.Go(func() { _ = NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler)).Run(ctx) })
 	}
 	t.Cleanup(s.stop)
 }

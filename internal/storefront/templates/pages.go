@@ -14,7 +14,7 @@ type Layout struct {
 	Description string
 	Path        string          // of the page, for the navigation's current mark
 	Query       string          // what the search field shows
-	Categories  []shop.Category // of the navigation; may be empty when the database is away
+	Categories  []shop.Category // of the navigation; may be empty while the database is unavailable
 	CartUnits   int             // UnknownUnits shows no badge
 	Stylesheet  string          // fingerprinted paths
 	Script      string
@@ -113,14 +113,14 @@ type TestCard struct {
 	Says   string // "Payment succeeds"
 }
 
-// OrderPage is what the shopper keeps.
+// OrderPage shows an order to its shopper.
 type OrderPage struct {
 	Layout
 	Order shop.Order
 	Fresh bool // just placed: say thank you
 }
 
-// SaleGonePage tells a shopper who came too late for a flash sale. It must not
+// SaleGonePage is for a shopper who came too late for a flash sale. It must not
 // need the database: most of those who come get it.
 type SaleGonePage struct {
 	Layout

@@ -1,0 +1,202 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
+	"slipway/internal/postgres/pgtest"
+)
+
+func TestEnqueueTx_CommitsWithTheChangeThatCausedIt(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	db := pgtest.New(t, migrations)
+	tasks := newDurableTasks(t, db, server.URL())
+	undone := errors.New("changed my mind")
+
+	err := pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+		_, err := tasks.EnqueueTx(t.Context(), tx, parcelTask{Name: "nobody"})
+		require.NoError(t, err)
+		return undone
+	})
+
+	require.ErrorIs(t, err, undone)
+	require.Zero(t, count(t, db, `SELECT count(*) FROM river_job`))
+	require.Empty(t, newClient(t, server).Keys(t.Context(), "asynq:*:t:*").Val())
+}
+
+func TestEnqueueTx_DeliversTheTaskAtOnceAndOnlyOnce(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	db := pgtest.New(t, migrations)
+	tasks := newDurableTasks(t, db, server.URL())
+	client := newClient(t, server)
+
+	deliver := enqueueTx(t, db, tasks, "ada")
+	deliver(t.Context())
+	require.EqualValues(t, 1, client.LLen(t.Context(), "asynq:{default}:pending").Val())
+
+	deliver(t.Context()) // the task is in Redis already
+	hurry(t, db)
+	startOutbox(t, db, tasks)
+	awaitOutbox(t, db)
+	require.EqualValues(t, 1, client.LLen(t.Context(), "asynq:{default}:pending").Val())
+}
+
+func TestOutbox_RelaysTasksThatWereNotDelivered(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	db := pgtest.New(t, migrations)
+	tasks := newDurableTasks(t, db, server.URL())
+	require.NoError(t, server.Kill())
+	enqueueTx(t, db, tasks, "ada")(t.Context())
+	enqueueTx(t, db, tasks, "bob") // its process dies before it delivers
+
+	hurry(t, db)
+	startOutbox(t, db, tasks)
+	require.NoError(t, server.Restart(t.Context()))
+
+	hurryUntil(t, db, func() bool { return newClient(t, server).LLen(t.Context(), "asynq:{default}:pending").Val() == 2 })
+	hurryUntil(t, db, func() bool { return unfinishedOutbox(t, db) == 0 })
+	require.EqualValues(t, 2, newClient(t, server).LLen(t.Context(), "asynq:{default}:pending").Val())
+}
+
+func TestOutbox_RelaysAgainWhatRedisLost(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	db := pgtest.New(t, migrations)
+	tasks := newDurableTasks(t, db, server.URL())
+	client := newClient(t, server)
+	enqueueTx(t, db, tasks, "ada")(t.Context())
+
+	require.NoError(t, client.FlushAll(t.Context()).Err()) // a crash before the task was on its disk
+	startOutbox(t, db, tasks)
+
+	hurryUntil(t, db, func() bool { return client.LLen(t.Context(), "asynq:{default}:pending").Val() == 1 })
+}
+
+func TestOutbox_DoesNotRelayAFinishedTask(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	worked := make(chan string, 10)
+	worker := startParcelWorker(t, server, func(_ context.Context, parcel parcelTask) error {
+		worked <- parcel.Name
+		return nil
+	})
+	tasks := newDurableTasks(t, worker.db, server.URL())
+	enqueueTx(t, worker.db, tasks, "ada")(t.Context())
+	require.Equal(t, "ada", receive(t, worked))
+
+	hurry(t, worker.db)
+	startOutbox(t, worker.db, tasks)
+	awaitOutbox(t, worker.db)
+
+	require.Empty(t, worked)
+}
+
+func TestOutbox_EndsForADuplicateOfAUniqueTask(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	db := pgtest.New(t, migrations)
+	tasks := newDurableTasks(t, db, server.URL())
+	client := newClient(t, server)
+	for range 2 {
+		var deliver func(context.Context)
+		require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) (err error) {
+			deliver, err = tasks.EnqueueTx(t.Context(), tx, countParcel{Store: 1})
+			return err
+		}))
+		deliver(t.Context())
+	}
+
+	hurry(t, db)
+	startOutbox(t, db, tasks)
+	hurryUntil(t, db, func() bool { return unfinishedOutbox(t, db) == 0 })
+
+	require.EqualValues(t, 1, client.LLen(t.Context(), "asynq:{default}:pending").Val())
+}
+
+func TestEnqueue_RefusesADurableTaskOutsideATransaction(t *testing.T) {
+	t.Parallel()
+	tasks, _ := newTasks(t, "")
+
+	require.PanicsWithValue(t, "task parcel is durable: enqueue it with EnqueueTx", func() { tasks.Enqueue(t.Context(), parcelTask{}) })
+}
+
+// Private
+
+// parcelTask is a durable task.
+type parcelTask struct {
+	Name string `json:"name"`
+}
+
+func (parcelTask) Declare() Declaration { return Declaration{Kind: "parcel", Durable: true} }
+
+// countParcel is a durable task that is unique while it waits.
+type countParcel struct {
+	Store int `json:"store"`
+}
+
+func (countParcel) Declare() Declaration {
+	return Declaration{Kind: "count_parcel", Durable: true, Unique: Uniqueness{Waiting: true}}
+}
+
+func newDurableTasks(t *testing.T, db *pgxpool.Pool, address string) *Tasks {
+	t.Helper()
+	tasks, _ := newTasks(t, address)
+	tasks.jobs = newJobs(t, db, prometheus.NewRegistry())
+	return tasks
+}
+
+func enqueueTx(t *testing.T, db *pgxpool.Pool, tasks *Tasks, name string) (deliver func(context.Context)) {
+	t.Helper()
+	require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) (err error) {
+		deliver, err = tasks.EnqueueTx(t.Context(), tx, parcelTask{Name: name})
+		return err
+	}))
+	return deliver
+}
+
+// hurry makes the outbox jobs due that wait until their tasks are safe.
+func hurry(t *testing.T, db *pgxpool.Pool) {
+	t.Helper()
+	execute(t, db, `UPDATE river_job SET state = 'available', scheduled_at = now() WHERE state = 'scheduled'`)
+}
+
+func hurryUntil(t *testing.T, db *pgxpool.Pool, done func() bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		hurry(t, db)
+		return done()
+	}, patience, 50*time.Millisecond)
+}
+
+func unfinishedOutbox(t *testing.T, db *pgxpool.Pool) int {
+	t.Helper()
+	return count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'carry_task' AND state <> 'completed'`)
+}
+
+func awaitOutbox(t *testing.T, db *pgxpool.Pool) {
+	t.Helper()
+	require.Eventually(t, func() bool { return unfinishedOutbox(t, db) == 0 }, patience, 10*time.Millisecond)
+}
+
+// startOutbox starts a worker-pg that relays tasks.
+func startOutbox(t *testing.T, db *pgxpool.Pool, tasks *Tasks) {
+	t.Helper()
+	startHandlers(t, db, time.Second, tasks.OutboxHandlers()...)
+}
+
+func startParcelWorker(t *testing.T, server *devstack.Redis, work func(context.Context, parcelTask) error) *redisWorker {
+	t.Helper()
+	return startTaskHandlers(t, server.URL(), time.Second, Handle(work))
+}

@@ -1,0 +1,228 @@
+package taskqueue
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack/stacktest"
+	"slipway/internal/failopen"
+)
+
+func TestAutoPipeline_SendsConcurrentRunsInOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	client := pipelined(t, options)
+	script := redis.NewScript(`
+		if ARGV[1] == "0" then return redis.error_reply("WRONG no zero") end
+		return redis.call("INCRBY", KEYS[1], ARGV[1])`)
+	require.NoError(t, script.Load(t.Context(), client).Err())
+	reads := func() int { return statistic(t, newClient(t, server), "total_reads_processed") }
+
+	const many = 2000
+	before := reads()
+	var all sync.WaitGroup
+	for i := range many {
+		all.Go(func() {
+			sum, err := script.Run(t.Context(), client, []string{"key" + strconv.Itoa(i)}, i).Int()
+			if i == 0 {
+				require.ErrorContains(t, err, "WRONG no zero")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, i, sum, "each run has its own reply")
+		})
+	}
+	all.Wait()
+
+	require.Less(t, reads()-before, many/4)
+}
+
+func TestAutoPipeline_RunsScriptsThatRedisDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+
+	answer, err := redis.NewScript(`return {ARGV[1], false, 7}`).Run(t.Context(), pipelined(t, options), nil, "text").Slice()
+
+	require.NoError(t, err)
+	require.Equal(t, []any{"text", nil, int64(7)}, answer)
+}
+
+func TestAutoPipeline_SendsAgainOnlyRunsWithoutAReply(t *testing.T) {
+	t.Parallel()
+	server := startCutter(t)
+	options, err := failopen.PatientOptions("redis://"+server.listener.Addr().String(), 100)
+	require.NoError(t, err)
+	client := pipelined(t, options)
+
+	for round := 0; server.cuts.Load() < 3; round++ {
+		require.Less(t, round, 1000, "no two runs share a round trip")
+		var all sync.WaitGroup
+		for i := range 50 {
+			name := fmt.Sprintf("%d-%d", round, i)
+			all.Go(func() {
+				reply, err := client.EvalSha(t.Context(), "script", nil, name).Text()
+				require.NoError(t, err)
+				require.Equal(t, name, reply)
+			})
+		}
+		all.Wait()
+	}
+
+	for name, times := range server.answered {
+		require.Equal(t, 1, times, name)
+	}
+}
+
+func TestAutoPipeline_ReturnsWhenTheContextOfTheCallerEnds(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	options, err := failopen.PatientOptions(server.URL(), 10)
+	require.NoError(t, err)
+	client := pipelined(t, options)
+	require.NoError(t, server.Freeze())
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			require.ErrorIs(t, client.EvalSha(ctx, "script", nil).Err(), context.DeadlineExceeded)
+		})
+	}
+	all.Wait()
+
+	require.NoError(t, server.Thaw())
+	require.NoError(t, redis.NewScript(`return 1`).Run(t.Context(), client, nil).Err())
+}
+
+func TestAutoPipeline_RunsScriptsAfterItWasStopped(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	client, pipeline := redis.NewClient(options), newAutoPipeline(options)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	client.AddHook(pipeline)
+	script := redis.NewScript(`return ARGV[1]`)
+	require.NoError(t, script.Load(t.Context(), client).Err())
+
+	var all sync.WaitGroup
+	for i := range 500 {
+		all.Go(func() {
+			reply, err := script.Run(t.Context(), client, nil, i).Int()
+			require.NoError(t, err)
+			require.Equal(t, i, reply)
+		})
+		if i == 250 {
+			all.Go(pipeline.stop)
+		}
+	}
+	all.Wait()
+}
+
+// Private
+
+func pipelined(t *testing.T, options *redis.Options) *redis.Client {
+	t.Helper()
+	client, pipeline := redis.NewClient(options), newAutoPipeline(options)
+	client.AddHook(pipeline)
+	t.Cleanup(func() {
+		pipeline.stop()
+		require.NoError(t, client.Close())
+	})
+	return client
+}
+
+// cutter is a Redis that replies to EVALSHA with its only argument. Three times, it
+// replies only to the first of several pipelined commands and closes the connection.
+type cutter struct {
+	listener net.Listener
+	cuts     atomic.Int32
+	mutex    sync.Mutex
+	answered map[string]int
+}
+
+func startCutter(t *testing.T) *cutter {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c := &cutter{listener: listener, answered: map[string]int{}}
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			ended.Go(func() { c.serve(connection) })
+		}
+	})
+	t.Cleanup(ended.Wait)
+	t.Cleanup(func() { _ = listener.Close() })
+	return c
+}
+
+func (c *cutter) serve(connection net.Conn) {
+	defer connection.Close()
+	asked := bufio.NewReader(connection)
+	for {
+		words, err := readWords(asked)
+		if err != nil {
+			return
+		}
+		if words[0] != "evalsha" {
+			_, _ = io.WriteString(connection, "-ERR unknown command\r\n")
+			continue
+		}
+		name := words[len(words)-1]
+		c.mutex.Lock()
+		c.answered[name]++
+		c.mutex.Unlock()
+		_, _ = fmt.Fprintf(connection, "$%d\r\n%s\r\n", len(name), name)
+		if asked.Buffered() > 0 && c.cuts.Load() < 3 {
+			c.cuts.Add(1)
+			return
+		}
+	}
+}
+
+// readWords reads a command in the protocol of Redis: an array of strings.
+func readWords(asked *bufio.Reader) ([]string, error) {
+	var words []string
+	for left := 1; left > 0; left-- {
+		line, err := asked.ReadString('\n')
+		if err != nil {
+			return nil, err
+		}
+		length, err := strconv.Atoi(strings.TrimSpace(line[1:]))
+		if err != nil {
+			return nil, err
+		}
+		if line[0] == '*' {
+			left += length
+			continue
+		}
+		word := make([]byte, length+2)
+		if _, err := io.ReadFull(asked, word); err != nil {
+			return nil, err
+		}
+		words = append(words, string(word[:length]))
+	}
+	return words, nil
+}

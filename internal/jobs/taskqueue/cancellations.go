@@ -1,0 +1,43 @@
+package taskqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrCancelled is the error of a task that an operator cancelled.
+var ErrCancelled = errors.New("cancelled")
+
+// Cancellations are marks on tasks that an operator cancelled. A worker does not
+// run a marked task again.
+type Cancellations struct{ redis *redis.Client }
+
+// Mark marks a task as cancelled. The mark ends after a day.
+func (c *Cancellations) Mark(ctx context.Context, id string) error {
+	if err := c.redis.Set(ctx, cancelledKey(id), 1, markRetention).Err(); err != nil {
+		return fmt.Errorf("mark the task %s as cancelled: %w", id, err)
+	}
+	return nil
+}
+
+// Unmark lets a task run again.
+func (c *Cancellations) Unmark(ctx context.Context, id string) error {
+	if err := c.redis.Del(ctx, cancelledKey(id)).Err(); err != nil {
+		return fmt.Errorf("remove the cancellation mark of the task %s: %w", id, err)
+	}
+	return nil
+}
+
+// Has reports whether a task is marked.
+func (c *Cancellations) Has(ctx context.Context, id string) (bool, error) {
+	marks, err := c.redis.Exists(ctx, cancelledKey(id)).Result()
+	return marks > 0, err
+}
+
+// Private
+
+const markRetention = 24 * time.Hour

@@ -1,0 +1,125 @@
+package taskqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"slipway/internal/failopen"
+)
+
+// Client enqueues tasks within the time limits of a guard. Without a Redis it
+// refuses all of them.
+type Client struct {
+	guard     *failopen.Guard
+	redis     *redis.Client // nil without Redis
+	single    *asynq.Client
+	bulk      *asynq.Client
+	bulkRedis *redis.Client
+	pipeline  *autoPipeline // of bulkRedis
+}
+
+// NewClient returns a client of the Redis that guard protects.
+func NewClient(guard *failopen.Guard) (*Client, error) {
+	client := &Client{guard: guard}
+	if guard.Disabled() {
+		return client, nil
+	}
+	options, err := failopen.QuickOptions(guard.Options())
+	if err != nil {
+		return nil, err
+	}
+	client.redis = redis.NewClient(options)
+	client.single = asynq.NewClientFromRedisClient(client.redis)
+	client.pipeline = newAutoPipeline(options)
+	client.bulkRedis = redis.NewClient(options)
+	client.bulkRedis.AddHook(client.pipeline)
+	client.bulk = asynq.NewClientFromRedisClient(client.bulkRedis)
+	return client, nil
+}
+
+// Enqueue sends tasks to Redis and returns the outcome of each. Source names the
+// caller in metrics.
+func (c *Client) Enqueue(ctx context.Context, source string, messages ...Message) []Outcome {
+	outcomes := make([]Outcome, 0, len(messages))
+	for part := range slices.Chunk(messages, enqueuedAtOnce) {
+		outcomes = append(outcomes, c.enqueuePart(ctx, source, part)...)
+	}
+	return outcomes
+}
+
+// Has reports whether Redis has the task, in any state. It is not ok when Redis
+// does not reply.
+func (c *Client) Has(ctx context.Context, source, queue, id string) (has, ok bool) {
+	ok = c.guard.Do(ctx, source, func(ctx context.Context) error {
+		found, err := c.redis.Exists(ctx, taskKey(queue, id)).Result()
+		has = found > 0
+		return err
+	})
+	return has, ok
+}
+
+// State returns the state of the task. It is empty when Redis has no such task
+// or does not reply.
+func (c *Client) State(ctx context.Context, source, queue, id string) (state State) {
+	if c.redis == nil {
+		return ""
+	}
+	c.guard.Do(ctx, source, func(ctx context.Context) error {
+		found, err := c.redis.HGet(ctx, taskKey(queue, id), stateField).Result()
+		if isNothing(err) {
+			return nil
+		}
+		state = State(found)
+		return err
+	})
+	return state
+}
+
+// Close ends the connections.
+func (c *Client) Close() error {
+	if c.redis == nil {
+		return nil
+	}
+	c.pipeline.stop()
+	if err := errors.Join(c.redis.Close(), c.bulkRedis.Close()); err != nil {
+		return fmt.Errorf("close the connections to the task queue: %w", err)
+	}
+	return nil
+}
+
+// Private
+
+// enqueuedAtOnce is the most tasks that one call of the guard sends. They take a
+// small part of the time that the guard gives a call.
+const enqueuedAtOnce = pipelinedAtOnce
+
+// enqueuePart sends tasks to Redis in one call of the guard.
+func (c *Client) enqueuePart(ctx context.Context, source string, part []Message) []Outcome {
+	outcomes := slices.Repeat([]Outcome{Refused}, len(part))
+	c.guard.Do(ctx, source, func(ctx context.Context) (err error) {
+		if len(part) == 1 {
+			outcomes[0], err = enqueue(ctx, c.single, part[0])
+			return err
+		}
+		group, ctx := errgroup.WithContext(ctx) // the first failure ends the others
+		for i, message := range part {
+			group.Go(func() (err error) {
+				outcomes[i], err = enqueue(ctx, c.bulk, message)
+				return err
+			})
+		}
+		return group.Wait()
+	})
+	return outcomes
+}
+
+func enqueue(ctx context.Context, client *asynq.Client, message Message) (Outcome, error) {
+	_, err := client.EnqueueContext(ctx, message.task(), message.options()...)
+	return outcomeOf(err)
+}

@@ -1,0 +1,71 @@
+package taskqueue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"slipway/internal/failopen"
+)
+
+// Depth is how much waits in one queue.
+type Depth struct {
+	Queue  string
+	Tasks  int           // that wait for a worker
+	Oldest time.Duration // how long the oldest of them has waited
+}
+
+// DepthReader reads the depth of all queues, on one connection of its own.
+type DepthReader struct {
+	guard  *failopen.Guard
+	redis  *redis.Client
+	queues []Queue
+}
+
+// NewDepthReader reads the Redis that guard protects, which must not be
+// disabled.
+func NewDepthReader(guard *failopen.Guard, queues []Queue) (*DepthReader, error) {
+	bounds := guard.Options()
+	bounds.PoolSize, bounds.MinIdle = 1, 0
+	options, err := failopen.QuickOptions(bounds)
+	if err != nil {
+		return nil, err
+	}
+	return &DepthReader{guard: guard, redis: redis.NewClient(options), queues: queues}, nil
+}
+
+// Read returns the depth of every queue in Redis. It is not ok when Redis does
+// not reply. Source names the caller in metrics.
+func (d *DepthReader) Read(ctx context.Context, source string) (depths []Depth, ok bool) {
+	ok = d.guard.Do(ctx, source, func(ctx context.Context) error {
+		// An asynq client adds a queue to the set of queues only once. When Redis has
+		// lost that set, tasks of later enqueues would stay invisible. An error is
+		// ignored: a Redis that is full refuses this command.
+		d.redis.SAdd(ctx, queuesKey, namesOf(d.queues))
+		inspector := asynq.NewInspectorFromRedisClient(d.redis)
+		names, err := inspector.Queues()
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			info, err := inspector.GetQueueInfo(name)
+			if err != nil {
+				return err
+			}
+			depths = append(depths, Depth{Queue: name, Tasks: info.Pending, Oldest: info.Latency})
+		}
+		return nil
+	})
+	return depths, ok
+}
+
+// Close ends the connection.
+func (d *DepthReader) Close() error {
+	if err := d.redis.Close(); err != nil {
+		return fmt.Errorf("close the connection to the task queue: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package taskqueue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// State is where a task stands in Redis, in asynq's words.
+type State string
+
+// The states.
+const (
+	Pending   State = "pending"   // due, and waits for a worker
+	Scheduled State = "scheduled" // not due yet
+	Active    State = "active"    // a worker runs it
+	Retry     State = "retry"     // failed, and waits for its next attempt
+	Archived  State = "archived"  // failed for good, or cancelled
+	Completed State = "completed"
+)
+
+// Task is a task as Redis holds it.
+type Task struct {
+	ID            string
+	Kind          string
+	Queue         string
+	Args          []byte
+	State         State
+	Retried       int // failed attempts
+	MaxRetry      int
+	LastError     string
+	LastFailedAt  time.Time
+	NextProcessAt time.Time
+	CompletedAt   time.Time
+}
+
+// QueueCounts is how much one queue holds.
+type QueueCounts struct {
+	Paused    bool
+	Oldest    time.Duration // how long the oldest pending task has waited
+	Pending   int
+	Scheduled int
+	Active    int
+	Retry     int
+}
+
+// Inspector reads the tasks in Redis and lets an operator act on them.
+type Inspector struct {
+	asynq         *asynq.Inspector
+	cancellations *Cancellations
+	client        *Client
+	failed        *FailedTasks
+	timeout       time.Duration
+}
+
+// NewInspector returns an inspector of the Redis of client, nil without Redis.
+// Timeout is that of a run of a task that Revive enqueues again.
+func NewInspector(client *Client, failed *FailedTasks, timeout time.Duration) *Inspector {
+	if client.redis == nil {
+		return nil
+	}
+	return &Inspector{
+		asynq: asynq.NewInspectorFromRedisClient(client.redis), cancellations: &Cancellations{client.redis},
+		client: client, failed: failed, timeout: timeout,
+	}
+}
+
+// List returns one page of the tasks of a queue in a state, none of a queue that
+// does not exist. Pages count from 1. Archived tasks are in FailedTasks.
+func (i *Inspector) List(queue string, state State, page, size int) ([]Task, error) {
+	list := map[State]func(queue string, options ...asynq.ListOption) ([]*asynq.TaskInfo, error){
+		Pending: i.asynq.ListPendingTasks, Scheduled: i.asynq.ListScheduledTasks, Active: i.asynq.ListActiveTasks,
+		Retry: i.asynq.ListRetryTasks, Completed: i.asynq.ListCompletedTasks,
+	}[state]
+	found, err := list(queue, asynq.Page(page), asynq.PageSize(size))
+	if isMissing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	tasks := make([]Task, len(found))
+	for n, task := range found {
+		tasks[n] = taskOf(task)
+	}
+	return tasks, nil
+}
+
+// Find returns one task, or ErrNotFound.
+func (i *Inspector) Find(queue, id string) (Task, error) {
+	task, err := i.asynq.GetTaskInfo(queue, id)
+	if isMissing(err) {
+		return Task{}, ErrNotFound
+	}
+	if err != nil {
+		return Task{}, err
+	}
+	return taskOf(task), nil
+}
+
+// QueueNames returns the queues that Redis knows. A queue that was never used is
+// missing.
+func (i *Inspector) QueueNames() ([]string, error) { return i.asynq.Queues() }
+
+// CountQueue counts the tasks of one queue, which must exist.
+func (i *Inspector) CountQueue(name string) (QueueCounts, error) {
+	info, err := i.asynq.GetQueueInfo(name)
+	if err != nil {
+		return QueueCounts{}, err
+	}
+	return QueueCounts{
+		Paused: info.Paused, Oldest: info.Latency,
+		Pending: info.Pending, Scheduled: info.Scheduled, Active: info.Active, Retry: info.Retry,
+	}, nil
+}
+
+// Pause keeps all workers from taking tasks of a queue until Resume. A queue may
+// be paused already.
+func (i *Inspector) Pause(queue string) error { return unlessAlreadySo(i.asynq.PauseQueue(queue)) }
+
+// Resume ends a pause. A queue may not be paused.
+func (i *Inspector) Resume(queue string) error { return unlessAlreadySo(i.asynq.UnpauseQueue(queue)) }
+
+// RunNow makes a task pending that waits for its time or for its next attempt.
+func (i *Inspector) RunNow(queue, id string) error { return i.asynq.RunTask(queue, id) }
+
+// Retry is RunNow for a task that waits for its next attempt. It also removes a
+// cancellation mark.
+func (i *Inspector) Retry(ctx context.Context, queue, id string) error {
+	if err := i.cancellations.Unmark(ctx, id); err != nil {
+		return err
+	}
+	return i.asynq.RunTask(queue, id)
+}
+
+// Revive runs a task of the archive again, and takes it off the archive.
+func (i *Inspector) Revive(ctx context.Context, queue, id string) error {
+	err := i.Retry(ctx, queue, id)
+	if isMissing(err) {
+		err = i.enqueueAgain(ctx, id)
+	}
+	if err != nil {
+		return err
+	}
+	return i.failed.remove(ctx, id)
+}
+
+// CancelActive cancels the context of a task that runs. The task does not run
+// again, whether its handler stops early or not.
+func (i *Inspector) CancelActive(ctx context.Context, id string) error {
+	if err := i.cancellations.Mark(ctx, id); err != nil {
+		return err
+	}
+	return i.asynq.CancelProcessing(id)
+}
+
+// CancelWaiting moves a task that does not run to the archive.
+func (i *Inspector) CancelWaiting(ctx context.Context, queue, id string) error {
+	if err := i.cancellations.Mark(ctx, id); err != nil {
+		return err
+	}
+	task, err := i.asynq.GetTaskInfo(queue, id)
+	if err != nil {
+		return err
+	}
+	if err := i.asynq.ArchiveTask(queue, id); err != nil {
+		return err
+	}
+	return i.failed.Insert(ctx, FailedTask{
+		ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload,
+		Error: ErrCancelled.Error(), Attempts: task.Retried, Cancelled: true,
+	})
+}
+
+// Discard deletes a task from Redis and from the archive.
+func (i *Inspector) Discard(ctx context.Context, queue, id string) error {
+	if err := i.asynq.DeleteTask(queue, id); err != nil && !isMissing(err) {
+		return err
+	}
+	if err := i.cancellations.Unmark(ctx, id); err != nil {
+		return err
+	}
+	return i.failed.remove(ctx, id)
+}
+
+// Private
+
+// enqueueAgain enqueues a failed task that asynq does not hold any more.
+func (i *Inspector) enqueueAgain(ctx context.Context, id string) error {
+	message, err := i.failed.message(ctx, id, i.timeout)
+	if err != nil {
+		return err
+	}
+	if i.client.Enqueue(ctx, "Tasks.Again", message)[0] == Refused {
+		return fmt.Errorf("enqueue the task %s again: Redis does not accept it", id)
+	}
+	return nil
+}
+
+func unlessAlreadySo(err error) error {
+	if isAlreadySo(err) {
+		return nil
+	}
+	return err
+}
+
+func taskOf(task *asynq.TaskInfo) Task {
+	return Task{
+		ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload, State: State(task.State.String()),
+		Retried: task.Retried, MaxRetry: task.MaxRetry, LastError: task.LastErr, LastFailedAt: task.LastFailedAt,
+		NextProcessAt: task.NextProcessAt, CompletedAt: task.CompletedAt,
+	}
+}

@@ -1,0 +1,27 @@
+// Package taskqueue keeps tasks in Redis. It holds all that Slipway knows about
+// asynq, about the keys that asynq writes and about the Redis behind them.
+package taskqueue
+
+// Queue is one queue of tasks.
+type Queue struct {
+	Name   string
+	Weight int // how often servers ask this queue first, in proportion to the weights of the other queues
+}
+
+// Private
+
+func namesOf(queues []Queue) []string {
+	names := make([]string, len(queues))
+	for i, queue := range queues {
+		names[i] = queue.Name
+	}
+	return names
+}
+
+func weightsOf(queues []Queue) map[string]int {
+	weights := map[string]int{}
+	for _, queue := range queues {
+		weights[queue.Name] = queue.Weight
+	}
+	return weights
+}

@@ -1,0 +1,90 @@
+package taskqueue
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// This file sorts what asynq and Redis reply. The rest of the package asks here.
+
+// ErrNotFound means that neither Redis nor the archive has the task.
+var ErrNotFound = errors.New("there is no such task")
+
+// Outcome is what became of a task that was sent to Redis.
+type Outcome string
+
+// The outcomes, as metrics name them.
+const (
+	Accepted  Outcome = "ok"        // the task is in Redis, now or from before
+	Duplicate Outcome = "duplicate" // an equal unique task waits or runs
+	Refused   Outcome = "refused"   // Redis did not take the task, or did not reply
+)
+
+// Private
+
+// outcomeOf sorts asynq's reply to an enqueue. It returns the error only for
+// Refused.
+func outcomeOf(err error) (Outcome, error) {
+	switch {
+	case err == nil, errors.Is(err, asynq.ErrTaskIDConflict):
+		return Accepted, nil
+	case errors.Is(err, asynq.ErrDuplicateTask):
+		return Duplicate, nil
+	}
+	return Refused, err
+}
+
+// isMissing reports whether asynq has no such task or no such queue.
+func isMissing(err error) bool {
+	return errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound)
+}
+
+// isAlreadySo reports whether a queue is already paused, or already not paused.
+// asynq has no error value for either.
+func isAlreadySo(err error) bool {
+	return err != nil && (strings.HasSuffix(err.Error(), "is already paused") || strings.HasSuffix(err.Error(), "is not paused"))
+}
+
+// isNothing reports Redis's reply that there is no value, or no task.
+func isNothing(err error) bool { return errors.Is(err, redis.Nil) }
+
+// isAnswer reports whether a script run has its reply. Other errors mean that
+// Redis may not have run the script.
+func isAnswer(err error) bool {
+	return err == nil || isNothing(err) || redis.HasErrorPrefix(err, "NOSCRIPT")
+}
+
+// isForbidden reports whether a Redis does not let its clients read settings.
+func isForbidden(err error) bool {
+	return strings.HasPrefix(err.Error(), "NOPERM") || strings.Contains(err.Error(), "unknown command")
+}
+
+// ending is how a run ended, as asynq reports it to its callbacks.
+type ending int
+
+const (
+	endedFailed    ending = iota // uses up an attempt
+	endedSnoozed                 // runs again after the pause that it asked for
+	endedLeaseLost               // its worker was cut off from Redis or died
+	endedCancelled               // its context was cancelled: by an operator, or because the worker stops
+	endedArchived                // does not run again
+)
+
+func endingOf(err error) ending {
+	var snooze *snoozed
+	switch {
+	case errors.As(err, &snooze):
+		return endedSnoozed
+	case errors.Is(err, asynq.ErrLeaseExpired):
+		return endedLeaseLost
+	case IsArchived(err):
+		return endedArchived
+	case errors.Is(err, context.Canceled):
+		return endedCancelled
+	}
+	return endedFailed
+}

@@ -1,0 +1,84 @@
+package taskqueue
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// Run is one run of a task by a worker.
+type Run struct {
+	ID      string
+	Kind    string
+	Queue   string
+	Args    []byte
+	Retries int // failed attempts before this one
+}
+
+// Snooze is the result of a run that is to be repeated after a pause. It uses up
+// no attempt.
+func Snooze(after time.Duration, cause error) error { return &snoozed{after, cause} }
+
+// Archive is the result of a run after which the task never runs again.
+func Archive(cause error) error {
+	if IsArchived(cause) {
+		return cause
+	}
+	return &archived{cause}
+}
+
+// IsArchived reports whether a run ended with Archive.
+func IsArchived(err error) bool { return errors.Is(err, asynq.SkipRetry) }
+
+// Failure is a run that asynq ended with an error.
+type Failure struct {
+	Run
+	Err       error
+	Archived  bool // the task never runs again
+	Cancelled bool // the context of the run was cancelled: by an operator, or because the worker stops
+}
+
+// Private
+
+type snoozed struct {
+	after time.Duration
+	cause error
+}
+
+func (s *snoozed) Error() string { return s.cause.Error() }
+func (s *snoozed) Unwrap() error { return s.cause }
+
+// snoozeOf returns the pause that a run asked for, zero for a run that did not.
+func snoozeOf(err error) time.Duration {
+	var snooze *snoozed
+	if errors.As(err, &snooze) {
+		return snooze.after
+	}
+	return 0
+}
+
+type archived struct{ cause error }
+
+func (a *archived) Error() string   { return a.cause.Error() }
+func (a *archived) Unwrap() []error { return []error{a.cause, asynq.SkipRetry} }
+
+// runOf is the run that asynq gives a handler.
+func runOf(ctx context.Context, task *asynq.Task) Run {
+	run := Run{Kind: task.Type(), Args: task.Payload()}
+	run.ID, _ = asynq.GetTaskID(ctx)
+	run.Queue, _ = asynq.GetQueueName(ctx)
+	run.Retries, _ = asynq.GetRetryCount(ctx)
+	return run
+}
+
+func failureOf(ctx context.Context, task *asynq.Task, err error) Failure {
+	failure := Failure{Run: runOf(ctx, task), Err: err, Archived: IsArchived(err)}
+	failure.Cancelled = errors.Is(err, context.Canceled) && ctx.Err() != nil
+	var wrapped *archived
+	if errors.As(err, &wrapped) {
+		failure.Err = wrapped.cause
+	}
+	return failure
+}

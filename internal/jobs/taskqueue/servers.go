@@ -1,0 +1,168 @@
+package taskqueue
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"slipway/internal/failopen"
+	"slipway/internal/telemetry"
+)
+
+// Servers are asynq servers that fetch tasks side by side. One server alone is
+// limited by the time of its round trips.
+type Servers struct {
+	options  ServersOptions
+	queues   []Queue
+	redis    *redis.Client
+	all      []*asynq.Server
+	longPoll *longPoll
+	pipeline *autoPipeline
+}
+
+// ServersOptions describe how servers work. All fields are needed.
+type ServersOptions struct {
+	URL             string // of Redis
+	PoolSize        int    // connections; more when Concurrency and Servers need more
+	Servers         int    // at most Concurrency
+	Concurrency     int    // tasks at the same time, over all servers
+	CheckInterval   time.Duration
+	ShutdownTimeout time.Duration
+
+	// Work runs a task. It returns nil, or Snooze, or Archive, or an error that
+	// uses up an attempt.
+	Work func(ctx context.Context, run Run) error
+	// Backoff is the pause after a failed attempt, which counts from 1.
+	Backoff func(kind string, attempt int) time.Duration
+	// Failed is called after each run that ended with an error.
+	Failed func(ctx context.Context, failure Failure)
+
+	Reporter *telemetry.Reporter
+}
+
+// NewServers returns servers of the queues. They do not need Redis to be there
+// yet.
+func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
+	options.Servers = min(options.Servers, options.Concurrency)
+	redisOptions, err := failopen.PatientOptions(options.URL, max(options.PoolSize, options.Concurrency+5*options.Servers))
+	if err != nil {
+		return nil, err
+	}
+	s := &Servers{
+		options: options, queues: queues, redis: redis.NewClient(redisOptions),
+		longPoll: newLongPoll(redisOptions, queues), pipeline: newAutoPipeline(redisOptions),
+	}
+	s.redis.AddHook(s.longPoll)
+	s.redis.AddHook(s.pipeline)
+	for i := range options.Servers {
+		s.all = append(s.all, asynq.NewServerFromRedisClient(s.redis, s.config(i)))
+	}
+	return s, nil
+}
+
+// Start starts to work tasks. It waits for a Redis that is not there yet.
+func (s *Servers) Start() error {
+	s.longPoll.start()
+	for _, server := range s.all {
+		if err := server.Start(asynq.HandlerFunc(s.work)); err != nil {
+			return fmt.Errorf("start to work tasks: %w", err)
+		}
+	}
+	return nil
+}
+
+// Stop takes no more tasks. The running ones finish.
+func (s *Servers) Stop() {
+	s.StopLongPoll()
+	for _, server := range s.all {
+		server.Stop()
+	}
+}
+
+// StopLongPoll lets requests for tasks return at once. A second call does
+// nothing.
+func (s *Servers) StopLongPoll() { s.longPoll.stop() }
+
+// Shutdown takes no more tasks and returns when the running ones have finished,
+// or when those that did not finish in time are back in their queues.
+func (s *Servers) Shutdown() {
+	var all sync.WaitGroup
+	for _, server := range s.all {
+		all.Go(server.Shutdown)
+	}
+	all.Wait()
+}
+
+// Close ends the connections. Call it only after Shutdown has returned: asynq
+// panics when it uses a closed connection.
+func (s *Servers) Close() error {
+	s.pipeline.stop()
+	if err := s.redis.Close(); err != nil {
+		return fmt.Errorf("close the connections to Redis: %w", err)
+	}
+	return nil
+}
+
+// Cancellations returns the marks on cancelled tasks.
+func (s *Servers) Cancellations() *Cancellations { return &Cancellations{s.redis} }
+
+// Private
+
+// The servers except the first check for tasks and for due tasks less often: one
+// server is enough to notice them, and each check costs a command.
+const (
+	lazyCheck        = 100 * time.Millisecond
+	lazyHousekeeping = time.Minute
+)
+
+// config is the configuration of the server with an index.
+func (s *Servers) config(index int) asynq.Config {
+	check, housekeeping := s.options.CheckInterval, time.Second
+	if index > 0 {
+		check, housekeeping = max(check, lazyCheck), lazyHousekeeping
+	}
+	return asynq.Config{
+		Concurrency:              (s.options.Concurrency + index) / s.options.Servers, // the shares add up to Concurrency
+		Queues:                   weightsOf(s.queues),
+		TaskCheckInterval:        check,
+		DelayedTaskCheckInterval: housekeeping,
+		JanitorInterval:          8 * housekeeping,
+		ShutdownTimeout:          s.options.ShutdownTimeout,
+		IsFailure:                isFailure,
+		RetryDelayFunc:           s.retryDelay,
+		ErrorHandler:             asynq.ErrorHandlerFunc(s.handleError),
+		Logger:                   asynqLog{s.options.Reporter},
+		LogLevel:                 asynq.WarnLevel,
+	}
+}
+
+func (s *Servers) work(ctx context.Context, task *asynq.Task) error {
+	return s.options.Work(ctx, runOf(ctx, task))
+}
+
+func (s *Servers) handleError(ctx context.Context, task *asynq.Task, err error) {
+	s.options.Failed(ctx, failureOf(ctx, task, err))
+}
+
+// isFailure reports whether a run uses up an attempt.
+func isFailure(err error) bool {
+	switch endingOf(err) {
+	case endedSnoozed, endedLeaseLost:
+		return false
+	}
+	return true
+}
+
+func (s *Servers) retryDelay(retries int, err error, task *asynq.Task) time.Duration {
+	switch endingOf(err) {
+	case endedSnoozed:
+		return snoozeOf(err)
+	case endedLeaseLost, endedCancelled:
+		return 0
+	}
+	return s.options.Backoff(task.Type(), retries+1)
+}

@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// Migrator migrates one database: River's migrations first, then the runtime's and
+// the application's.
+type Migrator struct {
+	pool        *pgxpool.Pool
+	db          *sql.DB // the same pool, for goose
+	river       *rivermigrate.Migrator[pgx.Tx]
+	runtime     *goose.Provider
+	application *goose.Provider
+	log         *slog.Logger
+}
+
+// NewMigrator returns a migrator for the database at url. The application's
+// migrations are numbered SQL files in the format of goose. It does not connect.
+// Close it after use.
+func NewMigrator(ctx context.Context, url string, connectTimeout time.Duration, migrations fs.FS, log *slog.Logger) (*Migrator, error) {
+	config, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = 4 // one connection holds the lock, others migrate
+	config.ConnConfig.ConnectTimeout = connectTimeout
+	config.ConnConfig.RuntimeParams["application_name"] = "app migrate"
+	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	config.ConnConfig.RuntimeParams["lock_timeout"] = milliseconds(migrationLockTimeout)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+
+	m := &Migrator{pool: pool, db: stdlib.OpenDBFromPool(pool), log: log}
+	table := goose.WithTableName(runtimeVersions)
+	if m.runtime, err = goose.NewProvider(goose.DialectPostgres, m.db, runtimeMigrations(), table); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the runtime's migrations: %w", err), m.Close())
+	}
+	if m.application, err = goose.NewProvider(goose.DialectPostgres, m.db, migrations); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the application's migrations: %w", err), m.Close())
+	}
+	noLog := &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)}
+	if m.river, err = rivermigrate.New(riverpgxv5.New(pool), noLog); err != nil {
+		return nil, errors.Join(fmt.Errorf("read River's migrations: %w", err), m.Close())
+	}
+	return m, nil
+}
+
+// Close closes the connections.
+func (m *Migrator) Close() error {
+	err := m.db.Close()
+	m.pool.Close()
+	return err
+}
+
+// Migrate applies the pending migrations and returns their number, also when one
+// fails. Any number of processes may call it at once: one migrates, the others wait.
+func (m *Migrator) Migrate(ctx context.Context) (int, error) {
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+
+	applied := 0
+	river, err := m.river.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	if err != nil {
+		return applied, fmt.Errorf("migrate River's tables: %w", err)
+	}
+	for _, version := range river.Versions {
+		applied++
+		m.logApplied(riverName(version.Version, version.Name), version.Duration)
+	}
+	for _, own := range []struct {
+		owner      string
+		migrations *goose.Provider
+	}{{"runtime", m.runtime}, {"application", m.application}} {
+		migrated, err := m.up(ctx, own.migrations)
+		applied += migrated
+		if err != nil {
+			return applied, fmt.Errorf("migrate the %s's tables: %w", own.owner, err)
+		}
+	}
+	return applied, nil
+}
+
+// Private
+
+// up applies the pending migrations of one provider and returns their number.
+func (m *Migrator) up(ctx context.Context, migrations *goose.Provider) (int, error) {
+	results, err := migrations.Up(ctx)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		results, err = partial.Applied, fmt.Errorf("%s: %w", partial.Failed.Source.Path, partial.Err)
+	}
+	for _, result := range results {
+		m.logApplied(result.Source.Path, result.Duration)
+	}
+	return len(results), err
+}
+
+func (m *Migrator) logApplied(name string, took time.Duration) {
+	m.log.Info("Migration applied", "migration", name, "took", took.Round(time.Millisecond).String())
+}
+
+func riverName(version int, name string) string {
+	return fmt.Sprintf("river %03d %s", version, name)
+}

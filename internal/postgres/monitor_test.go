@@ -1,0 +1,60 @@
+package postgres_test
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack/stacktest"
+	"slipway/internal/postgres"
+	"slipway/internal/postgres/pgtest"
+	"slipway/internal/telemetry"
+)
+
+func TestMonitor_FindsAFullDiskThroughTheGuard(t *testing.T) {
+	t.Parallel()
+	address := pgtest.URL(t, one)
+	guard, db := guarded(t, address, time.Minute, 100)
+	monitor, log := newMonitor(t, address, guard)
+	require.NoError(t, monitor.Check(bounded(t, patience)))
+
+	_, err := db.Exec(t.Context(), `DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$`)
+
+	requireUnavailable(t, err)
+	require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrDiskFull)
+	require.Empty(t, log.String())
+}
+
+func TestMonitor_ToleratesAReadOnlyDatabaseForAShortTime(t *testing.T) {
+	t.Parallel()
+	monitor, log := newMonitor(t, with(t, pgtest.URL(t, one), "default_transaction_read_only", "on"), nil)
+
+	require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrReadOnlyRecently)
+
+	require.Contains(t, log.String(), `msg="Backend call failed" backend=pg source=Probe.Check`)
+	notRecent := func() bool { return !errors.Is(monitor.Check(bounded(t, patience)), postgres.ErrReadOnlyRecently) }
+	require.Eventually(t, notRecent, patience, 100*time.Millisecond)
+	require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrReadOnly)
+}
+
+func TestMonitor_DoesNotReportAnOldSchema(t *testing.T) {
+	t.Parallel()
+	monitor, log := newMonitor(t, pgtest.Empty(t), nil)
+
+	require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrSchemaOld)
+
+	require.Empty(t, log.String())
+}
+
+// Private
+
+func newMonitor(t *testing.T, address string, guard *postgres.Guard) (*postgres.Monitor, *stacktest.Journal) {
+	t.Helper()
+	log := &stacktest.Journal{}
+	reporter := telemetry.NewReporter(slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+	return postgres.NewMonitor(newProbe(t, address), guard, reporter), log
+}

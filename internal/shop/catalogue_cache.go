@@ -1,0 +1,88 @@
+package shop
+
+import (
+	"context"
+	"time"
+
+	"slipway/internal/cache"
+)
+
+// The caches hold which products a list shows, but not their stock and price.
+// Each page reads those from the database, because it follows their changes from
+// that moment on.
+//
+// Raise the version of a kind whenever its JSON changes.
+var (
+	categoriesCache    = cache.Kind[[]Category]{Name: "categories", Version: 1, Life: time.Minute}
+	listsCache         = cache.Kind[[]int64]{Name: "lists", Version: 1, Life: time.Minute}
+	categoryPagesCache = cache.Kind[categoryPage]{Name: "shelves", Version: 1, Life: time.Minute, Absent: ErrNotFound}
+
+	// The only cached stock. Pages that poll, because they get no events, ask for
+	// the same few sets of products at the same time.
+	stockCache = cache.Kind[[]Product]{Name: "stock", Version: 1, Life: time.Second, Local: true}
+
+	// Not in Redis: any client can make up searches and fill it.
+	searchesCache = cache.Kind[searchPage]{Name: "searches", Version: 1, Life: time.Minute, Local: true, Absent: ErrNotFound}
+
+	// The key of a picture changes with its content. Not in Redis: PostgreSQL
+	// returns a picture faster, and each process has room for all of them.
+	picturesCache = cache.Kind[string]{Name: "pictures", Version: 1, Life: time.Hour, Local: true, Absent: ErrNotFound}
+)
+
+// categoryPage is one page of a category.
+type categoryPage struct {
+	Category Category
+	Total    int // products on all pages
+	IDs      []int64
+}
+
+// searchPage is one page of search results.
+type searchPage struct {
+	Total int
+	IDs   []int64
+}
+
+// cardsOf reads the products of several lists with one statement, in the order of
+// each list. It leaves out products that no longer exist.
+func (s *Shop) cardsOf(ctx context.Context, lists ...[]int64) ([][]Card, error) {
+	var ids []int64
+	for _, list := range lists {
+		ids = append(ids, list...)
+	}
+	cardsOf := make([][]Card, len(lists))
+	if len(ids) == 0 {
+		return cardsOf, nil
+	}
+	cards, err := s.cards(ctx, "products by their ids", `WHERE p.id = ANY($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	byID := map[int64]Card{}
+	for _, card := range cards {
+		byID[card.ID] = card
+	}
+	for i, list := range lists {
+		for _, id := range list {
+			if card, there := byID[id]; there {
+				cardsOf[i] = append(cardsOf[i], card)
+			}
+		}
+	}
+	return cardsOf, nil
+}
+
+// listed returns the ids of a cached list of products, which read loads.
+func (s *Shop) listed(ctx context.Context, key string, read func(ctx context.Context) ([]Card, error)) ([]int64, error) {
+	return listsCache.Fetch(ctx, s.cache, key, func(ctx context.Context) ([]int64, error) {
+		cards, err := read(ctx)
+		return idsOf(cards), err
+	})
+}
+
+func idsOf(cards []Card) []int64 {
+	ids := make([]int64, len(cards))
+	for i, card := range cards {
+		ids[i] = card.ID
+	}
+	return ids
+}

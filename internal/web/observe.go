@@ -1,0 +1,96 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"slipway/internal/telemetry"
+)
+
+// Private
+
+// observe logs and counts every request after its response is written.
+func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFunc {
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "app_http_request_duration_seconds",
+		Help:    "Duration of HTTP requests in seconds, by method, route and status.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+	}, []string{"method", "route", "status"})
+	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "app_http_requests_in_flight",
+		Help: "HTTP requests in progress, event streams included.",
+	})
+	registry.MustRegister(duration, inFlight)
+
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			inFlight.Inc()
+			defer inFlight.Dec()
+			started := time.Now()
+			failure := next(c)
+			truncated := failure != nil && c.Response().Committed
+			if failure != nil {
+				c.Error(failure) // writes the error page, and so sets the status to log
+			}
+			took := time.Since(started)
+			status := strconv.Itoa(c.Response().Status)
+			duration.WithLabelValues(method(c.Request().Method), route(c), status).Observe(took.Seconds())
+			logRequest(log, c, took, failure, truncated)
+			return nil
+		}
+	}
+}
+
+// logRequest logs a request: as an error when its status is 500 or more or its
+// response is truncated, for debugging only when it is a health check or was
+// refused, which may be a flood, and else as information.
+func logRequest(log *slog.Logger, c echo.Context, took time.Duration, failure error, truncated bool) {
+	level := slog.LevelInfo
+	attributes := []slog.Attr{
+		slog.String("method", c.Request().Method),
+		slog.String("route", route(c)),
+		slog.Int("status", c.Response().Status),
+		slog.String("took", took.Round(time.Microsecond).String()),
+		slog.Int64("bytes", c.Response().Size),
+		slog.String("request_id", requestID(c)),
+	}
+	if c.Response().Status >= 500 || truncated {
+		level = slog.LevelError
+		if failure != nil {
+			attributes = append(attributes, slog.String("error", telemetry.Scrub(failure.Error())))
+		}
+		var panicked *telemetry.Panic
+		if errors.As(failure, &panicked) {
+			attributes = append(attributes, slog.String("stack", panicked.Stack))
+		}
+	}
+	if _, refused := Refusal(c); refused || isHealthCheck(c) {
+		level = slog.LevelDebug
+	}
+	log.LogAttrs(c.Request().Context(), level, "Request finished", attributes...)
+}
+
+// route returns the pattern of the matching route, such as /items/:id, or
+// "none". Unlike the path, it has few values and contains no secret.
+func route(c echo.Context) string {
+	if c.Path() == "" {
+		return "none"
+	}
+	return c.Path()
+}
+
+// method bounds the values of a metric's label: it returns "other" for a method
+// that no route uses.
+func method(name string) string {
+	switch name {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return name
+	}
+	return "other"
+}

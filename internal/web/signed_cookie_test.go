@@ -1,0 +1,83 @@
+package web
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSignedCookie_ReturnsTheValueThatWasSet(t *testing.T) {
+	t.Parallel()
+	visit := NewSignedCookie(strings.Repeat("k", 32), "visit", time.Hour, true)
+
+	cookie := setCookie(visit, "0199-abc")
+	value, ok := readCookie(visit, cookie)
+
+	require.True(t, ok)
+	require.Equal(t, "0199-abc", value)
+	require.True(t, cookie.HttpOnly)
+	require.True(t, cookie.Secure)
+	require.Equal(t, http.SameSiteLaxMode, cookie.SameSite)
+	require.Equal(t, "/", cookie.Path)
+	require.Equal(t, 3600, cookie.MaxAge)
+	require.Empty(t, cookie.Domain)
+}
+
+func TestSignedCookie_RefusesForgedValues(t *testing.T) {
+	t.Parallel()
+	secret := strings.Repeat("k", 32)
+	visit := NewSignedCookie(secret, "visit", time.Hour, false)
+	real := setCookie(visit, "0199")
+	parts := strings.Split(real.Value, ".")
+	other := setCookie(NewSignedCookie(secret, "session", time.Hour, false), "0199")
+	foreign := setCookie(NewSignedCookie(strings.Repeat("x", 32), "visit", time.Hour, false), "0199")
+
+	for name, value := range map[string]string{
+		"none":             "",
+		"no signature":     "0199",
+		"dots":             "...",
+		"other value":      "0200." + parts[1] + "." + parts[2],
+		"longer lifetime":  parts[0] + ".9999999999." + parts[2],
+		"cut signature":    real.Value[:len(real.Value)-1],
+		"empty signature":  parts[0] + "." + parts[1] + ".",
+		"of other secret":  foreign.Value,
+		"of other name":    other.Value,
+		"moved separators": parts[0] + parts[1] + "." + parts[2],
+	} {
+		_, ok := readCookie(visit, &http.Cookie{Name: "visit", Value: value})
+
+		require.False(t, ok, name)
+	}
+	_, ok := readCookie(visit, nil)
+	require.False(t, ok)
+}
+
+func TestSignedCookie_Expires(t *testing.T) {
+	t.Parallel()
+	visit := NewSignedCookie(strings.Repeat("k", 32), "visit", -2*time.Second, false)
+
+	_, ok := readCookie(visit, setCookie(visit, "0199"))
+
+	require.False(t, ok)
+}
+
+// Private
+
+func setCookie(signed *SignedCookie, value string) *http.Cookie {
+	recorder := httptest.NewRecorder()
+	signed.Set(echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", nil), recorder), value)
+	return recorder.Result().Cookies()[0]
+}
+
+func readCookie(signed *SignedCookie, cookie *http.Cookie) (string, bool) {
+	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	if cookie != nil {
+		request.AddCookie(cookie)
+	}
+	return signed.Value(echo.New().NewContext(request, httptest.NewRecorder()))
+}
