@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -40,4 +41,49 @@ func TestRoles_StayDownUntilTheSchemaIsThere(t *testing.T) {
 
 	web.eventually(func() bool { return status(web.url+"/up") == http.StatusOK }, "comes up")
 	require.Equal(t, http.StatusOK, status(web.url+"/"))
+}
+
+func TestRoles_ANoteGoesFromTheFormThroughJobsAndTasksToOpenPages(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	first, workerPG, workerRedis := d.startAll()
+	second := d.start("web")
+	second.eventually(func() bool { return second.health().Status == "ok" }, "is healthy")
+	watching := openEvents(t, newVisitor(t, second.url), "/live")
+	watching.await(t, "retry: ")
+
+	status, at, _ := newVisitor(t, first.url).post("/notes", newNote())
+
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "/thanks", at)
+	require.Contains(t, watching.await(t, `id="note-count"`), "1 notes")
+	workerPG.eventually(func() bool { return d.query(`SELECT count(*) FROM notes WHERE confirmed_at IS NOT NULL`) == 1 }, "runs the job")
+	workerRedis.eventually(func() bool { return d.query(`SELECT count(*) FROM notes WHERE archived_at IS NOT NULL`) == 1 }, "runs the durable task")
+	for _, p := range []*appProcess{first, second, workerPG, workerRedis} {
+		require.Less(t, p.stop(), 8*time.Second)
+		require.Contains(t, p.output.String(), "Stopped")
+		require.NotContains(t, p.output.String(), "DATA RACE")
+	}
+}
+
+func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
+	t.Parallel()
+	d, postgres := deployAlone(t)
+	require.NoError(t, postgres.Kill())
+	require.NoError(t, d.redis.Kill())
+
+	web, workerPG, workerRedis := d.start("web"), d.start("worker-pg"), d.start("worker-redis")
+	for _, p := range []*appProcess{web, workerPG, workerRedis} {
+		p.eventually(func() bool { return p.health().Status == "error" }, "reports that it cannot work")
+		p.eventually(func() bool { return status(p.ops+"/up") == http.StatusOK }, "is up and waits")
+	}
+	require.NoError(t, postgres.Restart(t.Context()))
+	require.NoError(t, d.redis.Restart(t.Context()))
+
+	for _, p := range []*appProcess{web, workerPG, workerRedis} {
+		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
+	}
+	code, _, _ := newVisitor(t, web.url).post("/notes", newNote())
+	require.Equal(t, http.StatusOK, code)
+	workerPG.eventually(func() bool { return d.query(`SELECT count(*) FROM notes WHERE confirmed_at IS NOT NULL`) == 1 }, "runs the job")
 }

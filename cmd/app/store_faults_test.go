@@ -12,7 +12,7 @@ import (
 	"slipway/internal/devstack"
 )
 
-func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
+func TestStore_SellsOnceBothBackendsAreThere(t *testing.T) {
 	t.Parallel()
 	d, postgres := deployStoreAlone(t)
 	require.NoError(t, postgres.Kill())
@@ -37,7 +37,7 @@ func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
 	workerPG.eventually(func() bool { return len(d.mails()) == 1 }, "sends the mail")
 }
 
-func TestWeb_SellsWithoutRedis(t *testing.T) {
+func TestStore_SellsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	faults := map[string]struct{ begin, end func(*devstack.Redis) error }{
 		"stopped": {(*devstack.Redis).Kill, func(r *devstack.Redis) error { return r.Restart(context.Background()) }},
@@ -83,7 +83,7 @@ func TestWeb_SellsWithoutRedis(t *testing.T) {
 	}
 }
 
-func TestWeb_SaysSoWhenTheDatabaseIsAway(t *testing.T) {
+func TestStore_ShowsItsErrorPageWhenTheDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	faults := map[string]struct {
 		begin, end func(*devstack.Postgres) error

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRoles_AnOrderGoesFromTheBrowserToTheMailAndIsPaid(t *testing.T) {
+func TestStore_AnOrderGoesFromTheBrowserToTheMailAndIsPaid(t *testing.T) {
 	t.Parallel()
 	d := deployStore(t)
 	web, workerPG, workerRedis := d.startAll()
@@ -37,7 +37,7 @@ func TestRoles_AnOrderGoesFromTheBrowserToTheMailAndIsPaid(t *testing.T) {
 	}
 }
 
-func TestRoles_TwentyBuyersOfTheLastThreeGetThreeOrdersAndThreeMails(t *testing.T) {
+func TestStore_TwentyBuyersOfTheLastThreeGetThreeOrdersAndThreeMails(t *testing.T) {
 	t.Parallel()
 	d := deployStore(t)
 	web, workerPG, _ := d.startAll()
@@ -74,7 +74,7 @@ func TestRoles_TwentyBuyersOfTheLastThreeGetThreeOrdersAndThreeMails(t *testing.
 	require.Len(t, d.mails(), 3)
 }
 
-func TestRoles_OpenPagesShowNewStockAndTheCartOfTheirShopper(t *testing.T) {
+func TestStore_OpenPagesShowNewStockAndTheCartOfTheirShopper(t *testing.T) {
 	t.Parallel()
 	d := deployStore(t)
 	first, _, _ := d.startAll()
@@ -99,7 +99,7 @@ func TestRoles_OpenPagesShowNewStockAndTheCartOfTheirShopper(t *testing.T) {
 	}
 }
 
-func TestWeb_SIGTERMFinishesRequestsAndEndsStreamsAtOnce(t *testing.T) {
+func TestStore_SIGTERMFinishesRequestsAndEndsStreamsAtOnce(t *testing.T) {
 	t.Parallel()
 	d := deployStore(t)
 	web := d.start("web", "PAYMENT_TIMEOUT=3s")
@@ -137,7 +137,7 @@ func TestWeb_SIGTERMFinishesRequestsAndEndsStreamsAtOnce(t *testing.T) {
 	}
 }
 
-func TestWorkerPG_SIGTERMHandsBackWhatIsNotFinished(t *testing.T) {
+func TestStore_SIGTERMHandsBackTheMailThatIsNotSent(t *testing.T) {
 	t.Parallel()
 	d := deployStore(t)
 	web := d.start("web")

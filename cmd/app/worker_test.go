@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -56,4 +57,20 @@ func TestWorkers_NeverBeginWhenTheyWereMadeQuietBefore(t *testing.T) {
 	require.NoError(t, whenSchemaFits(checks, func(context.Context) error { began = true; return nil })(ctx))
 
 	require.False(t, began)
+}
+
+func TestWorkerPG_SIGTERMHandsBackWhatIsNotFinished(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	worker := d.start("worker-pg", "SLOW_WORK=1h", "JOBS_SHUTDOWN_TIMEOUT=1s")
+	d.jobs(0, "enqueue", "export_notes")
+	worker.eventually(func() bool { return d.query(`SELECT count(*) FROM river_job WHERE state = 'running'`) == 1 }, "runs the job")
+
+	took := worker.stop()
+
+	require.Less(t, took, 5*time.Second)
+	require.EqualValues(t, 1, d.query(`SELECT count(*) FROM river_job WHERE kind = 'export_notes' AND state = 'available' AND attempt = 0`))
+	d.start("worker-pg", "SLOW_WORK=1ms").eventually(func() bool {
+		return d.query(`SELECT count(*) FROM river_job WHERE kind = 'export_notes' AND state = 'completed'`) == 1
+	}, "finishes the job in the other's place")
 }
