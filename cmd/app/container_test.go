@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
@@ -81,6 +82,26 @@ func TestImage_EveryRoleNamesWhatIsMissing(t *testing.T) {
 		require.Contains(t, output, missing+" is missing", role)
 		require.Less(t, time.Since(started), 20*time.Second)
 	}
+}
+
+func TestImage_EveryRoleIsHealthyAndStopsInOrder(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.once("migrate")
+
+	h.startRoles()
+
+	for _, role := range roleNames() {
+		h.stopInOrder(role)
+	}
+}
+
+func TestCompose_UpFromNothingIsHealthy(t *testing.T) {
+	t.Parallel()
+
+	web := composeUp(t)
+
+	require.Eventually(t, func() bool { return status(web+"/health") == http.StatusOK }, time.Minute, 100*time.Millisecond)
 }
 
 func TestComposeFiles_NestNoDefaults(t *testing.T) {

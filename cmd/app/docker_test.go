@@ -1,10 +1,14 @@
 package main
 
 import (
+	"crypto/rand"
+	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -37,6 +41,37 @@ func needImage(t *testing.T) {
 		require.NoError(t, err, "there is no image: bin/test builds it where a container engine runs")
 	}
 	t.Skip("there is no image slipway: bin/test builds it where a container engine runs")
+}
+
+// composeUp starts the file of production from nothing, with two workers of jobs,
+// and returns the address of web once that is up.
+func composeUp(t *testing.T) (web string) {
+	t.Helper()
+	needImage(t)
+	compose := composeCommand(t)
+	checkout, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	project := "slipwaytest" + strings.ToLower(rand.Text()[:6])
+	run := func(args ...string) string {
+		options := append(compose[1:len(compose):len(compose)], "-p", project, "-f", "docker-compose.production.yml")
+		command := exec.Command(compose[0], append(options, args...)...)
+		command.Dir = checkout
+		command.Env = append(os.Environ(), "WEB_PORTS=0", "POSTGRES_PASSWORD=secret")
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, string(output))
+		return strings.TrimSpace(string(output))
+	}
+	t.Cleanup(func() {
+		run("down", "--volumes", "--timeout", "20")
+		require.Empty(t, docker(t, "volume", "ls", "--quiet", "--filter", "name="+project))
+	})
+
+	run("up", "--detach", "--no-build", "--scale", "worker-pg=2")
+
+	lines := strings.Split(run("port", "web", "3000"), "\n")
+	web = "http://" + lines[len(lines)-1]
+	require.Eventually(t, func() bool { return status(web+"/up") == http.StatusOK }, time.Minute, 100*time.Millisecond)
+	return web
 }
 
 // composeCommand is the Compose that this machine has.

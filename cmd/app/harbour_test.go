@@ -14,8 +14,9 @@ import (
 // harbour is a network of containers: a database, a Redis, and what the test
 // starts beside them.
 type harbour struct {
-	t       *testing.T
-	network string
+	t         *testing.T
+	network   string
+	variables []string // of every role and command, besides those that all applications read
 }
 
 func newHarbour(t *testing.T) *harbour {
@@ -24,10 +25,11 @@ func newHarbour(t *testing.T) *harbour {
 	h := &harbour{t: t, network: "slipway-test-" + strings.ToLower(rand.Text()[:8])}
 	docker(t, "network", "create", h.network)
 	t.Cleanup(func() { docker(t, "network", "rm", h.network) })
-	h.run("postgres", "-e", "POSTGRES_PASSWORD=secret", "-e", "POSTGRES_USER=shop", "-e", "POSTGRES_DB=shop", "-p", "127.0.0.1::5432", "postgres:17")
+	h.run("postgres", "-e", "POSTGRES_PASSWORD=secret", "-e", "POSTGRES_USER=app", "-e", "POSTGRES_DB=app",
+		"-p", "127.0.0.1::5432", "postgres:17")
 	h.run("redis", "redis:8", "redis-server", "--appendonly", "yes")
 	h.eventually("postgres answers", func() bool {
-		_, err := dockerTry("exec", h.name("postgres"), "pg_isready", "--host=127.0.0.1", "--username=shop", "--dbname=shop")
+		_, err := dockerTry("exec", h.name("postgres"), "pg_isready", "--host=127.0.0.1", "--username=app", "--dbname=app")
 		return err == nil
 	})
 	return h
@@ -55,13 +57,32 @@ func hardened(more ...string) []string {
 
 func (h *harbour) environment() []string {
 	var args []string
-	for _, variable := range []string{
-		"DATABASE_URL=postgres://shop:secret@postgres:5432/shop", "REDIS_URL=redis://redis:6379/0", "BASE_URL=http://leeward.example",
-		"SECRET_KEY_BASE=0123456789abcdef0123456789abcdef", "MAIL_DIR=/mail", "PAYMENT_TIMEOUT=3s", "RACK_ATTACK_ENABLED=false", "ORDER_LIMIT=0",
-	} {
+	for _, variable := range append([]string{
+		"DATABASE_URL=postgres://app:secret@postgres:5432/app", "REDIS_URL=redis://redis:6379/0", "BASE_URL=http://app.example",
+		"SECRET_KEY_BASE=0123456789abcdef0123456789abcdef", "MAIL_DIR=/mail", "RACK_ATTACK_ENABLED=false",
+	}, h.variables...) {
 		args = append(args, "--env", variable)
 	}
 	return args
+}
+
+// startRoles starts all roles and waits until they are healthy.
+func (h *harbour) startRoles() {
+	h.t.Helper()
+	for _, role := range roleNames() {
+		h.role(role, role)
+	}
+	for _, role := range roleNames() {
+		h.eventually(role+" is healthy", func() bool { return h.healthy(role) })
+	}
+}
+
+// stopInOrder stops a role, which exits with 0 before it is killed.
+func (h *harbour) stopInOrder(role string) {
+	h.t.Helper()
+	code, took := h.stop(role)
+	require.Equal(h.t, "0", code, role)
+	require.Less(h.t, took, 15*time.Second, role)
 }
 
 // role starts a role as production runs it.
@@ -101,7 +122,7 @@ func (h *harbour) stop(service string) (code string, took time.Duration) {
 
 func (h *harbour) query(sql string) int64 {
 	h.t.Helper()
-	connection, err := pgx.Connect(h.t.Context(), "postgres://shop:secret@"+h.address("postgres", "5432")+"/shop")
+	connection, err := pgx.Connect(h.t.Context(), "postgres://app:secret@"+h.address("postgres", "5432")+"/app")
 	require.NoError(h.t, err)
 	defer connection.Close(context.Background())
 	var number int64

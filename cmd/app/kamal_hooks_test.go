@@ -95,7 +95,7 @@ func TestKamalPreBuild_WantsACleanAndPushedTree(t *testing.T) {
 	dir, remote := t.TempDir(), t.TempDir()
 	git := func(args ...string) {
 		t.Helper()
-		command := exec.Command("git", append([]string{"-c", "user.name=Ada", "-c", "user.email=ada@leeward.example", "-c", "commit.gpgsign=false"}, args...)...)
+		command := exec.Command("git", append([]string{"-c", "user.name=Ada", "-c", "user.email=ada@app.example", "-c", "commit.gpgsign=false"}, args...)...)
 		command.Dir, command.Env = dir, gitFree()
 		output, err := command.CombinedOutput()
 		require.NoError(t, err, string(output))
@@ -174,10 +174,10 @@ func TestKamalPostDeploy_SaysWhatIsLive(t *testing.T) {
 	t.Parallel()
 
 	output, err := runHook(t, inRepository(""), "post-deploy", "KAMAL_COMMAND=rollback", "KAMAL_VERSION=9f8e7d6c",
-		"KAMAL_HOSTS=192.0.2.10", "KAMAL_PERFORMER=ada@leeward.example", "KAMAL_RUNTIME=34")
+		"KAMAL_HOSTS=192.0.2.10", "KAMAL_PERFORMER=ada@app.example", "KAMAL_RUNTIME=34")
 
 	require.NoError(t, err, output)
-	require.Equal(t, "Live: 9f8e7d6c on 192.0.2.10 (all roles), by rollback of ada@leeward.example, in 34 s.\n", output)
+	require.Equal(t, "Live: 9f8e7d6c on 192.0.2.10 (all roles), by rollback of ada@app.example, in 34 s.\n", output)
 }
 
 // Private

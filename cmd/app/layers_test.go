@@ -1,7 +1,10 @@
 package main
 
 import (
+	"go/parser"
+	"go/token"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +106,22 @@ func TestLayers_LibrariesStayBehindTheirDoors(t *testing.T) {
 	}
 }
 
+func TestLayers_OneFileOfTheProgramKnowsTheStore(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, one := range parsed.Imports {
+			name, _ := strings.CutPrefix(strings.Trim(one.Path.Value, `"`), "slipway/internal/")
+			allowed := file == "store.go" || strings.HasPrefix(file, "store_") && strings.HasSuffix(file, "_test.go")
+			require.True(t, allowed || !isStore(name), "%s imports %s", file, name)
+		}
+	}
+}
+
 // Private
 
 // imports are the direct imports of every package below internal, without
@@ -117,7 +136,7 @@ func imports(t *testing.T) map[string][]string {
 		fields := strings.Fields(strings.ReplaceAll(line, "slipway/internal/", ""))
 		packages[fields[0]] = fields[1:]
 	}
-	require.NotEmpty(t, packages["shop"])
+	require.NotEmpty(t, packages["web"])
 	return packages
 }
 

@@ -36,7 +36,7 @@ func TestCommands_HelpSaysWhatTheyDoAndRead(t *testing.T) {
 
 	for command, mentions := range map[string]string{
 		"web": "SECRET_KEY_BASE", "worker-pg": "JOBS_SHUTDOWN_TIMEOUT", "worker-redis": "TASKS_CHECK_INTERVAL",
-		"migrate": "DATABASE_URL", "migrate status": "DATABASE_URL", "health": "OPS_PORT",
+		"migrate": "DATABASE_URL", "migrate status": "DATABASE_URL", "seed": "DATABASE_URL", "health": "OPS_PORT",
 		"throttle list": "REDIS_URL", "throttle reset": "RACK_ATTACK_IPV6_PREFIX",
 		"config": "environment", "config check": "secrets masked", "version": "KAMAL_VERSION",
 		"dev": "DATABASE_URL", "dev exec": "DATABASE_URL",
@@ -75,16 +75,17 @@ func TestCommands_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	}
 }
 
-func TestCommands_ThereIsNoSeedCommandWithoutSampleData(t *testing.T) {
-	t.Parallel()
+// Compose files and deploys run app seed for every application.
+func TestSeed_SucceedsWithoutSampleData(t *testing.T) {
+	setNoVariables(t)
 	app := testApplication()
 	require.Nil(t, app.seed)
-	var stdout bytes.Buffer
+	var stdout, stderr bytes.Buffer
 
-	require.Equal(t, exitOK, run(t.Context(), app, []string{"--help"}, &stdout, io.Discard))
+	require.Equal(t, exitOK, run(t.Context(), app, []string{"seed"}, &stdout, &stderr))
 
-	require.NotRegexp(t, `(?m)^  seed `, stdout.String())
-	requireRefused(t, app, "seed")
+	require.Equal(t, "This application has no sample data.\n", stdout.String())
+	require.Empty(t, stderr.String())
 }
 
 func TestVersion_SaysWhatRuns(t *testing.T) {

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"crypto/rand"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,16 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestImage_EveryRoleIsHealthyAndStopsInOrder(t *testing.T) {
+func TestStoreImage_FinishesAnOrderBeforeItStops(t *testing.T) {
 	t.Parallel()
 	h := newContainerStore(t)
 
-	for _, role := range []string{"web", "worker-pg", "worker-redis"} {
-		h.role(role, role)
-	}
-	for _, role := range []string{"web", "worker-pg", "worker-redis"} {
-		h.eventually(role+" is healthy", func() bool { return h.healthy(role) })
-	}
+	h.startRoles()
 
 	// Busy: an order is on its way, and the gateway is silent.
 	ada := newVisitor(t, "http://"+h.address("web", "3000"))
@@ -42,18 +33,14 @@ func TestImage_EveryRoleIsHealthyAndStopsInOrder(t *testing.T) {
 	ops := "http://" + h.address("web", "9090")
 	h.eventually("the order is on its way", func() bool { return strings.Contains(metricsAt(t, ops), "app_http_requests_in_flight 1\n") })
 
-	code, took := h.stop("web")
-	require.Equal(t, "0", code)
-	require.Less(t, took, 15*time.Second)
-	require.Equal(t, http.StatusGatewayTimeout, <-answered, "the request in hand is finished first")
+	h.stopInOrder("web")
+	require.Equal(t, http.StatusGatewayTimeout, <-answered, "the running request is finished first")
 	for _, role := range []string{"worker-pg", "worker-redis"} {
-		code, took := h.stop(role)
-		require.Equal(t, "0", code, role)
-		require.Less(t, took, 15*time.Second, role)
+		h.stopInOrder(role)
 	}
 }
 
-func TestImage_SellsWhileItsRedisRestarts(t *testing.T) {
+func TestStoreImage_SellsWhileItsRedisRestarts(t *testing.T) {
 	t.Parallel()
 	h := newContainerStore(t)
 	h.role("web", "web")
@@ -99,31 +86,10 @@ func TestImage_SellsWhileItsRedisRestarts(t *testing.T) {
 	h.eventually("the store serves again", func() bool { return status(web+"/") == http.StatusOK })
 }
 
-func TestCompose_UpFromNothingSells(t *testing.T) {
+func TestStoreCompose_UpFromNothingSells(t *testing.T) {
 	t.Parallel()
-	needImage(t)
-	compose := composeCommand(t)
-	checkout, err := filepath.Abs("../..")
-	require.NoError(t, err)
-	project := "slipwaytest" + strings.ToLower(rand.Text()[:6])
-	run := func(args ...string) string {
-		command := exec.Command(compose[0], append(append(compose[1:len(compose):len(compose)], "-p", project, "-f", "docker-compose.production.yml"), args...)...)
-		command.Dir = checkout
-		command.Env = append(os.Environ(), "WEB_PORTS=0", "POSTGRES_PASSWORD=secret")
-		output, err := command.CombinedOutput()
-		require.NoError(t, err, string(output))
-		return strings.TrimSpace(string(output))
-	}
-	t.Cleanup(func() {
-		run("down", "--volumes", "--timeout", "20")
-		require.Empty(t, docker(t, "volume", "ls", "--quiet", "--filter", "name="+project))
-	})
+	web := composeUp(t)
 
-	run("up", "--detach", "--no-build", "--scale", "worker-pg=2")
-
-	lines := strings.Split(run("port", "web", "3000"), "\n")
-	web := "http://" + lines[len(lines)-1]
-	require.Eventually(t, func() bool { return status(web+"/up") == http.StatusOK }, time.Minute, 100*time.Millisecond)
 	_, page := newVisitor(t, web).get("/products/kelp-soap")
 	ada := newVisitor(t, web)
 	code, at, _ := ada.post("/cart/lines", url.Values{"variant_id": {field(t, page, "variant_id")}, "quantity": {"1"}})
@@ -144,6 +110,7 @@ func TestCompose_UpFromNothingSells(t *testing.T) {
 func newContainerStore(t *testing.T) *harbour {
 	t.Helper()
 	h := newHarbour(t)
+	h.variables = []string{"BASE_URL=http://leeward.example", "PAYMENT_TIMEOUT=3s", "ORDER_LIMIT=0"}
 	h.once("migrate")
 	h.once("seed")
 	return h

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"maps"
 	"regexp"
 	"strings"
 	"sync"
@@ -20,16 +19,13 @@ const (
 	scarce  = "passage-logbook"    // of three variants, on the pages that stay open
 	plenty  = 10_000
 
-	openPages   = 3
-	deployLimit = 30 * time.Second
-	drainLimit  = 15 * time.Second // Kamal's is 30
-	stopLimit   = 8 * time.Second  // Kamal's is 10
+	openPages = 3
 
 	silentCard = "4000000000000341"
 	longForm   = 50_000 // bytes
 )
 
-func TestSwap_DropsNoRequest(t *testing.T) {
+func TestStoreSwap_DropsNoRequest(t *testing.T) {
 	t.Parallel()
 	d := deployForSwaps(t)
 	mug, _ := d.variantWith(popular, plenty)
@@ -96,7 +92,7 @@ func TestSwap_DropsNoRequest(t *testing.T) {
 	}
 }
 
-func TestSwap_AVersionThatNeverComesUpChangesNothing(t *testing.T) {
+func TestStoreSwap_AVersionThatNeverComesUpChangesNothing(t *testing.T) {
 	t.Parallel()
 	d := deployForSwaps(t)
 	mug, _ := d.variantWith(popular, plenty)
@@ -135,13 +131,8 @@ func TestSwap_AVersionThatNeverComesUpChangesNothing(t *testing.T) {
 func deployForSwaps(t *testing.T) *deployment {
 	t.Helper()
 	d := deployStore(t)
-	maps.Copy(d.environment, map[string]string{
-		"PAYMENT_TIMEOUT": "2s", "LIVE_STREAM_LIFETIME": "4s",
-		// A busy machine is no outage of Redis.
-		"REDIS_TIMEOUT": "2s", "REDIS_BUDGET": "2s",
-		// The race detector sleeps for a second at every exit, which is not ours.
-		"GORACE": "atexit_sleep_ms=0",
-	})
+	d.prepareForSwaps()
+	d.environment["PAYMENT_TIMEOUT"] = "2s"
 	return d
 }
 

@@ -17,7 +17,7 @@ import (
 
 // testApplication is the application of the runtime's own tests: a board on
 // which visitors leave notes. It is the smallest one that needs each service of
-// the runtime. It has no sample data, so there is no seed command.
+// the runtime. It has no sample data.
 func testApplication() application {
 	settings := &testSettings{}
 	return application{

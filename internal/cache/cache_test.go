@@ -347,9 +347,9 @@ func TestFetch_LosingAllDataOfRedisLoadsNothing(t *testing.T) {
 	c := newCache(t, server.URL())
 	shelf := &shelf{}
 	ctx, stop := context.WithCancel(t.Context())
-	var shoppers sync.WaitGroup
+	var callers sync.WaitGroup
 	for range 20 {
-		shoppers.Go(func() {
+		callers.Go(func() {
 			for ctx.Err() == nil {
 				_, err := mugs.Fetch(context.WithoutCancel(ctx), c, "blue", shelf.load)
 				require.NoError(t, err)
@@ -363,7 +363,7 @@ func TestFetch_LosingAllDataOfRedisLoadsNothing(t *testing.T) {
 	require.NoError(t, server.Freeze())
 	require.NoError(t, server.Thaw())
 	stop()
-	shoppers.Wait()
+	callers.Wait()
 
 	require.LessOrEqual(t, shelf.loads.Load(), int64(2), "the life of one value ended at most")
 }
