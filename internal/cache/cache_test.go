@@ -109,7 +109,7 @@ func TestFetch_ManyAtOnceLoadOnce(t *testing.T) {
 				require.Equal(t, 1, value.Chips, name)
 			})
 		}
-		require.Eventually(t, func() bool { return shelf.loads.Load() == 1 }, patience, time.Millisecond)
+		stacktest.Eventually(t, func() bool { return shelf.loads.Load() == 1 })
 		close(shelf.hold)
 		asking.Wait()
 
@@ -128,7 +128,7 @@ func TestFetch_ACancelledLeaderFailsNoOtherCall(t *testing.T) {
 		_, err := mugs.Fetch(ctx, c, "blue", shelf.load)
 		left <- err
 	}()
-	require.Eventually(t, func() bool { return shelf.loads.Load() == 1 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return shelf.loads.Load() == 1 })
 
 	leave()
 	require.ErrorIs(t, <-left, context.Canceled)
@@ -476,7 +476,7 @@ func BenchmarkFetch_Local(b *testing.B) {
 
 // Private
 
-const patience = 20 * time.Second
+const patience = stacktest.Patience
 
 // shelf makes mugs and knows how many. While hold is open it takes its time.
 type shelf struct {

@@ -15,6 +15,7 @@ import (
 type Sentry struct {
 	DSN string // the address to report to
 
+	server   *httptest.Server
 	mutex    sync.Mutex
 	requests []string
 }
@@ -31,17 +32,20 @@ func StartSentry(t testing.TB) *Sentry {
 func StartSentryWith(t testing.TB, reply http.HandlerFunc) *Sentry {
 	t.Helper()
 	s := &Sentry{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body) // a report that was cut short has a body that is no JSON
 		s.mutex.Lock()
 		s.requests = append(s.requests, r.Method+" "+r.URL.Path+"\n"+string(body))
 		s.mutex.Unlock()
 		reply(w, r)
 	}))
-	t.Cleanup(server.Close)
-	s.DSN = strings.Replace(server.URL, "://", "://key@", 1) + "/1"
+	t.Cleanup(s.Close)
+	s.DSN = strings.Replace(s.server.URL, "://", "://public-key@", 1) + "/42"
 	return s
 }
+
+// Close ends the server before the test ends.
+func (s *Sentry) Close() { s.server.Close() }
 
 // Requests returns all requests so far, the oldest first: a line with the method
 // and the path, and then the body.
