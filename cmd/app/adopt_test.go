@@ -103,7 +103,8 @@ var storeNames = regexp.MustCompile(`(?i)leeward|storefront|shop`)
 
 // exampleAddresses are what a line may hold beside the store's names: addresses of
 // somebody's shop in examples and tests, and a library of the company Shopify.
-var exampleAddresses = regexp.MustCompile(`\b(shop\.example\.com|(postgres(ql)?|redis)://\S*|(user|dbname|database)=shop\b|github\.com/Shopify/)`)
+var exampleAddresses = regexp.MustCompile(
+	`\b(shop\.example\.com|(postgres(ql)?|redis)://\S*|(user|dbname|database)=shop\b|github\.com/Shopify/)`)
 
 // mayNameTheStore are files that name the store and need no edit.
 var mayNameTheStore = []string{

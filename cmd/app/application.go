@@ -33,6 +33,9 @@ type application struct {
 	// seed stores sample data and returns a report of one line or more. Nil: there
 	// is no sample data, and `app dev` skips that step.
 	seed func(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) (report string, err error)
+	// seedHelp is what `app seed --help` says about the sample data: what a second
+	// run changes.
+	seedHelp string
 }
 
 // work is what an application does behind its pages.

@@ -102,6 +102,18 @@ func (d *deployment) query(sql string, arguments ...any) int64 {
 	return number
 }
 
+// confirmed and archived count the notes that the job and the durable task of the
+// test application have dealt with.
+func (d *deployment) confirmed() int64 {
+	d.t.Helper()
+	return d.query(`SELECT count(*) FROM notes WHERE confirmed_at IS NOT NULL`)
+}
+
+func (d *deployment) archived() int64 {
+	d.t.Helper()
+	return d.query(`SELECT count(*) FROM notes WHERE archived_at IS NOT NULL`)
+}
+
 func (d *deployment) execute(statement string, arguments ...any) {
 	d.t.Helper()
 	connection, err := pgx.Connect(d.t.Context(), d.databaseURL)

@@ -23,13 +23,16 @@ func TestDevExec_RunsACommandBesideItsServers(t *testing.T) {
 	dir := t.TempDir()
 	seen := filepath.Join(dir, "seen")
 
-	code := run(t.Context(), testApplication(), []string{"dev", "exec", "--dir", dir, "--", "sh", "-c",
-		`echo "$TEST_DATABASE_URL $TEST_REDIS_URL" > "$0"; [ "$DATABASE_URL $REDIS_URL" = "$TEST_DATABASE_URL $TEST_REDIS_URL" ] && exit 7`, seen}, io.Discard, io.Discard)
+	const script = `
+		echo "$TEST_DATABASE_URL $TEST_REDIS_URL" > "$0"
+		[ "$DATABASE_URL $REDIS_URL" = "$TEST_DATABASE_URL $TEST_REDIS_URL" ] && exit 7`
+	code := run(t.Context(), testApplication(), []string{"dev", "exec", "--dir", dir, "--", "sh", "-c", script, seen}, io.Discard, io.Discard)
 
 	require.Equal(t, 7, code)
 	text, err := os.ReadFile(seen)
 	require.NoError(t, err)
-	require.Regexp(t, `^postgres://slipway:\w+@127\.0\.0\.1:\d+/slipway_development\S* redis://default:\w+@127\.0\.0\.1:\d+/0\n$`, string(text))
+	const postgres, redis = `postgres://slipway:\w+@127\.0\.0\.1:\d+/slipway_development\S*`, `redis://default:\w+@127\.0\.0\.1:\d+/0`
+	require.Regexp(t, `^`+postgres+` `+redis+`\n$`, string(text))
 }
 
 func TestDevExec_NeedsACommand(t *testing.T) {
@@ -89,7 +92,8 @@ func startDev(t *testing.T, project string) devRun {
 	t.Cleanup(cancel)
 	command := exec.CommandContext(ctx, os.Args[0], "dev")
 	command.Dir = project
-	command.Env = append(os.Environ(), "TEST_BINARY_IS_APP="+isTestApplication, "GOFLAGS=", "DATABASE_URL=", "REDIS_URL=", "BASE_URL=", "PORT=")
+	command.Env = append(os.Environ(), "TEST_BINARY_IS_APP="+isTestApplication,
+		"GOFLAGS=", "DATABASE_URL=", "REDIS_URL=", "BASE_URL=", "PORT=")
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
 	command.Stderr = os.Stderr
@@ -136,7 +140,8 @@ func writeProject(t *testing.T, dir, version string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "cmd/app"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module project\n\ngo 1.26.0\n"), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "cmd/app/main.go"), []byte(strings.ReplaceAll(projectSource, "VERSION", version)), 0o644))
+	source := strings.ReplaceAll(projectSource, "VERSION", version)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cmd/app/main.go"), []byte(source), 0o644))
 }
 
 const projectSource = `package main

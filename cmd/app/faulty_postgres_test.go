@@ -36,7 +36,8 @@ func newFaultyPostgres(t *testing.T, d *deployment, postgres *devstack.Postgres)
 	address, err := url.Parse(f.adminURL)
 	require.NoError(t, err)
 	address.User = url.UserPassword("visitor", "visitor")
-	f.web = d.start("web", "DATABASE_URL="+address.String(), "DATABASE_POOL_SIZE=4", "DATABASE_STATEMENT_TIMEOUT=1500ms", "DATABASE_ACQUIRE_TIMEOUT=700ms")
+	f.web = d.start("web", "DATABASE_URL="+address.String(), "DATABASE_POOL_SIZE=4",
+		"DATABASE_STATEMENT_TIMEOUT=1500ms", "DATABASE_ACQUIRE_TIMEOUT=700ms")
 	f.web.eventually(func() bool { return f.web.health().Status == "ok" }, "is healthy")
 	return f
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +94,8 @@ func (h *harbour) role(service, role string) {
 
 func (h *harbour) once(command string) {
 	h.t.Helper()
-	docker(h.t, append(append(append([]string{"run", "--rm", "--network", h.network}, hardened()...), h.environment()...), image, "app", command)...)
+	options := slices.Concat(hardened(), h.environment())
+	docker(h.t, slices.Concat([]string{"run", "--rm", "--network", h.network}, options, []string{image, "app", command})...)
 }
 
 func (h *harbour) address(service, port string) string {

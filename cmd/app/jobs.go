@@ -20,7 +20,7 @@ func newJobsCommand(app application) *cobra.Command {
 		Short: "List jobs and tasks, and act on them",
 		Long: "List the work of both backends and act on it. A job is named pg:123, a task\n" +
 			"redis:QUEUE:ID. With --json every command prints JSON.\n\n" + app.help(config.Jobs),
-		Example: "  app jobs queues\n  app jobs list --state failed\n  app jobs retry --all --kind send_confirmation",
+		Example: "  app jobs queues\n  app jobs list --state failed\n  app jobs retry --all --kind KIND",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    requireSubcommand,
 	}

@@ -16,7 +16,7 @@ func newJobsEnqueueCommand(app application) *cobra.Command {
 		Short: "Enqueue one job or task",
 		Long: "Enqueue one job or task. ARGS are JSON and are checked before anything is stored.\n" +
 			"A task goes through the outbox in PostgreSQL, so it is not lost while Redis is unavailable.",
-		Example: `  app jobs enqueue send_confirmation '{"id": 100001}'`,
+		Example: `  app jobs enqueue KIND '{"some_field": 100001}'`,
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			payload := []byte("{}")

@@ -14,7 +14,7 @@ func newJobsRecurringCommand(app application) *cobra.Command {
 		Use:     "recurring",
 		Short:   "Show the recurring work",
 		Long:    "Show the work of config/recurring.yml: when it ran and when it will.",
-		Example: "  app jobs recurring\n  app jobs recurring run clean_up",
+		Example: "  app jobs recurring\n  app jobs recurring run KEY",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return withJobs(c, app, func(ctx context.Context, session jobsSession) error {
 				entries, err := session.inspector.Recurring(ctx)
@@ -33,7 +33,7 @@ func newJobsRecurringRunCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:     "run KEY",
 		Short:   "Run recurring work now, besides its schedule",
-		Example: "  app jobs recurring run clean_up",
+		Example: "  app jobs recurring run KEY",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withJobs(c, app, func(ctx context.Context, session jobsSession) error {

@@ -70,7 +70,7 @@ type jobsFilter struct{ backend, queue, kind, state string }
 func (f *jobsFilter) addTo(command *cobra.Command) {
 	command.Flags().StringVar(&f.backend, "backend", "", "pg or redis; default both")
 	command.Flags().StringVar(&f.queue, "queue", "", "critical, default or low; default all")
-	command.Flags().StringVar(&f.kind, "kind", "", "the kind of work, such as send_confirmation; default all")
+	command.Flags().StringVar(&f.kind, "kind", "", "the kind of work; default all")
 	command.Flags().StringVar(&f.state, "state", "", "pending, scheduled, running, retrying, failed, cancelled or done; default all")
 }
 

@@ -66,11 +66,16 @@ func TestJobs_ShowWorkersAndRecurringWork(t *testing.T) {
 func TestJobs_ActOnMoreThanOnePage(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
-	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue) SELECT 'confirm_note', '{}', 'discarded', 5, 5, now(), 'critical' FROM generate_series(1, 1203)`)
-	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) SELECT 'task-' || n, 'archive_note', 'critical', '{"note_id": 1}', 'gone', 4 FROM generate_series(1, 503) AS n`)
+	d.execute(`
+		INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue)
+		SELECT 'confirm_note', '{}', 'discarded', 5, 5, now(), 'critical' FROM generate_series(1, 1203)`)
+	d.execute(`
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts)
+		SELECT 'task-' || n, 'archive_note', 'critical', '{"note_id": 1}', 'gone', 4 FROM generate_series(1, 503) AS n`)
 
 	require.Contains(t, d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--most", "700"), "retry: 700 done")
-	require.JSONEq(t, `{"action": "retry", "done": 503, "failed": 0}`, d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--json"))
+	rest := d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--json")
+	require.JSONEq(t, `{"action": "retry", "done": 503, "failed": 0}`, rest)
 	require.Contains(t, d.jobs(0, "discard", "--all", "--backend", "redis"), "discard: 503 done")
 
 	require.EqualValues(t, 1203, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
@@ -80,8 +85,14 @@ func TestJobs_ActOnMoreThanOnePage(t *testing.T) {
 func TestJobs_RetryRevivesCancelledWorkOnRequestOnly(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
-	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue) SELECT 'confirm_note', '{}', state::river_job_state, 5, 5, now(), 'critical' FROM unnest('{discarded,cancelled}'::text[]) AS state`)
-	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled) SELECT 'task-' || cancelled, 'archive_note', 'critical', '{"note_id": 1}', 'gone', 4, cancelled FROM unnest('{true,false}'::boolean[]) AS cancelled`)
+	d.execute(`
+		INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue)
+		SELECT 'confirm_note', '{}', state::river_job_state, 5, 5, now(), 'critical'
+		FROM unnest('{discarded,cancelled}'::text[]) AS state`)
+	d.execute(`
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled)
+		SELECT 'task-' || cancelled, 'archive_note', 'critical', '{"note_id": 1}', 'gone', 4, cancelled
+		FROM unnest('{true,false}'::boolean[]) AS cancelled`)
 
 	require.Contains(t, d.jobs(0, "retry", "--all"), "retry: 2 done")
 
@@ -150,9 +161,14 @@ func TestJobs_ShowNoSecrets(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, errors)
-		SELECT kind, args::jsonb, 'discarded', 1, 1, now(), ARRAY['{"at": "2026-11-23T00:00:00Z", "attempt": 1, "error": "dial postgres://ada:hunter2@db/app", "trace": "postgres://ada:hunter2@db/app"}'::jsonb]
-		FROM (VALUES ('login', '{"password": "hunter2", "note_id": 5}'), ('carry_task', '{"task": {"kind": "greet", "args": {"api_key": "hunter2"}}}')) AS jobs (kind, args)`)
-	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) VALUES ('one', 'greet', 'low', '{"token": "hunter2"}', 'redis://:hunter2@redis:6379 is away', 1)`)
+		SELECT kind, args::jsonb, 'discarded', 1, 1, now(),
+		       ARRAY['{"at": "2026-11-23T00:00:00Z", "attempt": 1, "error": "dial postgres://ada:hunter2@db/app",
+		               "trace": "postgres://ada:hunter2@db/app"}'::jsonb]
+		FROM (VALUES ('login', '{"password": "hunter2", "note_id": 5}'),
+		             ('carry_task', '{"task": {"kind": "greet", "args": {"api_key": "hunter2"}}}')) AS jobs (kind, args)`)
+	d.execute(`
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts)
+		VALUES ('one', 'greet', 'low', '{"token": "hunter2"}', 'redis://:hunter2@redis:6379 is away', 1)`)
 
 	for _, args := range [][]string{{"list"}, {"list", "--json"}, {"show", "pg:1"}, {"show", "pg:2"}, {"show", "redis:low:one"}} {
 		said := d.jobs(0, args...)

@@ -72,12 +72,15 @@ func TestKamalWrapper_RunsTheGemElseTheContainerElseSaysWhatIsMissing(t *testing
 	require.NoError(t, err, output)
 	require.Equal(t, []string{"_2.12.0_", "app", "exec", "app version"}, linesOf(output))
 
-	output, err = wrapper(with(map[string]string{"ruby": "#!/bin/sh\nexit 1\n", "kamal": record, "docker": record}), "app", "exec", "app version")
+	withoutGem := with(map[string]string{"ruby": "#!/bin/sh\nexit 1\n", "kamal": record, "docker": record})
+	output, err = wrapper(withoutGem, "app", "exec", "app version")
 	require.NoError(t, err, output)
 	said := linesOf(output)
 	require.Equal(t, []string{"run", "--rm"}, said[:2])
 	require.Equal(t, []string{"ghcr.io/basecamp/kamal:v2.12.0", "app", "exec", "app version"}, said[len(said)-4:])
-	for _, argument := range []string{"/run/agent:/ssh-agent", "/var/run/docker.sock:/var/run/docker.sock", "DATABASE_URL", "KAMAL_REGISTRY_PASSWORD", "PRE_DEPLOY"} {
+	for _, argument := range []string{
+		"/run/agent:/ssh-agent", "/var/run/docker.sock:/var/run/docker.sock", "DATABASE_URL", "KAMAL_REGISTRY_PASSWORD", "PRE_DEPLOY",
+	} {
 		require.Contains(t, said, argument)
 	}
 

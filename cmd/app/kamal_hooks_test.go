@@ -80,7 +80,9 @@ func TestKamalPreConnect_ReadsTheSecretsOfADestination(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, ".kamal"), 0o755))
-	for name, content := range map[string]string{"secrets-common": "SHARED=$SHARED\n", "secrets.staging": "# Ours\nOURS=$OURS\n", "secrets": "OTHERS=$OTHERS\n"} {
+	for name, content := range map[string]string{
+		"secrets-common": "SHARED=$SHARED\n", "secrets.staging": "# Ours\nOURS=$OURS\n", "secrets": "OTHERS=$OTHERS\n",
+	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, ".kamal", name), []byte(content), 0o600))
 	}
 
@@ -95,7 +97,8 @@ func TestKamalPreBuild_WantsACleanAndPushedTree(t *testing.T) {
 	dir, remote := t.TempDir(), t.TempDir()
 	git := func(args ...string) {
 		t.Helper()
-		command := exec.Command("git", append([]string{"-c", "user.name=Ada", "-c", "user.email=ada@app.example", "-c", "commit.gpgsign=false"}, args...)...)
+		settings := []string{"-c", "user.name=Ada", "-c", "user.email=ada@app.example", "-c", "commit.gpgsign=false"}
+		command := exec.Command("git", append(settings, args...)...)
 		command.Dir, command.Env = dir, gitFree()
 		output, err := command.CombinedOutput()
 		require.NoError(t, err, string(output))
@@ -136,7 +139,10 @@ func TestKamalPreDeploy_MigratesAndChecksInTheNewImage(t *testing.T) {
 		return "app exec --primary --roles " + role + " --version 9f8e7d6c " + command
 	}
 	migrate := call("web", "app migrate")
-	checks := []string{call("web", "app config check web"), call("worker-pg", "app config check worker-pg"), call("worker-redis", "app config check worker-redis")}
+	var checks []string
+	for _, role := range roleNames() {
+		checks = append(checks, call(role, "app config check "+role))
+	}
 
 	for name, one := range map[string]struct {
 		environment []string
@@ -145,20 +151,52 @@ func TestKamalPreDeploy_MigratesAndChecksInTheNewImage(t *testing.T) {
 		code        int
 		says        string
 	}{
-		"deploy":            {environment: []string{"KAMAL_COMMAND=deploy"}, calls: slices.Concat([]string{migrate}, checks), says: "worker-redis can start"},
-		"setup":             {environment: []string{"KAMAL_COMMAND=setup"}, calls: slices.Concat([]string{migrate}, checks), says: "fake said app migrate"},
-		"some roles":        {environment: []string{"KAMAL_COMMAND=redeploy", "KAMAL_ROLES=web,worker-redis"}, calls: []string{migrate, checks[0], checks[2]}},
-		"rollback":          {environment: []string{"KAMAL_COMMAND=rollback"}},
-		"first deploy":      {environment: []string{"KAMAL_COMMAND=setup", "PRE_DEPLOY=none"}, says: "no migration, no checks"},
-		"new secret":        {environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=migrate"}, calls: []string{migrate}},
-		"nonsense":          {environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=perhaps"}, code: 1, says: "all, migrate or none"},
-		"destination":       {environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=migrate", "KAMAL_DESTINATION=staging"}, calls: []string{strings.Replace(migrate, "9f8e7d6c", "9f8e7d6c --destination staging", 1)}},
-		"migration fails":   {environment: []string{"KAMAL_COMMAND=deploy"}, fails: "migrate", calls: []string{migrate}, code: 1, says: "The migration failed. Nothing has been swapped."},
-		"a role is refused": {environment: []string{"KAMAL_COMMAND=deploy"}, fails: "worker-pg", calls: slices.Concat([]string{migrate}, checks[:2]), code: 1, says: "fake said app config check worker-pg\nworker-pg cannot start."},
+		"deploy": {
+			environment: []string{"KAMAL_COMMAND=deploy"},
+			calls:       slices.Concat([]string{migrate}, checks), says: "worker-redis can start",
+		},
+		"setup": {
+			environment: []string{"KAMAL_COMMAND=setup"},
+			calls:       slices.Concat([]string{migrate}, checks), says: "fake said app migrate",
+		},
+		"some roles": {
+			environment: []string{"KAMAL_COMMAND=redeploy", "KAMAL_ROLES=web,worker-redis"},
+			calls:       []string{migrate, checks[0], checks[2]},
+		},
+		"rollback": {environment: []string{"KAMAL_COMMAND=rollback"}},
+		"first deploy": {
+			environment: []string{"KAMAL_COMMAND=setup", "PRE_DEPLOY=none"},
+			says:        "no migration, no checks",
+		},
+		"new secret": {
+			environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=migrate"},
+			calls:       []string{migrate},
+		},
+		"nonsense": {
+			environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=perhaps"},
+			code:        1, says: "all, migrate or none",
+		},
+		"destination": {
+			environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=migrate", "KAMAL_DESTINATION=staging"},
+			calls:       []string{strings.Replace(migrate, "9f8e7d6c", "9f8e7d6c --destination staging", 1)},
+		},
+		"migration fails": {
+			environment: []string{"KAMAL_COMMAND=deploy"},
+			fails:       "migrate",
+			calls:       []string{migrate},
+			code:        1, says: "The migration failed. Nothing has been swapped.",
+		},
+		"a role is refused": {
+			environment: []string{"KAMAL_COMMAND=deploy"},
+			fails:       "worker-pg",
+			calls:       slices.Concat([]string{migrate}, checks[:2]),
+			code:        1, says: "fake said app config check worker-pg\nworker-pg cannot start.",
+		},
 	} {
 		dir := t.TempDir()
 		require.NoError(t, os.Mkdir(filepath.Join(dir, "bin"), 0o755))
-		fake := "#!/bin/sh\necho \"$*\" >>calls\nfor last; do :; done\necho \"fake said $last\"\ncase $last in *\" ${FAKE_FAILS:-nothing}\") exit 3 ;; esac\n"
+		fake := "#!/bin/sh\necho \"$*\" >>calls\nfor last; do :; done\necho \"fake said $last\"\n" +
+			"case $last in *\" ${FAKE_FAILS:-nothing}\") exit 3 ;; esac\n"
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "bin", "kamal"), []byte(fake), 0o755))
 
 		output, err := runHook(t, dir, "pre-deploy", append(one.environment, "KAMAL_VERSION=9f8e7d6c", "FAKE_FAILS="+one.fails)...)

@@ -27,11 +27,17 @@ var store = []string{"shop", "storefront"}
 
 // doors are packages that hide a library from the rest of the program.
 var doors = map[string][]string{
-	"github.com/redis/go-redis/v9":             {"failopen", "jobs/taskqueue", "live"},
-	"github.com/labstack/echo/v4":              {"web", "storefront"},
-	"github.com/a-h/templ":                     {"web", "storefront", "storefront/templates"},
-	"github.com/jackc/pgx/v5":                  {"config", "telemetry", "devstack", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop"},
-	"github.com/jackc/pgx/v5/pgxpool":          {"config", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop"},
+	"github.com/redis/go-redis/v9": {"failopen", "jobs/taskqueue", "live"},
+	"github.com/labstack/echo/v4":  {"web", "storefront"},
+	"github.com/a-h/templ":         {"web", "storefront", "storefront/templates"},
+	"github.com/jackc/pgx/v5": {
+		"config", "telemetry", "devstack", "postgres", "postgres/pgtest",
+		"jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop",
+	},
+	"github.com/jackc/pgx/v5/pgxpool": {
+		"config", "postgres", "postgres/pgtest",
+		"jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop",
+	},
 	"github.com/caarlos0/env/v11":              {"config"},
 	"github.com/sony/gobreaker/v2":             {"failopen"},
 	"github.com/maypok86/otter/v2":             {"cache", "edge"},

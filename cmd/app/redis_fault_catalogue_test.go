@@ -74,14 +74,29 @@ func redisFaults() map[string]redisFault {
 		},
 
 		// The network.
-		"name gone":         {begin: func(*faultyRedis) func() { return func() {} }, away: "dns", health: "dns", nameless: true},
-		"packets dropped":   {begin: (*faultyRedis).dropDials, away: "timeout", health: "timeout"},
-		"slow by 50 ms":     {begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 50`) }},
-		"slow by 500 ms":    {begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 500`) }, away: "timeout", health: "timeout", live: true},
-		"slow by 5 s":       {begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 5000`) }, away: "timeout", health: "timeout"},
-		"reset":             {begin: func(f *faultyRedis) func() { return f.poison("reset_peer", "downstream", `"timeout": 0`) }, away: "reset", health: "reset"},
-		"replies cut":       {begin: func(f *faultyRedis) func() { return f.poison("limit_data", "downstream", `"bytes": 3`) }, away: "reset", health: "reset"},
-		"replies swallowed": {begin: func(f *faultyRedis) func() { return f.poison("timeout", "downstream", `"timeout": 0`) }, away: "timeout", health: "timeout"},
+		"name gone":       {begin: func(*faultyRedis) func() { return func() {} }, away: "dns", health: "dns", nameless: true},
+		"packets dropped": {begin: (*faultyRedis).dropDials, away: "timeout", health: "timeout"},
+		"slow by 50 ms":   {begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 50`) }},
+		"slow by 500 ms": {
+			begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 500`) },
+			away:  "timeout", health: "timeout", live: true,
+		},
+		"slow by 5 s": {
+			begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 5000`) },
+			away:  "timeout", health: "timeout",
+		},
+		"reset": {
+			begin: func(f *faultyRedis) func() { return f.poison("reset_peer", "downstream", `"timeout": 0`) },
+			away:  "reset", health: "reset",
+		},
+		"replies cut": {
+			begin: func(f *faultyRedis) func() { return f.poison("limit_data", "downstream", `"bytes": 3`) },
+			away:  "reset", health: "reset",
+		},
+		"replies swallowed": {
+			begin: func(f *faultyRedis) func() { return f.poison("timeout", "downstream", `"timeout": 0`) },
+			away:  "timeout", health: "timeout",
+		},
 
 		// What it replies.
 		"read-only": {
@@ -119,8 +134,14 @@ func redisFaults() map[string]redisFault {
 			},
 			away: "loading", health: "loading",
 		},
-		"nonsense":     {begin: func(f *faultyRedis) func() { return f.impersonate("HTTP/1.1 400 Bad Request\r\n\r\n", false) }, away: "other", health: "write to Redis: "},
-		"half replies": {begin: func(f *faultyRedis) func() { return f.impersonate("$1000\r\nhalf", true) }, away: "reset", health: "reset"},
+		"nonsense": {
+			begin: func(f *faultyRedis) func() { return f.impersonate("HTTP/1.1 400 Bad Request\r\n\r\n", false) },
+			away:  "other", health: "write to Redis: ",
+		},
+		"half replies": {
+			begin: func(f *faultyRedis) func() { return f.impersonate("$1000\r\nhalf", true) },
+			away:  "reset", health: "reset",
+		},
 		"full": {
 			begin: func(f *faultyRedis) func() {
 				f.settings("maxmemory", "1")

@@ -17,7 +17,9 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 	d := deploy(t)
 	sentry := stacktest.StartSentry(t)
 	d.environment["SENTRY_DSN"] = sentry.DSN
-	production := []string{"APP_ENV=production", "KAMAL_VERSION=9f8e7d6c", "SECRET_KEY_BASE=" + strings.Repeat("k", 64), "BIND_ADDRESS=127.0.0.1"}
+	production := []string{
+		"APP_ENV=production", "KAMAL_VERSION=9f8e7d6c", "SECRET_KEY_BASE=" + strings.Repeat("k", 64), "BIND_ADDRESS=127.0.0.1",
+	}
 	web, workerPG, workerRedis := d.start("web", production...), d.start("worker-pg", production...), d.start("worker-redis", production...)
 	quiet := d.start("web")
 	all := []*appProcess{web, workerPG, workerRedis, quiet}

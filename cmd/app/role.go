@@ -24,7 +24,7 @@ import (
 	"slipway/internal/web"
 )
 
-// process is what every role and command has that reads settings.
+// process is what every role has, and every command that reads settings.
 type process struct {
 	config   config.Config
 	build    build
@@ -36,8 +36,9 @@ type process struct {
 // service is a part of a role that works until its context ends.
 type service func(ctx context.Context) error
 
-// newProcess reads the settings of a role or command. Settings that cannot be
-// used end the program with exit code 2.
+// newProcess reads the settings of a role or command, and makes its log, metrics
+// and error reporter. It also sends what go-redis logs to that reporter. Settings
+// that cannot be used end the program with exit code 2.
 func newProcess(c *cobra.Command, app application, role config.Role) (*process, error) {
 	variables, err := config.Environ(".")
 	if err != nil {
@@ -54,7 +55,8 @@ func newProcess(c *cobra.Command, app application, role config.Role) (*process, 
 		registry: telemetry.NewRegistry(),
 	}
 	for _, warning := range warnings {
-		p.log.Warn("Setting cannot be used and was replaced by its default", "name", warning.Name, "problem", warning.Text, "example", warning.Example)
+		p.log.Warn("Setting cannot be used and was replaced by its default",
+			"name", warning.Name, "problem", warning.Text, "example", warning.Example)
 	}
 	p.reporter = telemetry.NewReporter(p.log, p.registry)
 	failopen.LogThrough(func(source string, err error) { p.reporter.Report(telemetry.Redis, source, err) })
@@ -68,7 +70,8 @@ func startRole(c *cobra.Command, app application, role config.Role) (*process, e
 	if err != nil {
 		return nil, err
 	}
-	p.log.Info("Starting", "version", p.build.name(), "commit", p.build.Commit, "environment", string(p.config.Environment), "ops_port", p.config.OpsPort)
+	p.log.Info("Role starts", "version", p.build.name(), "commit", p.build.Commit,
+		"environment", string(p.config.Environment), "ops_port", p.config.OpsPort)
 	p.registry.MustRegister(p.build.metric())
 	if p.config.SentryDSN != "" && p.config.Environment == config.Production {
 		sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{
@@ -107,7 +110,7 @@ func (p *process) run(ctx context.Context, main service, background ...service) 
 	if err := errors.Join(err, group.Wait()); err != nil {
 		return err
 	}
-	p.log.Info("Stopped")
+	p.log.Info("Role stopped")
 	return nil
 }
 

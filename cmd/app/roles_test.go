@@ -57,8 +57,8 @@ func TestRoles_ANoteGoesFromTheFormThroughJobsAndTasksToOpenPages(t *testing.T) 
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, "/thanks", at)
 	require.Contains(t, watching.await(t, `id="note-count"`), "1 notes")
-	workerPG.eventually(func() bool { return d.query(`SELECT count(*) FROM notes WHERE confirmed_at IS NOT NULL`) == 1 }, "runs the job")
-	workerRedis.eventually(func() bool { return d.query(`SELECT count(*) FROM notes WHERE archived_at IS NOT NULL`) == 1 }, "runs the durable task")
+	workerPG.eventually(func() bool { return d.confirmed() == 1 }, "runs the job")
+	workerRedis.eventually(func() bool { return d.archived() == 1 }, "runs the durable task")
 	for _, p := range []*appProcess{first, second, workerPG, workerRedis} {
 		require.Less(t, p.stop(), 8*time.Second)
 		require.Contains(t, p.output.String(), "Stopped")
@@ -85,5 +85,5 @@ func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
 	}
 	code, _, _ := newVisitor(t, web.url).post("/notes", newNote())
 	require.Equal(t, http.StatusOK, code)
-	workerPG.eventually(func() bool { return d.query(`SELECT count(*) FROM notes WHERE confirmed_at IS NOT NULL`) == 1 }, "runs the job")
+	workerPG.eventually(func() bool { return d.confirmed() == 1 }, "runs the job")
 }

@@ -16,10 +16,9 @@ const seedTimeout = time.Minute
 
 func newSeedCommand(app application) *cobra.Command {
 	return &cobra.Command{
-		Use:   "seed",
-		Short: "Store the sample data",
-		Long: "Store the sample data. It may run again at any time: it repairs what it stored\n" +
-			"before, and duplicates nothing.\n\n" + app.help(config.Seed),
+		Use:     "seed",
+		Short:   "Store the sample data",
+		Long:    "Store the sample data. " + app.seedHelp + "\n\n" + app.help(config.Seed),
 		Example: "  app migrate && app seed",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if app.seed == nil {

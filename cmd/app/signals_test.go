@@ -26,7 +26,9 @@ func TestWorkers_AreQuietAfterSIGTSTPAndShowGoroutinesAfterSIGQUIT(t *testing.T)
 			require.NoError(t, worker.cmd.Process.Signal(syscall.SIGTSTP))
 			worker.eventually(func() bool { return status(worker.ops+"/ready") == http.StatusServiceUnavailable }, "is quiet")
 			require.Equal(t, http.StatusOK, status(worker.ops+"/up"))
-			worker.eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes WHERE state = 'quiet'`) == 1 }, "says that it is quiet")
+			worker.eventually(func() bool {
+				return d.query(`SELECT count(*) FROM job_processes WHERE state = 'quiet'`) == 1
+			}, "reports that it is quiet")
 			d.jobs(0, append([]string{"enqueue"}, work...)...)
 
 			require.Less(t, worker.stop(), 10*time.Second)

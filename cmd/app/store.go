@@ -26,7 +26,8 @@ func newApplication() application {
 	settings := &shop.Settings{}
 	return application{
 		announcement: "Leeward is open at %[1]s  (mail: %[1]s/dev/mail)",
-		settings:     settings, migrations: shop.Migrations(), recurring: files.Recurring, seed: seedStore,
+		settings:     settings, migrations: shop.Migrations(), recurring: files.Recurring,
+		seed: seedStore, seedHelp: seedHelp,
 		work: func(b *backends) (work, error) {
 			store, err := newStore(b, settings)
 			if err != nil {
@@ -45,6 +46,10 @@ func newApplication() application {
 }
 
 // Private
+
+const seedHelp = `It may run again at any time: texts, pictures and prices of the
+sample catalogue become as they were, and stock stays as it is. A flash sale begins
+if none runs and none is to come.`
 
 func newStore(b *backends, settings *shop.Settings) (*shop.Shop, error) {
 	sender, err := b.mailSender(settings.MailFrom)
@@ -81,7 +86,8 @@ func seedStore(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) (report 
 	report = fmt.Sprintf("The store has the %d products of the sample catalogue.\n", products)
 	sale, made, err := store.SeedSale(ctx)
 	if made {
-		report += fmt.Sprintf("A flash sale of %d x %s at %s runs until %s.\n", sale.Units, sale.Product.Name, sale.Price, sale.EndsAt.Format("15:04 MST"))
+		report += fmt.Sprintf("A flash sale of %d x %s at %s runs until %s.\n", sale.Units, sale.Product.Name, sale.Price,
+			sale.EndsAt.Format("15:04 MST"))
 	}
 	return report, err
 }

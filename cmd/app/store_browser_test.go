@@ -96,7 +96,8 @@ func TestBrowser_AShopperBuys(t *testing.T) {
 	picture(t, tab, "product")
 
 	// From here on with the keyboard alone.
-	do(t, tab, chromedp.Focus(`input[name="quantity"]`), chromedp.KeyEvent(kb.End+kb.Backspace+"2"+kb.Enter), chromedp.WaitVisible(`form[action^="/cart/lines/"]`))
+	do(t, tab, chromedp.Focus(`input[name="quantity"]`), chromedp.KeyEvent(kb.End+kb.Backspace+"2"+kb.Enter),
+		chromedp.WaitVisible(`form[action^="/cart/lines/"]`))
 	require.Contains(t, text(t, tab, `#cart-badge`), "2")
 	require.Contains(t, text(t, tab, `.notice`), "is in your cart")
 	picture(t, tab, "cart")
@@ -207,7 +208,8 @@ func pageStopsAsking(t *testing.T, web *appProcess) bool {
 func fragmentRequests(t *testing.T, web *appProcess) int {
 	t.Helper()
 	total := 0
-	for _, found := range regexp.MustCompile(`(?m)^app_http_request_duration_seconds_count\{.*route="/live/fragments".*\} (\d+)$`).FindAllStringSubmatch(metricsOf(t, web), -1) {
+	requests := regexp.MustCompile(`(?m)^app_http_request_duration_seconds_count\{.*route="/live/fragments".*\} (\d+)$`)
+	for _, found := range requests.FindAllStringSubmatch(metricsOf(t, web), -1) {
 		count, err := strconv.Atoi(found[1])
 		require.NoError(t, err)
 		total += count

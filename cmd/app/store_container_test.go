@@ -116,4 +116,6 @@ func newContainerStore(t *testing.T) *harbour {
 	return h
 }
 
-const someVariant = `SELECT v.id FROM variants v JOIN products p ON p.id = v.product_id WHERE p.slug = 'harbour-enamel-mug' ORDER BY v.position LIMIT 1`
+const someVariant = `
+	SELECT v.id FROM variants v JOIN products p ON p.id = v.product_id
+	WHERE p.slug = 'harbour-enamel-mug' ORDER BY v.position LIMIT 1`

@@ -81,7 +81,9 @@ func (c *customer) checkOut(variant int64, quantity int) (form url.Values, ok bo
 	if _, _, ok := c.send(http.MethodPost, "/cart/lines", strings.NewReader(wish.Encode()), http.StatusOK); !ok {
 		return nil, false
 	}
-	contact := url.Values{"email": {"ada@example.com"}, "name": {"Ada"}, "street": {"Quay 1"}, "postal_code": {"1"}, "city": {"Vienna"}, "country": {"AT"}}
+	contact := url.Values{
+		"email": {"ada@example.com"}, "name": {"Ada"}, "street": {"Quay 1"}, "postal_code": {"1"}, "city": {"Vienna"}, "country": {"AT"},
+	}
 	at, page, ok := c.send(http.MethodPost, "/checkout", strings.NewReader(contact.Encode()), http.StatusOK)
 	if !ok {
 		return nil, false

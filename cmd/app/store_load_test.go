@@ -113,8 +113,9 @@ func (l *load) report(t *testing.T, all []*release) {
 	for _, one := range all {
 		t.Logf("%s served %d requests", one.version, one.target.served)
 	}
-	t.Logf("%d swaps, %d requests, %d failed; %d orders of %d units, %d silent payments, %d slow uploads; %d streams, %d of them resumed, %d fragments, %d resyncs",
-		len(all)-1, l.requests, len(l.failures), len(l.sold), l.units, l.silent, l.uploads, l.streams, l.resumed, l.fragments, l.resyncs)
+	t.Logf("%d swaps, %d requests, %d failed; %d orders of %d units, %d silent payments, %d slow uploads",
+		len(all)-1, l.requests, len(l.failures), len(l.sold), l.units, l.silent, l.uploads)
+	t.Logf("%d streams, %d of them resumed, %d fragments, %d resyncs", l.streams, l.resumed, l.fragments, l.resyncs)
 }
 
 // Private

@@ -61,7 +61,8 @@ func TestStoreKinds_SayTheirQueueAttemptsAndTimeout(t *testing.T) {
 
 // declared are the args of all kinds of the store.
 var declared = []jobs.Args{
-	shop.SendOrderConfirmation{}, shop.CapturePayment{}, shop.TendSales{}, shop.ReconcileStock{}, shop.RemindOfCarts{}, shop.SendCartReminder{},
+	shop.SendOrderConfirmation{}, shop.CapturePayment{}, shop.TendSales{}, shop.ReconcileStock{}, shop.RemindOfCarts{},
+	shop.SendCartReminder{},
 	shop.ForgetOldCarts{}, shop.ForgetOrderLimits{}, shop.ForgetHolds{},
 	shop.BroadcastStock{}, shop.BroadcastCart{}, shop.BroadcastOrder{}, shop.BroadcastSale{}, shop.WarmCache{},
 }

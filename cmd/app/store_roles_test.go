@@ -153,7 +153,9 @@ func TestStore_SIGTERMHandsBackTheMailThatIsNotSent(t *testing.T) {
 	took := worker.stop()
 
 	require.Less(t, took, 5*time.Second)
-	require.EqualValues(t, 1, d.query(`SELECT count(*) FROM river_job WHERE kind = 'send_order_confirmation' AND state = 'available' AND attempt = 0`))
+	require.EqualValues(t, 1, d.query(`
+		SELECT count(*) FROM river_job
+		WHERE kind = 'send_order_confirmation' AND state = 'available' AND attempt = 0`))
 	d.start("worker-pg").eventually(func() bool { return len(d.mails()) == 1 }, "sends the mail in the other's place")
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/mail"
 	"slipway/internal/postgres/pgtest"
 )
@@ -161,7 +162,7 @@ func (d *deployment) requireOrders(l *load, all []*release) {
 	require.NotZero(d.t, sold)
 	require.EqualValues(d.t, sold, d.query(`SELECT count(*) FROM orders`))
 	const ofOrders = `SELECT count(*) FROM river_job WHERE kind IN ('send_order_confirmation', 'capture_payment')`
-	require.Eventually(d.t, func() bool { return d.query(ofOrders+` AND state <> 'completed'`) == 0 }, patience, 50*time.Millisecond, "there are jobs left")
+	stacktest.Eventually(d.t, func() bool { return d.query(ofOrders+` AND state <> 'completed'`) == 0 }, "there are jobs left")
 	require.EqualValues(d.t, 2*sold, d.query(ofOrders))
 	require.Zero(d.t, d.query(`SELECT count(*) FROM orders WHERE state <> 'paid' OR confirmed_at IS NULL`))
 	require.EqualValues(d.t, l.units, d.query(`SELECT sum(quantity) FROM order_lines`))

@@ -35,7 +35,7 @@ func testApplication() application {
 
 // testSettings are the environment variables of the test application.
 type testSettings struct {
-	SlowWork time.Duration `env:"SLOW_WORK" envDefault:"3s" roles:"web,worker-pg" min:"1ms" max:"1h" example:"3s" help:"time that slow work takes"`
+	SlowWork time.Duration `env:"SLOW_WORK" envDefault:"3s" roles:"web,worker-pg" min:"1ms" max:"1h" example:"3s" help:"time of slow work"`
 }
 
 // Check reports nothing: every value within the bounds can be used.

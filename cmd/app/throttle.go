@@ -79,7 +79,8 @@ func newThrottleResetCommand(app application) *cobra.Command {
 
 // Private
 
-var errLimitsAway = errors.New("no answer from Redis; until there is one, each web process limits requests by counters of its own, which a restart clears")
+var errLimitsAway = errors.New("no answer from Redis; until there is one, " +
+	"each web process limits requests by counters of its own, which a restart clears")
 
 func withLimits(c *cobra.Command, app application, use func(context.Context, *failopen.Redis, config.Config) error) error {
 	p, err := newProcess(c, app, config.Throttle)

@@ -21,9 +21,10 @@ var (
 
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print version, commit, build date and, in a Kamal container, KAMAL_VERSION",
-		Long:    "Print version, commit, build date and Go version of this binary.\n\nReads KAMAL_VERSION, which Kamal sets in every container it starts.",
+		Use:   "version",
+		Short: "Print version, commit, build date and, in a Kamal container, KAMAL_VERSION",
+		Long: "Print version, commit, build date and Go version of this binary.\n\n" +
+			"Reads KAMAL_VERSION, which Kamal sets in every container it starts.",
 		Example: "  app version",
 		RunE: func(c *cobra.Command, _ []string) error {
 			variables, _ := config.Environ(".") // a broken .env file is no reason to hide the version

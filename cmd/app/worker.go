@@ -15,8 +15,8 @@ type worker interface {
 	Quiet(ctx context.Context)
 }
 
-// runWorker runs a worker with everything that both kinds have beside them:
-// the schedules, the checks and the listener on OPS_PORT.
+// runWorker runs a worker of either backend with its scheduler, its health checks
+// and its listener on OPS_PORT.
 func (b *backends) runWorker(ctx context.Context, app application, work work, worker worker, checks []health.Check, more ...service) error {
 	database, err := b.databaseCheck(app.migrations)
 	if err != nil {

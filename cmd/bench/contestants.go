@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -192,8 +191,7 @@ func handlers(done func(int64)) jobs.Handlers {
 // runtime returns the log, metrics and reporter that a role gives its worker. The log
 // is as in production, and the parent process discards it.
 func runtime(role string) (*slog.Logger, *jobs.Metrics, *telemetry.Reporter) {
-	var output io.Writer = stderr
-	log := telemetry.NewLogger(output, slog.LevelInfo, true, role)
+	log := telemetry.NewLogger(stderr, slog.LevelInfo, true, role)
 	registry := telemetry.NewRegistry()
 	return log, jobs.NewMetrics(registry), telemetry.NewReporter(log, registry)
 }

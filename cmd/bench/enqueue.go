@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -52,12 +51,12 @@ func (b *bench) enqueue(ctx context.Context) error {
 			if err := b.empty(ctx); err != nil {
 				return err
 			}
-			started, cpu := time.Now(), cpuSeconds(syscall.RUSAGE_SELF)
+			started, cpu := time.Now(), cpuSeconds()
 			if err := one.enqueue(ctx, one.many); err != nil {
 				return fmt.Errorf("enqueue, %s: %w", one.title, err)
 			}
 			one.rate = append(one.rate, float64(one.many)/time.Since(started).Seconds())
-			one.cpu = append(one.cpu, (cpuSeconds(syscall.RUSAGE_SELF)-cpu)/float64(one.many)*1e6)
+			one.cpu = append(one.cpu, (cpuSeconds()-cpu)/float64(one.many)*1e6)
 		}
 	}
 	b.section(fmt.Sprintf("Enqueueing, medians of %d rounds", b.options.rounds),

@@ -14,16 +14,20 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 	root := &cobra.Command{
 		Use: "bench", Short: "Compare the runtime with the libraries that it uses", SilenceErrors: true, SilenceUsage: true,
 	}
 	root.AddCommand(newJobsCommand(), newWorkCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	return root.ExecuteContext(ctx)
 }
 
 // Private

@@ -115,7 +115,7 @@ func work(ctx context.Context, name string, want int64) error {
 	if err != nil {
 		return err
 	}
-	tally := &tally{want: want, reached: make(chan struct{}), started: time.Now(), cpu: cpuSeconds(syscall.RUSAGE_SELF)}
+	tally := &tally{want: want, reached: make(chan struct{}), started: time.Now(), cpu: cpuSeconds()}
 	drained, err := one.start(ctx, settings, tally.done)
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func (t *tally) print() {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	r := report{
-		Seconds: time.Since(t.started).Seconds(), CPU: cpuSeconds(syscall.RUSAGE_SELF) - t.cpu,
+		Seconds: time.Since(t.started).Seconds(), CPU: cpuSeconds() - t.cpu,
 		Done: t.count.Load(), Latencies: t.latencies, RSS: residentMB("self"),
 	}
 	t.latencies = nil
@@ -185,9 +185,9 @@ func (t *tally) print() {
 	exitOnError(json.NewEncoder(os.Stdout).Encode(r))
 }
 
-func cpuSeconds(who int) float64 {
+func cpuSeconds() float64 {
 	var usage syscall.Rusage
-	exitOnError(syscall.Getrusage(who, &usage))
+	exitOnError(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
 }
 

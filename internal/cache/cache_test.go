@@ -53,9 +53,9 @@ func TestFetch_ProcessesShareThroughRedis(t *testing.T) {
 	}
 
 	require.EqualValues(t, 1, shelf.loads.Load())
-	require.Equal(t, 1.0, one.counted("mugs", missed))
-	require.Equal(t, 1.0, two.counted("mugs", hit))
-	require.Equal(t, 2.0, two.counted("mugs", local))
+	require.Equal(t, 1.0, one.counted(missed))
+	require.Equal(t, 1.0, two.counted(hit))
+	require.Equal(t, 2.0, two.counted(local))
 }
 
 func TestFetch_ACacheThatRenewsWarmsTheOthers(t *testing.T) {
@@ -73,7 +73,7 @@ func TestFetch_ACacheThatRenewsWarmsTheOthers(t *testing.T) {
 		value, err = mugs.Fetch(t.Context(), other, "blue", shelf.load)
 		require.NoError(t, err)
 		require.Equal(t, expected, value.Name)
-		require.Equal(t, 1.0, other.counted("mugs", hit))
+		require.Equal(t, 1.0, other.counted(hit))
 	}
 }
 
@@ -114,7 +114,7 @@ func TestFetch_ManyAtOnceLoadOnce(t *testing.T) {
 		asking.Wait()
 
 		require.EqualValues(t, 1, shelf.loads.Load(), name)
-		require.Equal(t, 200.0, c.counted("mugs", missed)+c.counted("mugs", shared)+c.counted("mugs", local), name)
+		require.Equal(t, 200.0, c.counted(missed)+c.counted(shared)+c.counted(local), name)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestFetch_ErrorsAreReturnedAndNotCached(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Equal(t, 1, value.Chips)
-	require.Equal(t, 3.0, c.counted("mugs", failed))
+	require.Equal(t, 3.0, c.counted(failed))
 }
 
 func TestFetch_APanicIsAnErrorOfAllWaitingCalls(t *testing.T) {
@@ -194,7 +194,7 @@ func TestFetch_CachesAbsenceForAShortTime(t *testing.T) {
 	}
 
 	require.Equal(t, 1, asked)
-	require.Equal(t, 10.0, c.counted("mugs", absent))
+	require.Equal(t, 10.0, c.counted(absent))
 	known, ok := c.local.GetEntry(mugs.key("pink"))
 	require.True(t, ok)
 	require.LessOrEqual(t, known.ExpiresAfter(), absentLife)
@@ -496,8 +496,8 @@ func (s *shelf) load(ctx context.Context) (mug, error) {
 	return mug{Name: fmt.Sprint("load ", number), Chips: int(number)}, nil
 }
 
-func (c *Cache) counted(kind string, how result) float64 {
-	return testutil.ToFloat64(c.requests.WithLabelValues(kind, string(how)))
+func (c *Cache) counted(how result) float64 {
+	return testutil.ToFloat64(c.requests.WithLabelValues("mugs", string(how)))
 }
 
 func newCache(t testing.TB, address string) *Cache {

@@ -35,7 +35,7 @@ func (k Kind[T]) Fetch(ctx context.Context, c *Cache, key string, load func(ctx 
 	}
 	key = k.key(key)
 	if known, ok := c.local.GetIfPresent(key); ok && !c.renew {
-		if value, err, ok := k.unpack(known); ok {
+		if value, ok, err := k.unpack(known); ok {
 			c.count(k.Name, resultOf(local, err, k.Absent))
 			return value, err
 		}
@@ -112,12 +112,12 @@ func (k Kind[T]) key(key string) string {
 
 // unpack returns the value or the error of an entry. Ok is false for an entry of
 // another type.
-func (k Kind[T]) unpack(e entry) (value T, err error, ok bool) {
+func (k Kind[T]) unpack(e entry) (value T, ok bool, err error) {
 	if e.absent {
-		return value, k.Absent, k.Absent != nil
+		return value, k.Absent != nil, k.Absent
 	}
 	value, ok = e.value.(T)
-	return value, nil, ok
+	return value, ok, nil
 }
 
 // findOrLoad finds the value in Redis or loads it, and caches it.
@@ -133,7 +133,7 @@ func (k Kind[T]) findOrLoad(ctx context.Context, c *Cache, key string, load load
 	}()
 	// Another call may have cached it since this one looked.
 	if cached, ok := c.local.GetIfPresent(key); ok && !c.renew {
-		if value, err, ok := k.unpack(cached); ok {
+		if value, ok, err := k.unpack(cached); ok {
 			return value, local, err
 		}
 	}

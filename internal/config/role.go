@@ -3,6 +3,7 @@ package config
 // Role is a role or command, as the tag roles of a field names it.
 type Role string
 
+// The roles and the commands that read settings.
 const (
 	Web         Role = "web"
 	WorkerPG    Role = "worker-pg"

@@ -18,10 +18,10 @@ type Variable struct {
 	Default string // empty when there is none
 	Example string
 	Help    string
-	Secret  string // "true": the whole value is masked; "url": the password in it
+	Roles   []string // roles and commands that read it, or "all"
+	Secret  string   // "true": the whole value is masked; "url": the password in it
 
-	own      bool // a field of the application's Settings
-	roles    []string
+	own      bool     // a field of the application's Settings
 	required []string // roles that cannot start without it, or "true" for all that read it
 	oneOf    []string // empty: any value
 	schemes  []string // of a URL; empty: any value
@@ -32,11 +32,8 @@ type Variable struct {
 
 // ReadBy reports whether a role reads the variable.
 func (v Variable) ReadBy(role Role) bool {
-	return slices.Contains(v.roles, "all") || slices.Contains(v.roles, string(role))
+	return slices.Contains(v.Roles, "all") || slices.Contains(v.Roles, string(role))
 }
-
-// Readers returns the roles and commands that read the variable, or "all".
-func (v Variable) Readers() []string { return v.roles }
 
 // Private
 
@@ -54,7 +51,7 @@ func variablesOf(settings reflect.Type, own bool) []Variable {
 			Help:     field.Tag.Get("help"),
 			Secret:   field.Tag.Get("secret"),
 			own:      own,
-			roles:    listTag(field, "roles"),
+			Roles:    listTag(field, "roles"),
 			required: listTag(field, "required"),
 			oneOf:    listTag(field, "oneof"),
 			schemes:  listTag(field, "schemes"),

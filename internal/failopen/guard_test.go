@@ -121,7 +121,8 @@ func TestGuard_OpensWhenThePasswordIsWrong(t *testing.T) {
 
 func TestGuard_CountsTheCallsOfAnOutage(t *testing.T) {
 	t.Parallel()
-	guard := NewGuard(Options{URL: "redis://127.0.0.1:1", Failures: 2}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	guard := NewGuard(Options{URL: "redis://127.0.0.1:1", Failures: 2},
+		telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
 	broken := errors.New("connection refused")
 	fail := make(chan struct{})
 	var entered, done sync.WaitGroup

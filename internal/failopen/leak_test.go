@@ -22,7 +22,8 @@ func TestClose_LeavesNoGoroutineAndNoConnection(t *testing.T) {
 	server := stacktest.Redis(t)
 	admin := newClient(t, server)
 	before := clientsOf(t, admin)
-	guard := NewGuard(Options{URL: server.URL(), Timeout: timeout}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	guard := NewGuard(Options{URL: server.URL(), Timeout: timeout},
+		telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
 	r, err := Open(guard)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -43,7 +44,8 @@ func TestClose_LeavesNoGoroutineAndNoConnection(t *testing.T) {
 	require.NoError(t, r.Close())
 
 	require.Eventually(t, func() bool { return clientsOf(t, admin) == before }, 10*time.Second, 20*time.Millisecond)
-	require.Eventually(t, func() bool { return !strings.Contains(goroutines(t), "redis/go-redis/v9/internal/pool") }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return !strings.Contains(goroutines(t), "redis/go-redis/v9/internal/pool") }, 10*time.Second,
+		20*time.Millisecond)
 }
 
 // Private

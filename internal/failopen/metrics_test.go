@@ -100,7 +100,8 @@ func TestMetrics_ManyNewSourcesAtOnceLoseNoCount(t *testing.T) {
 	}
 	group.Wait()
 
-	require.Equal(t, map[string]float64{"Source0 ok": 200, "Source1 ok": 200, "Source2 ok": 200, "Source3 ok": 200, "Source4 ok": 200}, calls(t, registry, "shared"))
+	require.Equal(t, map[string]float64{"Source0 ok": 200, "Source1 ok": 200, "Source2 ok": 200, "Source3 ok": 200, "Source4 ok": 200},
+		calls(t, registry, "shared"))
 }
 
 // Private

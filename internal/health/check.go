@@ -22,6 +22,7 @@ type Check struct {
 // Status is the state of one check, or of all checks together.
 type Status string
 
+// The states, from good to bad, and that of a check that never runs.
 const (
 	OK       Status = "ok"
 	Degraded Status = "degraded" // something fails that the process can work without

@@ -86,7 +86,7 @@ func (b *Backlog) checkJobs(ctx context.Context) error {
 	}
 	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (taskqueue.Depth, error) {
 		var found taskqueue.Depth
-		err := row.Scan(&found.Queue, &found.Tasks, &found.Oldest)
+		err := row.Scan(&found.Queue, &found.Waiting, &found.Oldest)
 		return found, err
 	})
 	if err != nil {
@@ -111,11 +111,11 @@ func (b *Backlog) checkTasks(ctx context.Context) error {
 func (b *Backlog) judge(backend Backend, noun string, queues []taskqueue.Depth) error {
 	var problems []error
 	for _, found := range queues {
-		b.depth.WithLabelValues(string(backend), found.Queue).Set(float64(found.Tasks))
+		b.depth.WithLabelValues(string(backend), found.Queue).Set(float64(found.Waiting))
 		b.oldest.WithLabelValues(string(backend), found.Queue).Set(found.Oldest.Seconds())
 		if found.Oldest > b.patience {
 			oldest := found.Oldest.Round(time.Second)
-			problems = append(problems, fmt.Errorf("%d %s wait in queue %s, the oldest for %s", found.Tasks, noun, found.Queue, oldest))
+			problems = append(problems, fmt.Errorf("%d %s wait in queue %s, the oldest for %s", found.Waiting, noun, found.Queue, oldest))
 		}
 	}
 	return errors.Join(problems...)

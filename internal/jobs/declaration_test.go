@@ -76,7 +76,7 @@ func TestOneAtATime_RunsEqualKeysOneAfterTheOther(t *testing.T) {
 	queue := newJobs(t, db, prometheus.NewRegistry())
 	var now, most, runs atomic.Int32
 	began, finish := make(chan int, 10), make(chan struct{})
-	work := Handle(func(ctx context.Context, args reconcileArgs) error {
+	work := Handle(func(_ context.Context, args reconcileArgs) error {
 		if args.Store == 1 {
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)

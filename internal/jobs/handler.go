@@ -16,12 +16,12 @@ import (
 // Handler runs one kind of work.
 type Handler struct {
 	Declaration
-	work         func(ctx context.Context, payload []byte) error // of tasks
+	work         func(ctx context.Context, payload []byte) error // runs a task
 	checkWritten func(payload []byte) error
-	addToRiver   func(*river.Workers, *keyLock) error // of jobs
+	addToRiver   func(*river.Workers, *keyLock) error // registers the kind of a job with River
 }
 
-// Handlers are all kinds of work of one backend.
+// Handlers are kinds of work, of one backend or of both.
 type Handlers []Handler
 
 // Handle returns a handler that calls work. It may call work more than once for

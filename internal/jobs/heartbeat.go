@@ -16,8 +16,8 @@ import (
 )
 
 // ErrDeclaredDead ends a worker whose heartbeat was missing for so long that
-// other workers have taken its jobs.
-var ErrDeclaredDead = errors.New("this worker's heartbeat was missing for too long and other workers have taken its jobs")
+// other workers may have taken its work.
+var ErrDeclaredDead = errors.New("this worker's heartbeat was missing for too long and other workers may have taken its work")
 
 // Private
 
@@ -55,7 +55,7 @@ type heartbeat struct {
 
 func newHeartbeat(db *pgxpool.Pool, process Process, running func() int, log *slog.Logger, reporter *telemetry.Reporter) *heartbeat {
 	h := &heartbeat{
-		connection: postgres.Beside(db), process: process, running: running,
+		connection: postgres.NewConnection(db), process: process, running: running,
 		releaser: &releaser{db: db, log: log, reporter: reporter}, log: log, every: beatEvery, deadAfter: deadAfter,
 	}
 	h.state.Store(Working)

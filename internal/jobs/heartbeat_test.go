@@ -120,7 +120,7 @@ func TestHeartbeat_ContinuesWhileThePoolIsExhausted(t *testing.T) {
 		t.Run(string(backend), func(t *testing.T) {
 			t.Parallel()
 			db := smallPool(t, 8)
-			reader := postgres.Beside(db)
+			reader := postgres.NewConnection(db)
 			beatAt := func() (at time.Time) {
 				connection, err := reader.Open(t.Context())
 				require.NoError(t, err)

@@ -15,15 +15,17 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
+
+	"slipway/internal/telemetry"
 )
 
-// Backend labels metrics and logs.
-type Backend string
+// Backend is where work is stored: PG for jobs, Redis for tasks.
+type Backend = telemetry.Backend
 
 // The two backends.
 const (
-	PG    Backend = "pg"
-	Redis Backend = "redis"
+	PG    = telemetry.PG
+	Redis = telemetry.Redis
 )
 
 // Jobs enqueues jobs.

@@ -36,7 +36,7 @@ type keyLock struct {
 }
 
 func newKeyLock(db *pgxpool.Pool) *keyLock {
-	return &keyLock{timeout: lockTimeout, own: postgres.Beside(db), turn: make(chan struct{}, 1), held: map[string]bool{}}
+	return &keyLock{timeout: lockTimeout, own: postgres.NewConnection(db), turn: make(chan struct{}, 1), held: map[string]bool{}}
 }
 
 // run calls work when no other run holds the key, and snoozes when one does. When

@@ -169,7 +169,7 @@ func TestPGWorker_HandsBackAJobThatUsesTheWholePool(t *testing.T) {
 
 	require.NoError(t, worker.end(t))
 
-	connection, err := postgres.Beside(db).Open(t.Context())
+	connection, err := postgres.NewConnection(db).Open(t.Context())
 	require.NoError(t, err)
 	var waiting, workers int
 	require.NoError(t, connection.QueryRow(t.Context(), `

@@ -22,7 +22,7 @@ func TestPGWorker_RunsAFailedJobAgainAndLogsItOnce(t *testing.T) {
 	db := pgtest.New(t, migrations)
 	attempts := make(chan int, 10)
 	runs := 0
-	worker := startPGWorker(t, db, time.Second, func(_ context.Context, args greetArgs) error {
+	worker := startPGWorker(t, db, time.Second, func(context.Context, greetArgs) error {
 		runs++
 		attempts <- runs
 		if runs == 1 {
@@ -226,11 +226,10 @@ func newPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work fu
 }
 
 // startHandlers starts a worker of any kinds and waits until it takes jobs.
-func startHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) *pgWorker {
+func startHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) {
 	t.Helper()
 	w := newHandlers(t, db, shutdown, handlers...)
 	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
-	return w
 }
 
 func newHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) *pgWorker {

@@ -36,7 +36,7 @@ type Process struct {
 
 // Private
 
-// newProcess describes this process. Its id is never used again.
+// newProcess describes this process. Each start of a worker has a new id.
 func newProcess(backend Backend, version string, concurrency int) Process {
 	host, err := os.Hostname()
 	if err != nil {

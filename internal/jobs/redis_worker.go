@@ -73,8 +73,8 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 }
 
 // Run runs tasks until ctx ends, and then finishes the running tasks or hands
-// them back. It waits for a Redis that is not there yet. It returns
-// ErrDeclaredDead when other workers have taken its tasks.
+// them back. A Redis that is not there yet is waited for. It returns
+// ErrDeclaredDead when its own heartbeat was missing for too long.
 func (w *RedisWorker) Run(ctx context.Context) error {
 	defer w.servers.StopLongPoll()
 	if err := w.servers.Start(); err != nil {

@@ -189,9 +189,9 @@ func TestRedisWorker_SurvivesARestartOfRedis(t *testing.T) {
 func TestRedisWorker_StopsInTimeWithoutRedis(t *testing.T) {
 	t.Parallel()
 	stopped, frozen := stacktest.Redis(t), stacktest.Redis(t)
-	for name, break_ := range map[string]func() error{stopped.URL(): stopped.Kill, frozen.URL(): frozen.Freeze} {
-		worker := startRedisWorker(t, name, time.Second, func(context.Context, waveTask) error { return nil })
-		require.NoError(t, break_())
+	for address, fail := range map[string]func() error{stopped.URL(): stopped.Kill, frozen.URL(): frozen.Freeze} {
+		worker := startRedisWorker(t, address, time.Second, func(context.Context, waveTask) error { return nil })
+		require.NoError(t, fail())
 		started := time.Now()
 
 		_ = worker.end(t) // an error is fine: the operator should know

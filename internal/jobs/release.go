@@ -70,7 +70,7 @@ func (r *releaser) releaseDead(ctx context.Context, connection *pgx.Conn, deadAf
 // releaseOwn releases the jobs that a worker itself runs, and returns how many.
 // It opens a connection of its own, because the heartbeat may be using the other.
 func (r *releaser) releaseOwn(ctx context.Context, worker string, crashed bool) (jobs int, err error) {
-	own := postgres.Beside(r.db)
+	own := postgres.NewConnection(r.db)
 	connection, err := own.Open(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("connect to release the worker's own jobs: %w", err)
@@ -120,7 +120,8 @@ func release(ctx context.Context, db querier, workers []string, crashed bool) ([
 		    finalized_at = CASE WHEN decided.state IN ('cancelled', 'discarded') THEN now() END,
 		    errors = CASE
 		        WHEN decided.state IN ('discarded', 'retryable') THEN array_append(job.errors, jsonb_build_object(
-		            'at', now(), 'attempt', job.attempt, 'error', 'the worker died ' || decided.crashes || ' times while it ran this', 'trace', ''))
+		            'at', now(), 'attempt', job.attempt, 'error', 'the worker died ' || decided.crashes || ' times while it ran this',
+		            'trace', ''))
 		        ELSE job.errors
 		    END,
 		    metadata = job.metadata || CASE WHEN $2 THEN jsonb_build_object('slipway:crashes', decided.crashes) ELSE '{}' END

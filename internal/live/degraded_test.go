@@ -42,7 +42,7 @@ func TestHub_DegradesPagesWhileRedisIsUnavailable(t *testing.T) {
 			}
 			require.Zero(t, process.gauge(t, "app_live_degraded"))
 			require.Equal(t, statusLive, process.open(t, "mugs").status(t))
-			eventuallyPublish(t, publisher, "mugs", "one")
+			eventuallyPublish(t, publisher, "one")
 			for _, page := range []*page{open, during} {
 				require.Equal(t, "one", page.fragment(t).data)
 			}
@@ -131,7 +131,7 @@ func TestHub_NoticesAPeerThatVanishes(t *testing.T) {
 	t.Logf("noticed after %s", noticed.Round(10*time.Millisecond))
 	require.Less(t, noticed, 3*pingAfter+pingAfter/2, "two silences, and time for a busy machine")
 	require.Equal(t, "resync", page.event(t).event)
-	eventuallyPublish(t, publisher, "mugs", "two")
+	eventuallyPublish(t, publisher, "two")
 	require.Equal(t, "two", page.fragment(t).data)
 }
 

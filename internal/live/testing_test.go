@@ -137,12 +137,13 @@ func (p *process) gauge(t *testing.T, name string) float64 {
 }
 
 // get returns the head of an answer and leaves.
-func (p *process) get(t *testing.T, path string) *http.Response {
+// get opens a stream and leaves it at once.
+func (p *process) get(t *testing.T) (status int, header http.Header) {
 	t.Helper()
-	response, err := http.Get(p.server.URL + path)
+	response, err := http.Get(p.server.URL + "/?topics=mugs")
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	return response
+	return response.StatusCode, response.Header
 }
 
 // visit opens a stream, waits for the first fragment if it shall, and leaves.
@@ -191,7 +192,7 @@ func (p *process) openAt(t *testing.T, path string, header ...string) *page {
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request) //nolint:bodyclose // the goroutine below closes it
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, response.StatusCode)
 
@@ -336,11 +337,11 @@ func publish(t *testing.T, publisher *Publisher, topic, html string) int64 {
 	return number
 }
 
-// eventuallyPublish publishes once Redis is back.
-func eventuallyPublish(t *testing.T, publisher *Publisher, topic, html string) {
+// eventuallyPublish publishes to the topic mugs as soon as Redis is available.
+func eventuallyPublish(t *testing.T, publisher *Publisher, html string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		return publisher.Publish(t.Context(), Fragment{Topics: []string{topic}, HTML: html})
+		return publisher.Publish(t.Context(), Fragment{Topics: []string{"mugs"}, HTML: html})
 	}, patience, 10*time.Millisecond)
 }
 

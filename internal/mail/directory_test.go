@@ -13,9 +13,9 @@ import (
 
 func TestDirectory_StoresAMailUnchanged(t *testing.T) {
 	t.Parallel()
-	directory := NewDirectory(filepath.Join(t.TempDir(), "new", "mail"), "Harbour — ⚓ <post@harbour.example>")
+	directory := NewDirectory(filepath.Join(t.TempDir(), "new", "mail"), "App — ⚓ <post@app.example>")
 	message := Message{
-		ID: "letter-1@harbour.example", To: `"Ada Ñandú" <ada@example.com>`,
+		ID: "letter-1@app.example", To: `"Ada Ñandú" <ada@example.com>`,
 		Subject: "Your mug 🏮 is on its way — وصلت رسالتك " + strings.Repeat("and on ", 40),
 		Text:    "Hello Ada,\n\n.\n.. dots and = signs =20\n" + strings.Repeat("x", 2000) + "\nשלום 🏮\n",
 		HTML:    "<p>Hello <b>Ada</b> 🏮 &amp; friends</p>\n" + strings.Repeat("<i>long</i>", 300),
@@ -29,7 +29,7 @@ func TestDirectory_StoresAMailUnchanged(t *testing.T) {
 	require.Equal(t, message.Text, unix(stored[0].Text))
 	require.Equal(t, message.HTML, unix(stored[0].HTML))
 	require.Contains(t, stored[0].To, "<ada@example.com>")
-	require.Contains(t, stored[0].From, "<post@harbour.example>")
+	require.Contains(t, stored[0].From, "<post@app.example>")
 	require.WithinDuration(t, time.Now(), stored[0].SentAt, time.Minute)
 	read, err := directory.Read(stored[0].Name)
 	require.NoError(t, err)
@@ -138,7 +138,7 @@ func TestSend_RefusesInjectedHeadersAndRecipients(t *testing.T) {
 func TestSend_RefusesAnInvalidSender(t *testing.T) {
 	t.Parallel()
 
-	err := NewDirectory(t.TempDir(), "Harbour").Send(t.Context(), Message{To: "ada@example.com"})
+	err := NewDirectory(t.TempDir(), "App").Send(t.Context(), Message{To: "ada@example.com"})
 
 	require.ErrorContains(t, err, "sender of mail")
 }
@@ -147,7 +147,7 @@ func TestSend_RefusesAnInvalidSender(t *testing.T) {
 
 func newDirectory(t *testing.T) *Directory {
 	t.Helper()
-	return NewDirectory(t.TempDir(), "Harbour <post@harbour.example>")
+	return NewDirectory(t.TempDir(), "App <post@app.example>")
 }
 
 func list(t *testing.T, directory *Directory) []Stored {

@@ -17,13 +17,13 @@ import (
 func TestSMTP_DeliversTheMailToTheServer(t *testing.T) {
 	t.Parallel()
 	server := startSMTP(t, smtpScript{})
-	sender, err := NewSMTP("smtp://"+server.address, "Harbour <post@harbour.example>")
+	sender, err := NewSMTP("smtp://"+server.address, "App <post@app.example>")
 	require.NoError(t, err)
 
 	require.NoError(t, sender.Send(t.Context(), Message{ID: "letter-1", To: "ada@example.com", Subject: "Hello 🏮", Text: "Hello Ada"}))
 
 	mail := server.mail(t)
-	require.Contains(t, mail, "MAIL FROM:<post@harbour.example>")
+	require.Contains(t, mail, "MAIL FROM:<post@app.example>")
 	require.Contains(t, mail, "RCPT TO:<ada@example.com>")
 	require.Contains(t, mail, "Message-ID: <letter-1>")
 	require.Contains(t, mail, "Subject: =?UTF-8?q?Hello_=F0=9F=8F=AE?=")
@@ -35,7 +35,7 @@ func TestSMTP_NeverSendsAPasswordUnencrypted(t *testing.T) {
 	server := startSMTP(t, smtpScript{extensions: []string{"AUTH PLAIN LOGIN CRAM-MD5"}})
 	host, port, err := net.SplitHostPort(server.address)
 	require.NoError(t, err)
-	sender, err := NewSMTP(fmt.Sprintf("smtp://user:hunter2@%s:%s", host, port), "post@harbour.example")
+	sender, err := NewSMTP(fmt.Sprintf("smtp://user:hunter2@%s:%s", host, port), "post@app.example")
 	require.NoError(t, err)
 
 	err = sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"})
@@ -50,7 +50,7 @@ func TestSMTP_RefusesAServerWithoutAValidCertificate(t *testing.T) {
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", selfSigned(t))
 	require.NoError(t, err)
 	server := serveSMTP(t, listener, smtpScript{extensions: []string{"AUTH PLAIN"}})
-	sender, err := NewSMTP("smtps://user:hunter2@"+server.address, "post@harbour.example")
+	sender, err := NewSMTP("smtps://user:hunter2@"+server.address, "post@app.example")
 	require.NoError(t, err)
 
 	err = sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"})
@@ -63,7 +63,7 @@ func TestSMTP_AuthenticatesOverTLS(t *testing.T) {
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", selfSigned(t))
 	require.NoError(t, err)
 	server := serveSMTP(t, listener, smtpScript{extensions: []string{"AUTH PLAIN"}})
-	sender, err := NewSMTP("smtps://user:p%40ss@"+server.address, "post@harbour.example")
+	sender, err := NewSMTP("smtps://user:p%40ss@"+server.address, "post@app.example")
 	require.NoError(t, err)
 	sender.dial = (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext
 
@@ -77,7 +77,7 @@ func TestSMTP_ErrorHasTheServersReason(t *testing.T) {
 	for command, step := range map[string]string{"RCPT": "send mail", "DATA": "send mail", "EHLO": "connect to mail server"} {
 		replies := map[string]string{command: "550 no such mailbox", "HELO": "550 no such mailbox"}
 		server := startSMTP(t, smtpScript{replies: replies})
-		sender, err := NewSMTP("smtp://"+server.address, "post@harbour.example")
+		sender, err := NewSMTP("smtp://"+server.address, "post@app.example")
 		require.NoError(t, err)
 
 		err = sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"})
@@ -90,7 +90,7 @@ func TestSMTP_ErrorHasTheServersReason(t *testing.T) {
 func TestSMTP_IgnoresAnErrorAfterTheMailIsAccepted(t *testing.T) {
 	t.Parallel()
 	server := startSMTP(t, smtpScript{replies: map[string]string{"QUIT": "421 go away"}})
-	sender, err := NewSMTP("smtp://"+server.address, "post@harbour.example")
+	sender, err := NewSMTP("smtp://"+server.address, "post@app.example")
 	require.NoError(t, err)
 
 	// An error would make the caller send the mail again.
@@ -101,7 +101,7 @@ func TestSMTP_EndsWithItsContextWhenTheServerIsSilent(t *testing.T) {
 	t.Parallel()
 	for _, silentAt := range []string{"", "EHLO", "MAIL", "DATA", "."} {
 		server := startSMTP(t, smtpScript{silentAt: silentAt, silent: true})
-		sender, err := NewSMTP("smtp://"+server.address, "post@harbour.example")
+		sender, err := NewSMTP("smtp://"+server.address, "post@app.example")
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -117,7 +117,7 @@ func TestSMTP_EndsWithItsContextWhenTheServerIsSilent(t *testing.T) {
 func TestSMTP_ClosesTheConnectionAfterAnError(t *testing.T) {
 	t.Parallel()
 	server := startSMTP(t, smtpScript{extensions: []string{"AUTH PLAIN"}, keepOpen: true})
-	sender, err := NewSMTP("smtp://user:hunter2@"+server.address, "post@harbour.example")
+	sender, err := NewSMTP("smtp://user:hunter2@"+server.address, "post@app.example")
 	require.NoError(t, err)
 
 	require.Error(t, sender.Send(t.Context(), Message{To: "ada@example.com", Subject: "Hello", Text: "x"}))
@@ -129,7 +129,7 @@ func TestNewSMTP_ErrorDoesNotContainThePassword(t *testing.T) {
 	t.Parallel()
 
 	for _, address := range []string{"smtp://user:hunter2@host:port", "smtp://user:hunter2@"} {
-		_, err := NewSMTP(address, "post@harbour.example")
+		_, err := NewSMTP(address, "post@app.example")
 
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "hunter2")

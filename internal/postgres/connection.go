@@ -16,9 +16,9 @@ type Connection struct {
 	openedAt time.Time
 }
 
-// Beside returns a connection with the server and the settings of pool. It does
+// NewConnection returns a connection with the server and the settings of pool. It does
 // not connect.
-func Beside(pool *pgxpool.Pool) *Connection {
+func NewConnection(pool *pgxpool.Pool) *Connection {
 	return &Connection{config: pool.Config().ConnConfig}
 }
 

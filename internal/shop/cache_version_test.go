@@ -18,7 +18,8 @@ func TestCaches_ChangeTheirVersionWithTheirJSON(t *testing.T) {
 	}{
 		`[{"ID":1,"Slug":"s","Name":"n","Tagline":"t"}]`: {categoriesCache.Version, []Category{{ID: 1, Slug: "s", Name: "n", Tagline: "t"}}},
 		`[1,2]`: {listsCache.Version, []int64{1, 2}},
-		`{"Category":{"ID":1,"Slug":"","Name":"","Tagline":""},"Total":2,"IDs":[3]}`: {categoryPagesCache.Version, categoryPage{Category: Category{ID: 1}, Total: 2, IDs: []int64{3}}},
+		`{"Category":{"ID":1,"Slug":"","Name":"","Tagline":""},"Total":2,"IDs":[3]}`: {categoryPagesCache.Version,
+			categoryPage{Category: Category{ID: 1}, Total: 2, IDs: []int64{3}}},
 	} {
 		encoded, err := json.Marshal(cached.value)
 

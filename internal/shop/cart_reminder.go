@@ -44,7 +44,7 @@ func (s *Shop) RemindOfCarts(ctx context.Context) error {
 //
 // It marks the cart before it sends the mail. A worker that dies in between sends
 // nothing, and no other worker does: a missing reminder does less harm than a
-// second one. SendOrderConfirmation decides the other way.
+// second one. SendOrderConfirmation prefers a second mail to none.
 //
 // When sending fails, the mark is removed and the job is retried. If the server
 // did take the mail and only its reply was lost, the second copy has the same

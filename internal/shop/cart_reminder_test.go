@@ -33,7 +33,8 @@ func TestSendCartReminder_ListsTheCartAtCurrentPrices(t *testing.T) {
 	reminder := sender.sent[0]
 	require.Equal(t, "ada@example.com", reminder.To)
 	for _, part := range []string{reminder.Text, reminder.HTML} {
-		for _, words := range []string{"Ada Lovelace", "Harbour Enamel Mug", shop.Euros(2468).String(), "only 1 left", "sold out", "https://leeward.example/cart"} {
+		for _, words := range []string{"Ada Lovelace", "Harbour Enamel Mug", shop.Euros(2468).String(), "only 1 left", "sold out",
+			"https://leeward.example/cart"} {
 			require.Contains(t, part, words)
 		}
 	}
@@ -151,7 +152,9 @@ func TestRemindOfCarts_EnqueuesEachCartOnceAndABoundedNumber(t *testing.T) {
 	for range 2 {
 		require.NoError(t, s.RemindOfCarts(t.Context()))
 	}
-	require.Equal(t, 1, s.count(t, `SELECT count(*) FROM river_job WHERE kind = 'send_cart_reminder' AND args->>'cart_id' = $1 AND queue = 'low'`, cart))
+	require.Equal(t, 1, s.count(t, `
+		SELECT count(*) FROM river_job
+		WHERE kind = 'send_cart_reminder' AND args->>'cart_id' = $1 AND queue = 'low'`, cart))
 
 	s.exec(t, fmt.Sprintf(`
 		WITH many AS (

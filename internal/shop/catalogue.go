@@ -32,7 +32,7 @@ func (s *Shop) Featured(ctx context.Context, limit int) ([]Card, error) {
 }
 
 // FrontPage lists featured products, and the newest of the others.
-func (s *Shop) FrontPage(ctx context.Context, featured, newest int) (picked, new []Card, err error) {
+func (s *Shop) FrontPage(ctx context.Context, featured, newest int) (picked, others []Card, err error) {
 	first, err := s.listed(ctx, fmt.Sprintf("featured:%d", featured), func(ctx context.Context) ([]Card, error) {
 		return s.cards(ctx, "featured products", `ORDER BY p.featured, p.id LIMIT $1`, featured)
 	})

@@ -27,7 +27,8 @@ func (s store) cachedWith(t *testing.T, address string, options cache.Options) (
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
-	redis, err := failopen.Open(failopen.NewGuard(failopen.Options{URL: address, Timeout: 250 * time.Millisecond}, telemetry.NewReporter(log, registry)))
+	redis, err := failopen.Open(failopen.NewGuard(failopen.Options{URL: address, Timeout: 250 * time.Millisecond},
+		telemetry.NewReporter(log, registry)))
 	require.NoError(t, err)
 	kept := cache.New(redis, options, registry)
 	t.Cleanup(func() {

@@ -69,7 +69,8 @@ func TestProduct_IsNotFoundUnderNamesThatNoProductHas(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 
-	for _, slug := range []string{"", "nope", "\x00", "a\x00b", "../etc", "Harbour-Enamel-Mug", "' OR 1=1 --", strings.Repeat("a", 10000), "\xff\xfe"} {
+	for _, slug := range []string{"", "nope", "\x00", "a\x00b", "../etc", "Harbour-Enamel-Mug", "' OR 1=1 --", strings.Repeat("a", 10000),
+		"\xff\xfe"} {
 		_, err := s.Product(t.Context(), slug)
 		require.ErrorIs(t, err, shop.ErrNotFound)
 		_, err = s.Picture(t.Context(), slug)
@@ -104,7 +105,8 @@ func TestSearch_TakesAnyText(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 
-	for _, query := range []string{"", "   ", "\x00", "\xff", "'; DROP TABLE products; --", `"unclosed`, "a & | ! ( ) :*", "%_\\", strings.Repeat("mug ", 5000), "🌊", "<script>"} {
+	for _, query := range []string{"", "   ", "\x00", "\xff", "'; DROP TABLE products; --", `"unclosed`, "a & | ! ( ) :*", "%_\\",
+		strings.Repeat("mug ", 5000), "🌊", "<script>"} {
 		_, err := s.Search(t.Context(), query, shop.SortFeatured, 1)
 		require.NoError(t, err, query)
 	}
@@ -117,7 +119,8 @@ func TestSearch_TakesAnyText(t *testing.T) {
 func TestMoney_ReadsAsShoppersWriteIt(t *testing.T) {
 	t.Parallel()
 
-	for cents, text := range map[int64]string{0: "€0.00", 5: "€0.05", 490: "€4.90", 123450: "€1,234.50", 123456789: "€1,234,567.89", -490: "-€4.90"} {
+	for cents, text := range map[int64]string{0: "€0.00", 5: "€0.05", 490: "€4.90", 123450: "€1,234.50", 123456789: "€1,234,567.89",
+		-490: "-€4.90"} {
 		require.Equal(t, text, shop.Euros(cents).String())
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 func TestOrderLimit_RefusesTheOrderAfterTheLast(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, limitOrders(3, time.Hour))
+	s := newStore(t, limitOrders(3))
 	mug := s.variant(t, "harbour-enamel-mug", 9)
 	for range 3 {
 		_, err := s.PlaceOrder(t.Context(), purchase(s.filledCart(t, mug, 1)))
@@ -39,7 +39,7 @@ func TestOrderLimit_RefusesTheOrderAfterTheLast(t *testing.T) {
 
 func TestOrderLimit_IsExactForConcurrentOrders(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, limitOrders(5, time.Hour))
+	s := newStore(t, limitOrders(5))
 	mug := s.variant(t, "harbour-enamel-mug", 100)
 	carts := make([]string, 30)
 	for i := range carts {
@@ -69,7 +69,7 @@ func TestOrderLimit_IsExactForConcurrentOrders(t *testing.T) {
 
 func TestOrderLimit_CountsOrdersAndNotAttempts(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, limitOrders(1, time.Hour))
+	s := newStore(t, limitOrders(1))
 	mug := s.variant(t, "harbour-enamel-mug", 1)
 	wish := purchase(s.filledCart(t, mug, 1))
 	s.variant(t, "harbour-enamel-mug", 0)
@@ -88,7 +88,7 @@ func TestOrderLimit_CountsOrdersAndNotAttempts(t *testing.T) {
 
 func TestOrderLimit_CountsAllSpellingsOfAnAddressTogether(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, limitOrders(1, time.Hour))
+	s := newStore(t, limitOrders(1))
 	mug := s.variant(t, "harbour-enamel-mug", 9)
 	_, err := s.PlaceOrder(t.Context(), purchase(s.filledCart(t, mug, 1)))
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestOrderLimit_CountsAllSpellingsOfAnAddressTogether(t *testing.T) {
 
 func TestOrderLimit_CountsByCartWhateverTheAddress(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, limitOrders(1, time.Hour))
+	s := newStore(t, limitOrders(1))
 	mug := s.variant(t, "harbour-enamel-mug", 9)
 	cart := s.filledCart(t, mug, 1)
 	_, err := s.PlaceOrder(t.Context(), purchase(cart))
@@ -123,7 +123,7 @@ func TestOrderLimit_CountsByCartWhateverTheAddress(t *testing.T) {
 
 func TestForgetOrderLimits_DeletesExpiredLimits(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, limitOrders(2, time.Hour))
+	s := newStore(t, limitOrders(2))
 	mug := s.variant(t, "harbour-enamel-mug", 9)
 	_, err := s.PlaceOrder(t.Context(), purchase(s.filledCart(t, mug, 1)))
 	require.NoError(t, err)
@@ -138,7 +138,7 @@ func TestForgetOrderLimits_DeletesExpiredLimits(t *testing.T) {
 
 func TestForgetOrderLimits_WaitsForNoOrder(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, limitOrders(2, time.Hour))
+	s := newStore(t, limitOrders(2))
 	mug := s.variant(t, "harbour-enamel-mug", 9)
 	_, err := s.PlaceOrder(t.Context(), purchase(s.filledCart(t, mug, 1)))
 	require.NoError(t, err)
@@ -156,9 +156,9 @@ func TestForgetOrderLimits_WaitsForNoOrder(t *testing.T) {
 	require.Equal(t, 1, s.count(t, `SELECT count(*) FROM order_limits`))
 }
 
-// limitOrders sets a store's OrderLimit.
-func limitOrders(orders int, period time.Duration) func(*shop.Options) {
-	return func(options *shop.Options) { options.OrderLimit = shop.OrderLimit{Orders: orders, Period: period} }
+// limitOrders sets the OrderLimit of a store, in an hour.
+func limitOrders(orders int) func(*shop.Options) {
+	return func(options *shop.Options) { options.OrderLimit = shop.OrderLimit{Orders: orders, Period: time.Hour} }
 }
 
 // passTime does to the limits what waiting would.

@@ -27,8 +27,10 @@ func TestPlaceOrder_CommitsOrderStockAndJobsTogether(t *testing.T) {
 	require.Equal(t, mug.Price.Times(2), order.Subtotal)
 	require.Equal(t, order.Subtotal.Plus(order.Shipping), order.Total)
 	require.Len(t, order.Token, 26)
-	require.Equal(t, 1, s.count(t, `SELECT count(*) FROM river_job WHERE kind = 'send_order_confirmation' AND (args->>'order_id')::bigint = $1`, order.ID))
-	require.Equal(t, 1, s.count(t, `SELECT count(*) FROM river_job WHERE kind = 'capture_payment' AND (args->>'order_id')::bigint = $1`, order.ID))
+	for _, kind := range []string{"send_order_confirmation", "capture_payment"} {
+		jobs := s.count(t, `SELECT count(*) FROM river_job WHERE kind = $2 AND (args->>'order_id')::bigint = $1`, order.ID, kind)
+		require.Equal(t, 1, jobs, kind)
+	}
 	units, err := s.CartUnits(t.Context(), cart)
 	require.NoError(t, err)
 	require.Zero(t, units)

@@ -53,7 +53,7 @@ type discrepancy struct {
 }
 
 // discrepancies finds all violations in one snapshot. It leaves out sales that were
-// closed 23 hours ago, because ForgetHolds deletes their holds after a day.
+// closed more than 23 hours ago, because ForgetHolds deletes their holds after a day.
 func (s *Shop) discrepancies(ctx context.Context) ([]discrepancy, error) {
 	var found []discrepancy
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}

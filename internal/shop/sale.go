@@ -12,7 +12,7 @@ import (
 
 // Sale is a flash sale: a lower price for one variant, for a limited time and a
 // limited number of units. All transactions lock sales in the order of their ids,
-// and before variants.
+// and all but createSale lock them before variants.
 type Sale struct {
 	ID       int64
 	Product  Card    // without stock

@@ -489,7 +489,8 @@ func (s store) reviewed(t *testing.T, cart string) shop.Purchase {
 // lapse ends the hold of a cart as TendSales does.
 func (s store) lapse(t *testing.T, cart string) {
 	t.Helper()
-	_, err := s.db.Exec(t.Context(), `UPDATE sale_holds SET expires_at = now() - interval '1 minute' WHERE cart_id = $1 AND state = 'held'`, cart)
+	_, err := s.db.Exec(t.Context(), `UPDATE sale_holds SET expires_at = now() - interval '1 minute' WHERE cart_id = $1 AND state = 'held'`,
+		cart)
 	require.NoError(t, err)
 	require.NoError(t, s.ReleaseHolds(t.Context()))
 }

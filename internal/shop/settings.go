@@ -9,7 +9,8 @@ import (
 )
 
 // Settings are the environment variables of the store. See config.Config for
-// what the tags mean.
+// what the tags mean. A variable is read in its roles only, and has its default
+// in the others.
 type Settings struct {
 	MailFrom string `env:"MAIL_FROM" envDefault:"Leeward <orders@leeward.example>" roles:"worker-pg" example:"Shop <orders@shop.example.com>" help:"sender of every mail"`
 

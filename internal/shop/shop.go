@@ -48,9 +48,8 @@ type Shop struct {
 	saleLimit  int
 }
 
-// Options are the parts and settings of the store. A role leaves a part nil that
-// it does not use: only worker-pg needs Mail, and only web needs the gateway for
-// new orders.
+// Options are the parts and settings of the store. Parts without a remark are
+// needed.
 type Options struct {
 	DB       *pgxpool.Pool
 	Jobs     *jobs.Jobs
@@ -63,8 +62,8 @@ type Options struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 
-	Fragments Fragments       // renders what Tasks publish; nil in a role that does not run them
-	Publisher *live.Publisher // publishes what Tasks render; nil in a role that does not run them
+	Fragments Fragments       // renders what Tasks publish
+	Publisher *live.Publisher // publishes what Tasks render
 
 	OrderLimit OrderLimit // the zero value is no limit
 

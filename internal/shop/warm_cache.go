@@ -12,8 +12,8 @@ const (
 )
 
 // WarmCache fills the shared cache with the front page and the first page of every
-// category. The store must have a cache with the option Renew, which loads each
-// value again before it expires.
+// category. The store must have a cache with the option Renew, which loads
+// the value at every read and so replaces it before it expires.
 func (s *Shop) WarmCache(ctx context.Context) error {
 	categories, err := s.Categories(ctx)
 	if err != nil {

@@ -268,7 +268,8 @@ func TestCheckout_NeedsSomethingToBuy(t *testing.T) {
 	require.Equal(t, "/cart", ada.get("/checkout").path)
 	require.Equal(t, "/cart", ada.get("/checkout/review").path)
 	require.Equal(t, "/cart", ada.post("/checkout", contact()).path)
-	require.Equal(t, "/cart", ada.post("/orders", url.Values{"checkout_key": {"6f1ed002-ab54-4d9c-8b59-6e3a9f2d2c11"}, "card": {"4242424242424242"}}).path)
+	require.Equal(t, "/cart", ada.post("/orders", url.Values{"checkout_key": {"6f1ed002-ab54-4d9c-8b59-6e3a9f2d2c11"},
+		"card": {"4242424242424242"}}).path)
 
 	ada.add("kelp-soap", 1)
 	require.Equal(t, "/checkout", ada.get("/checkout/review").path)

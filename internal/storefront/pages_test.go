@@ -54,7 +54,8 @@ func TestPages_ListTheAllowedMethods(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 
-	for path, method := range map[string]string{"/": http.MethodPut, "/cart/lines": http.MethodGet, "/orders": http.MethodDelete, "/up": http.MethodPost} {
+	for path, method := range map[string]string{"/": http.MethodPut, "/cart/lines": http.MethodGet, "/orders": http.MethodDelete,
+		"/up": http.MethodPost} {
 		request, err := http.NewRequest(method, site.url+path, nil)
 		require.NoError(t, err)
 		response, err := http.DefaultClient.Do(request)

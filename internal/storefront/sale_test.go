@@ -55,7 +55,8 @@ func TestFlashSale_ADoubleClickHoldsOneUnitAlsoWithoutACart(t *testing.T) {
 
 	require.Equal(t, "/cart", again.path)
 	require.Equal(t, 1, strings.Count(again.body, "cart-line-hold"))
-	require.Equal(t, site.count(t, `SELECT held FROM flash_sales`), site.count(t, `SELECT count(DISTINCT cart_id) FROM sale_holds`), "no cart holds two")
+	require.Equal(t, site.count(t, `SELECT held FROM flash_sales`), site.count(t, `SELECT count(DISTINCT cart_id) FROM sale_holds`),
+		"no cart holds two")
 }
 
 func TestFlashSale_ACopyOfAPageServesEverybody(t *testing.T) {

@@ -175,7 +175,13 @@ func hidden(t *testing.T, body, name string) string {
 
 func (s site) variant(t *testing.T, slug string) int64 {
 	t.Helper()
-	return int64(s.count(t, `SELECT v.id FROM variants v JOIN products p ON p.id = v.product_id WHERE p.slug = $1 ORDER BY v.position LIMIT 1`, slug))
+	return int64(s.count(t, `
+		SELECT v.id
+		FROM variants v
+		JOIN products p ON p.id = v.product_id
+		WHERE p.slug = $1
+		ORDER BY v.position
+		LIMIT 1`, slug))
 }
 
 func (s site) setStock(t *testing.T, variant int64, stock int) {

@@ -6,9 +6,10 @@ import "strings"
 // the label `backend` of every metric and the attribute `backend` of log lines.
 type Backend string
 
+// The backends.
 const (
-	PG    Backend = "pg"    // PostgreSQL
-	Redis Backend = "redis" // Redis
+	PG    Backend = "pg" // PostgreSQL
+	Redis Backend = "redis"
 )
 
 // Name returns the product's name, for text that operators read: "PostgreSQL",

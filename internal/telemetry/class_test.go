@@ -20,7 +20,7 @@ func TestClass_SortsNetworkErrors(t *testing.T) {
 
 	require.Equal(t, "refused", Class(fmt.Errorf("call: %w", dial(t, stacktest.ClosedAddress(t)))))
 	require.Equal(t, "dns", Class(dial(t, "no-such-host.invalid:80")))
-	require.Equal(t, "timeout", Class(readAfter(t, func(server net.Conn) {})))
+	require.Equal(t, "timeout", Class(readAfter(t, func(net.Conn) {})))
 	require.Equal(t, "reset", Class(readAfter(t, func(server net.Conn) { require.NoError(t, server.Close()) })))
 	require.Equal(t, "reset", Class(readAfter(t, func(server net.Conn) {
 		require.NoError(t, server.(*net.TCPConn).SetLinger(0))

@@ -20,7 +20,7 @@ func TestSentry_ReceivesTheErrorAndItsPlaceWithoutPersonalData(t *testing.T) {
 	server := newSentryServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	reporter := server.open(t)
 
-	reporter.Report(Redis, "Tasks.Enqueue", errors.New("WRONGPASS for redis://shop:hunter2@10.1.2.3:6379"))
+	reporter.Report(Redis, "Tasks.Enqueue", errors.New("WRONGPASS for redis://app:hunter2@10.1.2.3:6379"))
 	reporter.Unexpected("GET /letters/:token", "req-1", fmt.Errorf("show letter of ada@example.com: %w", &pgconn.PgError{
 		Code: "23505", Message: `duplicate key "hunter2"`, Detail: "Key (email)=(ada@example.com) already exists.",
 		TableName: "letters", ConstraintName: "letters_key",

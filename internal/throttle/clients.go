@@ -73,9 +73,15 @@ func (c *Clients) trusts(address netip.Addr) bool { return contains(c.trusted, a
 func (c *Clients) warnOfSharedLimits(peer, client netip.Addr) {
 	switch {
 	case len(c.trusted) == 0 && peer.IsPrivate():
-		c.warned.Do(func() { c.log.Error(untrustedProxy, "proxy", peer.String()) })
+		c.warned.Do(func() {
+			c.log.Error(untrustedProxy, "proxy", peer.String(),
+				"advice", "set it to the network of the proxy")
+		})
 	case c.trusts(client):
-		c.warned.Do(func() { c.log.Error(onlyProxies, "address", client.String()) })
+		c.warned.Do(func() {
+			c.log.Error(onlyProxies, "address", client.String(),
+				"advice", "give the network of the proxy IPv6: without it Docker hides the addresses of IPv6 visitors")
+		})
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 
 func TestClients_TheAddressIsTheLastUntrustedOne(t *testing.T) {
 	t.Parallel()
-	proxies := []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("203.0.113.9/32"), netip.MustParsePrefix("fd00::/8")}
+	proxies := []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("203.0.113.9/32"),
+		netip.MustParsePrefix("fd00::/8")}
 	for _, one := range []struct {
 		peer      string
 		forwarded []string

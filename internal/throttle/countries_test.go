@@ -105,7 +105,8 @@ func refuses(countries *Countries, ip string) bool {
 // writeDatabase replaces file by a country database of networks.
 func writeDatabase(t *testing.T, file string, countries map[string]string) {
 	t.Helper()
-	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "Test-Country", Description: map[string]string{"en": "for a test"}, IncludeReservedNetworks: true})
+	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "Test-Country", Description: map[string]string{"en": "for a test"},
+		IncludeReservedNetworks: true})
 	require.NoError(t, err)
 	for network, code := range countries {
 		_, parsed, err := net.ParseCIDR(network)

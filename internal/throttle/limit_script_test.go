@@ -81,7 +81,8 @@ func TestLimitScript_ARefusedRequestIsNotCounted(t *testing.T) {
 	r, _ := open(t, server)
 	ask := func(refused bool) []countReply {
 		reply, ok := limitCall{counts: []countCheck{
-			{key: "count", previous: "p", over: "over", refused: refused, limit: 2, life: time.Minute}, {key: "later", previous: "p", over: "o", limit: 9, life: time.Minute},
+			{key: "count", previous: "p", over: "over", refused: refused, limit: 2, life: time.Minute},
+			{key: "later", previous: "p", over: "o", limit: 9, life: time.Minute},
 		}}.run(t.Context(), r)
 		require.True(t, ok)
 		return reply.counts
@@ -101,7 +102,8 @@ func TestLimitScript_WeighsThePreviousWindow(t *testing.T) {
 	r, _ := open(t, server)
 	command(t, server, "SET", "before", 10)
 	call := limitCall{counts: []countCheck{
-		{key: "now", previous: "before", over: "over", limit: 6, weight: 0.5, life: time.Minute}, {key: "next", previous: "p", over: "o", limit: 9, life: time.Minute},
+		{key: "now", previous: "before", over: "over", limit: 6, weight: 0.5, life: time.Minute},
+		{key: "next", previous: "p", over: "o", limit: 9, life: time.Minute},
 	}}
 
 	passes, _ := call.run(t.Context(), r)

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	everything = func(r *Request) bool { return true }
+	everything = func(*Request) bool { return true }
 	scans      = func(r *Request) bool { return r.Path == "/.env" }
 	scanners   = Ban{After: 3, Within: time.Minute, For: 10 * time.Minute}
 )
@@ -117,7 +117,7 @@ func TestThrottle_ARequestRefusedByOneRuleIsNotCountedByALaterOne(t *testing.T) 
 func TestThrottle_LimitAndPeriodMayDependOnTheRequest(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, redis *failopen.Redis) {
-		w := newWorld(t, redis, []Rule{ThrottleBy("ip", func(r *Request) (int, time.Duration) {
+		w := newWorld(t, redis, []Rule{Varying("ip", func(r *Request) (int, time.Duration) {
 			if r.Below("/api/") {
 				return 2, time.Second
 			}

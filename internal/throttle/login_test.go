@@ -58,7 +58,8 @@ func TestLogin_BansAddressAndAccountBeforeThePasswordIsHashed(t *testing.T) {
 
 		// Many addresses try one account, in all its spellings.
 		for i := range 5 {
-			require.Equal(t, http.StatusUnprocessableEntity, tryLogin(page, fmt.Sprint("198.51.100.", i), strings.Repeat(" ", i)+"Ada@Example.com", "wrong").Code)
+			require.Equal(t, http.StatusUnprocessableEntity,
+				tryLogin(page, fmt.Sprint("198.51.100.", i), strings.Repeat(" ", i)+"Ada@Example.com", "wrong").Code)
 		}
 		require.Equal(t, http.StatusTooManyRequests, tryLogin(page, "203.0.113.1", "ada@example.com", "right").Code)
 		require.Equal(t, http.StatusOK, tryLogin(page, "203.0.113.1", "ada@example.com", "right", "known_device").Code)

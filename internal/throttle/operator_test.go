@@ -29,7 +29,8 @@ func TestList_ShowsBansAndKeysOverTheirLimit(t *testing.T) {
 		entries[i].Left = 0
 	}
 	require.ElementsMatch(t, []Entry{
-		{Kind: "ban", Rule: "scanners", Key: "2001:db8::/64"}, {Kind: "ban", Rule: "scanners", Key: "192.0.2.2"}, {Kind: "over", Rule: "ip", Key: "192.0.2.1"},
+		{Kind: "ban", Rule: "scanners", Key: "2001:db8::/64"}, {Kind: "ban", Rule: "scanners", Key: "192.0.2.2"},
+		{Kind: "over", Rule: "ip", Key: "192.0.2.1"},
 	}, entries)
 }
 

@@ -18,7 +18,8 @@ import (
 
 func TestRequest_PathHasOneForm(t *testing.T) {
 	t.Parallel()
-	for _, spelling := range []string{"/login", "/login/", "//login", "/%6Cogin", "/./login", "/x/../login", "/login//", "/login/.", "/login?x=1", "///login%2F"} {
+	for _, spelling := range []string{"/login", "/login/", "//login", "/%6Cogin", "/./login", "/x/../login", "/login//", "/login/.",
+		"/login?x=1", "///login%2F"} {
 		require.Equal(t, "/login", newTestRequest(httptest.NewRequest(http.MethodGet, spelling, nil)).Path, spelling)
 	}
 	require.Equal(t, "/", newTestRequest(httptest.NewRequest(http.MethodGet, "/", nil)).Path)

@@ -47,11 +47,11 @@ func Blocklist(name string, match func(*Request) bool) Rule {
 // Throttle lets limit requests of one key pass in each period, and refuses the
 // others with 429. A limit or a period of 0 disables the rule.
 func Throttle(name string, limit int, period time.Duration, key func(*Request) string) Rule {
-	return ThrottleBy(name, func(*Request) (int, time.Duration) { return limit, period }, key)
+	return Varying(name, func(*Request) (int, time.Duration) { return limit, period }, key)
 }
 
-// ThrottleBy is a Throttle whose limit and period depend on the request.
-func ThrottleBy(name string, limits func(*Request) (limit int, period time.Duration), key func(*Request) string) Rule {
+// Varying is a Throttle whose limit and period depend on the request.
+func Varying(name string, limits func(*Request) (limit int, period time.Duration), key func(*Request) string) Rule {
 	return Rule{name: name, kind: throttle, limits: limits, key: key, levels: 1}
 }
 

@@ -125,7 +125,8 @@ func (c *clock) advance(d time.Duration) {
 // withoutRedis is a Redis that is switched off.
 func withoutRedis(t testing.TB) *failopen.Redis {
 	t.Helper()
-	redis, err := failopen.Open(failopen.NewGuard(failopen.Options{}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())))
+	redis, err := failopen.Open(failopen.NewGuard(failopen.Options{},
+		telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())))
 	require.NoError(t, err)
 	return redis
 }
@@ -133,7 +134,8 @@ func withoutRedis(t testing.TB) *failopen.Redis {
 // open opens a Redis as the web role does.
 func open(t testing.TB, server *devstack.Redis) (*failopen.Redis, *failopen.Guard) {
 	t.Helper()
-	guard := failopen.NewGuard(failopen.Options{URL: server.URL(), Timeout: 500 * time.Millisecond}, telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+	guard := failopen.NewGuard(failopen.Options{URL: server.URL(), Timeout: 500 * time.Millisecond},
+		telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
 	redis, err := failopen.Open(guard)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -82,7 +82,7 @@ func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 			if cause == nil {
 				return
 			}
-			if cause == http.ErrAbortHandler {
+			if cause == http.ErrAbortHandler { //nolint:errorlint // net/http ends a request quietly for this value alone, not for a wrapped one
 				panic(cause)
 			}
 			err = telemetry.Recovered(cause)

@@ -20,7 +20,7 @@ func TestServe_FinishesRequestsInProgress(t *testing.T) {
 	t.Parallel()
 	began, finish := make(chan struct{}), make(chan struct{})
 	stopped := make(chan struct{})
-	server := startServe(t, 20*time.Second, func() { close(stopped) }, func(w http.ResponseWriter, r *http.Request) {
+	server := startServe(t, 20*time.Second, func() { close(stopped) }, func(w http.ResponseWriter, _ *http.Request) {
 		close(began)
 		<-finish
 		_, _ = io.WriteString(w, "done")
@@ -62,7 +62,7 @@ func TestServe_EndsAfterDrain(t *testing.T) {
 func TestServe_EndsStreamsFirst(t *testing.T) {
 	t.Parallel()
 	began, stopping := make(chan struct{}), make(chan struct{})
-	server := startServe(t, 20*time.Second, func() { close(stopping) }, func(w http.ResponseWriter, _ *http.Request) {
+	server := startServe(t, 20*time.Second, func() { close(stopping) }, func(http.ResponseWriter, *http.Request) {
 		close(began)
 		<-stopping // like an event stream, which has no end
 	})

@@ -32,8 +32,8 @@ func TestSignedCookie_RefusesForgedValues(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("k", 32)
 	visit := NewSignedCookie(secret, "visit", time.Hour, false)
-	real := setCookie(visit, "0199")
-	parts := strings.Split(real.Value, ".")
+	genuine := setCookie(visit, "0199")
+	parts := strings.Split(genuine.Value, ".")
 	other := setCookie(NewSignedCookie(secret, "session", time.Hour, false), "0199")
 	foreign := setCookie(NewSignedCookie(strings.Repeat("x", 32), "visit", time.Hour, false), "0199")
 
@@ -43,7 +43,7 @@ func TestSignedCookie_RefusesForgedValues(t *testing.T) {
 		"dots":             "...",
 		"other value":      "0200." + parts[1] + "." + parts[2],
 		"longer lifetime":  parts[0] + ".9999999999." + parts[2],
-		"cut signature":    real.Value[:len(real.Value)-1],
+		"cut signature":    genuine.Value[:len(genuine.Value)-1],
 		"empty signature":  parts[0] + "." + parts[1] + ".",
 		"of other secret":  foreign.Value,
 		"of other name":    other.Value,

@@ -29,9 +29,9 @@ type Stale struct {
 	served *prometheus.CounterVec
 	now    func() time.Time
 
-	mutex    sync.Mutex
-	nextAt   time.Time            // when the next page may be rendered for the cache
-	renderAt map[string]time.Time // the last attempt, by address
+	mutex   sync.Mutex
+	nextAt  time.Time            // when the next page may be rendered for the cache
+	triedAt map[string]time.Time // the last attempt to render, by address
 }
 
 // NewStale returns a cache of size bytes. Pages older than maxAge are not
@@ -42,7 +42,7 @@ func NewStale(maxAge time.Duration, size int64, registry prometheus.Registerer) 
 		Help: "Pages served from the stale cache while the database was unavailable, by route.",
 	}, []string{"route"})
 	registry.MustRegister(served)
-	return &Stale{maxAge: maxAge, pages: newPageCache(size), served: served, now: time.Now, renderAt: map[string]time.Time{}}
+	return &Stale{maxAge: maxAge, pages: newPageCache(size), served: served, now: time.Now, triedAt: map[string]time.Time{}}
 }
 
 // Serve returns the middleware for the routes of public pages. The function
@@ -131,13 +131,13 @@ func (s *Stale) startRender(address string) bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	now := s.now()
-	if now.Before(s.nextAt) || now.Sub(s.renderAt[address]) < renderEvery {
+	if now.Before(s.nextAt) || now.Sub(s.triedAt[address]) < renderEvery {
 		return false
 	}
-	if len(s.renderAt) > 1000 {
-		clear(s.renderAt)
+	if len(s.triedAt) > 1000 {
+		clear(s.triedAt)
 	}
-	s.nextAt, s.renderAt[address] = now.Add(renderPause), now
+	s.nextAt, s.triedAt[address] = now.Add(renderPause), now
 	return true
 }
 

@@ -18,7 +18,7 @@ import (
 
 func TestStale_ServesTheCachedPageWhileTheDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
-	site := newStaleSite(t, 1<<20)
+	site := newStaleSite(t)
 	fresh := site.get(t, "/items/mug")
 	require.Equal(t, http.StatusOK, fresh.StatusCode)
 	require.Empty(t, fresh.Header.Get("X-Served-Stale"))
@@ -44,7 +44,7 @@ func TestStale_ServesTheCachedPageWhileTheDatabaseIsUnavailable(t *testing.T) {
 
 func TestStale_CachesNothingOfAVisitor(t *testing.T) {
 	t.Parallel()
-	site := newStaleSite(t, 1<<20)
+	site := newStaleSite(t)
 	ada := site.get(t, "/items/mug?utm_source=ada&sort=name",
 		"Cookie", "visit=ada", "User-Agent", "Adas browser", "X-Forwarded-For", "192.0.2.1")
 	require.Contains(t, ada.body, "visit=ada")
@@ -65,7 +65,7 @@ func TestStale_CachesNothingOfAVisitor(t *testing.T) {
 
 func TestStale_DoesNotCacheAPageThatSetsACookie(t *testing.T) {
 	t.Parallel()
-	site := newStaleSite(t, 1<<20)
+	site := newStaleSite(t)
 	require.Equal(t, http.StatusOK, site.get(t, "/items/cookie").StatusCode)
 
 	site.fail(&pgconn.PgError{Code: "57P03"})
@@ -75,7 +75,7 @@ func TestStale_DoesNotCacheAPageThatSetsACookie(t *testing.T) {
 
 func TestStale_ServesNoCachedPageForOtherErrors(t *testing.T) {
 	t.Parallel()
-	site := newStaleSite(t, 1<<20)
+	site := newStaleSite(t)
 	site.get(t, "/items/mug")
 
 	for status, err := range map[int]error{409: errConflict, 500: errors.New("a bug"), 404: echo.NewHTTPError(404)} {
@@ -86,7 +86,7 @@ func TestStale_ServesNoCachedPageForOtherErrors(t *testing.T) {
 
 func TestStale_DoesNotServeAPageOlderThanMaxAge(t *testing.T) {
 	t.Parallel()
-	site := newStaleSite(t, 1<<20)
+	site := newStaleSite(t)
 	site.get(t, "/items/mug")
 	site.fail(&pgconn.PgError{Code: "57P03"})
 
@@ -98,7 +98,7 @@ func TestStale_DoesNotServeAPageOlderThanMaxAge(t *testing.T) {
 
 func TestStale_RendersForTheCacheAtMostOnceInRenderEvery(t *testing.T) {
 	t.Parallel()
-	site := newStaleSite(t, 1<<20)
+	site := newStaleSite(t)
 	for range 20 {
 		site.get(t, "/items/mug")
 		site.advance(100 * time.Millisecond)
@@ -118,7 +118,7 @@ func TestStale_RendersForTheCacheAtMostOnceInRenderEvery(t *testing.T) {
 
 func TestStale_InventedQueriesEvictNothing(t *testing.T) {
 	t.Parallel()
-	site := newStaleSite(t, 1<<20)
+	site := newStaleSite(t)
 	for i := range 50 {
 		site.get(t, fmt.Sprintf("/items/mug?page=%d&nonsense=%d", i, i))
 		site.advance(renderEvery)
@@ -176,9 +176,9 @@ type staleSite struct {
 	at      time.Time
 }
 
-func newStaleSite(t *testing.T, size int64) *staleSite {
+func newStaleSite(t *testing.T) *staleSite {
 	t.Helper()
-	return newStaleSiteOf(t, NewStale(10*time.Minute, size, prometheus.NewRegistry()))
+	return newStaleSiteOf(t, NewStale(10*time.Minute, 1<<20, prometheus.NewRegistry()))
 }
 
 func newStaleSiteOf(t *testing.T, stale *Stale) *staleSite {

@@ -80,7 +80,8 @@ func (i *Inspector) Recurring(ctx context.Context) ([]Recurring, error) {
 		       count(r.run_at), count(r.run_at) FILTER (WHERE r.skipped)
 		FROM recurring_tasks t
 		LEFT JOIN recurring_runs r ON r.task_key = t.key
-		WHERE t.updated_at > now() - interval '5 minutes' OR NOT EXISTS (SELECT FROM recurring_tasks WHERE updated_at > now() - interval '5 minutes')
+		WHERE t.updated_at > now() - interval '5 minutes'
+		   OR NOT EXISTS (SELECT FROM recurring_tasks WHERE updated_at > now() - interval '5 minutes')
 		GROUP BY t.key
 		ORDER BY t.key`)
 	if err != nil {
@@ -104,7 +105,8 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 		       coalesce(extract(epoch FROM now() - min(j.scheduled_at) FILTER (WHERE j.state = 'available')), 0)::float8
 		FROM unnest($1::text[]) WITH ORDINALITY AS names (name, position)
 		LEFT JOIN river_queue q ON q.name = names.name
-		LEFT JOIN river_job j ON j.queue = names.name AND j.state IN ('available', 'scheduled', 'pending', 'running', 'retryable', 'discarded', 'cancelled')
+		LEFT JOIN river_job j ON j.queue = names.name
+			AND j.state IN ('available', 'scheduled', 'pending', 'running', 'retryable', 'discarded', 'cancelled')
 		GROUP BY names.name, names.position, q.paused_at
 		ORDER BY names.position`, jobs.Queues)
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"slipway/internal/failopen"
 )
 
-// Depth is how much waits in one queue.
+// Depth is how much work waits in one queue of either backend.
 type Depth struct {
-	Queue  string
-	Tasks  int           // that wait for a worker
-	Oldest time.Duration // how long the oldest of them has waited
+	Queue   string
+	Waiting int           // jobs or tasks that wait for a worker
+	Oldest  time.Duration // how long the oldest of them has waited
 }
 
 // DepthReader reads the depth of all queues, on one connection of its own.
@@ -55,7 +55,7 @@ func (d *DepthReader) Read(ctx context.Context, source string) (depths []Depth, 
 			if err != nil {
 				return err
 			}
-			depths = append(depths, Depth{Queue: name, Tasks: info.Pending, Oldest: info.Latency})
+			depths = append(depths, Depth{Queue: name, Waiting: info.Pending, Oldest: info.Latency})
 		}
 		return nil
 	})

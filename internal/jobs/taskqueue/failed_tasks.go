@@ -50,8 +50,8 @@ func (f *FailedTasks) Insert(ctx context.Context, task FailedTask) error {
 	return nil
 }
 
-// InsertOrLog stores a task and logs an error. The task is then still in asynq's
-// archive, and the reaper copies it later.
+// InsertOrLog stores a task, or logs why it is not stored. asynq archives the task
+// in either case, and the reaper copies it from there later.
 func (f *FailedTasks) InsertOrLog(ctx context.Context, log *slog.Logger, task FailedTask) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -60,12 +60,12 @@ func (f *FailedTasks) InsertOrLog(ctx context.Context, log *slog.Logger, task Fa
 	}
 }
 
-// FailedFilter selects failed tasks. Empty fields select all of them.
+// FailedFilter selects failed tasks. An empty Queue, Kind or State selects all.
 type FailedFilter struct {
 	Queue string
 	Kind  string
 	State string // "failed" or "cancelled"
-	Limit int
+	Limit int    // most tasks of a list; 0 lists none
 }
 
 // List returns the selected tasks, the newest first.
@@ -173,7 +173,10 @@ func (f *FailedTasks) missing(ctx context.Context, ids []string) ([]string, erro
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := f.db.Query(ctx, `SELECT id FROM unnest($1::text[]) AS ids (id) WHERE NOT EXISTS (SELECT FROM failed_tasks f WHERE f.id = ids.id)`,
+	rows, err := f.db.Query(ctx, `
+		SELECT id
+		FROM unnest($1::text[]) AS ids (id)
+		WHERE NOT EXISTS (SELECT FROM failed_tasks f WHERE f.id = ids.id)`,
 		ids)
 	if err != nil {
 		return nil, fmt.Errorf("compare the archive with asynq's: %w", err)

@@ -68,12 +68,16 @@ func NewInspector(client *Client, failed *FailedTasks, timeout time.Duration) *I
 }
 
 // List returns one page of the tasks of a queue in a state, none of a queue that
-// does not exist. Pages count from 1. Archived tasks are in FailedTasks.
+// does not exist. Pages count from 1. Archived tasks are in FailedTasks, and
+// asking for them here is an error.
 func (i *Inspector) List(queue string, state State, page, size int) ([]Task, error) {
-	list := map[State]func(queue string, options ...asynq.ListOption) ([]*asynq.TaskInfo, error){
+	list, listable := map[State]func(queue string, options ...asynq.ListOption) ([]*asynq.TaskInfo, error){
 		Pending: i.asynq.ListPendingTasks, Scheduled: i.asynq.ListScheduledTasks, Active: i.asynq.ListActiveTasks,
 		Retry: i.asynq.ListRetryTasks, Completed: i.asynq.ListCompletedTasks,
 	}[state]
+	if !listable {
+		return nil, fmt.Errorf("asynq lists no tasks that are %s", state)
+	}
 	found, err := list(queue, asynq.Page(page), asynq.PageSize(size))
 	if isMissing(err) {
 		return nil, nil

@@ -56,7 +56,7 @@ func (l *longPoll) start() {
 }
 
 // stop ends the watchers. All requests of asynq pass from then on. A second call
-// does nothing.
+// is harmless.
 func (l *longPoll) stop() {
 	l.cancel()
 	_ = l.client.Close() // ends blocking commands

@@ -213,7 +213,7 @@ func (r *Reaper) copyArchived(ctx context.Context, queue string) error {
 
 func (r *Reaper) copyTask(ctx context.Context, queue, id string) error {
 	task, err := r.inspector.GetTaskInfo(queue, id)
-	if isMissing(err) {
+	if isTaskMissing(err) {
 		return nil // an operator has just discarded it
 	}
 	if err != nil {

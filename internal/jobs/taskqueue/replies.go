@@ -38,9 +38,12 @@ func outcomeOf(err error) (Outcome, error) {
 	return Refused, err
 }
 
+// isTaskMissing reports whether asynq has the queue but no such task.
+func isTaskMissing(err error) bool { return errors.Is(err, asynq.ErrTaskNotFound) }
+
 // isMissing reports whether asynq has no such task or no such queue.
 func isMissing(err error) bool {
-	return errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound)
+	return isTaskMissing(err) || errors.Is(err, asynq.ErrQueueNotFound)
 }
 
 // isAlreadySo reports whether a queue is already paused, or already not paused.

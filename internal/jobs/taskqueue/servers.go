@@ -24,10 +24,10 @@ type Servers struct {
 	pipeline *autoPipeline
 }
 
-// ServersOptions describe how servers work. All fields are needed.
+// ServersOptions describe how servers work. All fields but PoolSize are needed.
 type ServersOptions struct {
 	URL             string // of Redis
-	PoolSize        int    // connections; more when Concurrency and Servers need more
+	PoolSize        int    // connections at least; default: as many as Concurrency and Servers need
 	Servers         int    // at most Concurrency
 	Concurrency     int    // tasks at the same time, over all servers
 	CheckInterval   time.Duration
@@ -64,7 +64,8 @@ func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
 	return s, nil
 }
 
-// Start starts to work tasks. It waits for a Redis that is not there yet.
+// Start starts to work tasks and returns. The servers keep asking a Redis that is
+// not there yet.
 func (s *Servers) Start() error {
 	s.longPoll.start()
 	for _, server := range s.all {

@@ -26,17 +26,17 @@ func TestServers_AnOutageDoesNotFloodTheLog(t *testing.T) {
 
 	require.NoError(t, server.Kill())
 	require.Eventually(t, func() bool {
-		return strings.Contains(log.String(), "[asynq.Server] Redis error: refused: ")
+		return strings.Contains(log.String(), "backend=redis source=asynq.Server class=refused ")
 	}, patience, 10*time.Millisecond)
 	for range 200 {
 		asynqLog{reporter}.Error("could not dequeue: dial tcp 127.0.0.1:1: connect: connection refused")
 	}
-	require.Equal(t, 1, strings.Count(log.String(), "[asynq.Server] Redis error: refused: "))
+	require.Equal(t, 1, strings.Count(log.String(), "backend=redis source=asynq.Server class=refused "))
 	require.NoError(t, server.Restart(t.Context()))
 	servers.StopLongPoll()
 	servers.Shutdown()
 	require.NoError(t, servers.Close())
 	reporter.Close()
 
-	require.Regexp(t, `\[asynq.Server\] Redis error: refused: .* suppressed=2\d\d `, log.String())
+	require.Regexp(t, `backend=redis source=asynq.Server class=refused .* suppressed=2\d\d `, log.String())
 }

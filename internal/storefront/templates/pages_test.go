@@ -300,7 +300,8 @@ func newPages(words string) map[string]templ.Component {
 	}
 	offer := &SaleOffer{Sale: sale, ClaimID: words, PerCart: 1, HeldFor: 10 * time.Minute}
 	onSale := cart
-	held := shop.CartLine{Variant: variants[0], Product: card(9), Quantity: 1, Total: shop.Euros(900), Hold: &shop.Hold{ClaimID: "c", SaleID: 7, ExpiresAt: time.Now()}}
+	held := shop.CartLine{Variant: variants[0], Product: card(9), Quantity: 1, Total: shop.Euros(900),
+		Hold: &shop.Hold{ClaimID: "c", SaleID: 7, ExpiresAt: time.Now()}}
 	lapsed := cart.Lines[0]
 	lapsed.Lapsed = &sale.Price
 	onSale.Lines = []shop.CartLine{lapsed, held}

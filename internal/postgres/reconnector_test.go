@@ -30,7 +30,7 @@ func TestOpen_AnIdlePoolSurvivesARestart(t *testing.T) {
 			execute(t, openDatabase(t, server.URL()),
 				`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'app'`)
 		},
-		"reload of settings": func(t *testing.T, server *devstack.Postgres, db *pgxpool.Pool) {
+		"reload of settings": func(t *testing.T, server *devstack.Postgres, _ *pgxpool.Pool) {
 			admin := openDatabase(t, server.URL())
 			execute(t, admin, `ALTER SYSTEM SET default_transaction_read_only = on`)
 			execute(t, admin, `SELECT pg_reload_conf()`)
