@@ -83,7 +83,7 @@ func (a *adoption) run(program string, args ...string) {
 // traces are the lines of Go code that name the store.
 func (a *adoption) traces() (lines []string) {
 	a.t.Helper()
-	require.NoError(a.t, filepath.WalkDir(a.dir, func(path string, entry fs.DirEntry, err error) error {
+	require.NoError(a.t, filepath.WalkDir(a.dir, func(path string, _ fs.DirEntry, err error) error {
 		name := relative(a.t, a.dir, path)
 		if err != nil || filepath.Ext(path) != ".go" || slices.Contains(mayNameTheStore, name) {
 			return err

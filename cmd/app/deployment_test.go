@@ -114,11 +114,11 @@ func (d *deployment) archived() int64 {
 	return d.query(`SELECT count(*) FROM notes WHERE archived_at IS NOT NULL`)
 }
 
-func (d *deployment) execute(statement string, arguments ...any) {
+func (d *deployment) execute(statement string) {
 	d.t.Helper()
 	connection, err := pgx.Connect(d.t.Context(), d.databaseURL)
 	require.NoError(d.t, err)
 	defer connection.Close(context.Background())
-	_, err = connection.Exec(d.t.Context(), statement, arguments...)
+	_, err = connection.Exec(d.t.Context(), statement)
 	require.NoError(d.t, err)
 }

@@ -73,7 +73,10 @@ func TestDev_ServesRebuildsAndStops(t *testing.T) {
 	require.NoError(t, dev.command.Wait())
 	_, err = pgx.Connect(t.Context(), database)
 	require.ErrorContains(t, err, "connection refused")
-	_, err = http.Get(address)
+	response, err := http.Get(address)
+	if err == nil {
+		_ = response.Body.Close()
+	}
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,8 +54,8 @@ func composeUp(t *testing.T) (web string) {
 	require.NoError(t, err)
 	project := "slipwaytest" + strings.ToLower(rand.Text()[:6])
 	run := func(args ...string) string {
-		options := append(compose[1:len(compose):len(compose)], "-p", project, "-f", "docker-compose.production.yml")
-		command := exec.Command(compose[0], append(options, args...)...)
+		options := []string{"-p", project, "-f", "docker-compose.production.yml"}
+		command := exec.Command(compose[0], slices.Concat(compose[1:], options, args)...)
 		command.Dir = checkout
 		command.Env = append(os.Environ(), "WEB_PORTS=0", "POSTGRES_PASSWORD=secret")
 		output, err := command.CombinedOutput()

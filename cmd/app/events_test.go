@@ -16,24 +16,25 @@ type events struct {
 	lines chan string // closed at the end of the stream
 }
 
-func openEvents(t *testing.T, s *visitor, path string) *events {
+// openEvents opens the event stream at path. It is closed when the test ends.
+func openEvents(t *testing.T, v *visitor, path string) *events {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, v.url+path, nil)
 	require.NoError(t, err)
-	response, err := (&http.Client{Jar: s.http.Jar, Transport: s.http.Transport}).Do(request)
+	response, err := (&http.Client{Jar: v.http.Jar, Transport: v.http.Transport}).Do(request)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = response.Body.Close() })
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	stream := &events{lines: make(chan string, 1000)}
 	go func() {
 		defer close(stream.lines)
-		defer response.Body.Close()
 		scanner := bufio.NewScanner(response.Body)
 		for scanner.Scan() {
 			stream.lines <- scanner.Text()
 		}
 	}()
-	t.Cleanup(cancel)
 	return stream
 }
 

@@ -96,11 +96,10 @@ func (f *faultyRedis) restart(pause time.Duration, times int) (end func()) {
 	return func() { <-over }
 }
 
-// poison damages the connections to Redis: see the toxics of toxiproxy. Stream is
-// upstream for commands and downstream for replies.
-func (f *faultyRedis) poison(toxic, stream, attributes string) (end func()) {
+// poison damages the replies of Redis on their way: see the toxics of toxiproxy.
+func (f *faultyRedis) poison(toxic, attributes string) (end func()) {
 	f.t.Helper()
-	description := fmt.Sprintf(`{"type": %q, "stream": %q, "attributes": {%s}}`, toxic, stream, attributes)
+	description := fmt.Sprintf(`{"type": %q, "stream": "downstream", "attributes": {%s}}`, toxic, attributes)
 	_, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(description))
 	require.NoError(f.t, err)
 	return func() { f.proxy.Toxics.ResetToxics(context.Background()) }

@@ -104,11 +104,10 @@ func (p *drainingProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // swap sends new requests to next when that is up, and at a moment that suits
-// the requests under way. It returns the target that is to be drained, nil for
-// the first. After an error all is as it was.
-func (p *drainingProxy) swap(ctx context.Context, next *target, suits func(old *target) bool) (*target, error) {
+// the requests under way. After an error all is as it was.
+func (p *drainingProxy) swap(ctx context.Context, next *target, suits func(old *target) bool) error {
 	if err := next.awaitUp(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	for {
 		p.mutex.Lock()
@@ -116,12 +115,12 @@ func (p *drainingProxy) swap(ctx context.Context, next *target, suits func(old *
 		if old == nil || suits(old) {
 			p.target = next
 			p.mutex.Unlock()
-			return old, nil
+			return nil
 		}
 		p.mutex.Unlock()
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no suitable moment, under way: %v", old.atWork(time.Hour))
+			return fmt.Errorf("no suitable moment, under way: %v", old.atWork(time.Hour))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

@@ -76,25 +76,25 @@ func redisFaults() map[string]redisFault {
 		// The network.
 		"name gone":       {begin: func(*faultyRedis) func() { return func() {} }, away: "dns", health: "dns", nameless: true},
 		"packets dropped": {begin: (*faultyRedis).dropDials, away: "timeout", health: "timeout"},
-		"slow by 50 ms":   {begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 50`) }},
+		"slow by 50 ms":   {begin: func(f *faultyRedis) func() { return f.poison("latency", `"latency": 50`) }},
 		"slow by 500 ms": {
-			begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 500`) },
+			begin: func(f *faultyRedis) func() { return f.poison("latency", `"latency": 500`) },
 			away:  "timeout", health: "timeout", live: true,
 		},
 		"slow by 5 s": {
-			begin: func(f *faultyRedis) func() { return f.poison("latency", "downstream", `"latency": 5000`) },
+			begin: func(f *faultyRedis) func() { return f.poison("latency", `"latency": 5000`) },
 			away:  "timeout", health: "timeout",
 		},
 		"reset": {
-			begin: func(f *faultyRedis) func() { return f.poison("reset_peer", "downstream", `"timeout": 0`) },
+			begin: func(f *faultyRedis) func() { return f.poison("reset_peer", `"timeout": 0`) },
 			away:  "reset", health: "reset",
 		},
 		"replies cut": {
-			begin: func(f *faultyRedis) func() { return f.poison("limit_data", "downstream", `"bytes": 3`) },
+			begin: func(f *faultyRedis) func() { return f.poison("limit_data", `"bytes": 3`) },
 			away:  "reset", health: "reset",
 		},
 		"replies swallowed": {
-			begin: func(f *faultyRedis) func() { return f.poison("timeout", "downstream", `"timeout": 0`) },
+			begin: func(f *faultyRedis) func() { return f.poison("timeout", `"timeout": 0`) },
 			away:  "timeout", health: "timeout",
 		},
 

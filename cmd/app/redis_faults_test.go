@@ -16,7 +16,7 @@ func TestWeb_RedisFaults(t *testing.T) {
 	d := deploy(t)
 	exercise := redisExercise{
 		page: "/", mark: `id="visitor"`, accepted: "/thanks",
-		prepare: func(ada *visitor) (string, url.Values) { return "/notes", newNote() },
+		prepare: func(*visitor) (string, url.Values) { return "/notes", newNote() },
 		use: func(t *testing.T, web *appProcess) {
 			t.Helper()
 			eve := newVisitorAt(t, web.url)

@@ -52,8 +52,7 @@ func (r *release) serve(proxy *drainingProxy, suits func(old *target) bool) {
 	r.d.t.Helper()
 	ctx, cancel := context.WithTimeout(r.d.t.Context(), deployLimit)
 	defer cancel()
-	_, err := proxy.swap(ctx, r.target, suits)
-	require.NoError(r.d.t, err)
+	require.NoError(r.d.t, proxy.swap(ctx, r.target, suits))
 }
 
 func (r *release) startWorkers() {

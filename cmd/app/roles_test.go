@@ -61,7 +61,7 @@ func TestRoles_ANoteGoesFromTheFormThroughJobsAndTasksToOpenPages(t *testing.T) 
 	workerRedis.eventually(func() bool { return d.archived() == 1 }, "runs the durable task")
 	for _, p := range []*appProcess{first, second, workerPG, workerRedis} {
 		require.Less(t, p.stop(), 8*time.Second)
-		require.Contains(t, p.output.String(), "Stopped")
+		require.Contains(t, p.output.String(), "Role stopped")
 		require.NotContains(t, p.output.String(), "DATA RACE")
 	}
 }

@@ -32,7 +32,7 @@ func TestStore_AnOrderGoesFromTheBrowserToTheMailAndIsPaid(t *testing.T) {
 	workerRedis.eventually(func() bool { return strings.Contains(workerRedis.output.String(), "broadcast_order") }, "shows the payment")
 	for _, p := range []*appProcess{web, workerPG, workerRedis} {
 		require.Less(t, p.stop(), 8*time.Second)
-		require.Contains(t, p.output.String(), "Stopped")
+		require.Contains(t, p.output.String(), "Role stopped")
 		require.NotContains(t, p.output.String(), "DATA RACE")
 	}
 }

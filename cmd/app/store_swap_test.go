@@ -111,7 +111,7 @@ func TestStoreSwap_AVersionThatNeverComesUpChangesNothing(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
-	_, err := proxy.swap(ctx, broken.target, load.busy)
+	err := proxy.swap(ctx, broken.target, load.busy)
 
 	require.ErrorContains(t, err, "503 Service Unavailable: ")
 	require.ErrorContains(t, err, "run app migrate")

@@ -45,6 +45,9 @@ func TestSwap_DropsNoRequest(t *testing.T) {
 		old.workerPG.stop()
 		old.workerRedis.stop()
 		require.NotZero(t, old.target.served)
+		for _, p := range []*appProcess{old.web, old.workerPG, old.workerRedis} {
+			require.NotContains(t, p.output.String(), "DATA RACE")
+		}
 	}
 	sent := crowd.leave()
 

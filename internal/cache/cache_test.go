@@ -476,8 +476,6 @@ func BenchmarkFetch_Local(b *testing.B) {
 
 // Private
 
-const patience = stacktest.Patience
-
 // shelf makes mugs and knows how many. While hold is open it takes its time.
 type shelf struct {
 	loads atomic.Int64
