@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestImage_IsSmallAndSaysWhatItIs(t *testing.T) {
+func TestImage_IsSmallAndLabelled(t *testing.T) {
 	t.Parallel()
 	needImage(t)
 

@@ -10,6 +10,7 @@ import (
 
 	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
+	"slipway/internal/mail"
 	"slipway/internal/postgres/pgtest"
 )
 
@@ -100,6 +101,14 @@ func (d *deployment) query(sql string, arguments ...any) int64 {
 	var number int64
 	require.NoError(d.t, connection.QueryRow(d.t.Context(), sql, arguments...).Scan(&number))
 	return number
+}
+
+// mails are the mails that were sent.
+func (d *deployment) mails() []mail.Stored {
+	d.t.Helper()
+	stored, err := mail.NewDirectory(d.mailDir, "").List(100)
+	require.NoError(d.t, err)
+	return stored
 }
 
 // confirmed and archived count the notes that the job and the durable task of the

@@ -30,7 +30,7 @@ func TestExamples_DocumentEveryVariableOnce(t *testing.T) {
 	}
 }
 
-func TestExamples_SayWhoReadsAVariableAndItsDefault(t *testing.T) {
+func TestExamples_NameTheReadersAndTheDefaultOfAVariable(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"env.example", ".env.production.example"} {
 		for _, entry := range readExample(t, file) {
@@ -62,7 +62,7 @@ func TestExamples_DevelopmentWorksAsItIs(t *testing.T) {
 	require.Empty(t, variables)
 }
 
-func TestExamples_EveryValueWorksOnceItsLineIsSwitchedOn(t *testing.T) {
+func TestExamples_EveryValueWorksOnceItsLineIsUncommented(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"env.example", ".env.production.example"} {
 		content, err := os.ReadFile(filepath.Join("../..", file))

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -98,12 +96,6 @@ func (h *harbour) once(command string) {
 	docker(h.t, slices.Concat([]string{"run", "--rm", "--network", h.network}, options, []string{image, "app", command})...)
 }
 
-func (h *harbour) address(service, port string) string {
-	h.t.Helper()
-	published, _, _ := strings.Cut(docker(h.t, "port", h.name(service), port), "\n")
-	return published
-}
-
 func (h *harbour) healthy(service string) bool {
 	status, err := dockerTry("inspect", "--format", "{{.State.Health.Status}}", h.name(service))
 	return err == nil && status == "healthy"
@@ -120,14 +112,4 @@ func (h *harbour) stop(service string) (code string, took time.Duration) {
 	started := time.Now()
 	docker(h.t, "stop", "--time", "40", h.name(service))
 	return docker(h.t, "inspect", "--format", "{{.State.ExitCode}}", h.name(service)), time.Since(started)
-}
-
-func (h *harbour) query(sql string) int64 {
-	h.t.Helper()
-	connection, err := pgx.Connect(h.t.Context(), "postgres://app:secret@"+h.address("postgres", "5432")+"/app")
-	require.NoError(h.t, err)
-	defer connection.Close(context.Background())
-	var number int64
-	require.NoError(h.t, connection.QueryRow(h.t.Context(), sql).Scan(&number))
-	return number
 }

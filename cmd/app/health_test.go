@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHealthCommand_SaysWhetherTheRoleIsUp(t *testing.T) {
+func TestHealthCommand_ReportsWhetherTheRoleIsUp(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	web := d.start("web")
@@ -47,7 +47,7 @@ func TestHealth_AnswersAtOnceWhileBothBackendsAreFrozen(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, d.redis.Thaw()) })
 	web.eventually(func() bool {
 		return web.health().Checks["redis"].Status == "degraded" && web.health().Status == "error"
-	}, "tells of both")
+	}, "reports both")
 
 	best := time.Hour
 	for range 20 {

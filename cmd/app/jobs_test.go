@@ -104,7 +104,7 @@ func TestJobs_RetryRevivesCancelledWorkOnRequestOnly(t *testing.T) {
 	require.EqualValues(t, 2, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
 }
 
-func TestJobs_RefuseWhatTheyDoNotUnderstand(t *testing.T) {
+func TestJobs_RefuseWrongArguments(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 

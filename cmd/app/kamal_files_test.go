@@ -45,7 +45,7 @@ func TestKamal_ShellcheckFindsNothing(t *testing.T) {
 	require.NoError(t, err, string(output))
 }
 
-func TestKamalWrapper_RunsTheGemElseTheContainerElseSaysWhatIsMissing(t *testing.T) {
+func TestKamalWrapper_RunsTheGemElseTheContainerElseNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	record := "#!/bin/sh\nfor one; do printf '%s\\n' \"$one\"; done\n"
 	tools := t.TempDir()

@@ -208,7 +208,7 @@ func TestKamalPreDeploy_MigratesAndChecksInTheNewImage(t *testing.T) {
 	}
 }
 
-func TestKamalPostDeploy_SaysWhatIsLive(t *testing.T) {
+func TestKamalPostDeploy_PrintsWhatIsLive(t *testing.T) {
 	t.Parallel()
 
 	output, err := runHook(t, inRepository(""), "post-deploy", "KAMAL_COMMAND=rollback", "KAMAL_VERSION=9f8e7d6c",

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestCommands_HelpSaysWhatTheyDoAndRead(t *testing.T) {
+func TestCommands_HelpDescribesWhatTheyDoAndRead(t *testing.T) {
 	t.Parallel()
 
 	for command, mentions := range map[string]string{
@@ -88,7 +88,7 @@ func TestSeed_SucceedsWithoutSampleData(t *testing.T) {
 	require.Empty(t, stderr.String())
 }
 
-func TestVersion_SaysWhatRuns(t *testing.T) {
+func TestVersion_PrintsWhatRuns(t *testing.T) {
 	t.Setenv("KAMAL_VERSION", "9f8e7d6c")
 	var stdout bytes.Buffer
 

@@ -45,7 +45,7 @@ func (e postgresExercise) suffer(t *testing.T, f *faultyPostgres, fault postgres
 	ada, eve := newVisitor(t, f.web.url), newVisitor(t, f.web.url)
 	path, form := e.prepare(ada)
 	written := f.d.query(`SELECT count(*) FROM ` + f.writtenTable)
-	stacktest.Eventually(t, func() bool { return open(ada, e.page).kept == "fresh" })
+	stacktest.Eventually(t, func() bool { return open(ada, e.page).source == "fresh" })
 
 	end := fault.begin(f)
 	ended := false
@@ -100,8 +100,8 @@ func (e postgresExercise) suffer(t *testing.T, f *faultyPostgres, fault postgres
 	for range 10 {
 		shown := open(ada, e.page)
 		require.Equal(t, http.StatusOK, shown.status)
-		require.Equal(t, fault.page, shown.kept)
-		if shown.kept == "stale" {
+		require.Equal(t, fault.page, shown.source)
+		if shown.source == "stale" {
 			require.Contains(t, shown.body, "may be a few minutes old")
 			require.NotContains(t, shown.body, e.mark)
 			require.Empty(t, shown.header.Get("Set-Cookie"))
@@ -133,13 +133,13 @@ func (e postgresExercise) suffer(t *testing.T, f *faultyPostgres, fault postgres
 	})
 	require.Equal(t, http.StatusOK, write)
 	require.Equal(t, written+1, f.d.query(`SELECT count(*) FROM `+f.writtenTable))
-	require.Equal(t, "fresh", open(ada, e.page).kept)
+	require.Equal(t, "fresh", open(ada, e.page).source)
 }
 
 // answered is a response, and whether it is a cached page.
 type answered struct {
 	status int
-	kept   string // fresh or stale; empty when it is no page
+	source   string // fresh or stale; empty when it is no page
 	body   string
 	header http.Header
 	took   time.Duration
@@ -159,9 +159,9 @@ func open(v *visitor, path string) answered {
 	}
 	shown := answered{status: response.StatusCode, body: body.String(), header: response.Header, took: time.Since(began)}
 	if shown.status == http.StatusOK {
-		shown.kept = "fresh"
+		shown.source = "fresh"
 		if response.Header.Get("X-Served-Stale") != "" {
-			shown.kept = "stale"
+			shown.source = "stale"
 		}
 	}
 	return shown

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// impersonate has a server of the test answer in place of Redis: with reply to
-// everything but a greeting, and then with the end of the connection if it cuts.
+// impersonate lets a server of the test reply in place of Redis: with reply to every
+// command but a greeting. If cuts, it then ends the connection.
 func (f *faultyRedis) impersonate(reply string, cuts bool) (end func()) {
 	f.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,7 +34,7 @@ func (f *faultyRedis) impersonate(reply string, cuts bool) (end func()) {
 	}
 }
 
-// answerWith speaks the protocol of Redis as far as it takes.
+// answerWith speaks as much of the protocol of Redis as a client needs.
 func answerWith(connection net.Conn, reply string, cuts bool) {
 	defer connection.Close()
 	asked := bufio.NewReader(connection)

@@ -66,7 +66,7 @@ func (r *release) startWorkers() {
 
 var inFlight = regexp.MustCompile(`\napp_http_requests_in_flight (\d+)\n`)
 
-// hasAllRequests tells that what the proxy has sent to the web has arrived.
+// hasAllRequests reports whether all requests of the proxy have reached the web.
 func (r *release) hasAllRequests() bool {
 	sent := r.target.open() // counted first: it only falls, and the web's never lies above it
 	arrived := inFlight.FindStringSubmatch(metricsOf(r.d.t, r.web))

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
+func TestRoles_ReportToSentryInProductionOnlyAndNotForARestart(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	sentry := stacktest.StartSentry(t)

@@ -35,7 +35,7 @@ func TestRoles_StayDownUntilTheSchemaIsThere(t *testing.T) {
 		code, body := visitor.get("/up")
 		require.Equal(t, http.StatusServiceUnavailable, code)
 		return strings.Contains(body, "run app migrate")
-	}, "says what is missing")
+	}, "reports what is missing")
 
 	d.command("migrate")
 
@@ -58,6 +58,7 @@ func TestRoles_ANoteGoesFromTheFormThroughJobsAndTasksToOpenPages(t *testing.T) 
 	require.Equal(t, "/thanks", at)
 	require.Contains(t, watching.await(t, `id="note-count"`), "1 notes")
 	workerPG.eventually(func() bool { return d.confirmed() == 1 }, "runs the job")
+	require.Contains(t, d.mails()[0].Text, "Thank you.")
 	workerRedis.eventually(func() bool { return d.archived() == 1 }, "runs the durable task")
 	for _, p := range []*appProcess{first, second, workerPG, workerRedis} {
 		require.Less(t, p.stop(), 8*time.Second)

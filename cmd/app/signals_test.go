@@ -38,7 +38,7 @@ func TestWorkers_AreQuietAfterSIGTSTPAndShowGoroutinesAfterSIGQUIT(t *testing.T)
 	}
 }
 
-func TestWorkers_ExitWhenTheyStoodStillForTooLong(t *testing.T) {
+func TestWorkers_ExitAfterTheyWereStoppedForTooLong(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	workers := []*appProcess{d.start("worker-pg"), d.start("worker-redis")}
@@ -47,7 +47,7 @@ func TestWorkers_ExitWhenTheyStoodStillForTooLong(t *testing.T) {
 	for _, worker := range workers {
 		require.NoError(t, worker.cmd.Process.Signal(syscall.SIGSTOP))
 	}
-	still := time.NewTimer(22 * time.Second) // longer than a worker may be silent
+	still := time.NewTimer(22 * time.Second) // longer than a heartbeat may be missing
 	<-still.C
 	for _, worker := range workers {
 		require.NoError(t, worker.cmd.Process.Signal(syscall.SIGCONT))

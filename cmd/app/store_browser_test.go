@@ -68,8 +68,7 @@ func text(tab context.Context, t *testing.T, selector string) string {
 	return ask(tab, t, chromedp.TextContent(selector))
 }
 
-// picture keeps a picture of what the browser shows in the directory that
-// SCREENSHOTS names.
+// picture stores a screenshot in the directory that SCREENSHOTS names.
 func picture(tab context.Context, t *testing.T, name string) {
 	t.Helper()
 	directory := os.Getenv("SCREENSHOTS")
@@ -166,10 +165,10 @@ func TestBrowser_AnOpenPageFollowsTheStockWithoutRedis(t *testing.T) {
 	do(watching, t, shows(3))
 	require.Contains(t, metricsOf(t, web), "\napp_live_degraded 1\n")
 
-	// What changes after the return comes as an event: only its task tells of it.
+	// A change after the return arrives as an event, because only its task sends it.
 	require.NoError(t, d.redis.Restart(t.Context()))
-	web.eventually(func() bool { return strings.Contains(metricsOf(t, web), "\napp_live_degraded 0\n") }, "hears Redis again")
-	web.eventually(func() bool { return pageStopsAsking(t, web) }, "is asked for fragments no more")
+	web.eventually(func() bool { return strings.Contains(metricsOf(t, web), "\napp_live_degraded 0\n") }, "receives from Redis again")
+	web.eventually(func() bool { return pageStopsPolling(t, web) }, "receives no more polls")
 	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	code, _, _ := ada.post("/orders", ada.fillIn(workingCard))
@@ -177,7 +176,7 @@ func TestBrowser_AnOpenPageFollowsTheStockWithoutRedis(t *testing.T) {
 	do(watching, t, shows(2))
 }
 
-func TestBrowser_APageWithoutAStreamAsksByItself(t *testing.T) {
+func TestBrowser_APageWithoutAStreamPolls(t *testing.T) {
 	t.Parallel()
 	watching := browser(t)
 	d := deployStore(t)
@@ -192,9 +191,9 @@ func TestBrowser_APageWithoutAStreamAsksByItself(t *testing.T) {
 	do(watching, t, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "Only 4 left")]`, variant)))
 }
 
-// pageStopsAsking tells that nothing asks for fragments for longer than a page
+// pageStopsPolling tells that nothing asks for fragments for longer than a page
 // that asks by itself would wait.
-func pageStopsAsking(t *testing.T, web *appProcess) bool {
+func pageStopsPolling(t *testing.T, web *appProcess) bool {
 	t.Helper()
 	asked := fragmentRequests(t, web)
 	select {
@@ -204,7 +203,7 @@ func pageStopsAsking(t *testing.T, web *appProcess) bool {
 	return fragmentRequests(t, web) == asked
 }
 
-// fragmentRequests is how often pages have asked for their fragments.
+// fragmentRequests is the number of requests for fragments.
 func fragmentRequests(t *testing.T, web *appProcess) int {
 	t.Helper()
 	total := 0
@@ -227,7 +226,7 @@ func openStreams(t *testing.T, web *appProcess) int {
 	return count
 }
 
-func TestBrowser_PagesFitAPhoneAndANight(t *testing.T) {
+func TestBrowser_PagesFitAPhoneAndDarkMode(t *testing.T) {
 	t.Parallel()
 	tab := browser(t)
 	d := deployStore(t)
@@ -253,7 +252,7 @@ func TestBrowser_PagesFitAPhoneAndANight(t *testing.T) {
 	}
 }
 
-func TestBrowser_NothingIsRefusedByThePagesOwnPolicy(t *testing.T) {
+func TestBrowser_TheContentSecurityPolicyBlocksNothing(t *testing.T) {
 	t.Parallel()
 	tab := browser(t)
 	d := deployStore(t)

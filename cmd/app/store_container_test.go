@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -119,3 +121,19 @@ func newContainerStore(t *testing.T) *harbour {
 const someVariant = `
 	SELECT v.id FROM variants v JOIN products p ON p.id = v.product_id
 	WHERE p.slug = 'harbour-enamel-mug' ORDER BY v.position LIMIT 1`
+
+func (h *harbour) address(service, port string) string {
+	h.t.Helper()
+	published, _, _ := strings.Cut(docker(h.t, "port", h.name(service), port), "\n")
+	return published
+}
+
+func (h *harbour) query(sql string) int64 {
+	h.t.Helper()
+	connection, err := pgx.Connect(h.t.Context(), "postgres://app:secret@"+h.address("postgres", "5432")+"/app")
+	require.NoError(h.t, err)
+	defer connection.Close(context.Background())
+	var number int64
+	require.NoError(h.t, connection.QueryRow(h.t.Context(), sql).Scan(&number))
+	return number
+}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// customer is a browser that notes what goes wrong, and goes on.
+// customer is a browser that records failures and goes on.
 type customer struct {
 	load *load
 	http *http.Client
@@ -167,7 +167,7 @@ func (s *slowReader) Read(buffer []byte) (int, error) {
 	return n, nil
 }
 
-// sizedReader tells how long it is.
+// sizedReader has a known length.
 type sizedReader struct {
 	io.Reader
 	size int64

@@ -3,11 +3,8 @@ package main
 import (
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
-	"slipway/internal/mail"
 	"slipway/internal/postgres/pgtest"
 	"slipway/internal/shop"
 )
@@ -48,11 +45,4 @@ func (d *deployment) variantWith(slug string, stock int) (variant, product int64
 		WHERE id = (SELECT v.id FROM variants v JOIN products p ON p.id = v.product_id WHERE p.slug = $1 ORDER BY v.position LIMIT 1)
 		RETURNING id`, slug, stock)
 	return variant, d.query(`SELECT product_id FROM variants WHERE id = $1`, variant)
-}
-
-func (d *deployment) mails() []mail.Stored {
-	d.t.Helper()
-	kept, err := mail.NewDirectory(d.mailDir, "").List(100)
-	require.NoError(d.t, err)
-	return kept
 }

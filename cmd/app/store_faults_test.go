@@ -20,7 +20,7 @@ func TestStore_SellsOnceBothBackendsAreThere(t *testing.T) {
 
 	web, workerPG, workerRedis := d.start("web"), d.start("worker-pg"), d.start("worker-redis")
 	for _, p := range []*appProcess{web, workerPG, workerRedis} {
-		p.eventually(func() bool { return p.health().Status == "error" }, "tells that it cannot work")
+		p.eventually(func() bool { return p.health().Status == "error" }, "reports that it cannot work")
 		p.eventually(func() bool { return status(p.ops+"/up") == http.StatusOK }, "is up and waits")
 	}
 	require.NoError(t, postgres.Restart(t.Context()))
@@ -100,15 +100,15 @@ func TestStore_ShowsItsErrorPageWhenTheDatabaseIsUnavailable(t *testing.T) {
 			require.Equal(t, http.StatusOK, status(web.url+"/"))
 
 			require.NoError(t, fault.begin(postgres))
-			web.eventually(func() bool { return web.health().Status == "error" }, "tells that it cannot serve")
+			web.eventually(func() bool { return web.health().Status == "error" }, "reports that it cannot serve")
 
-			// Answers although the database does not: from the last probe.
+			// /health reports the last probe, and does not wait for the database.
 			asked := time.Now()
 			require.Equal(t, http.StatusServiceUnavailable, status(web.url+"/health"))
 			require.Less(t, time.Since(asked), 400*time.Millisecond)
 			require.Equal(t, http.StatusOK, status(web.url+"/up"))
 
-			response, err := http.Get(web.url + "/products/kelp-soap") // not seen before, so not kept
+			response, err := http.Get(web.url + "/products/kelp-soap") // not seen before, so not cached
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// load is what goes on in the store during a swap.
+// load is the traffic in the store during a swap.
 type load struct {
 	url       string
 	variant   int64
@@ -65,7 +65,7 @@ func startLoad(t *testing.T, url string, variant int64) *load {
 	return l
 }
 
-// finish lets every customer finish what they are at. Pages stay open.
+// finish waits until every customer has finished. Pages stay open.
 func (l *load) finish() {
 	select {
 	case <-l.closing:
@@ -83,8 +83,8 @@ func (l *load) leave() {
 	l.transport.CloseIdleConnections()
 }
 
-// busy tells that every kind of slow request is under way, and a silent payment
-// of two seconds not even half done, so that a swap has something to lose.
+// busy reports whether every kind of slow request runs, and a silent payment of
+// two seconds is not half done, so that a swap has requests to lose.
 func (l *load) busy(old *target) bool {
 	atWork := old.atWork(time.Hour)
 	return old.atWork(time.Second)["POST /orders"] > 0 && atWork["POST /cart/lines"] > 0 && atWork["GET /live"] == openPages
@@ -139,7 +139,7 @@ func (l *load) count(what *int) {
 	*what++
 }
 
-// failed notes what went wrong, and is always false.
+// failed records a failure and returns false.
 func (l *load) failed(format string, values ...any) bool {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

@@ -64,7 +64,7 @@ func (p *openPage) show(fragments string) {
 func (p *openPage) watch() {
 	l := p.customer.load
 	for l.ctx.Err() == nil {
-		p.retry = 3 * time.Second // what browsers do when they are not told
+		p.retry = 3 * time.Second // the default of browsers
 		if err := p.listen(); err != nil && l.ctx.Err() == nil {
 			l.failed("GET %s after event %s: %v", p.stream, p.seen, err)
 		}

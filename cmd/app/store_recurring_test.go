@@ -43,7 +43,7 @@ func TestStoreJobsCheck_FindsNothingWrong(t *testing.T) {
 	require.Contains(t, stdout.String(), "7 recurring: all can be used")
 }
 
-func TestStoreKinds_SayTheirQueueAttemptsAndTimeout(t *testing.T) {
+func TestStoreKinds_DeclareTheirQueueAttemptsAndTimeout(t *testing.T) {
 	t.Parallel()
 	work, err := newApplication().declared()
 	require.NoError(t, err)

@@ -161,7 +161,7 @@ func TestStore_SIGTERMHandsBackTheMailThatIsNotSent(t *testing.T) {
 
 // Private
 
-// mailServer takes connections and never says a word.
+// mailServer accepts connections and never replies.
 type mailServer struct {
 	address string
 	called  chan struct{}

@@ -102,8 +102,8 @@ func sellThroughChaos(t *testing.T, seed uint64) {
 		chaosBuyers, took.Round(time.Millisecond), troubles, early, chaosUnits)
 }
 
-// makeTrouble does something to Redis every now and then until it is told to
-// stop, and leaves it running.
+// makeTrouble damages Redis again and again until calm is closed, and leaves it
+// running.
 func makeTrouble(t *testing.T, d *deployment, chance *rand.Rand, calm <-chan struct{}) (troubles []string) {
 	pause := func(most time.Duration) {
 		select {
@@ -159,14 +159,14 @@ func empty(ctx context.Context, address string) error {
 	return client.FlushAll(ctx).Err()
 }
 
-// buyer is one who wants a unit of the sale.
+// buyer is a visitor who wants a unit of the sale.
 type buyer struct {
 	*visitor
 	leaves bool // with the unit in the cart
 	bought bool
 }
 
-// rush has everybody try to buy, some at a time.
+// rush lets everyone in the crowd try to buy, a few at a time.
 func rush(crowd []*buyer) {
 	var all sync.WaitGroup
 	var next atomic.Int64
@@ -180,8 +180,8 @@ func rush(crowd []*buyer) {
 	all.Wait()
 }
 
-// tries buys a unit if there is one to be had: from the front page by way of
-// the cart and the checkout to the thanks.
+// tries buys a unit if there is one left: from the front page through the cart and
+// the checkout to the order.
 func (b *buyer) tries() {
 	path, form, open := b.claim()
 	if !open {
@@ -211,7 +211,7 @@ func without(crowd []*buyer, gone func(*buyer) bool) (left []*buyer) {
 	return left
 }
 
-// numberFrom reads a number that whoever runs the tests may set.
+// numberFrom reads a number from an environment variable.
 func numberFrom(t *testing.T, name string, otherwise uint64) uint64 {
 	t.Helper()
 	text := os.Getenv(name)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
+	"testing"
 
 	"github.com/stretchr/testify/require"
 )
@@ -26,8 +28,8 @@ func (v *visitor) fillIn(card string) url.Values {
 	return url.Values{"checkout_key": {field(v.t, body, "checkout_key")}, "reviewed": {field(v.t, body, "reviewed")}, "card": {card}}
 }
 
-// claim is the form on the front page that puts a unit of the flash sale into
-// the cart. There is none once all are taken.
+// claim is the form on the front page that puts a unit of the flash sale into the
+// cart. Found is false once all units are taken.
 func (v *visitor) claim() (path string, form url.Values, found bool) {
 	v.t.Helper()
 	status, home := v.get("/")
@@ -39,5 +41,15 @@ func (v *visitor) claim() (path string, form url.Values, found bool) {
 	return action[1], url.Values{"claim_id": {field(v.t, home, "claim_id")}}, true
 }
 
-// saleForm finds where the front page's form asks for a unit.
+// saleForm finds the address of the form that claims a unit.
 var saleForm = regexp.MustCompile(`action="(/sales/\d+/holds)"`)
+
+// field is the value of a hidden field of a form.
+func field(t *testing.T, body, name string) string {
+	t.Helper()
+	found := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(body)
+	require.Len(t, found, 2)
+	return found[1]
+}
+
+func itoa(number int64) string { return strconv.FormatInt(number, 10) }

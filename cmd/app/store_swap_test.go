@@ -39,9 +39,8 @@ func TestStoreSwap_DropsNoRequest(t *testing.T) {
 	seller := load.customer()
 	all := []*release{running}
 
-	// The first two are deploys as Kamal does them. In the third nobody waits
-	// for the requests of the old web before it gets its SIGTERM, so that all of
-	// them are its own to finish.
+	// The first two are deploys as Kamal does them. In the third, the old web gets
+	// SIGTERM while its requests still run, so it has to finish all of them itself.
 	for i, version := range []string{"v2", "v1", "v2"} {
 		sell := func() { seller.buy(scarce, logbooks[i], 1) }
 		sell()
@@ -127,8 +126,7 @@ func TestStoreSwap_AVersionThatNeverComesUpChangesNothing(t *testing.T) {
 
 // Private
 
-// deployForSwaps prepares a store in which everything that takes its time takes
-// less of it.
+// deployForSwaps prepares a store that does not make a deploy wait for long.
 func deployForSwaps(t *testing.T) *deployment {
 	t.Helper()
 	d := deployStore(t)
@@ -168,12 +166,12 @@ func (d *deployment) requireOrders(l *load, all []*release) {
 	require.EqualValues(d.t, l.units, d.query(`SELECT sum(quantity) FROM order_lines`))
 	require.EqualValues(d.t, l.unitsOf[l.variant], plenty-d.stock(l.variant))
 
-	// A mail that was sent twice is kept once, so its jobs are counted, too.
-	kept, err := mail.NewDirectory(d.mailDir, "").List(sold + 1)
+	// A mail that was sent twice is stored once, so the jobs are counted, too.
+	stored, err := mail.NewDirectory(d.mailDir, "").List(sold + 1)
 	require.NoError(d.t, err)
-	require.Len(d.t, kept, sold)
+	require.Len(d.t, stored, sold)
 	confirmed, runs := map[string]bool{}, 0
-	for _, one := range kept {
+	for _, one := range stored {
 		confirmed[orderLink.FindString(one.Text)] = true
 	}
 	for path := range l.sold {

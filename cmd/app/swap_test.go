@@ -33,8 +33,9 @@ func TestSwap_DropsNoRequest(t *testing.T) {
 		running = d.release(version)
 		running.serve(proxy, busy)
 		if i == 0 {
-			_, cut := old.target.drain(drainLimit)
+			took, cut := old.target.drain(drainLimit)
 			require.False(t, cut, "requests outlived the drain")
+			t.Logf("drained in %s", took.Round(time.Millisecond))
 		} else {
 			old.web.eventually(old.hasAllRequests, "has received all requests")
 		}

@@ -13,6 +13,7 @@ import (
 	"slipway/internal/config"
 	"slipway/internal/jobs"
 	"slipway/internal/live"
+	"slipway/internal/mail"
 )
 
 // testApplication is the application of the runtime's own tests: a board on
@@ -26,8 +27,12 @@ func testApplication() application {
 		migrations:   testFiles("migrations"),
 		recurring:    testFile("recurring.yml"),
 		work: func(b *backends) (work, error) {
+			sender, err := b.mailSender("The board <board@app.example>")
+			if err != nil {
+				return work{}, err
+			}
 			board := &board{b}
-			return work{jobs: board.jobs(settings.SlowWork), tasks: board.tasks()}, nil
+			return work{jobs: board.jobs(sender, settings.SlowWork), tasks: board.tasks()}, nil
 		},
 		pages: func(b *backends, hub *live.Hub) (pages, error) { return newTestPages(b, &board{b}, hub, settings) },
 	}
@@ -41,7 +46,7 @@ type testSettings struct {
 // Check reports nothing: every value within the bounds can be used.
 func (*testSettings) Check(config.Config, *config.Checker) {}
 
-// confirmNote is a job that marks a note as confirmed.
+// confirmNote is a job that sends a mail and marks a note as confirmed.
 type confirmNote struct {
 	NoteID int64 `json:"note_id"`
 }
@@ -84,9 +89,12 @@ func (archiveNote) Declare() jobs.Declaration {
 // board is the domain of the test application.
 type board struct{ *backends }
 
-func (b *board) jobs(slowWork time.Duration) jobs.Handlers {
+func (b *board) jobs(sender mail.Sender, slowWork time.Duration) jobs.Handlers {
 	return jobs.Handlers{
 		jobs.Handle(func(ctx context.Context, job confirmNote) error {
+			if err := sender.Send(ctx, mailAbout(job.NoteID)); err != nil {
+				return err
+			}
 			_, err := b.db.Exec(ctx, `UPDATE notes SET confirmed_at = now() WHERE id = $1`, job.NoteID)
 			return err
 		}),
@@ -157,6 +165,13 @@ func (b *board) motto(ctx context.Context) (string, error) {
 var mottos = cache.Kind[string]{Name: "motto", Version: 1, Life: time.Minute}
 
 const notesTopic = "notes"
+
+func mailAbout(noteID int64) mail.Message {
+	return mail.Message{
+		ID: fmt.Sprintf("note-%d@app.example", noteID), To: "ada@app.example",
+		Subject: "Your note is on the board", Text: "Thank you.", HTML: "<p>Thank you.",
+	}
+}
 
 // wait returns after a pause, or with an error when the context ends first.
 func wait(ctx context.Context, pause time.Duration) error {

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"regexp"
-	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -48,15 +46,6 @@ func (v *visitor) post(path string, fields url.Values) (status int, at, body str
 	require.NoError(v.t, err)
 	return response.StatusCode, response.Request.URL.Path, string(content)
 }
-
-func field(t *testing.T, body, name string) string {
-	t.Helper()
-	found := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(body)
-	require.Len(t, found, 2)
-	return found[1]
-}
-
-func itoa(number int64) string { return strconv.FormatInt(number, 10) }
 
 // newVisitorAt is a browser with an IP address of its own, for a web process that
 // trusts X-Forwarded-For of 127.0.0.1.

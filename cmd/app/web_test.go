@@ -60,7 +60,7 @@ func TestWeb_LimitsRequestsAndTheOperatorMayEndIt(t *testing.T) {
 	require.Contains(t, throttle("list"), "Nobody is banned or over a limit.")
 }
 
-func TestWeb_SaysWhenItsPortIsTaken(t *testing.T) {
+func TestWeb_ReportsThatItsPortIsTaken(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	web := d.start("web")
@@ -77,7 +77,7 @@ func TestWeb_SIGTERMFinishesRequestsAndEndsStreamsAtOnce(t *testing.T) {
 	d := deploy(t)
 	web := d.start("web", "SLOW_WORK=3s")
 	ada := newVisitor(t, web.url)
-	stream := openEvents(t, ada, "/live")
+	stream := openEvents(t, ada, "/live?since=0")
 	stream.await(t, "retry: ")
 	answered := make(chan int, 1)
 	go func() { answered <- status(web.url + "/slow") }()

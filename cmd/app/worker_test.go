@@ -27,7 +27,7 @@ func TestWorkers_WorkNothingOnASchemaThatIsTooOld(t *testing.T) {
 			body, err := io.ReadAll(response.Body)
 			require.NoError(t, err)
 			return strings.Contains(string(body), "run app migrate")
-		}, "says what is missing")
+		}, "reports what is missing")
 	}
 	d.jobs(0, "enqueue", "forget_old_notes")
 	d.jobs(0, "enqueue", "broadcast_notes")
@@ -71,6 +71,6 @@ func TestWorkerPG_SIGTERMHandsBackWhatIsNotFinished(t *testing.T) {
 	require.Less(t, took, 5*time.Second)
 	require.EqualValues(t, 1, d.query(`SELECT count(*) FROM river_job WHERE kind = 'export_notes' AND state = 'available' AND attempt = 0`))
 	d.start("worker-pg", "SLOW_WORK=1ms").eventually(func() bool {
-		return d.query(`SELECT count(*) FROM river_job WHERE kind = 'export_notes' AND state = 'completed'`) == 1
+		return d.query(`SELECT count(*) FROM river_job WHERE state = $1`, "completed") == 1
 	}, "finishes the job in the other's place")
 }
