@@ -139,7 +139,7 @@ func (e postgresExercise) suffer(t *testing.T, f *faultyPostgres, fault postgres
 // answered is a response, and whether it is a cached page.
 type answered struct {
 	status int
-	source   string // fresh or stale; empty when it is no page
+	source string // fresh or stale; empty when it is no page
 	body   string
 	header http.Header
 	took   time.Duration

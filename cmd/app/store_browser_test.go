@@ -191,8 +191,8 @@ func TestBrowser_APageWithoutAStreamPolls(t *testing.T) {
 	do(watching, t, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "Only 4 left")]`, variant)))
 }
 
-// pageStopsPolling tells that nothing asks for fragments for longer than a page
-// that asks by itself would wait.
+// pageStopsPolling reports whether no request for fragments comes for longer than a
+// page that polls would wait.
 func pageStopsPolling(t *testing.T, web *appProcess) bool {
 	t.Helper()
 	asked := fragmentRequests(t, web)

@@ -28,9 +28,9 @@ func RedisWith(t testing.TB, options devstack.RedisOptions) *devstack.Redis {
 	return server
 }
 
-// Postgres starts a PostgreSQL that only this test knows, with an empty
-// database. It ends with the test. Package pgtest is quicker where a test does
-// no harm to the server.
+// Postgres starts a PostgreSQL that only this test knows, with an empty database. It
+// ends with the test. Package pgtest is quicker for a test that does not damage
+// the server.
 func Postgres(t testing.TB) *devstack.Postgres {
 	t.Helper()
 	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: t.TempDir()})
