@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +31,7 @@ func TestMain(m *testing.M) {
 	case isNewApplication:
 		os.Exit(run(context.Background(), newApplication(), os.Args[1:], os.Stdout, os.Stderr))
 	}
+	runFourAtATime()
 	os.Exit(m.Run())
 }
 
@@ -137,6 +141,17 @@ func TestRoles_NameEveryMissingVariableBeforeTheyConnect(t *testing.T) {
 }
 
 // Private
+
+// runFourAtATime runs at least four tests at a time: they wait for processes and
+// for timeouts more than they compute. The flag -parallel overrides it.
+func runFourAtATime() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(one *flag.Flag) { given = given || one.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0)))) // a number is always accepted
+	}
+}
 
 func requireHelp(t *testing.T, app application, command, mentions string) {
 	t.Helper()
