@@ -23,22 +23,25 @@ func TestDevExec_RunsACommandBesideItsServers(t *testing.T) {
 	dir := t.TempDir()
 	seen := filepath.Join(dir, "seen")
 
-	code := run(t.Context(), newApplication(), []string{"dev", "exec", "--dir", dir, "--", "sh", "-c",
-		`echo "$TEST_DATABASE_URL $TEST_REDIS_URL" > "$0"; [ "$DATABASE_URL $REDIS_URL" = "$TEST_DATABASE_URL $TEST_REDIS_URL" ] && exit 7`, seen}, io.Discard, io.Discard)
+	const script = `
+		echo "$TEST_DATABASE_URL $TEST_REDIS_URL" > "$0"
+		[ "$DATABASE_URL $REDIS_URL" = "$TEST_DATABASE_URL $TEST_REDIS_URL" ] && exit 7`
+	code := run(t.Context(), testApplication(), []string{"dev", "exec", "--dir", dir, "--", "sh", "-c", script, seen}, io.Discard, io.Discard)
 
 	require.Equal(t, 7, code)
 	text, err := os.ReadFile(seen)
 	require.NoError(t, err)
-	require.Regexp(t, `^postgres://slipway:\w+@127\.0\.0\.1:\d+/slipway_development\S* redis://default:\w+@127\.0\.0\.1:\d+/0\n$`, string(text))
+	const postgres, redis = `postgres://slipway:\w+@127\.0\.0\.1:\d+/slipway_development\S*`, `redis://default:\w+@127\.0\.0\.1:\d+/0`
+	require.Regexp(t, `^`+postgres+` `+redis+`\n$`, string(text))
 }
 
 func TestDevExec_NeedsACommand(t *testing.T) {
 	t.Parallel()
 
-	require.Equal(t, exitUsage, run(t.Context(), newApplication(), []string{"dev", "exec"}, io.Discard, io.Discard))
+	require.Equal(t, exitUsage, run(t.Context(), testApplication(), []string{"dev", "exec"}, io.Discard, io.Discard))
 }
 
-// A small program stands in for the store, because this test builds it anew
+// A small program stands in for the application, because this test builds it
 // several times.
 func TestDev_ServesRebuildsAndStops(t *testing.T) {
 	t.Parallel()
@@ -49,7 +52,7 @@ func TestDev_ServesRebuildsAndStops(t *testing.T) {
 	writeProject(t, project, "one")
 	dev := startDev(t, project)
 
-	address, _, _ := strings.Cut(dev.expect("Leeward is open at ")[len("Leeward is open at "):], " ")
+	address, _, _ := strings.Cut(dev.expect("The board is open at ")[len("The board is open at "):], " ")
 	require.Equal(t, "one", download(t, address))
 
 	writeProject(t, project, "two")
@@ -70,7 +73,10 @@ func TestDev_ServesRebuildsAndStops(t *testing.T) {
 	require.NoError(t, dev.command.Wait())
 	_, err = pgx.Connect(t.Context(), database)
 	require.ErrorContains(t, err, "connection refused")
-	_, err = http.Get(address)
+	response, err := http.Get(address)
+	if err == nil {
+		_ = response.Body.Close()
+	}
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
@@ -85,15 +91,12 @@ type devRun struct {
 
 func startDev(t *testing.T, project string) devRun {
 	t.Helper()
-	app := filepath.Join(t.TempDir(), "app")
-	output, err := exec.Command("go", "build", "-buildvcs=false", "-o", app, ".").CombinedOutput()
-	require.NoError(t, err, string(output))
-
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	command := exec.CommandContext(ctx, app, "dev")
+	command := exec.CommandContext(ctx, os.Args[0], "dev")
 	command.Dir = project
-	command.Env = append(os.Environ(), "GOFLAGS=", "DATABASE_URL=", "REDIS_URL=", "BASE_URL=", "PORT=")
+	command.Env = append(os.Environ(), "TEST_BINARY_IS_APP="+isTestApplication,
+		"GOFLAGS=", "DATABASE_URL=", "REDIS_URL=", "BASE_URL=", "PORT=")
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
 	command.Stderr = os.Stderr
@@ -140,7 +143,8 @@ func writeProject(t *testing.T, dir, version string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "cmd/app"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module project\n\ngo 1.26.0\n"), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "cmd/app/main.go"), []byte(strings.ReplaceAll(projectSource, "VERSION", version)), 0o644))
+	source := strings.ReplaceAll(projectSource, "VERSION", version)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cmd/app/main.go"), []byte(source), 0o644))
 }
 
 const projectSource = `package main
@@ -160,7 +164,10 @@ const version = "VERSION"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if os.Args[1] == "migrate" || os.Args[1] == "seed" {
+	if os.Args[1] == "seed" {
+		panic("app dev seeds an application that has no sample data")
+	}
+	if os.Args[1] == "migrate" {
 		return
 	}
 	if os.Args[1] == "web" {

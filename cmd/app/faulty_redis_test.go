@@ -1,52 +1,44 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/go-redis/v9"
-	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 )
 
-// faultyRedis is a Redis that a test may do anything to, and the way to it,
-// which may fail as well.
+// faultyRedis is a Redis that a test may damage, behind a proxy that a test may
+// damage as well.
 type faultyRedis struct {
 	t       *testing.T
 	redis   *devstack.Redis
 	proxy   *toxiproxy.Proxy
-	client  *redis.Client   // straight to Redis, over one connection that stays
-	url     string          // by way of the proxy
+	client  *redis.Client   // past the proxy, over one connection that stays open
+	url     string          // through the proxy
 	spoilt  []string        // keys
-	until   <-chan struct{} // closed when a fault is over that ends by itself
+	until   <-chan struct{} // closed when a fault ends that ends by itself
 	running sync.WaitGroup
 }
 
 func startFaultyRedis(t *testing.T, durable bool) *faultyRedis {
 	t.Helper()
-	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir(), Durable: durable})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Stop(context.Background())) })
+	server := stacktest.RedisWith(t, devstack.RedisOptions{Dir: t.TempDir(), Durable: durable})
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
 	f := &faultyRedis{t: t, redis: server}
-	f.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "redis", "127.0.0.1:0", options.Addr)
+	f.proxy = toxiproxy.NewProxy(quiet(toxiproxy.NewServer, toxiproxy.NewMetricsContainer(nil)), "redis", "127.0.0.1:0", options.Addr)
 	require.NoError(t, f.proxy.Start())
 	t.Cleanup(f.proxy.Stop)
 
@@ -59,7 +51,7 @@ func startFaultyRedis(t *testing.T, durable bool) *faultyRedis {
 	return f
 }
 
-// command asks Redis itself, by no proxy.
+// command sends a command past the proxy and returns the reply.
 func (f *faultyRedis) command(arguments ...any) any {
 	f.t.Helper()
 	reply, err := f.client.Do(f.t.Context(), arguments...).Result()
@@ -80,15 +72,15 @@ func (f *faultyRedis) setting(name string) string {
 	return found[name]
 }
 
-// hangUp ends every connection but the test's own.
+// hangUp ends every connection except the test's own.
 func (f *faultyRedis) hangUp() {
 	f.t.Helper()
 	f.command("CLIENT", "KILL", "TYPE", "normal")
 	f.command("CLIENT", "KILL", "TYPE", "pubsub")
 }
 
-// restart has Redis restarted so often while the test goes on, each time after
-// a pause.
+// restart restarts Redis several times while the test goes on, each time after a
+// pause.
 func (f *faultyRedis) restart(pause time.Duration, times int) (end func()) {
 	over := make(chan struct{})
 	f.until = over
@@ -104,106 +96,23 @@ func (f *faultyRedis) restart(pause time.Duration, times int) (end func()) {
 	return func() { <-over }
 }
 
-// poison spoils the way to Redis: see the toxics of toxiproxy. Stream is
-// upstream for what is asked, and downstream for what is answered.
-func (f *faultyRedis) poison(toxic, stream, attributes string) (end func()) {
+// poison damages the replies of Redis on their way: see the toxics of toxiproxy.
+func (f *faultyRedis) poison(toxic, attributes string) (end func()) {
 	f.t.Helper()
-	_, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(`{"type": %q, "stream": %q, "attributes": {%s}}`, toxic, stream, attributes)))
+	description := fmt.Sprintf(`{"type": %q, "stream": "downstream", "attributes": {%s}}`, toxic, attributes)
+	_, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(description))
 	require.NoError(f.t, err)
 	return func() { f.proxy.Toxics.ResetToxics(context.Background()) }
 }
 
-// impersonate has a server of the test answer in place of Redis: with reply to
-// everything but a greeting, and then with the end of the connection if it cuts.
-func (f *faultyRedis) impersonate(reply string, cuts bool) (end func()) {
-	f.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(f.t, err)
-	f.running.Go(func() {
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			f.running.Go(func() { answerWith(connection, reply, cuts) })
-		}
-	})
-	upstream := f.proxy.Upstream
-	f.direct(listener.Addr().String())
-	return func() {
-		f.direct(upstream)
-		require.NoError(f.t, listener.Close())
-	}
-}
-
-// direct points the proxy at another server. What is connected is hung up on.
+// direct points the proxy at another server and ends its connections.
 func (f *faultyRedis) direct(upstream string) {
 	f.t.Helper()
 	require.NoError(f.t, f.proxy.Update(&toxiproxy.Proxy{Listen: f.proxy.Listen, Upstream: upstream, Enabled: true}))
 }
 
-// answerWith speaks the protocol of Redis as far as it takes.
-func answerWith(connection net.Conn, reply string, cuts bool) {
-	defer connection.Close()
-	asked := bufio.NewReader(connection)
-	for {
-		command, err := readCommand(asked)
-		if err != nil {
-			return
-		}
-		switch command {
-		case "HELLO": // as before Redis 6
-			_, err = io.WriteString(connection, "-ERR unknown command 'HELLO'\r\n")
-		case "AUTH":
-			_, err = io.WriteString(connection, "+OK\r\n")
-		default:
-			_, err = io.WriteString(connection, reply)
-			if cuts {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// readCommand reads an array of strings and returns the first of them.
-func readCommand(asked *bufio.Reader) (string, error) {
-	count, err := readLength(asked, '*')
-	if err != nil {
-		return "", err
-	}
-	first := ""
-	for i := range count {
-		size, err := readLength(asked, '$')
-		if err != nil {
-			return "", err
-		}
-		argument := make([]byte, size+len("\r\n"))
-		if _, err := io.ReadFull(asked, argument); err != nil {
-			return "", err
-		}
-		if i == 0 {
-			first = strings.ToUpper(string(argument[:size]))
-		}
-	}
-	return first, nil
-}
-
-func readLength(asked *bufio.Reader, kind byte) (int, error) {
-	line, err := asked.ReadString('\n')
-	if err != nil {
-		return 0, err
-	}
-	if line[0] != kind {
-		return 0, fmt.Errorf("read %q where %q begins", line, kind)
-	}
-	return strconv.Atoi(strings.TrimSpace(line[1:]))
-}
-
-// dropDials has nothing answer who wants to connect to the proxy, not even to
-// refuse, as where packets are dropped: a listener whose queue is full.
+// dropDials leaves new connections to the proxy unanswered, as a network that
+// drops packets does: its port becomes a listener whose queue is full.
 func (f *faultyRedis) dropDials() (end func()) {
 	f.t.Helper()
 	address, err := net.ResolveTCPAddr("tcp", f.proxy.Listen)
@@ -234,7 +143,7 @@ func (f *faultyRedis) dropDials() (end func()) {
 	}
 }
 
-// spoil makes every key of the store one of a type that nobody expects.
+// spoil gives every key of the application a type that no code expects.
 func (f *faultyRedis) spoil() {
 	f.t.Helper()
 	f.command("SET", "slipway:sequence:slipway:live", 1) // as worker-redis does
@@ -252,11 +161,12 @@ func (f *faultyRedis) spoil() {
 	}
 }
 
-// requireNoneSpoilt looks at the keys that everybody uses; those of one address
-// or one moment need not have been used again.
-func (f *faultyRedis) requireNoneSpoilt() {
+// requireNoneSpoilt checks that the keys of families, which are prefixes, have
+// their right type again. Others, such as those of one address or one moment,
+// need not have been used since.
+func (f *faultyRedis) requireNoneSpoilt(families []string) {
 	f.t.Helper()
-	for _, family := range []string{"slipway:cache:", "slipway:sale:", "slipway:sequence:"} {
+	for _, family := range families {
 		spoilt := slices.DeleteFunc(slices.Clone(f.spoilt), func(key string) bool { return !strings.HasPrefix(key, family) })
 		require.NotEmpty(f.t, spoilt, family)
 		for _, key := range spoilt {
@@ -265,36 +175,9 @@ func (f *faultyRedis) requireNoneSpoilt() {
 	}
 }
 
-// newShopperAt is a browser with an address of its own, for a store that
-// trusts what X-Forwarded-For says.
-func newShopperAt(t *testing.T, url string) *shopper {
-	t.Helper()
-	s := newShopper(t, url)
-	number := nextAddress.Add(1)
-	s.http.Transport = forwardedFor(fmt.Sprintf("203.0.%d.%d", number/250%250, number%250+1))
-	return s
-}
-
-var nextAddress atomic.Int32
-
-// forwardedFor is a proxy's word for where requests come from.
-type forwardedFor string
-
-func (f forwardedFor) RoundTrip(request *http.Request) (*http.Response, error) {
-	named := request.Clone(request.Context())
-	named.Header.Set("X-Forwarded-For", string(f))
-	return http.DefaultTransport.RoundTrip(named)
-}
-
-// claim is the form on the front page that puts a unit of the flash sale into
-// the cart. There is none once all are taken.
-func (s *shopper) claim() (path string, form url.Values, found bool) {
-	s.t.Helper()
-	status, home := s.get("/")
-	require.Equal(s.t, http.StatusOK, status)
-	action := saleForm.FindStringSubmatch(home)
-	if action == nil {
-		return "", nil, false
-	}
-	return action[1], url.Values{"claim_id": {field(s.t, home, "claim_id")}}, true
+// quiet makes the server of toxiproxy with the zero logger, which logs nothing.
+// The compiler infers its type, so that the logger's library is not imported.
+func quiet[Metrics, Logger any](newServer func(Metrics, Logger) *toxiproxy.ApiServer, metrics Metrics) *toxiproxy.ApiServer {
+	var logger Logger
+	return newServer(metrics, logger)
 }

@@ -7,27 +7,23 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-
-	"slipway/internal/postgres/pgtest"
-	"slipway/internal/shop"
 )
 
 func TestJobs_ShowAndChangeTheWorkOfBothBackends(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
-	d.jobs(0, "enqueue", "capture_payment", `{"order_id": 9007199254740993}`)
-	d.jobs(0, "enqueue", "broadcast_order", `{"order_id": 7}`)
-	d.jobs(0, "recurring", "run", "forget_old_carts")
+	d.jobs(0, "enqueue", "confirm_note", `{"note_id": 9007199254740993}`)
+	d.jobs(0, "enqueue", "archive_note", `{"note_id": 7}`)
+	d.jobs(0, "recurring", "run", "forget_old_notes")
 
-	job := d.listed(3, "--state", "pending", "--kind", "capture_payment")[0]
+	job := d.listed(3, "--state", "pending", "--kind", "confirm_note")[0]
 	require.Equal(t, "critical", job.Queue)
-	require.Equal(t, `{"order_id":9007199254740993}`, string(job.Args))
+	require.Equal(t, `{"note_id":9007199254740993}`, string(job.Args))
 	task := d.listed(3, "--backend", "redis")[0]
 	require.Regexp(t, `^redis:critical:`, task.ID)
-	require.Contains(t, d.jobs(0, "show", task.ID), `"kind": "broadcast_order"`)
-	require.Equal(t, "forget_old_carts", d.listed(3, "--queue", "low")[0].Kind)
+	require.Contains(t, d.jobs(0, "show", task.ID), `"kind": "archive_note"`)
+	require.Equal(t, "forget_old_notes", d.listed(3, "--queue", "low")[0].Kind)
 
 	d.jobs(0, "cancel", job.ID, task.ID)
 	require.Contains(t, d.jobs(0, "show", job.ID), `"state": "cancelled"`)
@@ -64,28 +60,39 @@ func TestJobs_ShowWorkersAndRecurringWork(t *testing.T) {
 	require.Regexp(t, `(?m)^pg +.* working`, d.jobs(0, "workers"))
 	require.Regexp(t, `(?m)^redis +.* working`, d.jobs(0, "workers"))
 	worker.eventually(func() bool { return d.query(`SELECT count(*) FROM recurring_tasks`) > 0 }, "registers recurring work")
-	require.Regexp(t, `(?m)^forget_old_carts +pg +every day at 4am`, d.jobs(0, "recurring"))
+	require.Regexp(t, `(?m)^forget_old_notes +pg +every day at 4am`, d.jobs(0, "recurring"))
 }
 
 func TestJobs_ActOnMoreThanOnePage(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
-	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue) SELECT 'capture_payment', '{}', 'discarded', 5, 5, now(), 'critical' FROM generate_series(1, 1203)`)
-	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) SELECT 'task-' || n, 'broadcast_order', 'critical', '{"order_id": 1}', 'gone', 4 FROM generate_series(1, 503) AS n`)
+	d.execute(`
+		INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue)
+		SELECT 'confirm_note', '{}', 'discarded', 5, 5, now(), 'critical' FROM generate_series(1, 1203)`)
+	d.execute(`
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts)
+		SELECT 'task-' || n, 'archive_note', 'critical', '{"note_id": 1}', 'gone', 4 FROM generate_series(1, 503) AS n`)
 
 	require.Contains(t, d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--most", "700"), "retry: 700 done")
-	require.JSONEq(t, `{"action": "retry", "done": 503, "failed": 0}`, d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--json"))
+	rest := d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--json")
+	require.JSONEq(t, `{"action": "retry", "done": 503, "failed": 0}`, rest)
 	require.Contains(t, d.jobs(0, "discard", "--all", "--backend", "redis"), "discard: 503 done")
 
 	require.EqualValues(t, 1203, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
 	require.Zero(t, d.query(`SELECT count(*) FROM failed_tasks`))
 }
 
-func TestJobs_RetryRevivesNoCancelledWorkUnasked(t *testing.T) {
+func TestJobs_RetryRevivesCancelledWorkOnRequestOnly(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
-	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue) SELECT 'capture_payment', '{}', state::river_job_state, 5, 5, now(), 'critical' FROM unnest('{discarded,cancelled}'::text[]) AS state`)
-	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled) SELECT 'task-' || cancelled, 'broadcast_order', 'critical', '{"order_id": 1}', 'gone', 4, cancelled FROM unnest('{true,false}'::boolean[]) AS cancelled`)
+	d.execute(`
+		INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue)
+		SELECT 'confirm_note', '{}', state::river_job_state, 5, 5, now(), 'critical'
+		FROM unnest('{discarded,cancelled}'::text[]) AS state`)
+	d.execute(`
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled)
+		SELECT 'task-' || cancelled, 'archive_note', 'critical', '{"note_id": 1}', 'gone', 4, cancelled
+		FROM unnest('{true,false}'::boolean[]) AS cancelled`)
 
 	require.Contains(t, d.jobs(0, "retry", "--all"), "retry: 2 done")
 
@@ -97,9 +104,9 @@ func TestJobs_RetryRevivesNoCancelledWorkUnasked(t *testing.T) {
 	require.EqualValues(t, 2, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
 }
 
-func TestJobs_RefuseWhatTheyDoNotUnderstand(t *testing.T) {
+func TestJobs_RefuseWrongArguments(t *testing.T) {
 	t.Parallel()
-	d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+	d := deploy(t)
 
 	for _, wrong := range []struct {
 		code int
@@ -121,9 +128,9 @@ func TestJobs_RefuseWhatTheyDoNotUnderstand(t *testing.T) {
 		{1, `there is no such job or task`, []string{"show", "pg:99"}},
 		{1, `there is no such job or task`, []string{"cancel", "redis:low:nothing"}},
 		{1, `there is no kind of work called "fly"`, []string{"enqueue", "fly"}},
-		{1, `read the arguments of capture_payment`, []string{"enqueue", "capture_payment", `{"order_id": "x"}`}},
-		{1, `they must be an object`, []string{"enqueue", "capture_payment", `null`}},
-		{1, `unknown field "ordr_id"`, []string{"enqueue", "capture_payment", `{"ordr_id": 1}`}},
+		{1, `read the arguments of confirm_note`, []string{"enqueue", "confirm_note", `{"note_id": "x"}`}},
+		{1, `they must be an object`, []string{"enqueue", "confirm_note", `null`}},
+		{1, `unknown field "nte_id"`, []string{"enqueue", "confirm_note", `{"nte_id": 1}`}},
 		{1, `there is no such recurring work: tea`, []string{"recurring", "run", "tea"}},
 	} {
 		require.Contains(t, d.jobs(wrong.code, wrong.args...), wrong.says, wrong.args)
@@ -131,19 +138,19 @@ func TestJobs_RefuseWhatTheyDoNotUnderstand(t *testing.T) {
 	require.Contains(t, d.jobs(0, "check"), "all can be used")
 }
 
-func TestJobs_SayWhichBackendIsAway(t *testing.T) {
+func TestJobs_NameTheBackendThatIsUnavailable(t *testing.T) {
 	t.Parallel()
-	d := deployOn(t, pgtest.URL(t, shop.Migrations()))
-	d.jobs(0, "enqueue", "capture_payment", `{"order_id": 1}`)
+	d := deploy(t)
+	d.jobs(0, "enqueue", "confirm_note", `{"note_id": 1}`)
 	require.NoError(t, d.redis.Kill())
 
 	listed := d.jobs(1, "list")
-	require.Contains(t, listed, "capture_payment")
+	require.Contains(t, listed, "confirm_note")
 	require.Contains(t, listed, "list tasks")
 	require.Regexp(t, `(?m)^pg +critical +1 `, d.jobs(1, "queues"))
 	require.Contains(t, d.jobs(1, "pause", "redis", "low"), "pause or resume low of redis")
 
-	d.environment["DATABASE_URL"] = "postgres://ada:hunter2@127.0.0.1:1/shop"
+	d.environment["DATABASE_URL"] = "postgres://ada:hunter2@127.0.0.1:1/app"
 	away := d.jobs(1, "list")
 	require.Contains(t, away, "connect")
 	require.NotContains(t, away, "hunter2")
@@ -152,11 +159,16 @@ func TestJobs_SayWhichBackendIsAway(t *testing.T) {
 
 func TestJobs_ShowNoSecrets(t *testing.T) {
 	t.Parallel()
-	d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+	d := deploy(t)
 	d.execute(`INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, errors)
-		SELECT kind, args::jsonb, 'discarded', 1, 1, now(), ARRAY['{"at": "2026-11-23T00:00:00Z", "attempt": 1, "error": "dial postgres://ada:hunter2@db/shop", "trace": "postgres://ada:hunter2@db/shop"}'::jsonb]
-		FROM (VALUES ('login', '{"password": "hunter2", "order_id": 5}'), ('carry_task', '{"task": {"kind": "greet", "args": {"api_key": "hunter2"}}}')) AS jobs (kind, args)`)
-	d.execute(`INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) VALUES ('one', 'greet', 'low', '{"token": "hunter2"}', 'redis://:hunter2@redis:6379 is away', 1)`)
+		SELECT kind, args::jsonb, 'discarded', 1, 1, now(),
+		       ARRAY['{"at": "2026-11-23T00:00:00Z", "attempt": 1, "error": "dial postgres://ada:hunter2@db/app",
+		               "trace": "postgres://ada:hunter2@db/app"}'::jsonb]
+		FROM (VALUES ('login', '{"password": "hunter2", "note_id": 5}'),
+		             ('carry_task', '{"task": {"kind": "greet", "args": {"api_key": "hunter2"}}}')) AS jobs (kind, args)`)
+	d.execute(`
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts)
+		VALUES ('one', 'greet', 'low', '{"token": "hunter2"}', 'redis://:hunter2@redis:6379 is away', 1)`)
 
 	for _, args := range [][]string{{"list"}, {"list", "--json"}, {"show", "pg:1"}, {"show", "pg:2"}, {"show", "redis:low:one"}} {
 		said := d.jobs(0, args...)
@@ -195,13 +207,4 @@ func (d *deployment) listed(all int, filter ...string) []listedJob {
 		found[i].Args = compact.Bytes()
 	}
 	return found
-}
-
-func (d *deployment) execute(statement string, arguments ...any) {
-	d.t.Helper()
-	connection, err := pgx.Connect(d.t.Context(), d.databaseURL)
-	require.NoError(d.t, err)
-	defer connection.Close(context.Background())
-	_, err = connection.Exec(d.t.Context(), statement, arguments...)
-	require.NoError(d.t, err)
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"go/parser"
+	"go/token"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,11 +27,17 @@ var store = []string{"shop", "storefront"}
 
 // doors are packages that hide a library from the rest of the program.
 var doors = map[string][]string{
-	"github.com/redis/go-redis/v9":             {"failopen", "jobs/taskqueue", "live"},
-	"github.com/labstack/echo/v4":              {"web", "storefront"},
-	"github.com/a-h/templ":                     {"web", "storefront", "storefront/templates"},
-	"github.com/jackc/pgx/v5":                  {"config", "telemetry", "devstack", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop"},
-	"github.com/jackc/pgx/v5/pgxpool":          {"config", "postgres", "postgres/pgtest", "jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop"},
+	"github.com/redis/go-redis/v9": {"failopen", "jobs/taskqueue", "live"},
+	"github.com/labstack/echo/v4":  {"web", "storefront"},
+	"github.com/a-h/templ":         {"web", "storefront", "storefront/templates"},
+	"github.com/jackc/pgx/v5": {
+		"config", "telemetry", "devstack", "postgres", "postgres/pgtest",
+		"jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop",
+	},
+	"github.com/jackc/pgx/v5/pgxpool": {
+		"config", "postgres", "postgres/pgtest",
+		"jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop",
+	},
 	"github.com/caarlos0/env/v11":              {"config"},
 	"github.com/sony/gobreaker/v2":             {"failopen"},
 	"github.com/maypok86/otter/v2":             {"cache", "edge"},
@@ -103,6 +112,22 @@ func TestLayers_LibrariesStayBehindTheirDoors(t *testing.T) {
 	}
 }
 
+func TestLayers_OneFileOfTheProgramKnowsTheStore(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, one := range parsed.Imports {
+			name, _ := strings.CutPrefix(strings.Trim(one.Path.Value, `"`), "slipway/internal/")
+			allowed := file == "store.go" || strings.HasPrefix(file, "store_") && strings.HasSuffix(file, "_test.go")
+			require.True(t, allowed || !isStore(name), "%s imports %s", file, name)
+		}
+	}
+}
+
 // Private
 
 // imports are the direct imports of every package below internal, without
@@ -117,7 +142,7 @@ func imports(t *testing.T) map[string][]string {
 		fields := strings.Fields(strings.ReplaceAll(line, "slipway/internal/", ""))
 		packages[fields[0]] = fields[1:]
 	}
-	require.NotEmpty(t, packages["shop"])
+	require.NotEmpty(t, packages["web"])
 	return packages
 }
 

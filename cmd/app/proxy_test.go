@@ -19,9 +19,9 @@ import (
 )
 
 // drainingProxy stands in front of web processes and does to them what
-// kamal-proxy does in a deploy. A target gets requests once its /up has said
-// 2xx; the one it replaces finishes those that it has, up to a limit. Nothing
-// is tried twice and nothing is buffered.
+// kamal-proxy does in a deploy. A target gets requests once its /up replies
+// 2xx; the one it replaces finishes its own, up to a limit. No request is retried
+// or buffered.
 type drainingProxy struct {
 	url string
 
@@ -33,7 +33,7 @@ type drainingProxy struct {
 type target struct {
 	url     *url.URL
 	forward *httputil.ReverseProxy
-	drained context.Context // ends what is still under way after the limit
+	drained context.Context // ends the requests that run after the limit
 	cut     context.CancelCauseFunc
 
 	mutex    sync.Mutex
@@ -42,7 +42,7 @@ type target struct {
 	requests sync.WaitGroup
 }
 
-// settled is how old a request is that its process certainly works on.
+// settled is the age from which a request has certainly reached its process.
 const settled = 100 * time.Millisecond
 
 var errDrained = errors.New("the proxy has waited long enough")
@@ -92,7 +92,7 @@ func (p *drainingProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel(nil)
 	r = r.WithContext(ctx)
 
-	// Taken on with the lock held: a swap sees every request on either side.
+	// The lock is held, so that a swap counts every request for one target.
 	p.mutex.Lock()
 	target := p.target
 	target.begin(r)
@@ -103,12 +103,11 @@ func (p *drainingProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target.forward.ServeHTTP(w, r)
 }
 
-// swap sends new requests to next when that is up, and at a moment that suits
-// the requests under way. It returns the target that is to be drained, nil for
-// the first. After an error all is as it was.
-func (p *drainingProxy) swap(ctx context.Context, next *target, suits func(old *target) bool) (*target, error) {
+// swap sends new requests to next once that is up, and once suits accepts the
+// running requests. After an error all is as it was.
+func (p *drainingProxy) swap(ctx context.Context, next *target, suits func(old *target) bool) error {
 	if err := next.awaitUp(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	for {
 		p.mutex.Lock()
@@ -116,18 +115,18 @@ func (p *drainingProxy) swap(ctx context.Context, next *target, suits func(old *
 		if old == nil || suits(old) {
 			p.target = next
 			p.mutex.Unlock()
-			return old, nil
+			return nil
 		}
 		p.mutex.Unlock()
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no suitable moment, under way: %v", old.atWork(time.Hour))
+			return fmt.Errorf("no suitable moment, under way: %v", old.atWork(time.Hour))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-// drain waits for the requests under way. Cut tells that it had to end some.
+// drain waits for the requests under way. Cut reports that it ended some.
 func (t *target) drain(limit time.Duration) (took time.Duration, cut bool) {
 	started := time.Now()
 	done := make(chan struct{})
@@ -145,8 +144,8 @@ func (t *target) drain(limit time.Duration) (took time.Duration, cut bool) {
 	return time.Since(started), cut
 }
 
-// atWork counts the requests that the process certainly works on, and for less
-// than a time, by method and path.
+// atWork counts the requests that have reached the process, and are younger than
+// less, by method and path.
 func (t *target) atWork(less time.Duration) map[string]int {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -183,7 +182,7 @@ func (t *target) end(r *http.Request) {
 	t.requests.Done()
 }
 
-// awaitUp asks /up until it says 2xx, ten times as often as kamal-proxy.
+// awaitUp polls /up until it replies 2xx, ten times as often as kamal-proxy.
 func (t *target) awaitUp(ctx context.Context) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -195,7 +194,7 @@ func (t *target) awaitUp(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s never came up, /up said %s", t.url, last)
+			return fmt.Errorf("%s never came up, /up replied %s", t.url, last)
 		case <-ticker.C:
 		}
 	}

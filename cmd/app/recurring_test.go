@@ -8,58 +8,43 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/jobs"
-	"slipway/internal/jobs/recurring"
-	"slipway/internal/shop"
 )
 
 func TestRecurringWork_CanAllBeUsed(t *testing.T) {
 	t.Parallel()
-	app := newApplication()
-	work, err := app.declared()
-	require.NoError(t, err)
+	for _, app := range []application{testApplication(), newApplication()} {
+		work, err := app.declared()
+		require.NoError(t, err)
 
-	tasks, err := app.schedules(work)
+		entries, err := app.schedules(work)
 
-	require.NoError(t, err)
-	backends := map[string]jobs.Backend{}
-	for _, task := range tasks {
-		require.True(t, task.Enabled, task.Key)
-		require.Equal(t, recurring.OverlapSkip, task.Overlap, "%s sees to all that is due", task.Key)
-		backends[task.Handler.Kind] = task.Backend
+		require.NoError(t, err)
+		for _, entry := range entries {
+			require.Contains(t, []jobs.Backend{jobs.PG, jobs.Redis}, entry.Backend, entry.Key)
+		}
 	}
-	// Nobody else enqueues these.
-	require.Equal(t, map[string]jobs.Backend{
-		"tend_sales": jobs.PG, "reconcile_stock": jobs.PG, "remind_of_carts": jobs.PG, "warm_cache": jobs.Redis,
-		"forget_old_carts": jobs.PG, "forget_order_limits": jobs.PG, "forget_holds": jobs.PG,
-	}, backends)
 }
 
 func TestJobsCheck_FindsNothingWrong(t *testing.T) {
 	t.Parallel()
 	var stdout bytes.Buffer
 
-	require.Equal(t, exitOK, run(t.Context(), newApplication(), []string{"jobs", "check"}, &stdout, io.Discard))
+	require.Equal(t, exitOK, run(t.Context(), testApplication(), []string{"jobs", "check"}, &stdout, io.Discard))
 
-	require.Contains(t, stdout.String(), "7 recurring: all can be used")
+	require.Contains(t, stdout.String(), "2 recurring: all can be used")
+	require.Equal(t, exitOK, run(t.Context(), newApplication(), []string{"jobs", "check"}, io.Discard, io.Discard))
 }
 
-func TestKinds_SayTheirQueueAttemptsAndTimeout(t *testing.T) {
+func TestKinds_DeclareTheirQueueAttemptsAndTimeout(t *testing.T) {
 	t.Parallel()
-	work, err := newApplication().declared()
-	require.NoError(t, err)
+	for _, app := range []application{testApplication(), newApplication()} {
+		work, err := app.declared()
+		require.NoError(t, err)
 
-	for _, args := range declared {
-		declaration := args.Declare()
-		require.NotEmpty(t, declaration.Queue, declaration.Kind)
-		require.NotZero(t, declaration.Attempts, declaration.Kind)
-		require.NotZero(t, declaration.Timeout, declaration.Kind)
+		for _, handler := range work.kinds() {
+			require.NotEmpty(t, handler.Queue, handler.Kind)
+			require.NotZero(t, handler.Attempts, handler.Kind)
+			require.NotZero(t, handler.Timeout, handler.Kind)
+		}
 	}
-	require.Len(t, work.kinds(), len(declared))
-}
-
-// declared are the args of all kinds of the store.
-var declared = []jobs.Args{
-	shop.SendOrderConfirmation{}, shop.CapturePayment{}, shop.TendSales{}, shop.ReconcileStock{}, shop.RemindOfCarts{}, shop.SendCartReminder{},
-	shop.ForgetOldCarts{}, shop.ForgetOrderLimits{}, shop.ForgetHolds{},
-	shop.BroadcastStock{}, shop.BroadcastCart{}, shop.BroadcastOrder{}, shop.BroadcastSale{}, shop.WarmCache{},
 }

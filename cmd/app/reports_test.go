@@ -2,24 +2,24 @@ package main
 
 import (
 	"context"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
+
+	"slipway/internal/devstack/stacktest"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
-func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
+func TestRoles_ReportToSentryInProductionOnlyAndNotForARestart(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
-	sentry := startSentry(t)
-	d.environment["SENTRY_DSN"] = sentry.address
-	production := []string{"APP_ENV=production", "KAMAL_VERSION=9f8e7d6c", "SECRET_KEY_BASE=" + strings.Repeat("k", 64), "BIND_ADDRESS=127.0.0.1"}
+	sentry := stacktest.StartSentry(t)
+	d.environment["SENTRY_DSN"] = sentry.DSN
+	production := []string{
+		"APP_ENV=production", "KAMAL_VERSION=9f8e7d6c", "SECRET_KEY_BASE=" + strings.Repeat("k", 64), "BIND_ADDRESS=127.0.0.1",
+	}
 	web, workerPG, workerRedis := d.start("web", production...), d.start("worker-pg", production...), d.start("worker-redis", production...)
 	quiet := d.start("web")
 	all := []*appProcess{web, workerPG, workerRedis, quiet}
@@ -27,19 +27,19 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
 	}
 
-	refused := regexp.MustCompile(`Backend call failed.*backend\W+redis\b.*class\W+refused\b`) // text or JSON
 	require.NoError(t, d.redis.Kill())
+	refused := regexp.MustCompile(`Backend call failed.*backend\W+redis\b.*class\W+refused\b`) // text or JSON
 	for _, p := range all {
-		p.eventually(func() bool { return p.health().Status != "ok" }, "has noticed")
-		p.eventually(func() bool { return refused.MatchString(p.output.String()) }, "says so")
+		p.eventually(func() bool { return p.health().Status != "ok" }, "detects the outage")
+		p.eventually(func() bool { return refused.MatchString(p.output.String()) }, "logs it")
 	}
 	require.NoError(t, d.redis.Restart(t.Context()))
 	for _, p := range all {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy again")
 	}
-	require.Empty(t, sentry.all(), "a restart pages nobody")
+	require.Empty(t, sentry.Requests(), "a restart is not reported")
 
-	// What only a person can mend.
+	// A fault that only an operator can repair.
 	command := func(arguments ...any) {
 		options, err := redis.ParseURL(d.redis.URL())
 		require.NoError(t, err)
@@ -49,55 +49,26 @@ func TestRoles_TellSentryInProductionOnlyAndNotOfARestart(t *testing.T) {
 	}
 	command("CONFIG", "SET", "maxmemory", "1")
 	for role, p := range map[string]*appProcess{"web": web, "worker-pg": workerPG, "worker-redis": workerRedis} {
-		p.eventually(func() bool { return strings.Contains(strings.Join(sentry.all(), ""), `"role":"`+role+`"`) }, "tells Sentry")
+		p.eventually(func() bool { return strings.Contains(strings.Join(sentry.Requests(), ""), `"role":"`+role+`"`) }, "reports to Sentry")
 	}
 	outOfMemory := regexp.MustCompile(`msg="Backend call failed" backend=redis source=\S+ class=oom `)
-	quiet.eventually(func() bool { return outOfMemory.MatchString(quiet.output.String()) }, "only says so")
+	quiet.eventually(func() bool { return outOfMemory.MatchString(quiet.output.String()) }, "only logs it")
 	command("CONFIG", "SET", "maxmemory", "0")
 	for _, p := range all {
 		p.stop()
 	}
 
-	require.Len(t, sentry.all(), 3)
-	for _, body := range sentry.all() {
+	require.Len(t, sentry.Requests(), 3)
+	for _, body := range sentry.Requests() {
 		require.Contains(t, body, `"fingerprint":["redis/oom"]`)
 		require.Contains(t, body, `"release":"9f8e7d6c"`)
 		require.Contains(t, body, `"environment":"production"`)
 	}
-	// Whatever the libraries have said has gone through the reporter.
+	// Libraries log through the reporter too.
 	for _, p := range all {
 		for line := range strings.Lines(p.output.String()) {
 			require.True(t, strings.HasPrefix(line, "{") || strings.HasPrefix(line, "time="), line)
 		}
 		require.Less(t, strings.Count(p.output.String(), "Backend call failed"), 30, p.name)
 	}
-}
-
-// Private
-
-// sentryStandIn keeps what it is told.
-type sentryStandIn struct {
-	address string
-	mutex   sync.Mutex
-	bodies  []string
-}
-
-func startSentry(t *testing.T) *sentryStandIn {
-	t.Helper()
-	s := &sentryStandIn{}
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		body, _ := io.ReadAll(request.Body)
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		s.bodies = append(s.bodies, string(body))
-	}))
-	t.Cleanup(server.Close)
-	s.address = strings.Replace(server.URL, "://", "://key@", 1) + "/1"
-	return s
-}
-
-func (s *sentryStandIn) all() []string {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return append([]string(nil), s.bodies...)
 }

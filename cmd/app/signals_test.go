@@ -2,25 +2,21 @@ package main
 
 import (
 	"net/http"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"slipway/internal/postgres/pgtest"
-	"slipway/internal/shop"
 )
 
 func TestWorkers_AreQuietAfterSIGTSTPAndShowGoroutinesAfterSIGQUIT(t *testing.T) {
 	t.Parallel()
 	for role, work := range map[string][]string{
-		"worker-pg": {"forget_old_carts"}, "worker-redis": {"broadcast_order", `{"order_id": 1}`},
+		"worker-pg": {"forget_old_notes"}, "worker-redis": {"archive_note", `{"note_id": 1}`},
 	} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
-			d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+			d := deploy(t)
 			worker := d.start(role)
 			worker.eventually(func() bool { return status(worker.ops+"/ready") == http.StatusOK }, "is ready")
 			worker.eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes WHERE state = 'working'`) == 1 }, "works")
@@ -30,7 +26,9 @@ func TestWorkers_AreQuietAfterSIGTSTPAndShowGoroutinesAfterSIGQUIT(t *testing.T)
 			require.NoError(t, worker.cmd.Process.Signal(syscall.SIGTSTP))
 			worker.eventually(func() bool { return status(worker.ops+"/ready") == http.StatusServiceUnavailable }, "is quiet")
 			require.Equal(t, http.StatusOK, status(worker.ops+"/up"))
-			worker.eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes WHERE state = 'quiet'`) == 1 }, "says that it is quiet")
+			worker.eventually(func() bool {
+				return d.query(`SELECT count(*) FROM job_processes WHERE state = 'quiet'`) == 1
+			}, "reports that it is quiet")
 			d.jobs(0, append([]string{"enqueue"}, work...)...)
 
 			require.Less(t, worker.stop(), 10*time.Second)
@@ -40,16 +38,16 @@ func TestWorkers_AreQuietAfterSIGTSTPAndShowGoroutinesAfterSIGQUIT(t *testing.T)
 	}
 }
 
-func TestWorkers_ExitWhenTheyStoodStillForTooLong(t *testing.T) {
+func TestWorkers_ExitAfterTheyWereStoppedForTooLong(t *testing.T) {
 	t.Parallel()
-	d := deployOn(t, pgtest.URL(t, shop.Migrations()))
+	d := deploy(t)
 	workers := []*appProcess{d.start("worker-pg"), d.start("worker-redis")}
 	workers[0].eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes`) == 2 }, "works")
 
 	for _, worker := range workers {
 		require.NoError(t, worker.cmd.Process.Signal(syscall.SIGSTOP))
 	}
-	still := time.NewTimer(22 * time.Second) // longer than a worker may be silent
+	still := time.NewTimer(22 * time.Second) // longer than a heartbeat may be missing
 	<-still.C
 	for _, worker := range workers {
 		require.NoError(t, worker.cmd.Process.Signal(syscall.SIGCONT))
@@ -64,10 +62,4 @@ func TestWorkers_ExitWhenTheyStoodStillForTooLong(t *testing.T) {
 		require.Equal(t, 1, worker.cmd.ProcessState.ExitCode())
 		require.Contains(t, worker.output.String(), "heartbeat was missing for too long")
 	}
-}
-
-// Private
-
-func contains(p *appProcess, text string) bool {
-	return strings.Contains(p.output.String(), text)
 }

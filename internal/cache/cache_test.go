@@ -109,7 +109,7 @@ func TestFetch_ManyAtOnceLoadOnce(t *testing.T) {
 				require.Equal(t, 1, value.Chips, name)
 			})
 		}
-		require.Eventually(t, func() bool { return shelf.loads.Load() == 1 }, patience, time.Millisecond)
+		stacktest.Eventually(t, func() bool { return shelf.loads.Load() == 1 })
 		close(shelf.hold)
 		asking.Wait()
 
@@ -128,7 +128,7 @@ func TestFetch_ACancelledLeaderFailsNoOtherCall(t *testing.T) {
 		_, err := mugs.Fetch(ctx, c, "blue", shelf.load)
 		left <- err
 	}()
-	require.Eventually(t, func() bool { return shelf.loads.Load() == 1 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return shelf.loads.Load() == 1 })
 
 	leave()
 	require.ErrorIs(t, <-left, context.Canceled)
@@ -347,9 +347,9 @@ func TestFetch_LosingAllDataOfRedisLoadsNothing(t *testing.T) {
 	c := newCache(t, server.URL())
 	shelf := &shelf{}
 	ctx, stop := context.WithCancel(t.Context())
-	var shoppers sync.WaitGroup
+	var callers sync.WaitGroup
 	for range 20 {
-		shoppers.Go(func() {
+		callers.Go(func() {
 			for ctx.Err() == nil {
 				_, err := mugs.Fetch(context.WithoutCancel(ctx), c, "blue", shelf.load)
 				require.NoError(t, err)
@@ -363,7 +363,7 @@ func TestFetch_LosingAllDataOfRedisLoadsNothing(t *testing.T) {
 	require.NoError(t, server.Freeze())
 	require.NoError(t, server.Thaw())
 	stop()
-	shoppers.Wait()
+	callers.Wait()
 
 	require.LessOrEqual(t, shelf.loads.Load(), int64(2), "the life of one value ended at most")
 }
@@ -475,8 +475,6 @@ func BenchmarkFetch_Local(b *testing.B) {
 }
 
 // Private
-
-const patience = 20 * time.Second
 
 // shelf makes mugs and knows how many. While hold is open it takes its time.
 type shelf struct {

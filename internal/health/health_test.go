@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"slipway/internal/devstack/stacktest"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 )
@@ -244,7 +246,7 @@ func TestHealth_BoundsAProbeByItsTimeout(t *testing.T) {
 	})
 	defer running(t, h)()
 
-	require.Eventually(t, func() bool { return h.Check("database").Reason == "timeout" }, 10*time.Second, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return h.Check("database").Reason == "timeout" })
 }
 
 func TestRun_ProbesEveryCheckUntilItsContextEnds(t *testing.T) {
@@ -316,11 +318,11 @@ func TestRun_ProbesMoreOftenWhileACheckFails(t *testing.T) {
 		Name: "database", Critical: true, Every: time.Hour, RetryEvery: time.Millisecond, Probe: database.probe,
 	})
 	defer running(t, h)()
-	require.Eventually(t, func() bool { return h.Check("database").Reason == "refused" }, 10*time.Second, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return h.Check("database").Reason == "refused" })
 
 	database.set(nil)
 
-	require.Eventually(t, func() bool { return h.Check("database").Status == OK }, 10*time.Second, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return h.Check("database").Status == OK })
 }
 
 // Private

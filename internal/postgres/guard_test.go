@@ -35,7 +35,7 @@ func TestGuard_RefusesRequestsWhileTheDatabaseIsSilent(t *testing.T) {
 		_, err := db.Exec(context.Background(), `SELECT 1`) // only the guard ends it
 		running <- err
 	}()
-	require.Eventually(t, func() bool { return db.Stat().AcquiredConns() == 1 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return db.Stat().AcquiredConns() == 1 })
 	observe()
 	require.False(t, guard.Silent(), "one probe without a reply is not enough")
 	observe()
@@ -49,7 +49,7 @@ func TestGuard_RefusesRequestsWhileTheDatabaseIsSilent(t *testing.T) {
 	}
 
 	require.NoError(t, server.Thaw())
-	require.Eventually(t, func() bool { observe(); return !guard.Silent() }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { observe(); return !guard.Silent() })
 	_, err := db.Exec(bounded(t, patience), `SELECT 1`)
 	require.NoError(t, err)
 }
@@ -107,7 +107,7 @@ func TestGuard_BoundsTheNumberOfWaitingRequests(t *testing.T) {
 	for range 3 {
 		go func() { results <- db.Ping(t.Context()) }()
 	}
-	require.Eventually(t, func() bool { return gauge(t, db, guard, "app_database_waiting") == 3 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return gauge(t, db, guard, "app_database_waiting") == 3 })
 	require.EqualError(t, guard.CheckPool(db), "all 5 connections are in use")
 
 	err := db.Ping(t.Context())

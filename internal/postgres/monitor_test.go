@@ -37,7 +37,7 @@ func TestMonitor_ToleratesAReadOnlyDatabaseForAShortTime(t *testing.T) {
 
 	require.Contains(t, log.String(), `msg="Backend call failed" backend=pg source=Probe.Check`)
 	notRecent := func() bool { return !errors.Is(monitor.Check(bounded(t, patience)), postgres.ErrReadOnlyRecently) }
-	require.Eventually(t, notRecent, patience, 100*time.Millisecond)
+	stacktest.Eventually(t, notRecent)
 	require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrReadOnly)
 }
 

@@ -25,7 +25,7 @@ func TestProbe_SucceedsAgainAfterEveryOutage(t *testing.T) {
 	require.Error(t, check())
 	require.Error(t, check())
 	require.NoError(t, server.Restart(t.Context()))
-	require.Eventually(t, func() bool { return check() == nil }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return check() == nil })
 
 	require.NoError(t, server.Freeze())
 	started := time.Now()
@@ -33,7 +33,7 @@ func TestProbe_SucceedsAgainAfterEveryOutage(t *testing.T) {
 	require.Error(t, check())
 	require.Less(t, time.Since(started), 5*time.Second)
 	require.NoError(t, server.Thaw())
-	require.Eventually(t, func() bool { return check() == nil }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return check() == nil })
 }
 
 func TestProbe_SucceedsWhileThePoolIsBusy(t *testing.T) {
@@ -76,9 +76,9 @@ func TestProbe_FindsAReadOnlyDatabase(t *testing.T) {
 
 	execute(t, db, `ALTER SYSTEM SET default_transaction_read_only = on`)
 	execute(t, db, `SELECT pg_reload_conf()`)
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return errors.Is(probe.Check(bounded(t, patience)), postgres.ErrReadOnly)
-	}, patience, 10*time.Millisecond)
+	})
 
 	connection, err := db.Acquire(t.Context())
 	require.NoError(t, err)
@@ -89,7 +89,7 @@ func TestProbe_FindsAReadOnlyDatabase(t *testing.T) {
 		_, err := connection.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return probe.Check(bounded(t, patience)) == nil }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return probe.Check(bounded(t, patience)) == nil })
 }
 
 // Private

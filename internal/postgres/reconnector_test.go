@@ -35,7 +35,7 @@ func TestOpen_AnIdlePoolSurvivesARestart(t *testing.T) {
 			execute(t, admin, `ALTER SYSTEM SET default_transaction_read_only = on`)
 			execute(t, admin, `SELECT pg_reload_conf()`)
 			reloaded := func() bool { return setting(t, admin, "default_transaction_read_only") == "on" }
-			require.Eventually(t, reloaded, patience, time.Millisecond)
+			stacktest.Eventually(t, reloaded)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestLost_IsTrueWhenTheConnectionBrokeDuringAStatement(t *testing.T) {
 			_, err := db.Exec(context.Background(), `SELECT pg_sleep(60)`)
 			slept <- err
 		}()
-		require.Eventually(t, func() bool { return sleeping(t, db) }, patience, 10*time.Millisecond)
+		stacktest.Eventually(t, func() bool { return sleeping(t, db) })
 		return slept
 	}
 

@@ -16,11 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres"
 )
 
 // patience is how long a test waits for a condition before it fails.
-const patience = 20 * time.Second
+const patience = stacktest.Patience
 
 // one and two are the migrations of an application before and after a change.
 var (

@@ -38,18 +38,18 @@ func TestUnavailable_IsTrueWhileTheDatabaseIsUnreachable(t *testing.T) {
 		_, err := db.Exec(context.Background(), `SELECT pg_sleep(60)`)
 		broken <- err
 	}()
-	require.Eventually(t, func() bool { return sleeping(t, db) }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return sleeping(t, db) })
 	require.NoError(t, server.Kill())
 	requireUnavailable(t, <-broken)
 	requireUnavailable(t, query())
 
 	require.NoError(t, server.Restart(t.Context()))
-	require.Eventually(t, func() bool { return query() == nil }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return query() == nil })
 	require.NoError(t, server.Restart(t.Context()))
 	if err := query(); err != nil {
 		requireUnavailable(t, err)
 	}
-	require.Eventually(t, func() bool { return query() == nil }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return query() == nil })
 }
 
 func TestUnavailable_IsTrueForAReadOnlyDatabase(t *testing.T) {

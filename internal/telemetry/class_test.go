@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"syscall"
 	"testing"
 	"time"
+
+	"slipway/internal/devstack/stacktest"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,7 @@ import (
 func TestClass_SortsNetworkErrors(t *testing.T) {
 	t.Parallel()
 
-	require.Equal(t, "refused", Class(fmt.Errorf("call: %w", dial(t, closedAddress(t)))))
+	require.Equal(t, "refused", Class(fmt.Errorf("call: %w", dial(t, stacktest.ClosedAddress(t)))))
 	require.Equal(t, "dns", Class(dial(t, "no-such-host.invalid:80")))
 	require.Equal(t, "timeout", Class(readAfter(t, func(net.Conn) {})))
 	require.Equal(t, "reset", Class(readAfter(t, func(server net.Conn) { require.NoError(t, server.Close()) })))
@@ -38,7 +39,7 @@ func TestClass_SortsPostgreSQLErrors(t *testing.T) {
 
 	require.Equal(t, "sqlstate_53300", Class(fmt.Errorf("insert row: %w", reply)))
 
-	_, err := pgconn.Connect(t.Context(), "postgres://app:hunter2@"+closedAddress(t)+"/app?sslmode=disable")
+	_, err := pgconn.Connect(t.Context(), "postgres://app:hunter2@"+stacktest.ClosedAddress(t)+"/app?sslmode=disable")
 	require.Equal(t, "refused", Class(err))
 }
 
@@ -77,19 +78,6 @@ func dial(t *testing.T, address string) error {
 		require.NoError(t, connection.Close())
 	}
 	return err
-}
-
-// closedAddress returns an address on which no server listens until the test ends.
-func closedAddress(t *testing.T) string {
-	t.Helper()
-	// A bound socket keeps other processes from the port, and without listen it refuses connections.
-	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, syscall.Close(socket)) })
-	require.NoError(t, syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	bound, err := syscall.Getsockname(socket)
-	require.NoError(t, err)
-	return fmt.Sprintf("127.0.0.1:%d", bound.(*syscall.SockaddrInet4).Port)
 }
 
 // readAfter returns the error of a client that reads from a connection after do

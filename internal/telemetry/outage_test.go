@@ -20,7 +20,7 @@ func TestAway_LogsTheStartAndTheEnd(t *testing.T) {
 		outage.End(1200, 3)
 
 		require.Equal(t, "level=WARN msg=\"Backend is unavailable, calls are refused\" backend=redis name=queue reason=refused\n"+
-			"level=INFO msg=\"Backend is available again\" backend=redis name=queue away=1.5s refused=1200 failed=3\n", log.take())
+			"level=INFO msg=\"Backend is available again\" backend=redis name=queue away=1.5s refused=1200 failed=3\n", log.Take())
 	})
 }
 
@@ -34,12 +34,12 @@ func TestAway_EndLogsTheSuppressedFailuresFirst(t *testing.T) {
 			reporter.Report(PG, "web.handleError", errors.New("connection refused"))
 		}
 		time.Sleep(time.Second)
-		log.take()
+		log.Take()
 
 		outage.End(0, 0)
 
 		require.Equal(t, refusedLine+" suppressed=4 within=1s\n"+
-			"level=INFO msg=\"Backend is available again\" backend=redis name=shared away=1s refused=0 failed=0\n", log.take())
+			"level=INFO msg=\"Backend is available again\" backend=redis name=shared away=1s refused=0 failed=0\n", log.Take())
 	})
 }
 
@@ -58,7 +58,7 @@ func TestAway_FrequentShortOutagesDoNotFloodTheLog(t *testing.T) {
 		}
 		reporter.Close()
 
-		written := log.take()
+		written := log.Take()
 		require.Equal(t, 20, strings.Count(written, "Backend is unavailable"))
 		require.Equal(t, 20, strings.Count(written, "Backend is available again"))
 		require.LessOrEqual(t, strings.Count(written, "Backend call failed"), 8)

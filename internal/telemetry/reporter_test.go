@@ -22,16 +22,16 @@ func TestReport_LogsTheFirstOfAKindAndThenASummary(t *testing.T) {
 		refused := errors.New("connection refused")
 
 		reporter.Report(Redis, "Hub.listen", refused)
-		require.Equal(t, refusedLine+"\n", log.take())
+		require.Equal(t, refusedLine+"\n", log.Take())
 
 		for range 41 {
 			time.Sleep(700 * time.Millisecond)
 			reporter.Report(Redis, "Hub.listen", refused)
 		}
-		require.Empty(t, log.take())
+		require.Empty(t, log.Take())
 
 		time.Sleep(2 * time.Second)
-		require.Equal(t, refusedLine+" suppressed=41 within=30s\n", log.take())
+		require.Equal(t, refusedLine+" suppressed=41 within=30s\n", log.Take())
 	})
 }
 
@@ -42,17 +42,17 @@ func TestReport_ARunWithoutNewFailuresEndsAfterItsSummary(t *testing.T) {
 		for range 3 {
 			reporter.Report(Redis, "Hub.listen", errors.New("broken pipe"))
 		}
-		log.take()
+		log.Take()
 
 		time.Sleep(summaryEvery + time.Second)
-		require.Contains(t, log.take(), "suppressed=2")
+		require.Contains(t, log.Take(), "suppressed=2")
 		time.Sleep(2 * summaryEvery)
-		require.Empty(t, log.take())
+		require.Empty(t, log.Take())
 		synctest.Wait()
 		require.Empty(t, reporter.kinds)
 
 		reporter.Report(Redis, "Hub.listen", errors.New("broken pipe"))
-		require.Equal(t, "level=WARN msg=\"Backend call failed\" backend=redis source=Hub.listen class=reset error=\"broken pipe\"\n", log.take())
+		require.Equal(t, "level=WARN msg=\"Backend call failed\" backend=redis source=Hub.listen class=reset error=\"broken pipe\"\n", log.Take())
 	})
 }
 
@@ -67,7 +67,7 @@ func TestReport_GivesEveryClassItsSeverity(t *testing.T) {
 
 		reporter.Report(Redis, "test", errors.New(message))
 
-		require.Contains(t, log.take(), "level="+level+" ", message)
+		require.Contains(t, log.Take(), "level="+level+" ", message)
 	}
 	for code, level := range map[string]string{
 		"57P01": "WARN", "57P03": "WARN", "08006": "WARN", "25006": "WARN", "40P01": "WARN", "55P03": "WARN",
@@ -77,7 +77,7 @@ func TestReport_GivesEveryClassItsSeverity(t *testing.T) {
 
 		reporter.Report(PG, "test", &pgconn.PgError{Code: code})
 
-		require.Contains(t, log.take(), "level="+level+" ", code)
+		require.Contains(t, log.Take(), "level="+level+" ", code)
 	}
 }
 
@@ -92,10 +92,10 @@ func TestReport_ABurstOfLibraryLinesIsOneLine(t *testing.T) {
 			reporter.Report(Redis, "redis.Client", errors.New("redis: connection pool: failed to dial after 1 attempts: "+refused))
 			reporter.Report(Redis, "asynq.Server", errors.New("could not dequeue: UNKNOWN: redis eval error: "+refused))
 		}
-		require.Equal(t, 2, strings.Count(log.take(), "\n"))
+		require.Equal(t, 2, strings.Count(log.Take(), "\n"))
 
 		reporter.Close()
-		require.Equal(t, 2, strings.Count(log.take(), "suppressed=99"))
+		require.Equal(t, 2, strings.Count(log.Take(), "suppressed=99"))
 	})
 }
 
@@ -109,7 +109,7 @@ func TestReport_LogsEachKindOnLinesOfItsOwn(t *testing.T) {
 	reporter.Report(PG, "Hub.listen", errors.New("LOADING"))
 	reporter.Report(Redis, "Tasks.Enqueue", errors.New("LOADING again"))
 
-	require.Equal(t, 4, strings.Count(log.take(), "\n"))
+	require.Equal(t, 4, strings.Count(log.Take(), "\n"))
 }
 
 func TestReport_IgnoresCancelledCalls(t *testing.T) {
@@ -119,7 +119,7 @@ func TestReport_IgnoresCancelledCalls(t *testing.T) {
 	reporter.Report(Redis, "Hub.listen", nil)
 	reporter.Report(Redis, "Hub.listen", fmt.Errorf("receive: %w", context.Canceled))
 
-	require.Empty(t, log.take())
+	require.Empty(t, log.Take())
 	require.Empty(t, failures(t, reporter))
 }
 
@@ -143,9 +143,9 @@ func TestReport_BoundsTheNumberOfKinds(t *testing.T) {
 	}
 
 	require.Len(t, reporter.kinds, maxKinds+1)
-	require.Equal(t, maxKinds+1, strings.Count(log.take(), "\n"))
+	require.Equal(t, maxKinds+1, strings.Count(log.Take(), "\n"))
 	reporter.Close()
-	require.Contains(t, log.take(), fmt.Sprintf("backend=redis source=others class=other error=broken suppressed=%d ", 9*maxKinds-1))
+	require.Contains(t, log.Take(), fmt.Sprintf("backend=redis source=others class=other error=broken suppressed=%d ", 9*maxKinds-1))
 }
 
 func TestReport_ConcurrentCallsLoseNoCount(t *testing.T) {
@@ -163,7 +163,7 @@ func TestReport_ConcurrentCallsLoseNoCount(t *testing.T) {
 	group.Wait()
 	reporter.Close()
 
-	written := log.take()
+	written := log.Take()
 	require.Equal(t, 2, strings.Count(written, "\n"))
 	require.Contains(t, written, "suppressed=999 ")
 	require.Equal(t, map[string]float64{"redis other Hub.listen": 1000}, failures(t, reporter))
@@ -175,7 +175,7 @@ func TestReport_BoundsTheLengthOfALine(t *testing.T) {
 
 	reporter.Report(Redis, "test", errors.New(strings.Repeat("é", 100_000)))
 
-	require.Less(t, len(log.take()), 2*longestMessage)
+	require.Less(t, len(log.Take()), 2*longestMessage)
 }
 
 func TestReport_AnErrorThatPanicsDoesNotPanicTheCaller(t *testing.T) {
@@ -187,7 +187,7 @@ func TestReport_AnErrorThatPanicsDoesNotPanicTheCaller(t *testing.T) {
 	reporter.Report(Redis, "test", broken)
 	reporter.Unexpected("test", "", panicking{})
 
-	require.Contains(t, log.take(), "The reporter failed")
+	require.Contains(t, log.Take(), "The reporter failed")
 }
 
 func TestClose_LosesNoCount(t *testing.T) {
@@ -198,13 +198,13 @@ func TestClose_LosesNoCount(t *testing.T) {
 		for range 7 {
 			reporter.Report(Redis, "Hub.listen", errors.New("connection refused"))
 		}
-		log.take()
+		log.Take()
 
 		reporter.Close()
 		reporter.Close()
 
-		require.Equal(t, refusedLine+" suppressed=6 within=0s\n", log.take())
+		require.Equal(t, refusedLine+" suppressed=6 within=0s\n", log.Take())
 		time.Sleep(time.Hour)
-		require.Empty(t, log.take())
+		require.Empty(t, log.Take())
 	})
 }

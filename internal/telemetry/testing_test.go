@@ -2,17 +2,16 @@ package telemetry
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+
+	"slipway/internal/devstack/stacktest"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -67,28 +66,16 @@ func (s *Sentry) lost(t *testing.T) map[string]float64 {
 	return counts
 }
 
-// sentryServer is a test server in place of Sentry: it stores the envelopes and
-// responds with the handler that the test passes.
+// sentryServer is a test server in place of Sentry, and the sender that open
+// connected to it.
 type sentryServer struct {
-	*httptest.Server
+	*stacktest.Sentry
 	sentry *Sentry
-
-	mutex  sync.Mutex
-	bodies []string
 }
 
-func newSentryServer(t *testing.T, answer http.HandlerFunc) *sentryServer {
+func newSentryServer(t *testing.T, reply http.HandlerFunc) *sentryServer {
 	t.Helper()
-	s := &sentryServer{}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		s.mutex.Lock()
-		s.bodies = append(s.bodies, r.Method+" "+r.URL.Path+"\n"+string(body))
-		s.mutex.Unlock()
-		answer(w, r)
-	}))
-	t.Cleanup(s.Close)
-	return s
+	return &sentryServer{Sentry: stacktest.StartSentryWith(t, reply)}
 }
 
 // open returns a reporter that sends its alerts to the server.
@@ -96,19 +83,13 @@ func (s *sentryServer) open(t *testing.T) *Reporter {
 	t.Helper()
 	reporter, _ := newReporter(t)
 	sentry, err := OpenSentry(SentryOptions{
-		DSN: strings.Replace(s.URL, "://", "://public-key@", 1) + "/42", Environment: "production", Release: "9f8e7d6c", Role: "web",
+		DSN: s.DSN, Environment: "production", Release: "9f8e7d6c", Role: "web",
 	}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	reporter.SendTo(sentry)
 	t.Cleanup(reporter.Close)
 	s.sentry = sentry
 	return reporter
-}
-
-func (s *sentryServer) requests() int {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return len(s.bodies)
 }
 
 // sum returns the number of lost alerts, for all reasons together.
@@ -146,10 +127,8 @@ func (s *sentryServer) events(t *testing.T) []sentEvent {
 	t.Helper()
 	hostname, err := os.Hostname()
 	require.NoError(t, err)
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
 	var events []sentEvent
-	for _, body := range s.bodies {
+	for _, body := range s.Requests() {
 		lines := bufio.NewScanner(strings.NewReader(body))
 		lines.Buffer(nil, 1<<20)
 		require.True(t, lines.Scan())
@@ -192,9 +171,9 @@ func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 // refusedLine is the log line of a call from Hub.listen that Redis refused.
 const refusedLine = `level=WARN msg="Backend call failed" backend=redis source=Hub.listen class=refused error="connection refused"`
 
-func newReporter(t *testing.T) (*Reporter, *lines) {
+func newReporter(t *testing.T) (*Reporter, *stacktest.Journal) {
 	t.Helper()
-	log := &lines{}
+	log := &stacktest.Journal{}
 	noTime := func(_ []string, attribute slog.Attr) slog.Attr {
 		if attribute.Key == slog.TimeKey {
 			return slog.Attr{}
@@ -248,24 +227,4 @@ func failures(t *testing.T, reporter *Reporter) map[string]float64 {
 		}
 	}
 	return counts
-}
-
-// lines is a buffer for log lines, safe for concurrent use.
-type lines struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (l *lines) Write(line []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.buffer.Write(line)
-}
-
-// take returns and removes the buffered lines.
-func (l *lines) take() string {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	defer l.buffer.Reset()
-	return l.buffer.String()
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"slipway/internal/devstack/stacktest"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,10 +31,10 @@ func TestServe_FinishesRequestsInProgress(t *testing.T) {
 
 	server.stop()
 	<-stopped
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		_, err := net.Dial("tcp", server.address)
 		return errors.Is(err, syscall.ECONNREFUSED)
-	}, 10*time.Second, time.Millisecond)
+	})
 	close(finish)
 
 	require.Equal(t, "done", <-body)
@@ -102,10 +104,10 @@ func startServe(t *testing.T, drain time.Duration, stopping func(), handle http.
 	t.Cleanup(cancel)
 	s := &served{address: listener.Addr().String(), stop: cancel, ended: make(chan error, 1)}
 	go func() { s.ended <- Serve(ctx, s.address, handle, drain, stopping, slog.New(slog.DiscardHandler)) }()
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		connection, err := net.Dial("tcp", s.address)
 		return err == nil && connection.Close() == nil
-	}, 10*time.Second, time.Millisecond)
+	})
 	return s
 }
 

@@ -9,9 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -94,33 +92,6 @@ func (testPages) ErrorPage(_ echo.Context, status int, requestID string) templ.C
 func (s *site) port() string {
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 	return port
-}
-
-// reports is a test server in place of Sentry. It stores the requests.
-type reports struct {
-	address string
-	mutex   sync.Mutex
-	bodies  []string
-}
-
-func newReports(t *testing.T) *reports {
-	t.Helper()
-	r := &reports{}
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		body, _ := io.ReadAll(request.Body)
-		r.mutex.Lock()
-		defer r.mutex.Unlock()
-		r.bodies = append(r.bodies, string(body))
-	}))
-	t.Cleanup(server.Close)
-	r.address = strings.Replace(server.URL, "://", "://key@", 1) + "/1"
-	return r
-}
-
-func (r *reports) all() []string {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return slices.Clone(r.bodies)
 }
 
 // answer is a response with its body as text.

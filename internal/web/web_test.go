@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/telemetry"
 )
@@ -54,7 +55,7 @@ func TestNew_APanicBecomesAPageWithoutDetails(t *testing.T) {
 
 func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 	t.Parallel()
-	reports := newReports(t)
+	reports := stacktest.StartSentry(t)
 	site := newSite(t, func(e *echo.Echo) {
 		e.GET("/letters/:token", func(c echo.Context) error {
 			switch c.Param("token") {
@@ -74,7 +75,7 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 			cause := map[string]error{"known": errConflict, "http": echo.ErrNotFound}[c.Param("token")]
 			return fmt.Errorf("show letter %q: %w", c.QueryParam("note"), cause)
 		})
-	}, reports.address)
+	}, reports.DSN)
 
 	for _, path := range []string{"known", "http", "cut", "away", "left", "unknown?note=secret-note", "unknown?note=other", "panic", "late"} {
 		site.send(t, http.MethodGet, "/letters/"+path, nil,
@@ -82,8 +83,8 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 	}
 	site.reporter.Close()
 
-	bodies := strings.Join(reports.all(), "\n")
-	require.Len(t, reports.all(), 2, "two equal errors are one alert, and so are two panics")
+	bodies := strings.Join(reports.Requests(), "\n")
+	require.Len(t, reports.Requests(), 2, "two equal errors are one alert, and so are two panics")
 	require.Contains(t, bodies, `"source":"GET /letters/:token"`)
 	require.Contains(t, bodies, `"id":"req-1"`)
 	require.Contains(t, bodies, `"type":"panic"`)

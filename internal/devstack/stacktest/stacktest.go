@@ -1,12 +1,10 @@
-// Package stacktest gives tests real servers of their own, and a log that they
-// can read.
+// Package stacktest gives tests real servers of their own, and what else the
+// tests of several packages need: a log that they can read, a stand-in for
+// Sentry, ports, and one way to wait for a condition.
 package stacktest
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,38 +28,15 @@ func RedisWith(t testing.TB, options devstack.RedisOptions) *devstack.Redis {
 	return server
 }
 
-// Postgres starts a PostgreSQL that only this test knows, with an empty
-// database. It ends with the test. Package pgtest is quicker where a test does
-// no harm to the server.
+// Postgres starts a PostgreSQL that only this test knows, with an empty database. It
+// ends with the test. Package pgtest is quicker for a test that does not damage
+// the server.
 func Postgres(t testing.TB) *devstack.Postgres {
 	t.Helper()
 	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: t.TempDir()})
 	require.NoError(t, err)
 	stopLater(t, server)
 	return server
-}
-
-// Journal is a log that several goroutines may write and a test may read.
-type Journal struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
-
-// Logger logs to the journal as text.
-func (j *Journal) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
-
-// Write adds to the journal.
-func (j *Journal) Write(line []byte) (int, error) {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.Write(line)
-}
-
-// String is all that was written.
-func (j *Journal) String() string {
-	j.mutex.Lock()
-	defer j.mutex.Unlock()
-	return j.buffer.String()
 }
 
 // Private

@@ -1,4 +1,4 @@
-// Package pgtest gives every test a database of its own, cloned in
+// Package pgtest gives every test a database of its own, which PostgreSQL clones in
 // milliseconds from one that was migrated once.
 package pgtest
 
@@ -75,9 +75,9 @@ func create(t testing.TB, options string) string {
 	return named(t, name)
 }
 
-// template is the name of the migrated database, which the first test of all
-// packages makes. It carries the hash of the migrations, so that a change of
-// theirs makes a new one.
+// template returns the name of the migrated database. The first test of all
+// packages creates it. The name holds the hash of the migrations, so a changed
+// migration leads to a new database.
 func template(t testing.TB, migrations fs.FS) string {
 	t.Helper()
 	name := "template_" + hashOf(t, migrations)
@@ -95,7 +95,7 @@ func template(t testing.TB, migrations fs.FS) string {
 		if ready {
 			return
 		}
-		// One that is there without the mark was left half made.
+		// A database with that name that is no template was left unfinished.
 		_, err = connection.Exec(ctx, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name))
 		require.NoError(t, err)
 		_, err = connection.Exec(ctx, fmt.Sprintf("CREATE DATABASE %s", name))
@@ -129,7 +129,7 @@ func hashOf(t testing.TB, migrations fs.FS) string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-// named is the address of another database on the same server.
+// named returns the address of another database on the same server.
 func named(t testing.TB, name string) string {
 	t.Helper()
 	address, err := url.Parse(server(t))
@@ -140,7 +140,7 @@ func named(t testing.TB, name string) string {
 
 func onServer(t testing.TB, use func(ctx context.Context, connection *pgx.Conn)) {
 	t.Helper()
-	// Not the test's own context: a clean-up runs after that has ended.
+	// A clean-up runs after the test's own context has ended.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	connection, err := pgx.Connect(ctx, server(t))

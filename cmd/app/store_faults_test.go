@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,31 +12,15 @@ import (
 	"slipway/internal/devstack"
 )
 
-// deployAlone prepares a store whose PostgreSQL the test may stop, too.
-func deployAlone(t *testing.T) (*deployment, *devstack.Postgres) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "slipway-")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	require.NoError(t, os.Chmod(dir, 0o755)) // PostgreSQL does not run as root
-	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, postgres.Stop(context.Background())) })
-	d := deployOn(t, postgres.URL())
-	d.command("migrate")
-	d.command("seed")
-	return d, postgres
-}
-
-func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
+func TestStore_SellsOnceBothBackendsAreThere(t *testing.T) {
 	t.Parallel()
-	d, postgres := deployAlone(t)
+	d, postgres := deployStoreAlone(t)
 	require.NoError(t, postgres.Kill())
 	require.NoError(t, d.redis.Kill())
 
 	web, workerPG, workerRedis := d.start("web"), d.start("worker-pg"), d.start("worker-redis")
 	for _, p := range []*appProcess{web, workerPG, workerRedis} {
-		p.eventually(func() bool { return p.health().Status == "error" }, "tells that it cannot work")
+		p.eventually(func() bool { return p.health().Status == "error" }, "reports that it cannot work")
 		p.eventually(func() bool { return status(p.ops+"/up") == http.StatusOK }, "is up and waits")
 	}
 	require.NoError(t, postgres.Restart(t.Context()))
@@ -47,14 +30,14 @@ func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
 	}
 	variant, _ := d.variantWith("kelp-soap", 5)
-	ada := newShopper(t, web.url)
+	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	code, _, _ := ada.post("/orders", ada.fillIn(workingCard))
 	require.Equal(t, http.StatusOK, code)
 	workerPG.eventually(func() bool { return len(d.mails()) == 1 }, "sends the mail")
 }
 
-func TestWeb_SellsWithoutRedis(t *testing.T) {
+func TestStore_SellsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	faults := map[string]struct{ begin, end func(*devstack.Redis) error }{
 		"stopped": {(*devstack.Redis).Kill, func(r *devstack.Redis) error { return r.Restart(context.Background()) }},
@@ -63,10 +46,10 @@ func TestWeb_SellsWithoutRedis(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := deploy(t)
+			d := deployStore(t)
 			web, workerPG, _ := d.startAll()
 			variant, _ := d.variantWith("kelp-soap", 5)
-			ada := newShopper(t, web.url)
+			ada := newVisitor(t, web.url)
 
 			require.NoError(t, fault.begin(d.redis))
 			for range 3 {
@@ -100,7 +83,7 @@ func TestWeb_SellsWithoutRedis(t *testing.T) {
 	}
 }
 
-func TestWeb_SaysSoWhenTheDatabaseIsAway(t *testing.T) {
+func TestStore_ShowsItsErrorPageWhenTheDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	faults := map[string]struct {
 		begin, end func(*devstack.Postgres) error
@@ -111,26 +94,26 @@ func TestWeb_SaysSoWhenTheDatabaseIsAway(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, postgres := deployAlone(t)
+			d, postgres := deployStoreAlone(t)
 			web := d.start("web", "REQUEST_TIMEOUT=1s", "PAYMENT_TIMEOUT=500ms")
 			web.eventually(func() bool { return web.health().Status == "ok" }, "is healthy")
 			require.Equal(t, http.StatusOK, status(web.url+"/"))
 
 			require.NoError(t, fault.begin(postgres))
-			web.eventually(func() bool { return web.health().Status == "error" }, "tells that it cannot serve")
+			web.eventually(func() bool { return web.health().Status == "error" }, "reports that it cannot serve")
 
-			// Answers although the database does not: from the last probe.
+			// /health reports the last probe, and does not wait for the database.
 			asked := time.Now()
 			require.Equal(t, http.StatusServiceUnavailable, status(web.url+"/health"))
 			require.Less(t, time.Since(asked), 400*time.Millisecond)
 			require.Equal(t, http.StatusOK, status(web.url+"/up"))
 
-			response, err := http.Get(web.url + "/products/kelp-soap") // not seen before, so not kept
+			response, err := http.Get(web.url + "/products/kelp-soap") // not seen before, so not cached
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 			require.NotEmpty(t, response.Header.Get("Retry-After"))
-			_, body := newShopper(t, web.url).get("/products/harbour-enamel-mug")
+			_, body := newVisitor(t, web.url).get("/products/harbour-enamel-mug")
 			require.Contains(t, body, "Back in a moment")
 			require.NotContains(t, body, "127.0.0.1")
 

@@ -40,7 +40,7 @@ func TestFlashSale_ChaosSellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 // Private
 
 func sellThroughChaos(t *testing.T, seed uint64) {
-	d := deploy(t)
+	d := deployStore(t)
 	d.environment["DATABASE_ACQUIRE_TIMEOUT"] = "5s" // what PostgreSQL can take is another matter, and this machine may be slow
 	first, workerPG, workerRedis := d.startAll()
 	second := d.start("web")
@@ -48,7 +48,7 @@ func sellThroughChaos(t *testing.T, seed uint64) {
 	chance := rand.New(rand.NewPCG(seed, 0))
 	crowd := make([]*buyer, chaosBuyers)
 	for i := range crowd {
-		crowd[i] = &buyer{shopper: newShopper(t, []*appProcess{first, second}[i%2].url), leaves: chance.IntN(10) == 0}
+		crowd[i] = &buyer{visitor: newVisitor(t, []*appProcess{first, second}[i%2].url), leaves: chance.IntN(10) == 0}
 	}
 
 	began := time.Now()
@@ -64,7 +64,7 @@ func sellThroughChaos(t *testing.T, seed uint64) {
 	early := d.query(`SELECT sold FROM flash_sales`)
 
 	// Who left lets the unit go, and those who got none look in again.
-	d.query(`WITH ended AS (UPDATE sale_holds SET expires_at = now() - interval '1 hour' WHERE state = 'held' RETURNING 1) SELECT count(*) FROM ended`)
+	d.execute(`UPDATE sale_holds SET expires_at = now() - interval '1 hour' WHERE state = 'held'`)
 	for range 10 {
 		if d.query(`SELECT sold FROM flash_sales`) == chaosUnits {
 			break
@@ -82,9 +82,14 @@ func sellThroughChaos(t *testing.T, seed uint64) {
 	require.Zero(t, d.query(`SELECT held FROM flash_sales`))
 	require.EqualValues(t, chaosUnits, d.query(`SELECT count(*) FROM orders`))
 	require.EqualValues(t, chaosUnits, d.query(`SELECT count(DISTINCT cart_id) FROM orders`))
-	require.EqualValues(t, chaosUnits, d.query(`SELECT count(*) FROM order_lines l JOIN flash_sales s ON s.variant_id = l.variant_id AND s.price_cents = l.price_cents WHERE l.quantity = 1`))
+	require.EqualValues(t, chaosUnits, d.query(`
+		SELECT count(*) FROM order_lines l
+		JOIN flash_sales s ON s.variant_id = l.variant_id AND s.price_cents = l.price_cents
+		WHERE l.quantity = 1`))
 	require.EqualValues(t, chaosUnits, d.query(`SELECT count(*) FROM sale_holds WHERE state = 'sold'`))
-	workerPG.eventually(func() bool { return d.query(`SELECT count(*) FROM orders WHERE state = 'paid'`) == chaosUnits }, "captures every payment")
+	workerPG.eventually(func() bool {
+		return d.query(`SELECT count(*) FROM orders WHERE state = 'paid'`) == chaosUnits
+	}, "captures every payment")
 	workerPG.eventually(func() bool {
 		return d.query(`SELECT count(*) FROM river_job WHERE state <> 'completed' AND args ? 'order_id'`) == 0
 	}, "finishes its jobs")
@@ -93,11 +98,12 @@ func sellThroughChaos(t *testing.T, seed uint64) {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy again")
 		require.NotContains(t, p.output.String(), "DATA RACE")
 	}
-	t.Logf("%d buyers in %s while Redis was %v; %d sold by then, %d in the end", chaosBuyers, took.Round(time.Millisecond), troubles, early, chaosUnits)
+	t.Logf("%d buyers in %s while Redis was %v; %d sold by then, %d in the end",
+		chaosBuyers, took.Round(time.Millisecond), troubles, early, chaosUnits)
 }
 
-// makeTrouble does something to Redis every now and then until it is told to
-// stop, and leaves it running.
+// makeTrouble damages Redis again and again until calm is closed, and leaves it
+// running.
 func makeTrouble(t *testing.T, d *deployment, chance *rand.Rand, calm <-chan struct{}) (troubles []string) {
 	pause := func(most time.Duration) {
 		select {
@@ -153,14 +159,14 @@ func empty(ctx context.Context, address string) error {
 	return client.FlushAll(ctx).Err()
 }
 
-// buyer is one who wants a unit of the sale.
+// buyer is a visitor who wants a unit of the sale.
 type buyer struct {
-	*shopper
+	*visitor
 	leaves bool // with the unit in the cart
 	bought bool
 }
 
-// rush has everybody try to buy, some at a time.
+// rush lets everyone in the crowd try to buy, a few at a time.
 func rush(crowd []*buyer) {
 	var all sync.WaitGroup
 	var next atomic.Int64
@@ -174,8 +180,8 @@ func rush(crowd []*buyer) {
 	all.Wait()
 }
 
-// tries buys a unit if there is one to be had: from the front page by way of
-// the cart and the checkout to the thanks.
+// tries buys a unit if there is one left: from the front page through the cart and
+// the checkout to the order.
 func (b *buyer) tries() {
 	path, form, open := b.claim()
 	if !open {
@@ -205,7 +211,7 @@ func without(crowd []*buyer, gone func(*buyer) bool) (left []*buyer) {
 	return left
 }
 
-// numberFrom reads a number that whoever runs the tests may set.
+// numberFrom reads a number from an environment variable.
 func numberFrom(t *testing.T, name string, otherwise uint64) uint64 {
 	t.Helper()
 	text := os.Getenv(name)

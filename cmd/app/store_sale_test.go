@@ -8,19 +8,18 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
 func TestFlashSale_OpenPagesShowTheUnitsLeftAndTheEnd(t *testing.T) {
 	t.Parallel()
-	d := deploy(t)
+	d := deployStore(t)
 	web, _, _ := d.startAll()
-	ada, eve := newShopper(t, web.url), newShopper(t, web.url)
+	ada, eve := newVisitor(t, web.url), newVisitor(t, web.url)
 	_, home := eve.get("/")
 	sale := regexp.MustCompile(`action="(/sales/(\d+)/holds)"`).FindStringSubmatch(home)
 	require.Len(t, sale, 3, "app seed makes a sale")
-	product := d.ask(t, `SELECT v.product_id FROM flash_sales s JOIN variants v ON v.id = s.variant_id`)
+	product := d.query(`SELECT v.product_id FROM flash_sales s JOIN variants v ON v.id = s.variant_id`)
 	watching := openEvents(t, eve, fmt.Sprintf("/live?products=%d", product))
 	watching.await(t, "retry: ")
 	left := fmt.Sprintf(`id="sale-left-%s"`, sale[2])
@@ -30,25 +29,14 @@ func TestFlashSale_OpenPagesShowTheUnitsLeftAndTheEnd(t *testing.T) {
 	require.Contains(t, at, "/cart")
 	require.Contains(t, watching.await(t, "49 of 50 left"), left)
 
-	d.ask(t, `UPDATE flash_sales SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 second' RETURNING id`)
+	d.query(`UPDATE flash_sales SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 second' RETURNING id`)
 	require.Contains(t, watching.await(t, "This sale is over"), left)
 
-	d.ask(t, `UPDATE sale_holds SET expires_at = now() - interval '1 minute' RETURNING 1`)
+	d.query(`UPDATE sale_holds SET expires_at = now() - interval '1 minute' RETURNING 1`)
 	web.eventually(func() bool {
-		return d.ask(t, `SELECT count(*) FROM flash_sales WHERE closed_at IS NOT NULL AND held = 0`) == 1
+		return d.query(`SELECT count(*) FROM flash_sales WHERE closed_at IS NOT NULL AND held = 0`) == 1
 	}, "saw the sale closed")
 	require.Contains(t, metricsOf(t, web), `shop_sale_claims_total{result="held"} 1`)
 	_, cart := ada.get("/cart")
 	require.Contains(t, cart, "has run out")
-}
-
-// ask returns the one number that a statement answers with.
-func (d *deployment) ask(t *testing.T, statement string) int {
-	t.Helper()
-	connection, err := pgx.Connect(t.Context(), d.databaseURL)
-	require.NoError(t, err)
-	defer connection.Close(t.Context())
-	var number int64
-	require.NoError(t, connection.QueryRow(t.Context(), statement).Scan(&number))
-	return int(number)
 }

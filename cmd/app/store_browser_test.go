@@ -31,7 +31,7 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	tab, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(cancel)
-	do(t, tab)
+	do(tab, t)
 	tab, cancel = context.WithTimeout(tab, 2*time.Minute)
 	t.Cleanup(cancel)
 	return tab
@@ -51,32 +51,31 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-func do(t *testing.T, tab context.Context, actions ...chromedp.Action[chromedp.Void]) {
+func do(tab context.Context, t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	require.NoError(t, chromedp.Do(tab, actions...))
 }
 
-func ask[T any](t *testing.T, tab context.Context, question chromedp.Action[T]) T {
+func ask[T any](tab context.Context, t *testing.T, question chromedp.Action[T]) T {
 	t.Helper()
 	answer, err := chromedp.Run(tab, question)
 	require.NoError(t, err)
 	return answer
 }
 
-func text(t *testing.T, tab context.Context, selector string) string {
+func text(tab context.Context, t *testing.T, selector string) string {
 	t.Helper()
-	return ask(t, tab, chromedp.TextContent(selector))
+	return ask(tab, t, chromedp.TextContent(selector))
 }
 
-// picture keeps a picture of what the browser shows in the directory that
-// SCREENSHOTS names.
-func picture(t *testing.T, tab context.Context, name string) {
+// picture stores a screenshot in the directory that SCREENSHOTS names.
+func picture(tab context.Context, t *testing.T, name string) {
 	t.Helper()
 	directory := os.Getenv("SCREENSHOTS")
 	if directory == "" {
 		return
 	}
-	png := ask(t, tab, chromedp.CaptureScreenshot())
+	png := ask(tab, t, chromedp.CaptureScreenshot())
 	require.NoError(t, os.MkdirAll(directory, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(directory, name+".png"), png, 0o644))
 }
@@ -84,116 +83,117 @@ func picture(t *testing.T, tab context.Context, name string) {
 func TestBrowser_AShopperBuys(t *testing.T) {
 	t.Parallel()
 	tab := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	d.environment["APP_ENV"] = "development" // shows the mail
 	web, workerPG, _ := d.startAll()
 
-	do(t, tab, chromedp.Navigate(web.url+"/"), chromedp.WaitVisible(`h1`))
-	picture(t, tab, "store")
-	do(t, tab, chromedp.Click(`nav.shelves a[href="/categories/galley"]`), chromedp.WaitVisible(`a[href="/products/harbour-enamel-mug"]`))
-	picture(t, tab, "category")
-	do(t, tab, chromedp.Click(`a[href="/products/harbour-enamel-mug"]`), chromedp.WaitVisible(`form[action="/cart/lines"]`))
-	picture(t, tab, "product")
+	do(tab, t, chromedp.Navigate(web.url+"/"), chromedp.WaitVisible(`h1`))
+	picture(tab, t, "store")
+	do(tab, t, chromedp.Click(`nav.shelves a[href="/categories/galley"]`), chromedp.WaitVisible(`a[href="/products/harbour-enamel-mug"]`))
+	picture(tab, t, "category")
+	do(tab, t, chromedp.Click(`a[href="/products/harbour-enamel-mug"]`), chromedp.WaitVisible(`form[action="/cart/lines"]`))
+	picture(tab, t, "product")
 
 	// From here on with the keyboard alone.
-	do(t, tab, chromedp.Focus(`input[name="quantity"]`), chromedp.KeyEvent(kb.End+kb.Backspace+"2"+kb.Enter), chromedp.WaitVisible(`form[action^="/cart/lines/"]`))
-	require.Contains(t, text(t, tab, `#cart-badge`), "2")
-	require.Contains(t, text(t, tab, `.notice`), "is in your cart")
-	picture(t, tab, "cart")
-	do(t, tab, chromedp.Focus(`a[href="/checkout"]`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`input[name="email"]`))
+	do(tab, t, chromedp.Focus(`input[name="quantity"]`), chromedp.KeyEvent(kb.End+kb.Backspace+"2"+kb.Enter),
+		chromedp.WaitVisible(`form[action^="/cart/lines/"]`))
+	require.Contains(t, text(tab, t, `#cart-badge`), "2")
+	require.Contains(t, text(tab, t, `.notice`), "is in your cart")
+	picture(tab, t, "cart")
+	do(tab, t, chromedp.Focus(`a[href="/checkout"]`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`input[name="email"]`))
 
-	do(t, tab, chromedp.SendKeys(`input[name="email"]`, "ada@example"+kb.Enter), chromedp.WaitVisible(`[role="alert"]`))
-	require.Contains(t, text(t, tab, `main`), "not a complete email address")
-	picture(t, tab, "checkout-problems")
+	do(tab, t, chromedp.SendKeys(`input[name="email"]`, "ada@example"+kb.Enter), chromedp.WaitVisible(`[role="alert"]`))
+	require.Contains(t, text(tab, t, `main`), "not a complete email address")
+	picture(tab, t, "checkout-problems")
 	for name, typed := range map[string]string{"name": "Ada Lovelace", "street": "Quay 1", "postal_code": "1010", "city": "Wien"} {
-		do(t, tab, chromedp.SendKeys(fmt.Sprintf(`input[name="%s"]`, name), typed))
+		do(tab, t, chromedp.SendKeys(fmt.Sprintf(`input[name="%s"]`, name), typed))
 	}
-	do(t, tab, chromedp.SendKeys(`select[name="country"]`, "Austria"),
+	do(tab, t, chromedp.SendKeys(`select[name="country"]`, "Austria"),
 		chromedp.SendKeys(`input[name="email"]`, kb.End+".com"+kb.Enter), chromedp.WaitVisible(`form[action="/orders"]`))
-	picture(t, tab, "review")
+	picture(tab, t, "review")
 
-	do(t, tab, chromedp.Focus(`form[action="/orders"] button`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`[id^="order-state-"]`))
-	require.Contains(t, text(t, tab, `main`), "LW-100001")
-	picture(t, tab, "order")
+	do(tab, t, chromedp.Focus(`form[action="/orders"] button`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`[id^="order-state-"]`))
+	require.Contains(t, text(tab, t, `main`), "LW-100001")
+	picture(tab, t, "order")
 
 	workerPG.eventually(func() bool { return len(d.mails()) == 1 }, "sends the mail")
-	do(t, tab, chromedp.Navigate(web.url+"/dev/mail"), chromedp.Click(`main a[href^="/dev/mail/"]`), chromedp.WaitVisible(`iframe`))
-	require.Contains(t, text(t, tab, `main`), "Your Leeward order LW-100001")
-	picture(t, tab, "mail")
+	do(tab, t, chromedp.Navigate(web.url+"/dev/mail"), chromedp.Click(`main a[href^="/dev/mail/"]`), chromedp.WaitVisible(`iframe`))
+	require.Contains(t, text(tab, t, `main`), "Your Leeward order LW-100001")
+	picture(tab, t, "mail")
 }
 
 func TestBrowser_TwoBrowsersShowTheSameStock(t *testing.T) {
 	t.Parallel()
 	watching := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web, _, _ := d.startAll()
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
-	ada := newShopper(t, web.url)
+	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	form := ada.fillIn(workingCard)
 	badge := fmt.Sprintf(`#variant-stock-%d`, variant)
-	do(t, watching, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), chromedp.WaitVisible(badge))
+	do(watching, t, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), chromedp.WaitVisible(badge))
 	web.eventually(func() bool { return openStreams(t, web) == 1 }, "has the page's stream")
 
 	// What the shopper is about to do must not be lost with the change.
-	do(t, watching, chromedp.SetValue(`input[name="quantity"]`, "3"))
+	do(watching, t, chromedp.SetValue(`input[name="quantity"]`, "3"))
 	sold := time.Now()
 	code, _, _ := ada.post("/orders", form)
 
 	require.Equal(t, http.StatusOK, code)
-	do(t, watching, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "4")]`, variant)))
+	do(watching, t, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "4")]`, variant)))
 	t.Logf("the other browser showed it %s after the click on pay", time.Since(sold).Round(time.Millisecond))
-	require.Equal(t, "3", ask(t, watching, chromedp.Value(`input[name="quantity"]`)))
+	require.Equal(t, "3", ask(watching, t, chromedp.Value(`input[name="quantity"]`)))
 }
 
 func TestBrowser_AnOpenPageFollowsTheStockWithoutRedis(t *testing.T) {
 	t.Parallel()
 	watching := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web, _, _ := d.startAll()
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
 	shows := func(units int) chromedp.Action[chromedp.Void] {
 		return chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "Only %d left")]`, variant, units))
 	}
-	do(t, watching, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), shows(5))
+	do(watching, t, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), shows(5))
 	web.eventually(func() bool { return openStreams(t, web) == 1 }, "has the page's stream")
 
 	require.NoError(t, d.redis.Kill())
 	d.variantWith("harbour-enamel-mug", 4)
-	do(t, watching, shows(4))
+	do(watching, t, shows(4))
 	d.variantWith("harbour-enamel-mug", 3)
-	do(t, watching, shows(3))
+	do(watching, t, shows(3))
 	require.Contains(t, metricsOf(t, web), "\napp_live_degraded 1\n")
 
-	// What changes after the return comes as an event: only its task tells of it.
+	// A change after the return arrives as an event, because only its task sends it.
 	require.NoError(t, d.redis.Restart(t.Context()))
-	web.eventually(func() bool { return strings.Contains(metricsOf(t, web), "\napp_live_degraded 0\n") }, "hears Redis again")
-	web.eventually(func() bool { return pageStopsAsking(t, web) }, "is asked for fragments no more")
-	ada := newShopper(t, web.url)
+	web.eventually(func() bool { return strings.Contains(metricsOf(t, web), "\napp_live_degraded 0\n") }, "receives from Redis again")
+	web.eventually(func() bool { return pageStopsPolling(t, web) }, "receives no more polls")
+	ada := newVisitor(t, web.url)
 	require.Equal(t, http.StatusOK, ada.add(variant))
 	code, _, _ := ada.post("/orders", ada.fillIn(workingCard))
 	require.Equal(t, http.StatusOK, code)
-	do(t, watching, shows(2))
+	do(watching, t, shows(2))
 }
 
-func TestBrowser_APageWithoutAStreamAsksByItself(t *testing.T) {
+func TestBrowser_APageWithoutAStreamPolls(t *testing.T) {
 	t.Parallel()
 	watching := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web := d.start("web", "LIVE_STREAM_LIMIT=1", "LIVE_STREAM_LIFETIME=25s")
-	openEvents(t, newShopper(t, web.url), "/live").await(t, "retry: ") // the only one that there is room for
+	openEvents(t, newVisitor(t, web.url), "/live").await(t, "retry: ") // the only one that there is room for
 	variant, _ := d.variantWith("harbour-enamel-mug", 5)
 	badge := fmt.Sprintf(`#variant-stock-%d`, variant)
-	do(t, watching, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), chromedp.WaitVisible(badge))
+	do(watching, t, chromedp.Navigate(web.url+"/products/harbour-enamel-mug"), chromedp.WaitVisible(badge))
 
 	d.variantWith("harbour-enamel-mug", 4)
 
-	do(t, watching, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "Only 4 left")]`, variant)))
+	do(watching, t, chromedp.WaitVisible(fmt.Sprintf(`//*[@id="variant-stock-%d" and contains(., "Only 4 left")]`, variant)))
 }
 
-// pageStopsAsking tells that nothing asks for fragments for longer than a page
-// that asks by itself would wait.
-func pageStopsAsking(t *testing.T, web *appProcess) bool {
+// pageStopsPolling reports whether no request for fragments comes for longer than a
+// page that polls would wait.
+func pageStopsPolling(t *testing.T, web *appProcess) bool {
 	t.Helper()
 	asked := fragmentRequests(t, web)
 	select {
@@ -203,11 +203,12 @@ func pageStopsAsking(t *testing.T, web *appProcess) bool {
 	return fragmentRequests(t, web) == asked
 }
 
-// fragmentRequests is how often pages have asked for their fragments.
+// fragmentRequests is the number of requests for fragments.
 func fragmentRequests(t *testing.T, web *appProcess) int {
 	t.Helper()
 	total := 0
-	for _, found := range regexp.MustCompile(`(?m)^app_http_request_duration_seconds_count\{.*route="/live/fragments".*\} (\d+)$`).FindAllStringSubmatch(metricsOf(t, web), -1) {
+	requests := regexp.MustCompile(`(?m)^app_http_request_duration_seconds_count\{.*route="/live/fragments".*\} (\d+)$`)
+	for _, found := range requests.FindAllStringSubmatch(metricsOf(t, web), -1) {
 		count, err := strconv.Atoi(found[1])
 		require.NoError(t, err)
 		total += count
@@ -225,15 +226,15 @@ func openStreams(t *testing.T, web *appProcess) int {
 	return count
 }
 
-func TestBrowser_PagesFitAPhoneAndANight(t *testing.T) {
+func TestBrowser_PagesFitAPhoneAndDarkMode(t *testing.T) {
 	t.Parallel()
 	tab := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web := d.start("web")
-	do(t, tab, chromedp.EmulateViewport(360, 740, chromedp.EmulateScale(2), chromedp.EmulateMobile))
+	do(tab, t, chromedp.EmulateViewport(360, 740, chromedp.EmulateScale(2), chromedp.EmulateMobile))
 
 	for _, scheme := range []string{"light", "dark"} {
-		do(t, tab, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		do(tab, t, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 			_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 			})
@@ -243,28 +244,28 @@ func TestBrowser_PagesFitAPhoneAndANight(t *testing.T) {
 			"home": "/", "category": "/categories/locker", "product": "/products/fisherman-jumper",
 			"search": "/search?q=lantrn", "cart": "/cart", "missing": "/nope",
 		} {
-			do(t, tab, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`h1`))
-			overflow := ask(t, tab, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
+			do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`h1`))
+			overflow := ask(tab, t, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
 			require.Zero(t, overflow, "%s is wider than a phone", path)
-			picture(t, tab, "phone-"+name+"-"+scheme)
+			picture(tab, t, "phone-"+name+"-"+scheme)
 		}
 	}
 }
 
-func TestBrowser_NothingIsRefusedByThePagesOwnPolicy(t *testing.T) {
+func TestBrowser_TheContentSecurityPolicyBlocksNothing(t *testing.T) {
 	t.Parallel()
 	tab := browser(t)
-	d := deploy(t)
+	d := deployStore(t)
 	web := d.start("web")
 
 	for _, path := range []string{"/", "/categories/galley", "/products/harbour-enamel-mug", "/cart", "/nope"} {
-		do(t, tab, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`h1`))
-		broken := ask(t, tab, chromedp.Evaluate[int](`
+		do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`h1`))
+		broken := ask(tab, t, chromedp.Evaluate[int](`
 			[...document.images].forEach(i => i.loading = "eager");
 			Promise.all([...document.images].map(i => i.decode().then(() => 0, () => 1))).then(all => all.reduce((a, b) => a + b, 0))`,
 			chromedp.EvalAwaitPromise))
 		require.Zero(t, broken, "%s has pictures that do not show", path)
-		styled := ask(t, tab, chromedp.Evaluate[bool](`document.styleSheets.length > 0 && document.styleSheets[0].cssRules.length > 50`))
+		styled := ask(tab, t, chromedp.Evaluate[bool](`document.styleSheets.length > 0 && document.styleSheets[0].cssRules.length > 50`))
 		require.True(t, styled, path)
 	}
 }

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/config"
+)
+
+// TestAdopt_ReplacingTheStoreTakesFourEdits does in a copy of the checkout what
+// somebody does who replaces the store by an application of their own. The
+// runtime and all of its tests must not need the store.
+func TestAdopt_ReplacingTheStoreTakesFourEdits(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds a copy of the program")
+	}
+	a := adoption{t: t, dir: copyCheckout(t)}
+
+	a.delete("internal/shop", "internal/storefront", "cmd/app/store_*_test.go")
+	a.edit("cmd/app/store.go", func(string) string { return repositoryFile(t, "cmd/app/testdata/adopt/store.go.txt") })
+	a.edit("config/recurring.yml", func(string) string { return "" })
+	a.edit("env.example", withoutVariables(ownVariables()))
+	a.edit(".env.production.example", withoutVariables(ownVariables()))
+
+	require.Len(t, a.edited, 4)
+	require.Empty(t, strings.Join(a.traces(), "\n"))
+	a.run("go", "vet", "./...") // compiles all tests
+	a.run("go", "build", "-o", os.DevNull, "./cmd/app")
+	a.run("go", "test", "-vet=off", "./cmd/app", "-run", "^("+strings.Join([]string{
+		"TestLayers", "TestExamples", "TestSettings", "TestVariables", "TestCommands", "TestConfigCheck", "TestVersion", "TestSeed",
+		"TestRoles_NameEveryMissing", "TestRecurringWork", "TestJobsCheck", "TestKinds",
+	}, "|")+")")
+}
+
+// Private
+
+// adoption is a copy of the checkout that becomes another application.
+type adoption struct {
+	t      *testing.T
+	dir    string
+	edited []string
+}
+
+func (a *adoption) delete(patterns ...string) {
+	a.t.Helper()
+	for _, pattern := range patterns {
+		found, err := filepath.Glob(filepath.Join(a.dir, pattern))
+		require.NoError(a.t, err)
+		for _, path := range found {
+			require.NoError(a.t, os.RemoveAll(path))
+		}
+	}
+}
+
+func (a *adoption) edit(file string, change func(before string) (after string)) {
+	a.t.Helper()
+	path := filepath.Join(a.dir, file)
+	before, err := os.ReadFile(path)
+	require.NoError(a.t, err)
+	after := change(string(before))
+	require.NotEqual(a.t, string(before), after, file)
+	require.NoError(a.t, os.WriteFile(path, []byte(after), 0o644))
+	a.edited = append(a.edited, file)
+}
+
+func (a *adoption) run(program string, args ...string) {
+	a.t.Helper()
+	command := exec.CommandContext(a.t.Context(), program, args...)
+	command.Dir = a.dir
+	output, err := command.CombinedOutput()
+	require.NoError(a.t, err, "%s %v:\n%s", program, args, output)
+}
+
+// traces are the lines of Go code that name the store.
+func (a *adoption) traces() (lines []string) {
+	a.t.Helper()
+	require.NoError(a.t, filepath.WalkDir(a.dir, func(path string, _ fs.DirEntry, err error) error {
+		name := relative(a.t, a.dir, path)
+		if err != nil || filepath.Ext(path) != ".go" || slices.Contains(mayNameTheStore, name) {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for line := range strings.Lines(string(content)) {
+			if storeNames.MatchString(exampleAddresses.ReplaceAllString(line, "")) {
+				lines = append(lines, name+": "+strings.TrimSpace(line))
+			}
+		}
+		return err
+	}))
+	return lines
+}
+
+var storeNames = regexp.MustCompile(`(?i)leeward|storefront|shop`)
+
+// exampleAddresses are what a line may hold beside the store's names: addresses of
+// somebody's shop in examples and tests, and a library of the company Shopify.
+var exampleAddresses = regexp.MustCompile(
+	`\b(shop\.example\.com|(postgres(ql)?|redis)://\S*|(user|dbname|database)=shop\b|github\.com/Shopify/)`)
+
+// mayNameTheStore are files that name the store and need no edit.
+var mayNameTheStore = []string{
+	"cmd/app/adopt_test.go",  // deletes it
+	"cmd/app/layers_test.go", // keeps it out of the runtime; without the store its rules forbid nothing
+}
+
+// ownVariables are the names of the application's variables.
+func ownVariables() (names []string) {
+	runtime := config.NewSchema(nil).Variables()
+	for _, variable := range newApplication().schema().Variables() {
+		if !slices.ContainsFunc(runtime, func(one config.Variable) bool { return one.Name == variable.Name }) {
+			names = append(names, variable.Name)
+		}
+	}
+	return names
+}
+
+// withoutVariables removes variables and their comments from an example file.
+func withoutVariables(names []string) func(before string) (after string) {
+	declares := regexp.MustCompile(`(?m)^#?(` + strings.Join(names, "|") + `)=`)
+	return func(before string) (after string) {
+		blocks := strings.Split(strings.TrimSpace(before), "\n\n")
+		blocks = slices.DeleteFunc(blocks, declares.MatchString)
+		return strings.Join(blocks, "\n\n") + "\n"
+	}
+}
+
+// copyCheckout copies the repository without what git ignores.
+func copyCheckout(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	root := inRepository("")
+	ignored := []string{".git", "tmp", "app", ".env", ".env.production"}
+	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		name := relative(t, root, path)
+		switch {
+		case err != nil:
+			return err
+		case slices.Contains(ignored, name) && entry.IsDir():
+			return fs.SkipDir
+		case slices.Contains(ignored, name):
+			return nil
+		case entry.IsDir():
+			return os.MkdirAll(filepath.Join(dir, name), 0o755)
+		}
+		information, err := entry.Info()
+		if err != nil || !information.Mode().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, name), content, information.Mode().Perm())
+	}))
+	return dir
+}
+
+func relative(t *testing.T, root, path string) string {
+	t.Helper()
+	name, err := filepath.Rel(root, path)
+	require.NoError(t, err)
+	return name
+}

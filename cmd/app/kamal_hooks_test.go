@@ -1,0 +1,257 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestKamalPreConnect_NamesEveryEmptySecretBeforeAChange(t *testing.T) {
+	t.Parallel()
+	all := []string{"KAMAL_REGISTRY_PASSWORD", "DATABASE_URL", "SECRET_KEY_BASE", "SMTP_URL"}
+	registry := all[:1]
+
+	for command, needed := range map[string][]string{
+		"setup": all, "deploy": all, "redeploy": all, "rollback": all,
+		"accessory reboot": registry, "accessory boot": registry, "accessory upgrade": registry,
+		"accessory logs": nil, "accessory details": nil, "accessory exec": nil,
+		"app logs": nil, "app exec": nil, "app details": nil, "app maintenance": nil, "app live": nil, "app stop": nil, "app containers": nil,
+		"details": nil, "audit": nil, "proxy logs": nil, "lock release": nil, "server exec": nil, "prune all": nil, "": nil,
+	} {
+		main, sub, _ := strings.Cut(command, " ")
+		environment := []string{"KAMAL_COMMAND=" + main}
+		if sub != "" {
+			environment = append(environment, "KAMAL_SUBCOMMAND="+sub)
+		}
+		for _, empty := range [][]string{nil, {"SMTP_URL"}, {"KAMAL_REGISTRY_PASSWORD", "DATABASE_URL"}, all} {
+			secrets, missing := []string{}, []string{}
+			for i, name := range all {
+				if !slices.Contains(empty, name) {
+					secrets = append(secrets, name+"=a $b \"c' `d` \\e")
+					continue
+				}
+				if slices.Contains(needed, name) {
+					missing = append(missing, name)
+				}
+				if i%2 == 0 {
+					secrets = append(secrets, name+"= ") // blank is empty
+				}
+			}
+
+			output, err := runHook(t, inRepository(""), "pre-connect", append(environment, secrets...)...)
+
+			if len(missing) == 0 {
+				require.NoError(t, err, "%s without %v: %s", command, empty, output)
+				require.Empty(t, output)
+				continue
+			}
+			require.Error(t, err, "%s without %v", command, empty)
+			require.Contains(t, output, "these secrets are empty: "+strings.Join(missing, " ")+"\n", "%s without %v", command, empty)
+			require.NotContains(t, output, "`d`")
+		}
+	}
+}
+
+func TestKamalPreConnect_FindsOutWhichAccessoryCommandItIs(t *testing.T) {
+	t.Parallel()
+	hook, err := filepath.Abs(inRepository(".kamal/hooks/pre-connect"))
+	require.NoError(t, err)
+
+	for line, held := range map[string]bool{
+		"accessory reboot redis": true, "accessory boot all": true, "accessory upgrade redis": true,
+		"accessory logs redis": false, "accessory exec redis --reuse redis-cli": false, "accessory restart redis": false, "logs-redis": false,
+	} {
+		kamal := exec.Command("/bin/sh", append([]string{"-c", hook + "; exit $?", "kamal"}, strings.Fields(line)...)...)
+		kamal.Dir, kamal.Env = inRepository(""), append(gitFree(), "KAMAL_COMMAND=accessory")
+
+		output, err := kamal.CombinedOutput()
+
+		require.Equal(t, held, exitCodeOf(t, err) == 1, "%s: %s", line, output)
+	}
+}
+
+func TestKamalPreConnect_ReadsTheSecretsOfADestination(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".kamal"), 0o755))
+	for name, content := range map[string]string{
+		"secrets-common": "SHARED=$SHARED\n", "secrets.staging": "# Ours\nOURS=$OURS\n", "secrets": "OTHERS=$OTHERS\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, ".kamal", name), []byte(content), 0o600))
+	}
+
+	output, err := runHook(t, dir, "pre-connect", "KAMAL_COMMAND=deploy", "KAMAL_DESTINATION=staging")
+
+	require.Error(t, err)
+	require.Contains(t, output, "these secrets are empty: SHARED OURS\n")
+}
+
+func TestKamalPreBuild_WantsACleanAndPushedTree(t *testing.T) {
+	t.Parallel()
+	dir, remote := t.TempDir(), t.TempDir()
+	git := func(args ...string) {
+		t.Helper()
+		settings := []string{"-c", "user.name=Ada", "-c", "user.email=ada@app.example", "-c", "commit.gpgsign=false"}
+		command := exec.Command("git", append(settings, args...)...)
+		command.Dir, command.Env = dir, gitFree()
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, string(output))
+	}
+	write := func(content string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), []byte(content), 0o600))
+	}
+	refused := func(because string) {
+		t.Helper()
+		output, err := runHook(t, dir, "pre-build")
+		require.Error(t, err)
+		require.Contains(t, output, because)
+	}
+	git("init", "--quiet", "--initial-branch=main")
+	git("init", "--quiet", "--bare", remote)
+	git("remote", "add", "origin", remote)
+
+	write("one")
+	refused("?? file")
+	git("add", "file")
+	git("commit", "--quiet", "--message=One")
+	refused("push it first")
+	git("push", "--quiet", "origin", "main")
+	output, err := runHook(t, dir, "pre-build")
+	require.NoError(t, err, output)
+	git("checkout", "--quiet", "--detach") // as continuous integration has it
+	output, err = runHook(t, dir, "pre-build")
+	require.NoError(t, err, output)
+	write("two")
+	refused(" M file")
+	git("commit", "--quiet", "--all", "--message=Two")
+	refused("push it first")
+}
+
+func TestKamalPreDeploy_MigratesAndChecksInTheNewImage(t *testing.T) {
+	t.Parallel()
+	call := func(role, command string) string {
+		return "app exec --primary --roles " + role + " --version 9f8e7d6c " + command
+	}
+	migrate := call("web", "app migrate")
+	var checks []string
+	for _, role := range roleNames() {
+		checks = append(checks, call(role, "app config check "+role))
+	}
+
+	for name, one := range map[string]struct {
+		environment []string
+		fails       string // the last word of the call that fails
+		calls       []string
+		code        int
+		says        string
+	}{
+		"deploy": {
+			environment: []string{"KAMAL_COMMAND=deploy"},
+			calls:       slices.Concat([]string{migrate}, checks), says: "worker-redis can start",
+		},
+		"setup": {
+			environment: []string{"KAMAL_COMMAND=setup"},
+			calls:       slices.Concat([]string{migrate}, checks), says: "fake said app migrate",
+		},
+		"some roles": {
+			environment: []string{"KAMAL_COMMAND=redeploy", "KAMAL_ROLES=web,worker-redis"},
+			calls:       []string{migrate, checks[0], checks[2]},
+		},
+		"rollback": {environment: []string{"KAMAL_COMMAND=rollback"}},
+		"first deploy": {
+			environment: []string{"KAMAL_COMMAND=setup", "PRE_DEPLOY=none"},
+			says:        "no migration, no checks",
+		},
+		"new secret": {
+			environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=migrate"},
+			calls:       []string{migrate},
+		},
+		"nonsense": {
+			environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=perhaps"},
+			code:        1, says: "all, migrate or none",
+		},
+		"destination": {
+			environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=migrate", "KAMAL_DESTINATION=staging"},
+			calls:       []string{strings.Replace(migrate, "9f8e7d6c", "9f8e7d6c --destination staging", 1)},
+		},
+		"migration fails": {
+			environment: []string{"KAMAL_COMMAND=deploy"},
+			fails:       "migrate",
+			calls:       []string{migrate},
+			code:        1, says: "The migration failed. Nothing has been swapped.",
+		},
+		"a role is refused": {
+			environment: []string{"KAMAL_COMMAND=deploy"},
+			fails:       "worker-pg",
+			calls:       slices.Concat([]string{migrate}, checks[:2]),
+			code:        1, says: "fake said app config check worker-pg\nworker-pg cannot start.",
+		},
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.Mkdir(filepath.Join(dir, "bin"), 0o755))
+		fake := "#!/bin/sh\necho \"$*\" >>calls\nfor last; do :; done\necho \"fake said $last\"\n" +
+			"case $last in *\" ${FAKE_FAILS:-nothing}\") exit 3 ;; esac\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "bin", "kamal"), []byte(fake), 0o755))
+
+		output, err := runHook(t, dir, "pre-deploy", append(one.environment, "KAMAL_VERSION=9f8e7d6c", "FAKE_FAILS="+one.fails)...)
+
+		calls, _ := os.ReadFile(filepath.Join(dir, "calls"))
+		require.Equal(t, one.calls, linesOf(string(calls)), name)
+		require.Equal(t, one.code, exitCodeOf(t, err), "%s: %s", name, output)
+		require.Contains(t, output, one.says, name)
+	}
+}
+
+func TestKamalPostDeploy_PrintsWhatIsLive(t *testing.T) {
+	t.Parallel()
+
+	output, err := runHook(t, inRepository(""), "post-deploy", "KAMAL_COMMAND=rollback", "KAMAL_VERSION=9f8e7d6c",
+		"KAMAL_HOSTS=192.0.2.10", "KAMAL_PERFORMER=ada@app.example", "KAMAL_RUNTIME=34")
+
+	require.NoError(t, err, output)
+	require.Equal(t, "Live: 9f8e7d6c on 192.0.2.10 (all roles), by rollback of ada@app.example, in 34 s.\n", output)
+}
+
+// Private
+
+// runHook runs a hook of the repository in dir, with nothing of this process's
+// environment but PATH.
+func runHook(t *testing.T, dir, name string, environment ...string) (output string, err error) {
+	t.Helper()
+	hook, err := filepath.Abs(inRepository(filepath.Join(".kamal/hooks", name)))
+	require.NoError(t, err)
+	command := exec.Command("/bin/sh", hook)
+	command.Dir = dir
+	command.Env = append(gitFree(), environment...)
+	combined, err := command.CombinedOutput()
+	return string(combined), err
+}
+
+// gitFree is an environment in which git knows no repository but that of its
+// directory, and no settings of this machine.
+func gitFree() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1"}
+}
+
+func linesOf(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+func exitCodeOf(t *testing.T, err error) int {
+	t.Helper()
+	if err == nil {
+		return 0
+	}
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit, strconv.Quote(err.Error()))
+	return exit.ExitCode()
+}
