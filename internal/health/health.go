@@ -71,8 +71,3 @@ func (h *Health) Report() Report {
 	}
 	return report
 }
-
-// Check returns the last result of one check.
-func (h *Health) Check(name string) Result {
-	return h.Report().Checks[name]
-}

@@ -172,8 +172,8 @@ func TestHealth_ACheckCountsAsFailedUntilItsFirstProbe(t *testing.T) {
 	t.Parallel()
 	h, _ := newHealth(t, Check{Name: "database", Critical: true, Probe: works})
 
-	require.Equal(t, Error, h.Check("database").Status)
-	require.Equal(t, "not probed yet", h.Check("database").Reason)
+	require.Equal(t, Error, h.Report().Checks["database"].Status)
+	require.Equal(t, "not probed yet", h.Report().Checks["database"].Reason)
 }
 
 func TestHealth_DoesNotShowCredentials(t *testing.T) {
@@ -194,7 +194,7 @@ func TestHealth_SinceChangesOnlyWithTheStatus(t *testing.T) {
 	since := func() time.Time {
 		clock.advance(time.Second)
 		h.probeAll(t)
-		return h.Check("redis").Since
+		return h.Report().Checks["redis"].Since
 	}
 
 	up := since()
@@ -226,7 +226,7 @@ func TestHealth_AProbeThatHangsCountsAsFailedAndDelaysNoResponse(t *testing.T) {
 	defer stop()
 	defer close(release)
 	<-hanging
-	require.Equal(t, OK, h.Check("database").Status)
+	require.Equal(t, OK, h.Report().Checks["database"].Status)
 
 	clock.advance(staleAfter + time.Second)
 
@@ -246,7 +246,7 @@ func TestHealth_BoundsAProbeByItsTimeout(t *testing.T) {
 	})
 	defer running(t, h)()
 
-	stacktest.Eventually(t, func() bool { return h.Check("database").Reason == "timeout" })
+	stacktest.Eventually(t, func() bool { return h.Report().Checks["database"].Reason == "timeout" })
 }
 
 func TestRun_ProbesEveryCheckUntilItsContextEnds(t *testing.T) {
@@ -298,17 +298,17 @@ func TestHealth_ShowsTheStatusOfAFinding(t *testing.T) {
 	database := &outcome{err: Finding{Status: Degraded, Reason: "read_only"}}
 	h, clock := newHealth(t, Check{Name: "database", Critical: true, Probe: database.probe})
 	h.probeAll(t)
-	began := h.Check("database").Since
+	began := h.Report().Checks["database"].Since
 
 	require.Equal(t, Degraded, h.Report().Status)
-	require.Equal(t, "read_only", h.Check("database").Reason)
+	require.Equal(t, "read_only", h.Report().Checks["database"].Reason)
 
 	clock.advance(5 * time.Second)
 	database.set(fmt.Errorf("check: %w", Finding{Status: Error, Reason: "read_only"}))
 	h.probeAll(t)
 	require.Equal(t, Error, h.Report().Status)
-	require.Equal(t, "read_only", h.Check("database").Reason)
-	require.Equal(t, 5*time.Second, h.Check("database").Since.Sub(began), "since is the start of the status")
+	require.Equal(t, "read_only", h.Report().Checks["database"].Reason)
+	require.Equal(t, 5*time.Second, h.Report().Checks["database"].Since.Sub(began), "since is the start of the status")
 }
 
 func TestRun_ProbesMoreOftenWhileACheckFails(t *testing.T) {
@@ -318,11 +318,11 @@ func TestRun_ProbesMoreOftenWhileACheckFails(t *testing.T) {
 		Name: "database", Critical: true, Every: time.Hour, RetryEvery: time.Millisecond, Probe: database.probe,
 	})
 	defer running(t, h)()
-	stacktest.Eventually(t, func() bool { return h.Check("database").Reason == "refused" })
+	stacktest.Eventually(t, func() bool { return h.Report().Checks["database"].Reason == "refused" })
 
 	database.set(nil)
 
-	stacktest.Eventually(t, func() bool { return h.Check("database").Status == OK })
+	stacktest.Eventually(t, func() bool { return h.Report().Checks["database"].Status == OK })
 }
 
 // Private
