@@ -23,7 +23,7 @@ COPY . .
 # new one and back (asset_path), so that pages of one version find their assets
 # while the other version serves.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    go run ./internal/assets/build internal/storefront/assets /out/assets
+    go run ./internal/assets/build internal/*/assets /out/assets
 
 # The binary contains nothing of the builder, so that two builds of one commit
 # are identical.

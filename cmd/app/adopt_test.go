@@ -15,10 +15,10 @@ import (
 	"slipway/internal/config"
 )
 
-// TestAdopt_ReplacingTheStoreTakesFourEdits does in a copy of the checkout what
+// TestAdopt_ReplacingTheStoreTakesFiveEdits does in a copy of the checkout what
 // somebody does who replaces the store by an application of their own. The
 // runtime and all of its tests must not need the store.
-func TestAdopt_ReplacingTheStoreTakesFourEdits(t *testing.T) {
+func TestAdopt_ReplacingTheStoreTakesFiveEdits(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds a copy of the program")
@@ -31,13 +31,15 @@ func TestAdopt_ReplacingTheStoreTakesFourEdits(t *testing.T) {
 	a.edit("env.example", withoutVariables(ownVariables()))
 	a.edit(".env.production.example", withoutVariables(ownVariables()))
 
-	require.Len(t, a.edited, 4)
+	a.edit("config/deploy.yml", withoutSetting(ownVariables()))
+
+	require.Len(t, a.edited, 5)
 	require.Empty(t, strings.Join(a.traces(), "\n"))
 	a.run("go", "vet", "./...") // compiles all tests
 	a.run("go", "build", "-o", os.DevNull, "./cmd/app")
 	a.run("go", "test", "-vet=off", "./cmd/app", "-run", "^("+strings.Join([]string{
 		"TestLayers", "TestExamples", "TestSettings", "TestVariables", "TestCommands", "TestConfigCheck", "TestVersion", "TestSeed",
-		"TestRoles_NameEveryMissing", "TestRecurringWork", "TestJobsCheck", "TestKinds",
+		"TestRoles_NameEveryMissing", "TestKamal_", "TestDocker", "TestDeployment", "TestRecurringWork", "TestJobsCheck", "TestKinds",
 	}, "|")+")")
 }
 
@@ -131,6 +133,13 @@ func withoutVariables(names []string) func(before string) (after string) {
 		blocks = slices.DeleteFunc(blocks, declares.MatchString)
 		return strings.Join(blocks, "\n\n") + "\n"
 	}
+}
+
+// withoutSetting removes variables from the lists of config/deploy.yml. The empty
+// list that remains of a role is valid.
+func withoutSetting(names []string) func(before string) (after string) {
+	setting := regexp.MustCompile(`,? *\b(` + strings.Join(names, "|") + `): [^,}\n]*`)
+	return func(before string) (after string) { return setting.ReplaceAllString(before, "") }
 }
 
 // copyCheckout copies the repository without what git ignores.
