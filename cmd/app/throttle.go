@@ -38,7 +38,7 @@ func newThrottleListCommand(app application) *cobra.Command {
 			return withLimits(c, app, func(ctx context.Context, redis *failopen.Redis, _ config.Config) error {
 				entries, ok := throttle.List(ctx, redis)
 				if !ok {
-					return errLimitsAway
+					return errLimitsUnavailable
 				}
 				if len(entries) == 0 {
 					fmt.Fprintln(c.OutOrStdout(), "Nobody is banned or over a limit.")
@@ -68,7 +68,7 @@ func newThrottleResetCommand(app application) *cobra.Command {
 			return withLimits(c, app, func(ctx context.Context, redis *failopen.Redis, settings config.Config) error {
 				number, ok := throttle.Reset(ctx, redis, append(what, "")[0], settings.ThrottleIPv6Prefix)
 				if !ok {
-					return errLimitsAway
+					return errLimitsUnavailable
 				}
 				fmt.Fprintf(c.OutOrStdout(), "Ended %d bans and counts.\n", number)
 				return nil
@@ -79,7 +79,7 @@ func newThrottleResetCommand(app application) *cobra.Command {
 
 // Private
 
-var errLimitsAway = errors.New("no answer from Redis; until there is one, " +
+var errLimitsUnavailable = errors.New("no answer from Redis; until there is one, " +
 	"each web process limits requests by counters of its own, which a restart clears")
 
 func withLimits(c *cobra.Command, app application, use func(context.Context, *failopen.Redis, config.Config) error) error {
