@@ -31,17 +31,17 @@ func newThrottleListCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the clients that are banned or over a limit",
-		Long: "List the clients that are banned or over a limit now, as the web processes stored it in\n" +
+		Long: "List the clients that are banned or over a limit now, as the web processes stored them in\n" +
 			"Redis. Accounts are shown as hashes.\n\n" + app.help(config.Throttle),
 		Example: "  app throttle list",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return withLimits(c, app, func(ctx context.Context, redis *failopen.Redis, _ config.Config) error {
 				entries, ok := throttle.List(ctx, redis)
 				if !ok {
-					return errLimitsAway
+					return errLimitsUnavailable
 				}
 				if len(entries) == 0 {
-					fmt.Fprintln(c.OutOrStdout(), "Nobody is banned or over a limit.")
+					fmt.Fprintln(c.OutOrStdout(), "No client is banned or over a limit.")
 					return nil
 				}
 				table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
@@ -68,7 +68,7 @@ func newThrottleResetCommand(app application) *cobra.Command {
 			return withLimits(c, app, func(ctx context.Context, redis *failopen.Redis, settings config.Config) error {
 				number, ok := throttle.Reset(ctx, redis, append(what, "")[0], settings.ThrottleIPv6Prefix)
 				if !ok {
-					return errLimitsAway
+					return errLimitsUnavailable
 				}
 				fmt.Fprintf(c.OutOrStdout(), "Ended %d bans and counts.\n", number)
 				return nil
@@ -79,8 +79,8 @@ func newThrottleResetCommand(app application) *cobra.Command {
 
 // Private
 
-var errLimitsAway = errors.New("no answer from Redis; until there is one, " +
-	"each web process limits requests by counters of its own, which a restart clears")
+var errLimitsUnavailable = errors.New("no reply from Redis, check REDIS_URL; until it replies, " +
+	"each web process limits requests by its own counters, which a restart clears")
 
 func withLimits(c *cobra.Command, app application, use func(context.Context, *failopen.Redis, config.Config) error) error {
 	p, err := newProcess(c, app, config.Throttle)
