@@ -122,7 +122,7 @@ func (w *PGWorker) Quiet(ctx context.Context) {
 		// not wait.
 		at, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 		if err := w.client.Queues().Remove(at, string(queue)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			w.log.WarnContext(ctx, "Worker could not stop a queue", "queue", string(queue), "error", err)
+			w.log.WarnContext(ctx, "Worker could not stop taking jobs of a queue", "queue", string(queue), "error", err)
 		}
 		cancel()
 	}

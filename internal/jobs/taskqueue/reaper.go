@@ -66,7 +66,7 @@ func (r *Reaper) Run(ctx context.Context) {
 		}
 		for _, queue := range r.queues {
 			if err := errors.Join(r.reap(ctx, queue), r.copyArchived(ctx, queue)); err != nil && ctx.Err() == nil {
-				r.log.WarnContext(ctx, "Reaper could not check for tasks of dead workers", "queue", queue, "error", telemetry.Scrub(err.Error()))
+				r.log.WarnContext(ctx, "Reaper could not check the tasks of a queue", "queue", queue, "error", telemetry.Scrub(err.Error()))
 			}
 		}
 		if err := r.failed.prune(ctx); err != nil && ctx.Err() == nil {
