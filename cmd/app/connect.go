@@ -56,8 +56,8 @@ func (p *process) roleOptions(role config.Role, statementTimeout time.Duration) 
 	}
 }
 
-// connect prepares the connections of a process and makes none: a backend that
-// is not there yet is used as soon as it is. Close them with close.
+// connect prepares the connections of a process. It waits for no backend,
+// so it does not fail while one is unavailable. The caller must call close.
 func (p *process) connect(ctx context.Context, options connectOptions) (*backends, error) {
 	b := &backends{process: p}
 	if err := b.open(ctx, options); err != nil {
@@ -147,7 +147,7 @@ func (p *process) guardRedis(options failopen.Options) redisGuards {
 	return guards
 }
 
-// run probes a Redis that is unavailable until it can be used again.
+// run probes each Redis while it is unavailable, until ctx ends.
 func (g redisGuards) run(ctx context.Context) error {
 	if g.queue == g.shared {
 		return g.shared.Run(ctx)

@@ -22,7 +22,7 @@ import (
 const devDir = "tmp/dev"
 
 // devMailDir is the default of MAIL_DIR in development. --fresh deletes it with
-// the data, because new records get the numbers, and so the mails, of old ones.
+// the data, because new orders reuse the numbers after which old mails are named.
 const devMailDir = "tmp/mail"
 
 // devOptions are the flags of `app dev`.
@@ -53,9 +53,9 @@ at once. tmp/dev/env holds the addresses for other terminals.
 With --only it runs one role, and neither seeds nor chooses ports. Containers that share
 a checkout use it to run one role each.
 
-Reads DATABASE_URL and REDIS_URL, which are used instead of a private server each; PORT,
-the first port to try (3000); BASE_URL (http://localhost:PORT); NO_COLOR. The rest of the
-environment is handed on to the roles.`,
+Reads DATABASE_URL and REDIS_URL, each used instead of a private server; PORT, the first
+port to try (3000); BASE_URL (http://localhost:PORT); NO_COLOR. The roles get the whole
+environment.`,
 		Example: "  app dev\n  app dev --fresh\n  . tmp/dev/env && psql \"$DATABASE_URL\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if options.only != "" && !slices.Contains(roleNames(), options.only) {
@@ -102,7 +102,7 @@ func runDev(ctx context.Context, stdout io.Writer, app application, options devO
 	}()
 
 	if options.fresh && (stack.Postgres == nil || stack.Redis == nil) {
-		output.Printf("dev", "--fresh deletes private data only: the servers of DATABASE_URL and REDIS_URL keep theirs")
+		output.Printf("dev", "--fresh deletes private data only: the data of DATABASE_URL and REDIS_URL stays")
 	}
 	if options.fresh {
 		if err := os.RemoveAll(devMailDir); err != nil {

@@ -221,8 +221,8 @@ func (d *devServer) address(port int) string {
 	return fmt.Sprintf("http://localhost:%d", port)
 }
 
-// environment is that of every command: our own, overridden by the servers'
-// addresses and by more.
+// environment returns the environment of every command: that of this process,
+// overridden by the addresses of the servers and by more.
 func (d *devServer) environment(more ...string) []string {
 	return append(append(os.Environ(),
 		"APP_ENV=development",

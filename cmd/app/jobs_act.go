@@ -12,18 +12,18 @@ import (
 )
 
 // newJobsActCommand makes the command of an action, on ids or on everything
-// that a filter chooses.
+// that a filter selects.
 func newJobsActCommand(app application, action inspect.Action, short string) *cobra.Command {
 	request := &actRequest{action: action}
 	note := ""
 	if action == inspect.Retry {
-		note = " Without --state\nthat is what has failed for good: to revive what was cancelled, add --state cancelled."
+		note = "\nWithout --state, retry --all acts only on work that failed for good; for cancelled work, add\n--state cancelled."
 	}
 	command := &cobra.Command{
 		Use:   string(action) + " [ID...]",
 		Short: short,
-		Long: short + ".\n\nName the work by its ids, or take everything that the filter chooses with --all:\n" +
-			fmt.Sprintf("it is read in pages of %d, and no more than --most is touched.%s", inspect.PageSize, note),
+		Long: short + ".\n\nName jobs and tasks by their ids, or use --all to act on everything that the filter selects:\n" +
+			fmt.Sprintf("page by page of %d, and on no more than --most.%s", inspect.PageSize, note),
 		Example: fmt.Sprintf("  app jobs %[1]s pg:123 redis:default:0197\n  app jobs %[1]s --all --queue low", action),
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -39,8 +39,8 @@ func newJobsActCommand(app application, action inspect.Action, short string) *co
 		},
 	}
 	request.flags.addTo(command)
-	command.Flags().BoolVar(&request.all, "all", false, "everything that the filter chooses")
-	command.Flags().IntVar(&request.most, "most", 10_000, "the most that --all touches")
+	command.Flags().BoolVar(&request.all, "all", false, "act on everything that the filter selects")
+	command.Flags().IntVar(&request.most, "most", 10_000, "largest number of jobs and tasks that --all acts on")
 	return command
 }
 
@@ -71,11 +71,11 @@ func (r *actRequest) read(args []string) error {
 	case err != nil:
 		return err
 	case r.all == (len(args) > 0) || !r.all && !unfiltered:
-		return errors.New("name ids, or use --all with what it is to choose")
+		return errors.New("name ids, or use --all; the filter flags need --all")
 	case r.all && unfiltered && destructive:
-		return fmt.Errorf("%s --all needs to be told which: --backend, --queue, --kind or --state", r.action)
+		return fmt.Errorf("%s --all needs a filter: --backend, --queue, --kind or --state", r.action)
 	case r.all && filter.State != "" && !slices.Contains(inspect.Actions[r.action], filter.State):
-		return fmt.Errorf("%s does nothing to what is %s: it is for what is %s", r.action, filter.State, joined(inspect.Actions[r.action]))
+		return fmt.Errorf("%s cannot act on work that is %s; it acts on work that is one of %s", r.action, filter.State, joined(inspect.Actions[r.action]))
 	case r.most < 1:
 		return errors.New("--most must be at least 1")
 	}
@@ -96,8 +96,8 @@ func (r *actRequest) actOnIDs(ctx context.Context, c *cobra.Command, inspector *
 }
 
 // actOnAll reads the states in which the action makes sense, page by page. No
-// item is touched twice: one that was retried may have failed again. A page
-// without progress is the last.
+// item is acted on twice, because one that was retried may have failed again. A
+// page without progress is the last.
 func (r *actRequest) actOnAll(ctx context.Context, c *cobra.Command, inspector *inspect.Inspector) error {
 	done := 0
 	var problems []error

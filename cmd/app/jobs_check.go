@@ -15,7 +15,7 @@ func newJobsCheckCommand(app application) *cobra.Command {
 		Use:   "check",
 		Short: "Check the declarations of all work and config/recurring.yml",
 		Long: "Check the declarations of all work and config/recurring.yml as it was when this\n" +
-			"binary was built. It needs no backend. Exit code 1 names every entry that cannot be used.",
+			"binary was built. It needs no backend. If entries cannot be used, it names them and exits with 1.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			work, err := app.declared()
 			if err != nil {

@@ -38,7 +38,7 @@ func newJobsListCommand(app application) *cobra.Command {
 		},
 	}
 	filter.addTo(command)
-	command.Flags().IntVar(&limit, "limit", 50, fmt.Sprintf("the most that are listed; at most %d", inspect.PageSize))
+	command.Flags().IntVar(&limit, "limit", 50, fmt.Sprintf("largest number of jobs and tasks to list; at most %d", inspect.PageSize))
 	return command
 }
 
@@ -64,7 +64,7 @@ func newJobsShowCommand(app application) *cobra.Command {
 	}
 }
 
-// jobsFilter are the flags that choose work.
+// jobsFilter are the flags that select work.
 type jobsFilter struct{ backend, queue, kind, state string }
 
 func (f *jobsFilter) addTo(command *cobra.Command) {

@@ -32,7 +32,7 @@ func TestJobs_ShowAndChangeTheWorkOfBothBackends(t *testing.T) {
 	d.jobs(0, "retry", job.ID, task.ID)
 	require.Contains(t, d.jobs(0, "show", job.ID), `"state": "pending"`)
 	require.Contains(t, d.jobs(0, "show", task.ID), `"state": "pending"`)
-	require.Contains(t, d.jobs(1, "retry", job.ID), "not in this state: it is pending")
+	require.Contains(t, d.jobs(1, "retry", job.ID), "not allowed in its state: it is pending")
 	require.Contains(t, d.jobs(0, "discard", job.ID, task.ID), "discard: 2 done, 0 failed")
 	require.Contains(t, d.jobs(1, "show", job.ID), "there is no such job or task")
 	require.Contains(t, d.jobs(1, "show", task.ID), "there is no such job or task")
@@ -122,8 +122,8 @@ func TestJobs_RefuseWrongArguments(t *testing.T) {
 		{2, `--limit must be from 1 to 500`, []string{"list", "--limit", "501"}},
 		{2, `name ids, or use --all`, []string{"retry"}},
 		{2, `name ids, or use --all`, []string{"retry", "pg:1", "--queue", "low"}},
-		{2, `discard --all needs to be told which`, []string{"discard", "--all"}},
-		{2, `discard does nothing to what is running: it is for what is pending,`, []string{"discard", "--all", "--state", "running"}},
+		{2, `discard --all needs a filter`, []string{"discard", "--all"}},
+		{2, `discard cannot act on work that is running; it acts on work that is one of pending,`, []string{"discard", "--all", "--state", "running"}},
 		{2, `unknown command "burn"`, []string{"burn"}},
 		{1, `there is no such job or task`, []string{"show", "pg:99"}},
 		{1, `there is no such job or task`, []string{"cancel", "redis:low:nothing"}},
@@ -131,7 +131,7 @@ func TestJobs_RefuseWrongArguments(t *testing.T) {
 		{1, `read the arguments of confirm_note`, []string{"enqueue", "confirm_note", `{"note_id": "x"}`}},
 		{1, `they must be an object`, []string{"enqueue", "confirm_note", `null`}},
 		{1, `unknown field "nte_id"`, []string{"enqueue", "confirm_note", `{"nte_id": 1}`}},
-		{1, `there is no such recurring work: tea`, []string{"recurring", "run", "tea"}},
+		{1, `config/recurring.yml has no such entry: tea`, []string{"recurring", "run", "tea"}},
 	} {
 		require.Contains(t, d.jobs(wrong.code, wrong.args...), wrong.says, wrong.args)
 	}

@@ -16,7 +16,7 @@ import (
 // What a role gives itself at most between SIGTERM and its end, beside the
 // timeouts in its settings.
 const (
-	workerGrace = 5*time.Second + time.Second + time.Second // jobs.stopGrace for handlers, to hand back by force, to sign off
+	workerGrace = 5*time.Second + time.Second + time.Second // jobs.stopGrace for handlers, to release jobs, to sign off
 	closing     = time.Second + 2*time.Second + time.Second // OPS_PORT, Sentry, the pool
 )
 

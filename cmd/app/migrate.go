@@ -17,7 +17,7 @@ func newMigrateCommand(app application) *cobra.Command {
 		Use:   "migrate",
 		Short: "Bring the database to the schema that this build needs",
 		Long: "Apply the migrations that are missing: those of the runtime, of the application and of River. Any number of\n" +
-			"processes may do it at once; one works and the others wait for it.\n\n" + app.help(config.Migrate),
+			"processes may do it at once; one migrates and the others wait for it.\n\n" + app.help(config.Migrate),
 		Example: "  app migrate\n  app migrate status",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return withMigrator(c, app, func(ctx context.Context, migrator *postgres.Migrator) error {

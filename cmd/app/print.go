@@ -55,7 +55,7 @@ func printRow(w io.Writer, row []any) {
 	fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 }
 
-// short keeps a cell on one line.
+// short returns text on one line, cut off after 60 characters.
 func short(text string) string {
 	const most = 60
 	text = strings.Join(strings.Fields(text), " ")

@@ -42,8 +42,8 @@ type target struct {
 	requests sync.WaitGroup
 }
 
-// settled is the age from which a request has certainly reached its process.
-const settled = 100 * time.Millisecond
+// arrivedAfter is the age from which a request has certainly reached its process.
+const arrivedAfter = 100 * time.Millisecond
 
 var errDrained = errors.New("the proxy has waited long enough")
 
@@ -151,7 +151,7 @@ func (t *target) atWork(less time.Duration) map[string]int {
 	defer t.mutex.Unlock()
 	counts := map[string]int{}
 	for r, since := range t.underWay {
-		if age := time.Since(since); age > settled && age < less {
+		if age := time.Since(since); age > arrivedAfter && age < less {
 			counts[r.Method+" "+r.URL.Path]++
 		}
 	}

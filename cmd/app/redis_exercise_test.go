@@ -136,7 +136,7 @@ func (e redisExercise) suffer(t *testing.T, d deployment, fault redisFault) {
 	}
 	e.use(t, web)
 	status, _ := greedy.get("/")
-	require.Equal(t, http.StatusTooManyRequests, status, "a limit stays closed when Redis is back")
+	require.Equal(t, http.StatusTooManyRequests, status, "a limit stays in force when Redis is available again")
 	if fault.spoilt {
 		second := start() // it has cached nothing, so it reads Redis
 		second.eventually(func() bool { return second.health().Status == "ok" }, "is healthy")

@@ -11,9 +11,9 @@ import (
 func newRootCommand(app application) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "app",
-		Short: "One binary that serves the pages, works the jobs and operates both",
-		Long: `One binary, several processes: "web" serves pages, "worker-pg" works the jobs in
-PostgreSQL, "worker-redis" works the tasks in Redis. Every setting comes from the
+		Short: "One binary that serves the pages, runs the jobs and tasks, and operates both",
+		Long: `One binary, several processes: "web" serves pages, "worker-pg" runs the jobs in
+PostgreSQL, "worker-redis" runs the tasks in Redis. Every setting comes from the
 environment; "app config check" shows what each role would use.`,
 		Example:       "  app dev\n  app migrate && app web",
 		Args:          cobra.ArbitraryArgs,

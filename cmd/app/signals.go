@@ -31,7 +31,7 @@ func (p *process) handleSignals(checks *health.Health, quiet func(context.Contex
 					continue
 				}
 				if quiet == nil {
-					p.log.Warn("This role cannot be quiet, SIGTERM stops it")
+					p.log.Warn("SIGTSTP has no effect on this role; SIGTERM stops it")
 					continue
 				}
 				checks.Retire()

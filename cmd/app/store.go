@@ -48,8 +48,8 @@ func newApplication() application {
 // Private
 
 const seedHelp = `It may run again at any time: texts, pictures and prices of the
-sample catalogue become as they were, and stock stays as it is. A flash sale begins
-if none runs and none is to come.`
+sample catalogue are reset, and stock stays as it is. A flash sale starts if none is
+running or planned.`
 
 func newStore(b *backends, settings *shop.Settings) (*shop.Shop, error) {
 	sender, err := b.mailSender(settings.MailFrom)

@@ -15,9 +15,9 @@ import (
 	"slipway/internal/config"
 )
 
-// TestAdopt_ReplacingTheStoreTakesFiveEdits does in a copy of the checkout what
-// somebody does who replaces the store by an application of their own. The
-// runtime and all of its tests must not need the store.
+// TestAdopt_ReplacingTheStoreTakesFiveEdits replaces the store by another
+// application in a copy of the checkout, as an adopter does. The runtime and all
+// of its tests must not need the store.
 func TestAdopt_ReplacingTheStoreTakesFiveEdits(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -103,8 +103,8 @@ func (a *adoption) traces() (lines []string) {
 
 var storeNames = regexp.MustCompile(`(?i)leeward|storefront|shop`)
 
-// exampleAddresses are what a line may hold beside the store's names: addresses of
-// somebody's shop in examples and tests, and a library of the company Shopify.
+// exampleAddresses match words that a line may contain although they look like the
+// store's names: addresses in examples and tests, and a library of Shopify.
 var exampleAddresses = regexp.MustCompile(
 	`\b(shop\.example\.com|(postgres(ql)?|redis)://\S*|(user|dbname|database)=shop\b|github\.com/Shopify/)`)
 

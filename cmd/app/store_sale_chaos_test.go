@@ -26,9 +26,9 @@ const (
 
 // TestFlashSale_ChaosSellsEveryUnitOnceWhateverHappensToRedis has five hundred
 // browsers want fifty units, through all roles of the program, while Redis is
-// killed, frozen, emptied and restarted again and again. Some of those who get
-// a unit walk away from it. FLASH_SALE_RUNS is how often, FLASH_SALE_SEED makes
-// the same moments of a run that failed.
+// killed, frozen, emptied and restarted again and again. Some browsers that get a
+// unit do not buy it. FLASH_SALE_RUNS is the number of runs. FLASH_SALE_SEED repeats
+// the moments of a run that failed.
 func TestFlashSale_ChaosSellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 	t.Parallel()
 	seed := numberFrom(t, "FLASH_SALE_SEED", uint64(time.Now().UnixNano()))

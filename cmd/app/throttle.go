@@ -31,7 +31,7 @@ func newThrottleListCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the clients that are banned or over a limit",
-		Long: "List the clients that are banned or over a limit now, as the web processes stored it in\n" +
+		Long: "List the clients that are banned or over a limit now, as the web processes stored them in\n" +
 			"Redis. Accounts are shown as hashes.\n\n" + app.help(config.Throttle),
 		Example: "  app throttle list",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -41,7 +41,7 @@ func newThrottleListCommand(app application) *cobra.Command {
 					return errLimitsUnavailable
 				}
 				if len(entries) == 0 {
-					fmt.Fprintln(c.OutOrStdout(), "Nobody is banned or over a limit.")
+					fmt.Fprintln(c.OutOrStdout(), "No client is banned or over a limit.")
 					return nil
 				}
 				table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
@@ -79,8 +79,8 @@ func newThrottleResetCommand(app application) *cobra.Command {
 
 // Private
 
-var errLimitsUnavailable = errors.New("no answer from Redis; until there is one, " +
-	"each web process limits requests by counters of its own, which a restart clears")
+var errLimitsUnavailable = errors.New("no reply from Redis, check REDIS_URL; until it replies, " +
+	"each web process limits requests by its own counters, which a restart clears")
 
 func withLimits(c *cobra.Command, app application, use func(context.Context, *failopen.Redis, config.Config) error) error {
 	p, err := newProcess(c, app, config.Throttle)

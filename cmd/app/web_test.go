@@ -52,12 +52,12 @@ func TestWeb_LimitsRequestsAndTheOperatorMayEndIt(t *testing.T) {
 
 	require.NoError(t, d.redis.Freeze())
 	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/"))
-	require.Contains(t, throttle("list"), "no answer from Redis")
+	require.Contains(t, throttle("list"), "no reply from Redis")
 	require.NoError(t, d.redis.Thaw())
 
 	require.Contains(t, throttle("reset", "127.0.0.1"), "Ended ")
 	web.eventually(func() bool { return status(web.url+"/") == http.StatusOK }, "serves again")
-	require.Contains(t, throttle("list"), "Nobody is banned or over a limit.")
+	require.Contains(t, throttle("list"), "No client is banned or over a limit.")
 }
 
 func TestWeb_ReportsThatItsPortIsTaken(t *testing.T) {

@@ -45,9 +45,9 @@ func (a application) schedules(work work) ([]recurring.Entry, error) {
 	return entries, nil
 }
 
-// whenSchemaFits begins a service as soon as the database has reported that its
-// schema fits this build: on an older schema the work would fail, and at last
-// fail for good. A worker that was made quiet before that never begins.
+// whenSchemaFits starts a service as soon as a probe has found that the schema of
+// the database fits this build: on an older schema, jobs and tasks would use up
+// their attempts. A worker that was made quiet before that never starts.
 func whenSchemaFits(checks *health.Health, begin service) service {
 	return func(ctx context.Context) error {
 		poll := time.NewTicker(20 * time.Millisecond)

@@ -12,10 +12,10 @@ import (
 func newWorkerPGCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "worker-pg",
-		Short: "Work the jobs in PostgreSQL: what a customer would miss",
-		Long: "Work the jobs in PostgreSQL, and serve /up, /health and /metrics on OPS_PORT.\n" +
+		Short: "Run the jobs in PostgreSQL: work that must not be lost",
+		Long: "Run the jobs in PostgreSQL, and serve /up, /health and /metrics on OPS_PORT.\n" +
 			"On SIGTERM, no more jobs are fetched; what is not finished within\n" +
-			"JOBS_SHUTDOWN_TIMEOUT is handed back for another worker.\n\n" + app.help(config.WorkerPG),
+			"JOBS_SHUTDOWN_TIMEOUT is returned to its queue for another worker.\n\n" + app.help(config.WorkerPG),
 		Example: "  DATABASE_URL=postgres://localhost/app app worker-pg",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := startRole(c, app, config.WorkerPG)

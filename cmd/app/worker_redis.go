@@ -13,10 +13,10 @@ import (
 func newWorkerRedisCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "worker-redis",
-		Short: "Work the tasks in Redis: many, quick and soon out of date",
-		Long: "Work the tasks in Redis, live updates of open pages first of all, and serve\n" +
+		Short: "Run the tasks in Redis: frequent, short work that is soon out of date",
+		Long: "Run the tasks in Redis, live updates of open pages first, and serve\n" +
 			"/up, /health and /metrics on OPS_PORT. On SIGTERM, no more tasks are fetched; what\n" +
-			"is not finished within JOBS_SHUTDOWN_TIMEOUT goes back to the queue.\n\n" + app.help(config.WorkerRedis),
+			"is not finished within JOBS_SHUTDOWN_TIMEOUT is returned to its queue.\n\n" + app.help(config.WorkerRedis),
 		Example: "  DATABASE_URL=postgres://localhost/app REDIS_URL=redis://localhost:6379/0 app worker-redis",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := startRole(c, app, config.WorkerRedis)

@@ -34,8 +34,8 @@ type startFunc func(ctx context.Context, s settings, done func(sent int64)) (dra
 
 type drainedFunc func(context.Context) (bool, error)
 
-// contestants are compared per backend with the first one of it, which is the
-// runtime's worker.
+// Each of the contestants is compared with the first one of its backend, which is
+// the runtime's worker.
 var contestants = []contestant{
 	{"ours-pg", "worker-pg", jobs.PG, 20_000, startOursPG},
 	{"river-alike", "River, set up alike", jobs.PG, 20_000, startRiverAlike},

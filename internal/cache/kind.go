@@ -99,8 +99,8 @@ var errClosed = errors.New("the cache is closed")
 // loader is the load function of a Fetch.
 type loader[T any] func(ctx context.Context) (T, error)
 
-// sharedValue is a value in Redis. It has its end of life with it: otherwise a
-// process that finds it could cache it for a whole life more.
+// sharedValue is a value in Redis with the time at which it expires. Without that
+// time, a process that finds the value would cache it for another whole Life.
 type sharedValue[T any] struct {
 	Until int64 `json:"until"` // Unix milliseconds
 	Value T     `json:"value"`
@@ -131,7 +131,7 @@ func (k Kind[T]) findOrLoad(ctx context.Context, c *Cache, key string, load load
 			how, err = failed, fmt.Errorf("load %s: panic: %v", k.Name, cause)
 		}
 	}()
-	// Another call may have cached it since this one looked.
+	// Another call may have cached the value since this one checked.
 	if cached, ok := c.local.GetIfPresent(key); ok && !c.renew {
 		if value, ok, err := k.unpack(cached); ok {
 			return value, local, err
@@ -155,8 +155,8 @@ func (k Kind[T]) findOrLoad(ctx context.Context, c *Cache, key string, load load
 	return value, missed, err
 }
 
-// find reads a value from Redis. One that cannot be decoded counts as missing,
-// and is overwritten.
+// find reads a value from Redis. A value that cannot be decoded counts as missing,
+// and the next store overwrites it.
 func (k Kind[T]) find(ctx context.Context, c *Cache, key string) (value T, ok bool) {
 	if k.Local {
 		return value, false

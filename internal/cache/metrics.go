@@ -14,7 +14,8 @@ const (
 	failed result = "error"
 )
 
-// resultOf is how, or the result of an error. AbsentError is the Absent of a Kind.
+// resultOf returns how when err is nil, else absent for the absentError of a Kind,
+// else failed.
 func resultOf(how result, err, absentError error) result {
 	switch {
 	case err == nil:

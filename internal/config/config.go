@@ -67,7 +67,7 @@ type Config struct {
 	// ServeStaleFor is the greatest age of a cached public page that is served
 	// while PostgreSQL is unavailable.
 	ServeStaleFor  time.Duration `env:"SERVE_STALE_FOR" envDefault:"10m" roles:"web" min:"0s" max:"24h" example:"10m" help:"greatest age of a cached public page that is served while PostgreSQL is unavailable; 0s: none is served"`
-	StaleCacheSize int64         `env:"STALE_CACHE_SIZE" envDefault:"16777216" roles:"web" min:"0" max:"1099511627776" example:"16777216" help:"bytes of public pages that are cached for that"`
+	StaleCacheSize int64         `env:"STALE_CACHE_SIZE" envDefault:"16777216" roles:"web" min:"0" max:"1099511627776" example:"16777216" help:"size of the cache for SERVE_STALE_FOR, in bytes"`
 
 	RedisURL           string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis,jobs,throttle" required:"worker-redis,throttle" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
 	QueueRedisURL      string        `env:"QUEUE_REDIS_URL" roles:"web,worker-pg,worker-redis,jobs" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
@@ -86,12 +86,12 @@ type Config struct {
 	// default is used, so that it never stops a deploy; 0 switches a rule off.
 	ThrottleEnabled           bool      `env:"RACK_ATTACK_ENABLED" envDefault:"true" roles:"web" example:"true" help:"whether requests are limited at all"`
 	ThrottleRequestLimit      uint32    `env:"RACK_ATTACK_REQ_IP_LIMIT" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"requests of one client in a period; 0: any number"`
-	ThrottleRequestPeriod     Period    `env:"RACK_ATTACK_REQ_IP_PERIOD" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"that period, in seconds or as 5m"`
+	ThrottleRequestPeriod     Period    `env:"RACK_ATTACK_REQ_IP_PERIOD" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"period of RACK_ATTACK_REQ_IP_LIMIT, in seconds or as 5m"`
 	ThrottleLoginLimit        uint32    `env:"RACK_ATTACK_LOGIN_LIMIT" envDefault:"10" roles:"web" lenient:"true" example:"10" help:"logins of one client, and into one account, in a period; 0: any number"`
-	ThrottleLoginPeriod       Period    `env:"RACK_ATTACK_LOGIN_PERIOD" envDefault:"60" roles:"web" lenient:"true" example:"60" help:"that period"`
-	ThrottleFailedLoginLimit  uint32    `env:"RACK_ATTACK_FAILED_LOGIN_LIMIT" envDefault:"5" roles:"web" lenient:"true" example:"5" help:"failed logins in a period that ban client or account; 0: never"`
-	ThrottleFailedLoginPeriod Period    `env:"RACK_ATTACK_FAILED_LOGIN_PERIOD" envDefault:"20" roles:"web" lenient:"true" example:"20" help:"that period"`
-	ThrottleFailedLoginTTL    Period    `env:"RACK_ATTACK_FAILED_LOGIN_TTL" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"how long that ban lasts"`
+	ThrottleLoginPeriod       Period    `env:"RACK_ATTACK_LOGIN_PERIOD" envDefault:"60" roles:"web" lenient:"true" example:"60" help:"period of RACK_ATTACK_LOGIN_LIMIT"`
+	ThrottleFailedLoginLimit  uint32    `env:"RACK_ATTACK_FAILED_LOGIN_LIMIT" envDefault:"5" roles:"web" lenient:"true" example:"5" help:"failed logins in a period that ban a client or an account; 0: never"`
+	ThrottleFailedLoginPeriod Period    `env:"RACK_ATTACK_FAILED_LOGIN_PERIOD" envDefault:"20" roles:"web" lenient:"true" example:"20" help:"period of RACK_ATTACK_FAILED_LOGIN_LIMIT"`
+	ThrottleFailedLoginTTL    Period    `env:"RACK_ATTACK_FAILED_LOGIN_TTL" envDefault:"300" roles:"web" lenient:"true" example:"300" help:"how long a ban for failed logins lasts"`
 	ThrottleSafelist          Networks  `env:"RACK_ATTACK_SAFELIST_IPS" roles:"web" example:"192.0.2.7,2001:db8::/32" help:"clients that are never limited; unset: loopback in development, else none"`
 	ThrottleBlocklist         Networks  `env:"RACK_ATTACK_BLOCKLIST_IPS" roles:"web" example:"198.51.100.0/24" help:"clients that are refused"`
 	ThrottleTrustedProxies    Networks  `env:"RACK_ATTACK_TRUSTED_PROXIES" roles:"web" example:"172.16.0.0/12" help:"proxies whose X-Forwarded-For is trusted; unset: none, and all clients behind a proxy share one limit"`

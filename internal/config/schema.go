@@ -66,7 +66,7 @@ func (s *Schema) Load(role Role, variables map[string]string) (config Config, wa
 func (s *Schema) Variables() []Variable { return s.variables }
 
 // Shown returns the value that Load has read for a variable, with secrets masked.
-// The argument config is the result of Load.
+// Config is the result of Load.
 func (s *Schema) Shown(variable Variable, config Config) string {
 	return variable.masked(fmt.Sprint(s.value(variable, config).Interface()))
 }

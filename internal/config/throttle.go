@@ -53,7 +53,7 @@ func (c *Countries) UnmarshalText(text []byte) error {
 			continue
 		}
 		if len(part) != 2 || strings.Trim(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-			return fmt.Errorf("%q is not a country", part)
+			return fmt.Errorf("%q is not a two-letter country code", part)
 		}
 		*c = append(*c, part)
 	}

@@ -106,9 +106,9 @@ func (v Variable) notOfType(value string) string {
 	case bool:
 		return fmt.Sprintf("%s is neither true nor false", shown)
 	case Networks:
-		return fmt.Sprintf("%s is not a list of addresses and networks with commas", shown)
+		return fmt.Sprintf("%s is not a list of addresses and networks, separated by commas", shown)
 	case Countries:
-		return fmt.Sprintf("%s is not a list of two-letter countries with commas", shown)
+		return fmt.Sprintf("%s is not a list of two-letter country codes, separated by commas", shown)
 	case Period:
 		return fmt.Sprintf("%s is neither a number of seconds nor a duration such as 5m", shown)
 	case uint32:

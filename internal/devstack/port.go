@@ -19,7 +19,7 @@ func FreePort(from int, taken ...int) (int, error) {
 			return port, nil
 		}
 	}
-	return 0, fmt.Errorf("find a free port: none of a thousand from %d", from)
+	return 0, fmt.Errorf("find a free port: none of the 1000 ports from %d is free", from)
 }
 
 // Private
@@ -36,7 +36,7 @@ func localPort(file string) (int, error) {
 			return port, nil
 		}
 	}
-	return 0, errors.New("find a free port: none of a thousand")
+	return 0, errors.New("find a free port: none of 1000 random ports is free")
 }
 
 func readPort(file string) int {

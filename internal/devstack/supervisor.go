@@ -30,8 +30,8 @@ type Role struct {
 	Env     []string
 }
 
-// Supervisor runs roles until Stop. It restarts a role that ends after a pause,
-// which grows from 0.5 to 10 seconds. A role that ends with code 2, because its
+// Supervisor runs roles until Stop. When a role ends, it starts the role again after
+// a pause, which grows from 0.5 to 10 seconds. A role that ends with code 2, because its
 // configuration is wrong, starts again only after Restart.
 type Supervisor struct {
 	output   *Output

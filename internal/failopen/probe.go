@@ -22,7 +22,7 @@ func (g *Guard) Run(ctx context.Context) error {
 		case <-g.opened:
 		}
 		current := g.outage.Load()
-		report := g.reporter.Away(telemetry.Redis, g.options.Name, current.class, current.since)
+		report := g.reporter.BeginOutage(telemetry.Redis, g.options.Name, current.class, current.since)
 		if !g.probeUntilHealthy(ctx) {
 			return nil
 		}

@@ -16,8 +16,8 @@ type Redis struct {
 	client *redis.Client // nil when no Redis is configured
 }
 
-// Open makes a client of the guarded Redis. It does not connect yet. The error
-// says that the address cannot be read.
+// Open makes a client of the guarded Redis. It does not wait for a connection.
+// The error says that the address cannot be read.
 func Open(guard *Guard) (*Redis, error) {
 	if guard.Disabled() {
 		return &Redis{guard: guard}, nil

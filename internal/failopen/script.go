@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Script is a Lua script that Redis runs as one step. It is sent once to each
-// Redis, and later named by its hash.
+// Script is a Lua script that Redis runs as one step. Redis caches it, so that
+// later runs send only its hash.
 type Script struct {
 	script *redis.Script
 }
@@ -48,10 +48,10 @@ type Reply struct {
 // Missing reports that there is no value: a Lua nil, or a key that is not set.
 func (r Reply) Missing() bool { return errors.Is(r.command.Err(), redis.Nil) }
 
-// Int64 is the reply as a number. The error says that it is none.
+// Int64 returns the reply as a number, or an error when it is not a number.
 func (r Reply) Int64() (int64, error) { return r.command.Int64() }
 
-// Int64s is the reply as a list of numbers. The error says that it is none.
+// Int64s returns the reply as a list of numbers, or an error when it is no such list.
 func (r Reply) Int64s() ([]int64, error) { return r.command.Int64Slice() }
 
 // Private

@@ -18,7 +18,8 @@ type Result struct {
 
 // Private
 
-// staleAfter is how late a probe may be before its check fails: it hangs.
+// staleAfter is how late a probe may be. A later probe counts as hanging, and its
+// check fails.
 const staleAfter = 5 * time.Second
 
 // result is the result of one probe.

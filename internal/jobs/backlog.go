@@ -24,7 +24,7 @@ type Backlog struct {
 }
 
 // NewBacklog returns a check that fails when work waits for longer than patience.
-// Jobs and Tasks tell it where the work is.
+// Call Jobs and Tasks to add the backends that it checks.
 func NewBacklog(patience time.Duration, registry prometheus.Registerer) *Backlog {
 	b := &Backlog{
 		patience: patience,
@@ -62,8 +62,8 @@ func (b *Backlog) Close() error {
 	return b.tasks.Close()
 }
 
-// Check returns an error that names each queue whose oldest work waits for too
-// long, or that says why it is unknown.
+// Check returns an error that names each queue whose oldest work has waited for
+// too long, or the reason why a backend cannot be read.
 func (b *Backlog) Check(ctx context.Context) error {
 	b.depth.Reset() // an unknown depth is not exported
 	b.oldest.Reset()

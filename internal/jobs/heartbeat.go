@@ -63,7 +63,7 @@ func newHeartbeat(db *pgxpool.Pool, process Process, running func() int, log *sl
 }
 
 // run writes heartbeats until ctx ends, and then deletes the worker's row. It
-// returns ErrDeclaredDead when other workers took its jobs, or must have.
+// returns ErrDeclaredDead when other workers have taken its jobs, or may have.
 func (h *heartbeat) run(ctx context.Context) error {
 	ticker := time.NewTicker(h.every)
 	defer ticker.Stop()
@@ -144,7 +144,7 @@ func (h *heartbeat) releaseDead(ctx context.Context) error {
 	return h.releaser.releaseDead(ctx, connection, h.deadAfter)
 }
 
-// signOff deletes the worker's row, so that no other worker waits for its death.
+// signOff deletes the worker's row, so that no other worker counts it as dead later.
 func (h *heartbeat) signOff(ctx context.Context) error {
 	if h.process.StartedAt.IsZero() {
 		return nil // there is no row

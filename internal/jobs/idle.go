@@ -8,7 +8,7 @@ import (
 // Private
 
 // stopGrace is what a worker waits beyond its shutdown timeout for handlers whose
-// context has ended. Then it hands back their work.
+// context has ended. Then it returns their work to the queue.
 const stopGrace = 5 * time.Second
 
 // awaitIdle waits until nothing has been running for the whole of idleFor, and

@@ -1,6 +1,6 @@
 // Package jobs runs work in the background. Jobs are stored in PostgreSQL
 // (River) and commit with the change that causes them. Tasks are stored in Redis
-// (asynq); they are many, quick and soon out of date.
+// (asynq); they are frequent, short and soon out of date.
 package jobs
 
 import (

@@ -33,7 +33,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"backend", "kind"}),
 		enqueued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app_jobs_enqueue_total",
-			Help: "Jobs and tasks that were enqueued, and tasks that were dropped while Redis was unavailable.",
+			Help: "Jobs and tasks to enqueue, by result: ok, duplicate, carried (the outbox sends the task later) or dropped.",
 		}, []string{"backend", "kind", "result"}),
 	}
 	registry.MustRegister(m.processed, m.duration, m.enqueued)

@@ -46,9 +46,10 @@ func (t *Tasks) OutboxHandlers() Handlers {
 
 const (
 	// safeAfter is the age from which a task survives a crash of Redis: with
-	// appendfsync everysec, what is older than two seconds is on its disk.
+	// appendfsync everysec, a write is on Redis's disk within two seconds.
 	safeAfter = 5 * time.Second
-	// relaysPerSecond bounds what a worker sends to a Redis that is available again.
+	// relaysPerSecond bounds the tasks that a worker relays to a Redis that is
+	// available again.
 	relaysPerSecond = 500
 )
 

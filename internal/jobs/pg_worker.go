@@ -73,8 +73,8 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 	return w, nil
 }
 
-// Run runs jobs until ctx ends, and then finishes the running jobs or hands them
-// back. It waits for a database that is not there yet. It returns ErrDeclaredDead
+// Run runs jobs until ctx ends, and then finishes the running jobs or returns them
+// to their queues. It waits for a database that is unavailable. It returns ErrDeclaredDead
 // when other workers have taken its jobs.
 func (w *PGWorker) Run(ctx context.Context) error {
 	if !w.start(ctx) {
@@ -122,7 +122,7 @@ func (w *PGWorker) Quiet(ctx context.Context) {
 		// not wait.
 		at, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 		if err := w.client.Queues().Remove(at, string(queue)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			w.log.WarnContext(ctx, "Worker could not stop a queue", "queue", string(queue), "error", err)
+			w.log.WarnContext(ctx, "Worker could not stop taking jobs of a queue", "queue", string(queue), "error", err)
 		}
 		cancel()
 	}
@@ -147,14 +147,14 @@ const rescueAfter = time.Hour
 
 func (w *PGWorker) running() int { return int(w.active.Load()) }
 
-// stopDead stops a worker that was declared dead, and hands back the jobs that it
+// stopDead stops a worker that was declared dead, and releases the jobs that it
 // took after that: no other worker releases them.
 func (w *PGWorker) stopDead() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	stopping, stopped := context.WithTimeout(ctx, time.Second)
 	defer stopped()
-	_ = w.client.StopAndCancel(stopping) // the jobs of handlers that do not end are handed back too
+	_ = w.client.StopAndCancel(stopping) // the jobs of handlers that do not end are released too
 	_, err := w.heartbeat.releaser.releaseOwn(ctx, w.heartbeat.process.ID, true)
 	return err
 }
@@ -163,8 +163,8 @@ func (w *PGWorker) stopDead() error {
 // River may never end when its queues were removed while it started.
 const pgIdleStop = 5 * time.Second
 
-// abandon hands back the jobs whose handlers go on after the end of their context.
-// The handlers end with the process.
+// abandon releases the jobs whose handlers still run after the end of their
+// context. The handlers end with the process.
 func (w *PGWorker) abandon() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -173,11 +173,11 @@ func (w *PGWorker) abandon() error {
 		return fmt.Errorf("stop: %d jobs still run %s after the stop signal: %w", w.active.Load(), w.timeout+stopGrace, err)
 	}
 	if w.active.Load() == 0 {
-		w.log.Warn("Worker stops without River, which does not end although no job runs", "jobs", released)
+		w.log.Warn("Worker stops although River has not ended, because no job runs", "jobs", released)
 		return nil
 	}
 	within := w.timeout + stopGrace
-	w.log.Error("Jobs ignored the end of their context and were handed back while they run", "jobs", released, "within", within.String())
+	w.log.Error("Jobs still run after their context ended and were returned to their queues", "jobs", released, "within", within.String())
 	return nil
 }
 

@@ -80,7 +80,7 @@ func TestPGWorker_HandsBackAJobThatIgnoresItsContext(t *testing.T) {
 	require.NoError(t, worker.end(t))
 
 	require.Contains(t, worker.log.String(),
-		`level=ERROR msg="Jobs ignored the end of their context and were handed back while they run" jobs=1`)
+		`level=ERROR msg="Jobs still run after their context ended and were returned to their queues" jobs=1`)
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'available' AND attempt = 0 AND errors IS NULL`))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
 }

@@ -72,8 +72,8 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	return w, nil
 }
 
-// Run runs tasks until ctx ends, and then finishes the running tasks or hands
-// them back. A Redis that is not there yet is waited for. It returns
+// Run runs tasks until ctx ends, and then finishes the running tasks or returns
+// them to their queues. It waits for a Redis that is unavailable. It returns
 // ErrDeclaredDead when its own heartbeat was missing for too long.
 func (w *RedisWorker) Run(ctx context.Context) error {
 	defer w.servers.StopLongPoll()
@@ -145,7 +145,7 @@ func (w *RedisWorker) stop() error {
 	select {
 	case <-stopped:
 		if w.running() > 0 {
-			w.log.Error("Tasks ignored the end of their context and were handed back while they run",
+			w.log.Error("Tasks still run after their context ended and were returned to their queues",
 				"tasks", w.running(), "within", w.timeout.String())
 		}
 		return w.servers.Close()
@@ -184,7 +184,7 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 		return taskqueue.Snooze(after, err)
 	}
 	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
-		return err // asynq has put a task whose context it cancelled back already
+		return err // asynq has already returned a task whose context it cancelled to its queue
 	}
 	cancelled := errors.Is(err, taskqueue.ErrCancelled)
 	if record.attempt >= handler.Attempts || cancelled || taskqueue.IsArchived(err) {

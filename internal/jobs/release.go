@@ -19,15 +19,14 @@ import (
 
 // Private
 
-// releaser makes the jobs of workers available again that do not run them any
-// more.
+// releaser makes jobs available again whose worker no longer runs them.
 type releaser struct {
 	db       *pgxpool.Pool // for the address of the database only
 	log      *slog.Logger
 	reporter *telemetry.Reporter
 }
 
-// releasedJob is a job that its worker does not run any more.
+// releasedJob is a job whose worker no longer runs it.
 type releasedJob struct {
 	ID      int64
 	Kind    string

@@ -14,8 +14,8 @@ import (
 // RecurringPrefix begins the names of recurring runs.
 const RecurringPrefix = "recurring:"
 
-// EnqueueRun inserts a job with args in JSON. RunUnfinished finds it by the name
-// run.
+// EnqueueRun inserts a job with args in JSON, named run. RunUnfinished finds it by
+// that name.
 func (j *Jobs) EnqueueRun(ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string) error {
 	metadata, err := json.Marshal(map[string]string{runKey: run})
 	if err != nil {

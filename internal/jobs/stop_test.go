@@ -19,8 +19,8 @@ import (
 	"slipway/internal/postgres/pgtest"
 )
 
-// A worker ends in time whatever its handlers do, and hands back what they have
-// not finished.
+// A worker ends in time whatever its handlers do, and returns unfinished work to
+// its queue.
 func TestStop_EndsInTimeAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, handler := range []struct {

@@ -84,9 +84,9 @@ func TestHub_AShortOutageDegradesNoPage(t *testing.T) {
 		require.Equal(t, statusDegraded, (<-s.events).status)
 		hub.markDisconnected()
 		time.Sleep(10 * degradedAfter)
-		require.Empty(t, s.events, "pages are told once")
+		require.Empty(t, s.events, "each page gets the status once")
 		hub.markConnected(5, false)
-		require.Equal(t, statusResync, (<-s.events).status, "while Redis was away, changes made no events")
+		require.Equal(t, statusResync, (<-s.events).status, "while Redis was unavailable, changes made no events")
 	})
 }
 

@@ -122,11 +122,11 @@ func TestHub_OpenPagesReloadAfterMissedEvents(t *testing.T) {
 	process.waitFor(t, publisher)
 	page := process.open(t, "mugs")
 
-	// All at once, so that the hub cannot be back in time to hear it.
+	// All at once, so that the hub cannot reconnect in time to receive the message.
 	_, err := newClient(t, server).TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
 		pipe.ClientKillByFilter(t.Context(), "TYPE", "pubsub")
 		pipe.Incr(t.Context(), "slipway:sequence:"+channel)
-		pipe.Publish(t.Context(), channel, "a message that nobody hears")
+		pipe.Publish(t.Context(), channel, "a message without a subscriber")
 		return nil
 	})
 	require.NoError(t, err)

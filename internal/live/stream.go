@@ -10,11 +10,11 @@ import (
 )
 
 // heartbeatInterval is short enough that no proxy closes a quiet stream: the
-// usual idle timeouts are 30 to 60 seconds. By a heartbeat a stream also notices
-// that its browser has left, and the browser gets the number of the last event.
+// usual idle timeouts are 30 to 60 seconds. A heartbeat that cannot be written also
+// ends the stream, and each one gives the browser the number of the last event.
 const heartbeatInterval = 10 * time.Second
 
-// writeTimeout ends the stream of a browser that reads no more.
+// writeTimeout ends the stream of a browser that no longer reads.
 const writeTimeout = 5 * time.Second
 
 // StreamOptions configure the streams of a hub.

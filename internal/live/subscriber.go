@@ -80,7 +80,7 @@ func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (subsc
 	// After the subscription: every later event is received.
 	number, ok := lastNumber(ctx, h.redis)
 	if !ok {
-		return false, errors.New("read the number of the last live event")
+		return false, errors.New("read the number of the last live event: no reply from Redis")
 	}
 	h.markConnected(number, gap)
 

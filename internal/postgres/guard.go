@@ -67,7 +67,7 @@ func (g *Guard) Observe(began time.Time, err error) {
 	}
 	g.silentSince = time.Now()
 	g.refusedBefore, g.cancelled = g.refused[silent].Load(), int64(len(g.connections))
-	g.outage = g.reporter.Away(telemetry.PG, "primary", telemetry.Class(err), g.silentSince)
+	g.outage = g.reporter.BeginOutage(telemetry.PG, "primary", telemetry.Class(err), g.silentSince)
 	for connection := range g.connections {
 		closeSocket(connection)
 	}

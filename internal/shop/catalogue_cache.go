@@ -8,8 +8,8 @@ import (
 )
 
 // The caches hold which products a list shows, but not their stock and price.
-// Each page reads those from the database, because it follows their changes from
-// that moment on.
+// Each page reads those from the database, because its live updates contain only
+// the changes after that read.
 //
 // Raise the version of a kind whenever its JSON changes.
 var (

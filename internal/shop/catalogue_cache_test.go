@@ -66,8 +66,8 @@ func TestCatalogue_IsTheSameWithACacheAndWithout(t *testing.T) {
 
 	for _, address := range []string{"", redis.URL()} {
 		catalogue := s.cached(t, address)
-		require.Equal(t, expected, everyList(t, catalogue), "made")
-		require.Equal(t, expected, everyList(t, catalogue), "kept")
+		require.Equal(t, expected, everyList(t, catalogue), "loaded")
+		require.Equal(t, expected, everyList(t, catalogue), "cached")
 	}
 	require.Equal(t, expected, everyList(t, s.cached(t, redis.URL())), "made by another process")
 	require.NoError(t, redis.Freeze())

@@ -64,8 +64,8 @@ var (
 	confirmationHTML = htmltemplate.Must(htmltemplate.ParseFS(emails, "emails/order_confirmation.html"))
 )
 
-// afterMail stores the result of sending a mail. It runs even when the worker has
-// been told to stop.
+// afterMail stores the result of sending a mail. It runs even while the worker
+// stops.
 func (s *Shop) afterMail(ctx context.Context, statement string, id any) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

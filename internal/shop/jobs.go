@@ -24,8 +24,8 @@ type CapturePayment struct {
 	OrderID int64 `json:"order_id"`
 }
 
-// Declare describes the job. Its 25 attempts take longer than most gateways keep
-// an authorization. An operator must look into a payment that still fails then.
+// Declare describes the job. Most gateways end an authorization before its 25
+// attempts are over. An operator must investigate a payment that still fails then.
 func (CapturePayment) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "capture_payment", Queue: jobs.Critical, Attempts: 25, Timeout: 30 * time.Second}
 }

@@ -130,8 +130,8 @@ func (s *Shop) cartToBuy(ctx context.Context, id string) (Cart, error) {
 	return readCart(ctx, s.db, id)
 }
 
-// renewedCart holds the lapsed units of a cart again, as far as there are units
-// left: the shopper saw them at the price of the sale and is about to pay.
+// renewedCart renews the lapsed holds of a cart, while the sale has units left: the
+// shopper saw the units at the price of the sale and is about to pay.
 func (s *Shop) renewedCart(ctx context.Context, cart Cart) (Cart, error) {
 	if !slices.ContainsFunc(cart.Lines, func(line CartLine) bool { return line.Lapsed != nil }) {
 		return cart, nil

@@ -55,7 +55,7 @@ func TestReconcileStock_CorrectsTheNumberOfHeldUnits(t *testing.T) {
 		require.Equal(t, map[string]float64{"held": 1, "sold": 0, "ordered": 0, "orphan": 0}, books.counts(t))
 		require.NoError(t, s.ReconcileStock(t.Context()))
 		require.Equal(t, 1, strings.Count(books.complaints(), "\n"), "it is right now")
-		require.Equal(t, 1, s.count(t, `SELECT count(*) FROM flash_sales WHERE version > shown_version`), "open pages are told")
+		require.Equal(t, 1, s.count(t, `SELECT count(*) FROM flash_sales WHERE version > shown_version`), "open pages will be updated")
 	}
 }
 

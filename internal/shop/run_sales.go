@@ -20,8 +20,8 @@ const salesLock int64 = 0x6c6565776172645f // "leeward_"
 
 // RunSales runs ShowSales and ReconcileSales until ctx ends. Their intervals are
 // too short for config/recurring.yml. Any number of processes may run it: one
-// works at a time. While none does, open pages show old numbers, but no unit is
-// sold twice.
+// works at a time. While no process runs it, open pages show old numbers, but no
+// unit is sold twice.
 func (s *Shop) RunSales(ctx context.Context) error {
 	tick := time.NewTicker(showSalesEvery)
 	defer tick.Stop()

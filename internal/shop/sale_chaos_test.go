@@ -31,14 +31,14 @@ func TestFlashSale_SellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 	const units, buyers = 50, 500
 
 	for name, happens := range map[string]func(t *testing.T, redis *devstack.Redis){
-		"nothing":       func(*testing.T, *devstack.Redis) {},
-		"is away":       nil,
-		"is killed":     func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Kill()) },
-		"is frozen":     func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Freeze()) },
-		"restarts":      func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Restart(t.Context())) },
-		"is emptied":    func(t *testing.T, redis *devstack.Redis) { _ = command(t, redis, "FLUSHALL") },
-		"says sold out": func(t *testing.T, redis *devstack.Redis) { tamper(t, redis, "0") },
-		"says plenty":   func(t *testing.T, redis *devstack.Redis) { tamper(t, redis, "1000000") },
+		"nothing":        func(*testing.T, *devstack.Redis) {},
+		"is unavailable": nil,
+		"is killed":      func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Kill()) },
+		"is frozen":      func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Freeze()) },
+		"restarts":       func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Restart(t.Context())) },
+		"is emptied":     func(t *testing.T, redis *devstack.Redis) { _ = command(t, redis, "FLUSHALL") },
+		"says sold out":  func(t *testing.T, redis *devstack.Redis) { tamper(t, redis, "0") },
+		"says plenty":    func(t *testing.T, redis *devstack.Redis) { tamper(t, redis, "1000000") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)

@@ -27,8 +27,8 @@ const (
 )
 
 // claim takes one unit off the count of a sale. The same claim is counted once
-// within life, however often it comes: a reply that was lost on its way is
-// repeated.
+// within life, however often it is sent, so that a client can repeat it after a
+// lost reply.
 func (c saleClaims) claim(ctx context.Context, saleID int64, claim string, life time.Duration) claimResult {
 	result := claimUnknown
 	c.run(ctx, "Shop.HoldSaleUnit", claimScript, saleID, []any{claim, 1, life.Milliseconds()}, func(reply failopen.Reply) error {
@@ -41,7 +41,7 @@ func (c saleClaims) claim(ctx context.Context, saleID int64, claim string, life 
 	return result
 }
 
-// unclaim takes a claim back that came to nothing, and returns its unit to the
+// unclaim undoes a claim that PostgreSQL did not grant, and returns its unit to the
 // count. It also undoes a claim that Redis counted but whose reply was lost.
 func (c saleClaims) unclaim(ctx context.Context, saleID int64, claim string) bool {
 	return c.run(ctx, "Shop.HoldSaleUnit", unclaimScript, saleID, []any{claim, 1}, nil)
@@ -108,8 +108,8 @@ var claimScript = failopen.NewScript(`
 	return claimed
 `)
 
-// unclaimScript does not create a count of units that is not there: it would
-// lack everything but this one unit.
+// unclaimScript does not create a missing count of units, because that count would
+// have only this one unit.
 var unclaimScript = failopen.NewScript(`
 	if redis.call('ZREM', KEYS[2], ARGV[1]) == 1 and redis.call('HEXISTS', KEYS[1], 'left') == 1 then
 		redis.call('HINCRBY', KEYS[1], 'left', ARGV[2])

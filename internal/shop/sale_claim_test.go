@@ -63,7 +63,7 @@ func TestClaim_CountsAnIDOnce(t *testing.T) {
 	}
 	require.Equal(t, claimCounted, claims.claim(t.Context(), 7, "grace", time.Minute))
 	require.Equal(t, claimSoldOut, claims.claim(t.Context(), 7, "eve", time.Minute))
-	require.Equal(t, claimCounted, claims.claim(t.Context(), 7, "ada", time.Minute), "who has one is not turned away")
+	require.Equal(t, claimCounted, claims.claim(t.Context(), 7, "ada", time.Minute), "a claim that has a unit is not refused")
 
 	for range 3 {
 		require.True(t, claims.unclaim(t.Context(), 7, "ada"))

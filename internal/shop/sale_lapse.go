@@ -137,8 +137,8 @@ func forgetLapsed(ctx context.Context, tx pgx.Tx, id string, variantID int64) er
 	return nil
 }
 
-// renewHolds holds the units again that have lapsed in a cart within the last hold
-// time, as far as there are units left. Renewed reports whether any was held.
+// renewHolds renews the holds that lapsed in a cart and expired less than saleHold
+// ago, while the sale has units left. Renewed reports whether any was renewed.
 func (s *Shop) renewHolds(ctx context.Context, cartID string) (renewed bool, err error) {
 	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if err := lockCart(ctx, tx, cartID); err != nil {

@@ -16,14 +16,14 @@ type Settings struct {
 
 	// OrderLimit counts orders by email address and by cart, in PostgreSQL.
 	OrderLimit       int           `env:"ORDER_LIMIT" envDefault:"10" roles:"web" min:"0" max:"1000000" example:"10" help:"orders that one shopper may place in ORDER_LIMIT_PERIOD; 0: no limit"`
-	OrderLimitPeriod time.Duration `env:"ORDER_LIMIT_PERIOD" envDefault:"1h" roles:"web" min:"1s" max:"744h" example:"1h" help:"time in which ORDER_LIMIT comes back"`
+	OrderLimitPeriod time.Duration `env:"ORDER_LIMIT_PERIOD" envDefault:"1h" roles:"web" min:"1s" max:"744h" example:"1h" help:"time in which ORDER_LIMIT refills"`
 
 	FlashSaleHold         time.Duration `env:"FLASH_SALE_HOLD" envDefault:"10m" roles:"web" min:"10s" max:"24h" example:"10m" help:"how long a cart holds a unit of a flash sale"`
 	FlashSaleLimitPerCart int           `env:"FLASH_SALE_LIMIT_PER_CART" envDefault:"1" roles:"web" min:"1" max:"20" example:"1" help:"most units of one flash sale for one cart"`
 
 	// PaymentTimeout is less than the runtime's RequestTimeout, so that a shopper
 	// learns how a payment ended.
-	PaymentTimeout time.Duration `env:"PAYMENT_TIMEOUT" envDefault:"5s" roles:"web,worker-pg" min:"100ms" max:"1m" example:"5s" help:"longest wait for an answer of the payment gateway"`
+	PaymentTimeout time.Duration `env:"PAYMENT_TIMEOUT" envDefault:"5s" roles:"web,worker-pg" min:"100ms" max:"1m" example:"5s" help:"longest wait for a reply of the payment gateway"`
 }
 
 // Check reports values that contradict the runtime's, and a sender that is no

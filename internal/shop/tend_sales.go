@@ -9,8 +9,8 @@ import (
 )
 
 // TendSales opens and closes flash sales, and ends expired holds. Any number of
-// workers may run it at once. While none does, sales still begin and end by the
-// clock of the database, but the units of expired holds become available only
+// workers may run it at once. While no worker runs it, sales still begin and end by
+// the clock of the database, but the units of expired holds become available only
 // when a shopper claims one.
 func (s *Shop) TendSales(ctx context.Context) error {
 	return errors.Join(s.OpenSales(ctx), s.ReleaseHolds(ctx), s.CloseSales(ctx))

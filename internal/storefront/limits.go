@@ -13,7 +13,7 @@ import (
 //
 // Pages: a fast shopper opens a page every five seconds, 60 in five minutes. The
 // default of 300 allows five such shoppers behind the address of one office, or
-// fifteen who read. For a larger office, raise the limit or safelist the address.
+// fifteen who read slowly. For a larger office, raise the limit or safelist the address.
 // Pictures and assets are not counted.
 //
 // Event streams: an open page reconnects every 16 to 20 seconds, about 20 times in

@@ -135,7 +135,7 @@ func (s *Storefront) follows(c echo.Context) followed {
 			page.products = append(page.products, number)
 		}
 	}
-	// A page looks only at a product that it also follows.
+	// The product of looking must be one that the page also follows.
 	looking, err := strconv.ParseInt(c.QueryParam("looking"), 10, 64)
 	if err == nil && slices.Contains(page.products, looking) {
 		page.looking = looking

@@ -18,7 +18,7 @@ import (
 	"slipway/internal/web"
 )
 
-// freshFor is how long the page of a new order says thank you.
+// freshFor is how long the page of a new order shows a thank-you.
 const freshFor = 3 * time.Minute
 
 // Private

@@ -45,7 +45,7 @@ func outageAlert(backend Backend, name, class string, since time.Time) alert {
 		level:       sentry.LevelError,
 		fingerprint: backend.fingerprint(class),
 		title:       backend.Name() + " is unavailable: " + class,
-		message:     "calls are refused since " + since.UTC().Format(time.RFC3339),
+		message:     "calls have been refused since " + since.UTC().Format(time.RFC3339),
 		tags:        map[string]string{"backend": string(backend), "name": name, "class": class},
 		at:          time.Now(),
 	}

@@ -38,7 +38,7 @@ func TestReport_DoesNotAlertForAPlannedRestart(t *testing.T) {
 		reporter, sentry := newQueue(t)
 
 		for range 3 {
-			outage := reporter.Away(Redis, "shared", "refused", time.Now())
+			outage := reporter.BeginOutage(Redis, "shared", "refused", time.Now())
 			for range 59 {
 				reporter.Report(Redis, "Hub.listen", errors.New("connection refused"))
 				reporter.Report(Redis, "asynq.Server", errors.New("LOADING"))
@@ -73,12 +73,12 @@ func TestReport_AlertsAfterAMinuteAndThenEveryFiveMinutes(t *testing.T) {
 	})
 }
 
-func TestAway_AlertsAfterAMinute(t *testing.T) {
+func TestBeginOutage_AlertsAfterAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reporter, sentry := newQueue(t)
 
-		outage := reporter.Away(Redis, "queue", "timeout", time.Now())
+		outage := reporter.BeginOutage(Redis, "queue", "timeout", time.Now())
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
 		require.Empty(t, sentry.takeFingerprints())
@@ -87,7 +87,7 @@ func TestAway_AlertsAfterAMinute(t *testing.T) {
 		require.Equal(t, []string{"redis/timeout"}, sentry.takeFingerprints())
 
 		outage.End(0, 0)
-		reporter.Away(Redis, "queue", "timeout", time.Now())
+		reporter.BeginOutage(Redis, "queue", "timeout", time.Now())
 		reporter.Close()
 		time.Sleep(time.Hour)
 		require.Empty(t, sentry.takeFingerprints())

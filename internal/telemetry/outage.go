@@ -15,11 +15,11 @@ type Outage struct {
 	alertTimer *time.Timer
 }
 
-// Away logs the start of an outage: calls of backend are refused because of a
-// failure of this class. The name distinguishes several connections to one
-// backend, such as "shared" and "queue". Sentry gets an alert when the outage is
-// a minute old. The caller ends the outage with End.
-func (r *Reporter) Away(backend Backend, name, class string, since time.Time) *Outage {
+// BeginOutage logs the start of an outage: from now on, calls of backend are
+// refused because of a failure of this class. The name distinguishes several
+// connections to one backend, such as "shared" and "queue". Sentry gets an alert
+// when the outage is a minute old. The caller ends the outage with End.
+func (r *Reporter) BeginOutage(backend Backend, name, class string, since time.Time) *Outage {
 	o := &Outage{reporter: r, backend: backend, name: name, since: since}
 	r.log.Log(context.Background(), severity(class), "Backend is unavailable, calls are refused",
 		"backend", string(backend), "name", name, "reason", class)

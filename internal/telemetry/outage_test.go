@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAway_LogsTheStartAndTheEnd(t *testing.T) {
+func TestBeginOutage_LogsTheStartAndTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reporter, log := newReporter(t)
 
-		outage := reporter.Away(Redis, "queue", "refused", time.Now())
+		outage := reporter.BeginOutage(Redis, "queue", "refused", time.Now())
 		time.Sleep(1500 * time.Millisecond)
 		outage.End(1200, 3)
 
@@ -24,11 +24,11 @@ func TestAway_LogsTheStartAndTheEnd(t *testing.T) {
 	})
 }
 
-func TestAway_EndLogsTheSuppressedFailuresFirst(t *testing.T) {
+func TestBeginOutage_EndLogsTheSuppressedFailuresFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reporter, log := newReporter(t)
-		outage := reporter.Away(Redis, "shared", "refused", time.Now())
+		outage := reporter.BeginOutage(Redis, "shared", "refused", time.Now())
 		for range 5 {
 			reporter.Report(Redis, "Hub.listen", errors.New("connection refused"))
 			reporter.Report(PG, "web.handleError", errors.New("connection refused"))
@@ -43,13 +43,13 @@ func TestAway_EndLogsTheSuppressedFailuresFirst(t *testing.T) {
 	})
 }
 
-func TestAway_FrequentShortOutagesDoNotFloodTheLog(t *testing.T) {
+func TestBeginOutage_FrequentShortOutagesDoNotFloodTheLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reporter, log := newReporter(t)
 
 		for range 20 {
-			outage := reporter.Away(Redis, "shared", "refused", time.Now())
+			outage := reporter.BeginOutage(Redis, "shared", "refused", time.Now())
 			for range 10 {
 				reporter.Report(Redis, "Hub.listen", errors.New("connection refused"))
 			}

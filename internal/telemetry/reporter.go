@@ -126,7 +126,7 @@ func (r *Reporter) Close() {
 // whose Error method panics, must not stop the caller.
 func (r *Reporter) recoverPanic() {
 	if cause := recover(); cause != nil {
-		r.log.Error("The reporter failed", "panic", truncate(Scrub(fmt.Sprint(cause))))
+		r.log.Error("Reporter of failures panicked", "panic", truncate(Scrub(fmt.Sprint(cause))))
 	}
 }
 

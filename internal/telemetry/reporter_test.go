@@ -187,14 +187,14 @@ func TestReport_AnErrorThatPanicsDoesNotPanicTheCaller(t *testing.T) {
 	reporter.Report(Redis, "test", broken)
 	reporter.Unexpected("test", "", panicking{})
 
-	require.Contains(t, log.Take(), "The reporter failed")
+	require.Contains(t, log.Take(), "Reporter of failures panicked")
 }
 
 func TestClose_LosesNoCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reporter, log := newReporter(t)
-		reporter.Away(Redis, "shared", "refused", time.Now())
+		reporter.BeginOutage(Redis, "shared", "refused", time.Now())
 		for range 7 {
 			reporter.Report(Redis, "Hub.listen", errors.New("connection refused"))
 		}

@@ -15,8 +15,9 @@ type limitCall struct {
 	counts []countCheck
 }
 
-// banCheck reads whether key is banned. With strike set it first counts a strike
-// in strikes, and bans key for lasts at strike number after within one window.
+// banCheck reads whether key is banned. With strike set and no ban, it counts a
+// strike in the key strikes. When that count reaches after, it bans key for lasts.
+// The count expires within after its first strike.
 type banCheck struct {
 	key, strikes  string
 	strike        bool
@@ -26,9 +27,9 @@ type banCheck struct {
 }
 
 // countCheck counts a request in key, which expires after life. The estimate is
-// that count plus the share weight of the count in previous. An estimate above
-// limit sets the key over for life and ends the call. A negative limit only
-// counts.
+// that count plus weight times the count in previous. When the estimate is above
+// limit, the check sets the key over, which expires after life too, and ends the
+// call. With a negative limit, it only counts.
 //
 // With refused set, nothing is counted: this process already knows that the
 // limit is exceeded, and counting its refusals would use up the allowance of

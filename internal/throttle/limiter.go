@@ -185,9 +185,9 @@ func (l *Limiter) bannedFor(step banStep, now time.Time) time.Duration {
 	return l.protected.banned(step.id, now, step.rule.ban.For)
 }
 
-// claimPoll reports, to one caller in each second without any call of Redis,
-// that it must call Redis: otherwise a process that refuses all requests from
-// memory would never learn of a reset.
+// claimPoll returns true to one caller when no request has called Redis for a
+// second. That caller must call Redis: otherwise a process that refuses all
+// requests from memory would never learn of a reset.
 func (l *Limiter) claimPoll(now time.Time) bool {
 	last := l.lastCalled.Load()
 	return now.Sub(time.UnixMilli(last)).Abs() >= time.Second && l.lastCalled.CompareAndSwap(last, now.UnixMilli())

@@ -89,7 +89,7 @@ func TestLogin_SuccessResetsTheAccountAndNotTheAddress(t *testing.T) {
 	})
 }
 
-func TestLogin_WithoutARuleNobodyIsBanned(t *testing.T) {
+func TestLogin_WithoutARuleNoClientIsBanned(t *testing.T) {
 	t.Parallel()
 	hashed := 0
 	page := loginPage(newWorld(t, withoutRedis(t), []Rule{FailedLogins(Ban{})}).Limiter, &hashed)

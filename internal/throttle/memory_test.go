@@ -21,8 +21,8 @@ func TestMemory_AFloodOfKeysIsBoundedAndStillLimited(t *testing.T) {
 	}
 
 	require.LessOrEqual(t, w.traffic.size(), 640)
-	// 640 clients of their own, and 196 neighbourhoods with ten requests each;
-	// of those some are forgotten and begin anew.
+	// 640 clients with counts of their own, and 196 shared buckets with ten requests
+	// each; some of these buckets are evicted and restart.
 	require.Less(t, passed, 10_000)
 	require.Greater(t, passed, 600)
 }
@@ -115,7 +115,7 @@ func TestMemory_IgnoresRepliesFromBeforeAReset(t *testing.T) {
 	require.False(t, banned)
 	require.Zero(t, m.bans(now))
 	m.reset(5)
-	require.EqualValues(t, 3, m.count(id, now).count, "an older number is no news")
+	require.EqualValues(t, 3, m.count(id, now).count, "an older number changes nothing")
 }
 
 func TestSharedBucket_IsTheNetworkAroundAClient(t *testing.T) {

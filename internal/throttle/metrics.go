@@ -26,7 +26,7 @@ type decisionLabels struct{ rule, backend, result string }
 func newMetrics(registry prometheus.Registerer, bans func() int) *metrics {
 	m := &metrics{decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "app_throttle_decisions_total",
-		Help: "Decisions of each rule about requests, by result; store says whether Redis or the memory of the process decided.",
+		Help: "Decisions of each rule about requests, by result and by the store that decided: redis, or local for the memory of the process.",
 	}, []string{"rule", "store", "result"})}
 	registry.MustRegister(m.decisions, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "app_throttle_bans",

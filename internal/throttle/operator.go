@@ -18,9 +18,9 @@ type Entry struct {
 	Left time.Duration // until requests pass again
 }
 
-// List returns the keys that are banned or over a limit in any process: bans
-// first, then the longest rest of time first. It is false when Redis does not
-// reply.
+// List returns the keys that are banned or over a limit in any process: first the
+// bans, then the limits, each with the longest remaining time first. It is false
+// when Redis does not reply.
 func List(ctx context.Context, redis *failopen.Redis) ([]Entry, bool) {
 	lifetimes, ok := redis.Lifetimes(ctx, "throttle.List", keyPrefix+"*")
 	var entries []Entry
@@ -36,8 +36,8 @@ func List(ctx context.Context, redis *failopen.Redis) ([]Entry, bool) {
 	return entries, ok
 }
 
-// Reset deletes bans and counts. What is a rule, the address of a client, an
-// account, or a key as List shows it; empty deletes all. Each process deletes its
+// Reset deletes bans and counts: those of what, which is a rule, the address of a
+// client, an account, or a key as List shows it; empty deletes all. Each process deletes its
 // own memory within a second of its next request. Reset returns the number of
 // deleted keys, and false when Redis does not reply.
 func Reset(ctx context.Context, redis *failopen.Redis, what string, ipv6Prefix int) (int, bool) {

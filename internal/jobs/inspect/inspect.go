@@ -45,7 +45,7 @@ var States = []State{Pending, Scheduled, Running, Retrying, Failed, Cancelled, D
 // The reasons for which an action is refused.
 var (
 	ErrNotFound = errors.New("there is no such job or task")
-	ErrState    = errors.New("not in this state")
+	ErrState    = errors.New("not allowed in its state")
 )
 
 // ID names a job as pg:123 and a task as redis:QUEUE:ID.

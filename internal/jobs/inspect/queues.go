@@ -33,7 +33,7 @@ func (i *Inspector) Queues(ctx context.Context) ([]Queue, error) {
 	return append(ofJobs, ofTasks...), err
 }
 
-// Pause keeps the workers of a backend from taking work of a queue until Resume.
+// Pause stops the workers of a backend from taking work of a queue until Resume.
 // Running work finishes.
 func (i *Inspector) Pause(ctx context.Context, backend jobs.Backend, queue string) error {
 	return i.setPaused(ctx, backend, queue, true)

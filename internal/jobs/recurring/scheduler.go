@@ -15,7 +15,7 @@ import (
 )
 
 // ErrNoSuchEntry means that config/recurring.yml has no entry with the key.
-var ErrNoSuchEntry = errors.New("there is no such recurring work")
+var ErrNoSuchEntry = errors.New("config/recurring.yml has no such entry")
 
 // Scheduler enqueues the runs of entries that are due.
 type Scheduler struct {
@@ -177,7 +177,7 @@ func (s *Scheduler) catchUp(ctx context.Context, entry Entry, last, now time.Tim
 	}
 	_, err := s.db.Exec(ctx, `UPDATE recurring_tasks SET last_run_at = greatest(last_run_at, $2) WHERE key = $1`, entry.Key, handled)
 	if err != nil {
-		return fmt.Errorf("store that missed runs are skipped: %w", err)
+		return fmt.Errorf("record that missed runs are skipped: %w", err)
 	}
 	return nil
 }

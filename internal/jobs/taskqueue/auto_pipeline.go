@@ -14,8 +14,8 @@ const (
 
 // autoPipeline is a hook of the Redis client that asynq uses. asynq enqueues,
 // takes and finishes every task by one script run. The hook sends script runs
-// that are requested at the same time in one round trip. It sends a run that got
-// no reply again on its own, with the retries of the client.
+// that are requested at the same time in one round trip. When a run gets no reply,
+// the hook sends it again, alone and with the retries of the client.
 //
 // The AutoPipeliner of go-redis is experimental and sends a broken batch again
 // as a whole, so that runs with a reply would run twice.

@@ -11,7 +11,7 @@ import (
 
 // Private
 
-// warnOfLoss logs which settings of Redis lose tasks. It returns an error when
+// warnOfLoss logs which settings of Redis can lose tasks. It returns an error when
 // Redis does not reply, and none when Redis does not let its clients read
 // settings, as some hosts do.
 func warnOfLoss(ctx context.Context, client *redis.Client, log *slog.Logger) error {

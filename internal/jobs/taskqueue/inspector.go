@@ -56,7 +56,7 @@ type Inspector struct {
 }
 
 // NewInspector returns an inspector of the Redis of client, nil without Redis.
-// Timeout is that of a run of a task that Revive enqueues again.
+// Timeout bounds one attempt of a task that Revive enqueues again.
 func NewInspector(client *Client, failed *FailedTasks, timeout time.Duration) *Inspector {
 	if client.redis == nil {
 		return nil
@@ -120,7 +120,7 @@ func (i *Inspector) CountQueue(name string) (QueueCounts, error) {
 	}, nil
 }
 
-// Pause keeps all workers from taking tasks of a queue until Resume. A queue may
+// Pause stops all workers from taking tasks of a queue until Resume. A queue may
 // be paused already.
 func (i *Inspector) Pause(queue string) error { return unlessAlreadySo(i.asynq.PauseQueue(queue)) }
 
@@ -139,7 +139,7 @@ func (i *Inspector) Retry(ctx context.Context, queue, id string) error {
 	return i.asynq.RunTask(queue, id)
 }
 
-// Revive runs a task of the archive again, and takes it off the archive.
+// Revive enqueues a task of the archive again, and removes it from the archive.
 func (i *Inspector) Revive(ctx context.Context, queue, id string) error {
 	err := i.Retry(ctx, queue, id)
 	if isMissing(err) {

@@ -1,5 +1,5 @@
-// Package taskqueue keeps tasks in Redis. It holds all that Slipway knows about
-// asynq, about the keys that asynq writes and about the Redis behind them.
+// Package taskqueue stores tasks in Redis. It holds everything that depends on how
+// asynq works inside: its keys, its scripts and its replies.
 package taskqueue
 
 // Queue is one queue of tasks.

@@ -44,13 +44,13 @@ type Reaper struct {
 	leaseGrace, unleasedGrace time.Duration
 }
 
-// NewReaper returns a reaper of the tasks that servers work.
+// NewReaper returns a reaper of the tasks that servers run.
 func NewReaper(servers *Servers, failed *FailedTasks, log *slog.Logger, reporter *telemetry.Reporter) *Reaper {
 	return newReaper(servers.redis, servers.queues, failed, log, reporter)
 }
 
-// Run reaps every ten seconds until ctx ends. At first it logs which settings of
-// Redis lose tasks.
+// Run reaps every ten seconds until ctx ends. Before that, it logs which settings
+// of Redis can lose tasks.
 func (r *Reaper) Run(ctx context.Context) {
 	ticker := time.NewTicker(reapEvery)
 	defer ticker.Stop()
@@ -66,7 +66,7 @@ func (r *Reaper) Run(ctx context.Context) {
 		}
 		for _, queue := range r.queues {
 			if err := errors.Join(r.reap(ctx, queue), r.copyArchived(ctx, queue)); err != nil && ctx.Err() == nil {
-				r.log.WarnContext(ctx, "Reaper could not check for tasks of dead workers", "queue", queue, "error", telemetry.Scrub(err.Error()))
+				r.log.WarnContext(ctx, "Reaper could not check the tasks of a queue", "queue", queue, "error", telemetry.Scrub(err.Error()))
 			}
 		}
 		if err := r.failed.prune(ctx); err != nil && ctx.Err() == nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// This file sorts what asynq and Redis reply. The rest of the package asks here.
+// This file classifies the replies of asynq and Redis for the rest of the package.
 
 // ErrNotFound means that neither Redis nor the archive has the task.
 var ErrNotFound = errors.New("there is no such task")

@@ -36,7 +36,7 @@ func IsArchived(err error) bool { return errors.Is(err, asynq.SkipRetry) }
 type Failure struct {
 	Run
 	Err       error
-	Archived  bool // the run ended with Archive, so its attempts are not used up
+	Archived  bool // the run ended with Archive, so the task never runs again
 	Cancelled bool // the context of the run was cancelled: by an operator, or because the worker stops
 }
 

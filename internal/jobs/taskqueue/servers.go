@@ -44,8 +44,8 @@ type ServersOptions struct {
 	Reporter *telemetry.Reporter
 }
 
-// NewServers returns servers of the queues. They do not need Redis to be there
-// yet.
+// NewServers returns servers of the queues. It does not wait for a connection to
+// Redis.
 func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
 	options.Servers = min(options.Servers, options.Concurrency)
 	redisOptions, err := failopen.PatientOptions(options.URL, max(options.PoolSize, options.Concurrency+5*options.Servers))
@@ -64,13 +64,13 @@ func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
 	return s, nil
 }
 
-// Start starts to work tasks and returns. The servers keep asking a Redis that is
-// not there yet.
+// Start starts to run tasks and returns. While Redis is unavailable, the servers
+// try again.
 func (s *Servers) Start() error {
 	s.longPoll.start()
 	for _, server := range s.all {
 		if err := server.Start(asynq.HandlerFunc(s.work)); err != nil {
-			return fmt.Errorf("start to work tasks: %w", err)
+			return fmt.Errorf("start to run tasks: %w", err)
 		}
 	}
 	return nil

@@ -1,5 +1,5 @@
-// Counts down to the times that a page names. The page says each of them in
-// words without this script.
+// Counts down to the times on a page. Without this script, the page shows each
+// time in words.
 (() => {
   const two = (number) => String(number).padStart(2, "0");
 
@@ -13,7 +13,7 @@
   const show = () => {
     document.querySelectorAll("time[data-countdown]").forEach((time) => {
       const seconds = Math.max(0, Math.ceil((Date.parse(time.dateTime) - Date.now()) / 1000));
-      // Days are told better by the date that is there.
+      // The page already shows the date, which is clearer than a count of many hours.
       if (seconds >= 48 * 3600) return;
       const words = `${time.dataset.countdown} ${clock(seconds)}`;
       if (time.textContent !== words) time.textContent = words;

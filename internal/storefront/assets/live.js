@@ -1,31 +1,31 @@
-// Keeps an open page up to date: the server sends pieces of the page over one
-// event stream, and each replaces the element with its id. Where no events
-// come, the page asks for its pieces every few seconds. It is complete without
+// Updates an open page: the server sends fragments of the page over one event
+// stream, and each replaces the element with its id. While no events come, the
+// page polls for its fragments every few seconds. The page is complete without
 // this script.
 (() => {
   let source = document.body.dataset.live;
   if (!source || !window.EventSource) return;
 
-  const usualPause = 7500; // between two questions, in milliseconds
+  const usualPause = 7500; // between two polls, in milliseconds
   const longestPause = 60000;
-  const spread = 5000; // over which all open pages fetch themselves anew
-  const patience = 15000; // for one answer
+  const spread = 5000; // in which all open pages reload their fragments, not all at once
+  const patience = 15000; // for one reply
 
   let stream = null;
   let seen = null; // number of the last event
   let failures = 0; // of streams, one after the other
   let reopening = 0;
-  let asking = null; // while this page asks by itself: its timer and pause
+  let asking = null; // while this page polls: its timer and pause
   let resyncing = 0;
-  let held = null; // fragments that come while a fresh page is on its way
+  let held = null; // fragments that arrive while a fresh page loads
 
-  // Two pages that begin together do not go on together.
+  // Random, so that pages that start together do not poll together.
   const about = (pause) => pause * (0.67 + Math.random() * 0.67);
 
   const swap = (fresh) => {
     const current = document.getElementById(fresh.id);
     if (!current || current.outerHTML === fresh.outerHTML) return;
-    // An element that changed a moment ago is marked, and still the same.
+    // The mark of a recent change is not a difference.
     const marked = current.cloneNode(true);
     marked.classList.remove("changed");
     if (marked.outerHTML === fresh.outerHTML) return;
@@ -47,7 +47,7 @@
     else show(message.data);
   };
 
-  // Asking by itself: while the server hears no events, or gives no stream.
+  // The page polls while the server receives no events or refuses a stream.
 
   const ask = async () => {
     const mine = asking;
@@ -57,7 +57,7 @@
     try {
       const response = await fetch(address, { signal: AbortSignal.timeout(patience) });
       const html = response.ok ? await response.text() : "";
-      if (mine !== asking) return; // events come again, and are newer
+      if (mine !== asking) return; // events arrive again, and are newer
       if (response.ok) {
         show(html);
         mine.pause = usualPause;
@@ -74,7 +74,7 @@
   const beginAsking = () => {
     if (asking || document.hidden) return;
     asking = { pause: usualPause };
-    // All pages learn of it in the same moment.
+    // Random, because all pages start to poll at the same moment.
     asking.timer = setTimeout(ask, Math.random() * usualPause);
   };
 
@@ -83,15 +83,15 @@
     asking = null;
   };
 
-  // The server cannot tell what this page missed: take all pieces from a
-  // fresh copy of the page, and leave what the shopper typed as it is.
+  // The server does not know which events this page missed: take all fragments
+  // from a fresh copy of the page, and leave what the shopper typed as it is.
 
   const resync = async () => {
     resyncing = 0;
     held = [];
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(patience) });
-      // A kept copy of the page may be older than this one is.
+      // A cached copy of the page may be older than this page.
       if (!response.ok || response.headers.has("X-Served-Stale")) throw new Error(response.status);
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       page.querySelectorAll("[data-live-fragment]").forEach(swap);
@@ -130,14 +130,14 @@
     stream.addEventListener("resync", () => resyncSoon(spread));
     stream.onerror = () => {
       failures += 1;
-      // A refused stream is closed for good by the browser; try again later.
+      // The browser closes a refused stream for good, so open a new one later.
       if (stream && stream.readyState === EventSource.CLOSED) {
         closeStream();
         clearTimeout(reopening);
         reopening = setTimeout(openIfVisible, about(usualPause));
         beginAsking();
       }
-      // Each stream ends in an error after its time; many in a row do not.
+      // A stream that reaches its lifetime ends in one error; several in a row are a failure.
       if (failures > 2) beginAsking();
     };
   };
@@ -152,13 +152,13 @@
     stopAsking();
     clearTimeout(reopening);
     clearTimeout(resyncing);
-    if (resyncing) seen = "0"; // what was missed then is still missing
+    if (resyncing) seen = "0"; // the missed events are still missing
     resyncing = 0;
     failures = 0;
   };
 
   // Browsers open only six connections to a host over HTTP/1.1, so a page in
-  // a hidden tab gives its own back.
+  // a hidden tab closes its stream.
   const openIfVisible = () => (document.hidden ? close() : open());
   document.addEventListener("visibilitychange", openIfVisible);
   addEventListener("pagehide", close);

@@ -672,7 +672,7 @@ func heldLine(line shop.CartLine) templ.Component {
 	})
 }
 
-// freeShipping tells how far the cart is from free shipping.
+// freeShipping shows the amount that is missing for free shipping.
 func freeShipping(cart shop.Cart, free shop.Money) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -326,7 +326,7 @@ func summaryLine(pictureKey, name, variant string, quantity int, total shop.Mone
 	})
 }
 
-// problemSummary lists what must be put right, with links to the fields.
+// problemSummary lists what the shopper must correct, with links to the fields.
 func problemSummary(problems map[string]string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

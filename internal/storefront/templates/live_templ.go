@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// fewUnits is the stock from which the store says how many units are left.
+// fewUnits is the stock from which the store shows how many units are left.
 const fewUnits = 5
 
 // CartBadge is the number of units in the cart. Live.
@@ -106,7 +106,7 @@ func CartBadge(units int) templ.Component {
 	})
 }
 
-// CardStock says on a card when a product is scarce or gone. Live.
+// CardStock shows on a card that a product is scarce or sold out. Live.
 func CardStock(productID int64, stock int) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -182,7 +182,7 @@ func CardStock(productID int64, stock int) templ.Component {
 	})
 }
 
-// VariantStock says how many units of a variant are left. Live.
+// VariantStock shows how many units of a variant are left. Live.
 func VariantStock(variantID int64, stock int) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -256,11 +256,11 @@ func VariantStock(variantID int64, stock int) templ.Component {
 	})
 }
 
-// manyEnough is from where on a number says something about a product, and not
-// about the one who reads it.
+// manyEnough is the smallest number that is shown. A smaller one may count only the
+// reader.
 const manyEnough = 3
 
-// Interest says how much a product is wanted right now. Live.
+// Interest shows the current interest in a product. Live.
 func Interest(productID int64, interest shop.Interest) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -334,7 +334,7 @@ func Interest(productID int64, interest shop.Interest) templ.Component {
 	})
 }
 
-// OrderState says how far an order has come. Live.
+// OrderState shows the state of an order. Live.
 func OrderState(orderID int64, state shop.OrderState) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -422,7 +422,8 @@ func stockWords(stock int) string {
 	}
 }
 
-// interestWords is empty where there is nothing worth saying.
+// interestWords returns the sentences of an interest, empty when all numbers are
+// below manyEnough.
 func interestWords(interest shop.Interest) string {
 	var sentences []string
 	if interest.Looking >= manyEnough {

@@ -25,7 +25,7 @@ type Layout struct {
 	Notice      string // one sentence about what just happened, empty for none
 }
 
-// UnknownUnits is the number of units of a cart that could not be asked for.
+// UnknownUnits stands for the number of units of a cart that was not read.
 const UnknownUnits = -1
 
 // HomePage is the front page.
@@ -95,7 +95,7 @@ type CheckoutPage struct {
 	Countries []shop.Country
 }
 
-// ReviewPage is the last look before paying.
+// ReviewPage is the page on which the shopper checks the order and pays.
 type ReviewPage struct {
 	Layout
 	Cart        shop.Cart
@@ -121,7 +121,7 @@ type OrderPage struct {
 }
 
 // SaleGonePage is for a shopper who came too late for a flash sale. It must not
-// need the database: most of those who come get it.
+// need the database, because most shoppers of a flash sale get it.
 type SaleGonePage struct {
 	Layout
 	Over bool // the sale is not open; else all its units are taken

@@ -187,8 +187,8 @@ func saleOnProduct(offer SaleOffer) templ.Component {
 	})
 }
 
-// saleOffer is what both show: prices, time, units left, and the form. The
-// state of the live part decides which of the rest is seen.
+// saleOffer is the content of saleOnHome and saleOnProduct: prices, time, units left
+// and the form. The state in the live part decides which other parts are visible.
 func saleOffer(offer SaleOffer) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -325,7 +325,7 @@ func saleOffer(offer SaleOffer) templ.Component {
 	})
 }
 
-// SaleLeft says how many units of a flash sale are left. Live.
+// SaleLeft shows how many units of a flash sale are left. Live.
 func SaleLeft(sale shop.Sale) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -425,7 +425,7 @@ func SaleLeft(sale shop.Sale) templ.Component {
 	})
 }
 
-// clock is a time, in words for all and counted down where there is a script.
+// clock shows a time in words; the script countdown.js counts down to it.
 func clock(at time.Time, words, countdown string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -507,7 +507,7 @@ func clock(at time.Time, words, countdown string) templ.Component {
 	})
 }
 
-// SaleGone is for those who came too late.
+// SaleGone is the page for shoppers who came too late.
 func SaleGone(gone SaleGonePage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -604,7 +604,7 @@ func saleTerms(offer SaleOffer) string {
 	return fmt.Sprintf("%s Your cart keeps it for %s.", each, durationInWords(offer.HeldFor))
 }
 
-// durationInWords says a setting such as 10m or 90s.
+// durationInWords writes a setting such as 10m or 90s in words.
 func durationInWords(duration time.Duration) string {
 	if duration < 2*time.Minute {
 		return fmt.Sprintf("%d seconds", int(duration.Seconds()))
