@@ -21,7 +21,7 @@ import (
 type application struct {
 	announcement string          // printed by `app dev` when web is up; %[1]s is its address
 	settings     config.Settings // its environment variables; nil: none
-	migrations   fs.FS           // its numbered SQL files
+	migrations   fs.FS           // its numbered SQL files; nil: none
 	recurring    []byte          // its schedules, see config/recurring.yml
 
 	// work returns the handlers of its jobs and tasks.

@@ -72,7 +72,7 @@ func queuesCheck(backlog *jobs.Backlog) health.Check {
 func workingCheck(name string, started func() bool) health.Check {
 	return health.Check{Name: name, Critical: true, Probe: func(context.Context) error {
 		if !started() {
-			return errors.New("waiting for its backend to begin")
+			return errors.New("the worker waits for its backend before it takes work")
 		}
 		return nil
 	}}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,7 @@ import (
 // its own.
 type deployment struct {
 	t           *testing.T
+	program     string // this test binary, unless a test sets another
 	app         string // see TestMain
 	databaseURL string
 	redis       *devstack.Redis
@@ -50,7 +52,7 @@ func deployAlone(t *testing.T) (*deployment, *devstack.Postgres) {
 
 func newDeployment(t *testing.T, app, databaseURL string) *deployment {
 	t.Helper()
-	d := &deployment{t: t, app: app, databaseURL: databaseURL, redis: stacktest.Redis(t), mailDir: t.TempDir()}
+	d := &deployment{t: t, program: os.Args[0], app: app, databaseURL: databaseURL, redis: stacktest.Redis(t), mailDir: t.TempDir()}
 	d.environment = map[string]string{
 		"APP_ENV": "test", "DATABASE_URL": databaseURL, "REDIS_URL": d.redis.URL(), "QUEUE_REDIS_URL": "",
 		"MAIL_DIR": d.mailDir, "SMTP_URL": "", "PORT": "", "OPS_PORT": "", "BASE_URL": "http://app.example", "KAMAL_VERSION": "",

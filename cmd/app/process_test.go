@@ -34,7 +34,7 @@ type appProcess struct {
 func (d *deployment) launch(more []string, args ...string) *appProcess {
 	d.t.Helper()
 	p := &appProcess{
-		t: d.t, name: strings.Join(args, " "), cmd: exec.Command(os.Args[0], args...),
+		t: d.t, name: strings.Join(args, " "), cmd: exec.Command(d.program, args...),
 		output: &stacktest.Journal{}, done: make(chan struct{}),
 	}
 	p.cmd.Dir = d.t.TempDir()

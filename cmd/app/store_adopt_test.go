@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/config"
+	"slipway/internal/postgres/pgtest"
 )
 
 // TestAdopt_ReplacingTheStoreTakesFiveEdits replaces the store by another
@@ -30,17 +32,24 @@ func TestAdopt_ReplacingTheStoreTakesFiveEdits(t *testing.T) {
 	a.edit("config/recurring.yml", func(string) string { return "" })
 	a.edit("env.example", withoutVariables(ownVariables()))
 	a.edit(".env.production.example", withoutVariables(ownVariables()))
-
 	a.edit("config/deploy.yml", withoutSetting(ownVariables()))
 
 	require.Len(t, a.edited, 5)
 	require.Empty(t, strings.Join(a.traces(), "\n"))
 	a.run("go", "vet", "./...") // compiles all tests
-	a.run("go", "build", "-o", os.DevNull, "./cmd/app")
+	program := filepath.Join(t.TempDir(), "app")
+	a.run("go", "build", "-o", program, "./cmd/app")
 	a.run("go", "test", "-vet=off", "./cmd/app", "-run", "^("+strings.Join([]string{
 		"TestLayers", "TestExamples", "TestSettings", "TestVariables", "TestCommands", "TestConfigCheck", "TestVersion", "TestSeed",
 		"TestRoles_NameEveryMissing", "TestKamal_", "TestDocker", "TestDeployment", "TestRecurringWork", "TestJobsCheck", "TestKinds",
 	}, "|")+")")
+
+	d := deployOn(t, pgtest.Empty(t))
+	d.program = program
+	d.command("migrate")
+	d.command("seed")
+	web, _, _ := d.startAll()
+	require.Equal(t, http.StatusOK, status(web.url))
 }
 
 // Private

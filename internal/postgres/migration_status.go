@@ -32,6 +32,9 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 		prefix     string
 		migrations *goose.Provider
 	}{{"runtime ", m.runtime}, {"", m.application}} {
+		if own.migrations == nil {
+			continue
+		}
 		statuses, err := own.migrations.Status(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("read which %smigrations are applied: %w", own.prefix, err)

@@ -24,13 +24,13 @@ type Migrator struct {
 	db          *sql.DB // the same pool, for goose
 	river       *rivermigrate.Migrator[pgx.Tx]
 	runtime     *goose.Provider
-	application *goose.Provider
+	application *goose.Provider // nil: there are no migrations
 	log         *slog.Logger
 }
 
 // NewMigrator returns a migrator for the database at url. The application's
-// migrations are numbered SQL files in the format of goose. It does not connect.
-// Close it after use.
+// migrations are numbered SQL files in the format of goose, or nil when it has
+// none. It does not connect. Close it after use.
 func NewMigrator(ctx context.Context, url string, connectTimeout time.Duration, migrations fs.FS, log *slog.Logger) (*Migrator, error) {
 	config, err := parseURL(url)
 	if err != nil {
@@ -51,8 +51,10 @@ func NewMigrator(ctx context.Context, url string, connectTimeout time.Duration, 
 	if m.runtime, err = goose.NewProvider(goose.DialectPostgres, m.db, runtimeMigrations(), table); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the runtime's migrations: %w", err), m.Close())
 	}
-	if m.application, err = goose.NewProvider(goose.DialectPostgres, m.db, migrations); err != nil {
-		return nil, errors.Join(fmt.Errorf("read the application's migrations: %w", err), m.Close())
+	if migrations != nil {
+		if m.application, err = goose.NewProvider(goose.DialectPostgres, m.db, migrations); err != nil {
+			return nil, errors.Join(fmt.Errorf("read the application's migrations: %w", err), m.Close())
+		}
 	}
 	noLog := &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)}
 	if m.river, err = rivermigrate.New(riverpgxv5.New(pool), noLog); err != nil {
@@ -103,6 +105,9 @@ func (m *Migrator) Migrate(ctx context.Context) (int, error) {
 
 // up applies the pending migrations of one provider and returns their number.
 func (m *Migrator) up(ctx context.Context, migrations *goose.Provider) (int, error) {
+	if migrations == nil {
+		return 0, nil
+	}
 	results, err := migrations.Up(ctx)
 	var partial *goose.PartialError
 	if errors.As(err, &partial) {

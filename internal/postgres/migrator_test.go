@@ -63,6 +63,24 @@ func TestMigrate_AppliesPendingMigrationsOnly(t *testing.T) {
 	require.Zero(t, migrate(t, address, one))
 }
 
+func TestMigrate_NeedsNoMigrationsOfTheApplication(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Empty(t)
+	db := openDatabase(t, address)
+	require.ErrorIs(t, schemaOf(t, nil).Check(t.Context(), db), postgres.ErrSchemaOld)
+
+	require.Positive(t, migrate(t, address, nil))
+
+	require.NoError(t, schemaOf(t, nil).Check(t.Context(), db))
+	require.ErrorIs(t, schemaOf(t, one).Check(t.Context(), db), postgres.ErrSchemaOld)
+	all, err := newMigrator(t, address, nil).Status(t.Context())
+	require.NoError(t, err)
+	for _, migration := range all {
+		require.True(t, migration.Applied, migration.Name)
+	}
+	require.Equal(t, 1, migrate(t, address, one)) // the application's first, later
+}
+
 func TestMigrate_IgnoresThePoolSizeOfTheURL(t *testing.T) {
 	t.Parallel()
 	address := with(t, pgtest.Empty(t), "pool_max_conns", "1")

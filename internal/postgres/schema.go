@@ -26,15 +26,18 @@ type Schema struct {
 }
 
 // NeededSchema returns the version that this build needs, from the numbers of the
-// application's migrations and of those in this package and in River.
+// application's migrations, which may be nil, and of those in this package and in
+// River.
 func NeededSchema(migrations fs.FS) (Schema, error) {
 	var needed Schema
 	var err error
 	if needed.runtime, err = newest(runtimeMigrations()); err != nil {
 		return Schema{}, err
 	}
-	if needed.application, err = newest(migrations); err != nil {
-		return Schema{}, err
+	if migrations != nil {
+		if needed.application, err = newest(migrations); err != nil {
+			return Schema{}, err
+		}
 	}
 	river, err := rivermigrate.New(riverpgxv5.New(nil), nil)
 	if err != nil {
@@ -54,11 +57,15 @@ type querier interface {
 // Check returns ErrSchemaOld when the database's schema is older than s, and
 // another error when it cannot read the version.
 func (s Schema) Check(ctx context.Context, db querier) error {
+	application := `SELECT max(version_id) FROM goose_db_version WHERE is_applied`
+	if s.application == 0 {
+		application = `SELECT 0` // without migrations of the application, the table does not exist
+	}
 	var found Schema
 	err := db.QueryRow(ctx, `
 		SELECT coalesce((SELECT max(version) FROM river_migration WHERE line = 'main'), 0),
 		       coalesce((SELECT max(version_id) FROM `+runtimeVersions+` WHERE is_applied), 0),
-		       coalesce((SELECT max(version_id) FROM goose_db_version WHERE is_applied), 0)`,
+		       coalesce((`+application+`), 0)`,
 	).Scan(&found.river, &found.runtime, &found.application)
 
 	var problem *pgconn.PgError
