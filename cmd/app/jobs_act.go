@@ -75,7 +75,8 @@ func (r *actRequest) read(args []string) error {
 	case r.all && unfiltered && destructive:
 		return fmt.Errorf("%s --all needs a filter: --backend, --queue, --kind or --state", r.action)
 	case r.all && filter.State != "" && !slices.Contains(inspect.Actions[r.action], filter.State):
-		return fmt.Errorf("%s cannot act on work that is %s; it acts on work that is one of %s", r.action, filter.State, joined(inspect.Actions[r.action]))
+		return fmt.Errorf("%s cannot act on work that is %s; it acts on work that is %s",
+			r.action, filter.State, joined(inspect.Actions[r.action]))
 	case r.most < 1:
 		return errors.New("--most must be at least 1")
 	}
