@@ -127,11 +127,14 @@ func TestLost_IsTrueWhenTheConnectionBrokeDuringAStatement(t *testing.T) {
 
 	terminated := sleep()
 	execute(t, db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'`)
-	require.True(t, postgres.Lost(<-terminated))
+	err := <-terminated
+	require.True(t, postgres.Lost(err), err)
 
+	stacktest.Eventually(t, func() bool { return !sleeping(t, db) }) // a terminated statement is listed until its process ends
 	killed := sleep()
 	require.NoError(t, server.Kill())
-	require.True(t, postgres.Lost(<-killed))
+	err = <-killed
+	require.True(t, postgres.Lost(err), err)
 
 	refused := db.Ping(t.Context())
 	requireUnavailable(t, refused)
