@@ -400,7 +400,7 @@ func newGuard() *Guard {
 func requireRecovery(t *testing.T, r *Redis) {
 	t.Helper()
 	// Promised is one second. The tests share their machine.
-	require.Eventually(t, func() bool { return r.Ping(t.Context(), "test") }, 5*time.Second, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return r.Ping(t.Context(), "test") })
 	require.False(t, isOpen(r))
 }
 

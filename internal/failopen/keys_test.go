@@ -37,10 +37,10 @@ func TestSet_ExpiresAfterItsLife(t *testing.T) {
 	require.True(t, r.Set(t.Context(), "test", "lamp", nil, 10*time.Millisecond))
 
 	require.InDelta(t, time.Hour.Seconds(), command(t, server, "TTL", "mug"), 60)
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		_, answer := r.Get(t.Context(), "test", "lamp")
 		return answer == Missing
-	}, 10*time.Second, 10*time.Millisecond)
+	})
 }
 
 func TestGet_AKeyOfTheWrongTypeIsUnavailableAndThenMissing(t *testing.T) {

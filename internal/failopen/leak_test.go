@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
@@ -43,9 +42,8 @@ func TestClose_LeavesNoGoroutineAndNoConnection(t *testing.T) {
 	prober.Wait()
 	require.NoError(t, r.Close())
 
-	require.Eventually(t, func() bool { return clientsOf(t, admin) == before }, 10*time.Second, 20*time.Millisecond)
-	require.Eventually(t, func() bool { return !strings.Contains(goroutines(t), "redis/go-redis/v9/internal/pool") }, 10*time.Second,
-		20*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return clientsOf(t, admin) == before })
+	stacktest.Eventually(t, func() bool { return !strings.Contains(goroutines(t), "redis/go-redis/v9/internal/pool") })
 }
 
 // Private

@@ -61,9 +61,9 @@ func TestUnique_WithinATimeAlsoDropsDuplicatesOfFinishedTasks(t *testing.T) {
 
 	require.True(t, tasks.Enqueue(t.Context(), yearlyArgs{Store: 1}))
 	require.Equal(t, 1, receive(t, worked))
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return strings.Contains(worker.log.String(), `"Task finished" result=done`)
-	}, patience, time.Millisecond)
+	})
 	require.True(t, tasks.Enqueue(t.Context(), yearlyArgs{Store: 1}, yearlyArgs{Store: 2}))
 
 	require.Equal(t, 2, receive(t, worked))
@@ -92,17 +92,17 @@ func TestOneAtATime_RunsEqualKeysOneAfterTheOther(t *testing.T) {
 	}))
 
 	require.ElementsMatch(t, []int{1, 2}, []int{receive(t, began), receive(t, began)})
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, db, `
 			SELECT count(*) FROM river_job
 			WHERE state IN ('scheduled', 'available') AND attempt = 0 AND metadata ? 'snoozes'`) == 1
-	}, patience, 10*time.Millisecond)
+	})
 	close(finish)
 
 	require.Equal(t, 1, receive(t, began))
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'completed'`) == 3
-	}, patience, 10*time.Millisecond)
+	})
 	require.EqualValues(t, 1, most.Load())
 	require.EqualValues(t, 3, runs.Load())
 }

@@ -22,7 +22,7 @@ func TestHeartbeat_EndsAWorkerThatWasDeclaredDead(t *testing.T) {
 	db := pgtest.New(t, migrations)
 	h := newTestHeartbeat(db)
 	beating := run(t, &journal{}, h.run)
-	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 1 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 1 })
 
 	execute(t, db, `DELETE FROM job_processes`)
 
@@ -51,18 +51,18 @@ func TestHeartbeat_DeclaresNoWorkerDeadAfterAnOutageOfItsOwn(t *testing.T) {
 	one, other := newTestHeartbeat(db), newTestHeartbeat(db)
 	one.deadAfter, other.deadAfter = 2*time.Second, 2*time.Second
 	both := []*running{run(t, &journal{}, one.run), run(t, &journal{}, other.run)}
-	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 2 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 2 })
 
 	require.NoError(t, server.Kill())
 	outage := time.NewTimer(3 * time.Second) // longer than deadAfter
 	<-outage.C
 	require.NoError(t, server.Restart(t.Context()))
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		var beaten int
 		err := db.QueryRow(t.Context(), `SELECT count(*) FROM job_processes WHERE beat_at > now() - interval '1 second'`).Scan(&beaten)
 		return err == nil && beaten == 2
-	}, patience, 10*time.Millisecond)
+	})
 	for _, beating := range both {
 		require.NoError(t, beating.end(t))
 	}
@@ -130,14 +130,14 @@ func TestHeartbeat_ContinuesWhileThePoolIsExhausted(t *testing.T) {
 			heartbeat, work := start(t, db)
 			heartbeat.every, heartbeat.deadAfter = 100*time.Millisecond, 2*time.Second
 			worker := run(t, &journal{}, work.Run)
-			require.Eventually(t, func() bool { return work.Started() && !beatAt().IsZero() }, patience, time.Millisecond)
+			stacktest.Eventually(t, func() bool { return work.Started() && !beatAt().IsZero() })
 
 			busy := exhaust(t, db)
 			began := beatAt()
 
-			require.Eventually(t, func() bool {
+			stacktest.Eventually(t, func() bool {
 				return beatAt().Sub(began) > 2*heartbeat.deadAfter
-			}, patience, 10*time.Millisecond, "heartbeats go on")
+			}, "heartbeats go on")
 			require.Empty(t, worker.ended)
 			busy()
 			require.NoError(t, worker.end(t))

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres/pgtest"
 )
 
@@ -54,7 +55,7 @@ func TestKeyLock_ReleasesTheLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testin
 		_ = lock.run(t.Context(), onePerStore, []byte("2"), func(context.Context) error { return nil })
 		ended <- struct{}{}
 	}()
-	require.Eventually(t, func() bool { return len(lock.turn) == 1 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return len(lock.turn) == 1 })
 
 	close(finish)
 	receive(t, ended)
@@ -62,9 +63,9 @@ func TestKeyLock_ReleasesTheLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testin
 	receive(t, ended)
 
 	for _, key := range []string{"1", "2"} {
-		require.Eventually(t, func() bool {
+		stacktest.Eventually(t, func() bool {
 			return lock.run(t.Context(), onePerStore, []byte(key), func(context.Context) error { return nil }) == nil
-		}, patience, 10*time.Millisecond, key)
+		}, key)
 	}
 }
 

@@ -174,10 +174,10 @@ func hurry(t *testing.T, db *pgxpool.Pool) {
 
 func hurryUntil(t *testing.T, db *pgxpool.Pool, done func() bool) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		hurry(t, db)
 		return done()
-	}, patience, 50*time.Millisecond)
+	})
 }
 
 func unfinishedOutbox(t *testing.T, db *pgxpool.Pool) int {
@@ -187,7 +187,7 @@ func unfinishedOutbox(t *testing.T, db *pgxpool.Pool) int {
 
 func awaitOutbox(t *testing.T, db *pgxpool.Pool) {
 	t.Helper()
-	require.Eventually(t, func() bool { return unfinishedOutbox(t, db) == 0 }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return unfinishedOutbox(t, db) == 0 })
 }
 
 // startOutbox starts a worker-pg that relays tasks.

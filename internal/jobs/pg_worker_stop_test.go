@@ -59,9 +59,9 @@ func TestPGWorker_HandsAnUnfinishedJobBack(t *testing.T) {
 		return nil
 	})
 	require.Equal(t, "ada", receive(t, worked))
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'completed' AND attempt = 1`) == 1
-	}, patience, 10*time.Millisecond)
+	})
 }
 
 func TestPGWorker_HandsBackAJobThatIgnoresItsContext(t *testing.T) {
@@ -116,7 +116,7 @@ func TestPGWorker_DeletesItsRowWhenStoppedBeforeItCouldStart(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	worker := newHandlers(t, db, time.Second) // River does not start without any
-	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 1 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 1 })
 
 	require.NoError(t, worker.end(t))
 
@@ -147,11 +147,11 @@ func TestPGWorker_InsertsItsRowAgainWhenDeclaredDeadBeforeItCouldStart(t *testin
 	db := pgtest.New(t, migrations)
 	worker := newHandlers(t, db, time.Second) // River does not start without any
 	entered := func() bool { return count(t, db, `SELECT count(*) FROM job_processes`) == 1 }
-	require.Eventually(t, entered, patience, time.Millisecond)
+	stacktest.Eventually(t, entered)
 
 	execute(t, db, `DELETE FROM job_processes`)
 
-	require.Eventually(t, entered, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, entered)
 	require.NoError(t, worker.end(t))
 }
 

@@ -35,9 +35,9 @@ func TestPGWorker_RunsAFailedJobAgainAndLogsItOnce(t *testing.T) {
 
 	require.Equal(t, 1, receive(t, attempts))
 	require.Equal(t, 2, receive(t, attempts))
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'completed'`) == 1
-	}, patience, 10*time.Millisecond)
+	})
 	log := worker.log.String()
 	require.Equal(t, 1, strings.Count(log, "out of paper"), log)
 	require.Contains(t, log, `level=WARN msg="Job finished" result=failed kind=greet id=1 attempt=1`)
@@ -60,11 +60,11 @@ func TestPGWorker_SurvivesAPanic(t *testing.T) {
 	})
 
 	enqueue(t, db, queue, "eve")
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, db, `
 			SELECT count(*) FROM river_job
 			WHERE state IN ('retryable', 'available') AND attempt = 1 AND errors IS NOT NULL`) == 1
-	}, patience, 10*time.Millisecond)
+	})
 	enqueue(t, db, queue, "ada")
 
 	require.Equal(t, "ada", receive(t, worked))
@@ -104,9 +104,9 @@ func TestPGWorker_WaitsForADatabaseThatIsNotThereYet(t *testing.T) {
 		worked <- args.Name
 		return nil
 	})
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return strings.Count(worker.log.String(), "Worker cannot take jobs yet and tries again") >= 2
-	}, patience, 10*time.Millisecond)
+	})
 	require.False(t, worker.worker.Started())
 
 	require.NoError(t, server.Restart(t.Context()))
@@ -146,9 +146,9 @@ func TestPGWorker_LogsRecurringRunsAtDebugOnly(t *testing.T) {
 
 	worker := startPGWorker(t, db, time.Second, func(context.Context, greetArgs) error { return nil })
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return strings.Count(worker.log.String(), `"Job finished" result=done`) == 2
-	}, patience, time.Millisecond)
+	})
 	require.Contains(t, worker.log.String(), `level=DEBUG msg="Job finished" result=done kind=greet id=1 `)
 	require.Contains(t, worker.log.String(), `level=INFO msg="Job finished" result=done kind=greet id=2 `)
 }
@@ -183,9 +183,9 @@ func TestPGWorker_TakesNoMoreJobsWhenItIsQuiet(t *testing.T) {
 	enqueue(t, db, queue, "bob")
 	close(finish)
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'completed'`) == 1
-	}, patience, 10*time.Millisecond)
+	})
 	require.NoError(t, worker.end(t))
 	require.Empty(t, began)
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'available' AND attempt = 0`))
@@ -216,7 +216,7 @@ type pgWorker struct {
 func startPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work func(context.Context, greetArgs) error) *pgWorker {
 	t.Helper()
 	w := newPGWorker(t, db, shutdown, work)
-	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
+	stacktest.Eventually(t, w.worker.Started)
 	return w
 }
 
@@ -229,7 +229,7 @@ func newPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work fu
 func startHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) {
 	t.Helper()
 	w := newHandlers(t, db, shutdown, handlers...)
-	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
+	stacktest.Eventually(t, w.worker.Started)
 }
 
 func newHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) *pgWorker {

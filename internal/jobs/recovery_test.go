@@ -36,7 +36,7 @@ func TestRecovery_WorkOfAKilledWorkerRunsAgain(t *testing.T) {
 					require.True(t, tasks.Enqueue(t.Context(), greetArgs{Name: name}))
 				}
 				victims[n] = startVictim(t, "holder of "+string(backend), url, server.URL())
-				require.Eventually(t, func() bool { return began() == n+1 }, patience, 10*time.Millisecond, victims[n].output)
+				stacktest.Eventually(t, func() bool { return began() == n+1 }, victims[n].output)
 			}
 			startVictim(t, "finisher of "+string(backend), url, server.URL())
 

@@ -54,9 +54,9 @@ func TestRedisWorker_SurvivesAPanic(t *testing.T) {
 	tasks, _ := newTasks(t, server.URL())
 
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "eve"}))
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return strings.Contains(worker.log.String(), `"Task finished" result=failed`)
-	}, patience, 10*time.Millisecond)
+	})
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
 
 	require.Equal(t, "ada", receive(t, worked))
@@ -74,10 +74,10 @@ func TestRedisWorker_DoesNotRetryUnreadableArguments(t *testing.T) {
 
 	require.NoError(t, err)
 	inspector := asynq.NewInspectorFromRedisClient(client)
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		failed, err := inspector.ListArchivedTasks("default")
 		return err == nil && len(failed) == 1 && failed[0].Retried == 0
-	}, patience, 10*time.Millisecond)
+	})
 }
 
 func TestRedisWorker_LeavesTasksOfUnknownKindsToOtherWorkers(t *testing.T) {
@@ -93,10 +93,10 @@ func TestRedisWorker_LeavesTasksOfUnknownKindsToOtherWorkers(t *testing.T) {
 	require.True(t, tasks.Enqueue(t.Context(), waveBothHandsTask{}))
 
 	inspector := asynq.NewInspectorFromRedisClient(newClient(t, server))
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		queue, err := inspector.GetQueueInfo("default")
 		return err == nil && queue.Retry == 1
-	}, patience, 10*time.Millisecond)
+	})
 	require.Empty(t, worked)
 }
 
@@ -163,7 +163,7 @@ func TestRedisWorker_WaitsForARedisThatIsNotThereYet(t *testing.T) {
 
 	require.NoError(t, server.Restart(t.Context()))
 
-	require.Eventually(t, func() bool { return tasks.Enqueue(t.Context(), waveTask{Name: "ada"}) }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return tasks.Enqueue(t.Context(), waveTask{Name: "ada"}) })
 	require.Equal(t, "ada", receive(t, worked))
 }
 
@@ -180,7 +180,7 @@ func TestRedisWorker_SurvivesARestartOfRedis(t *testing.T) {
 	require.Equal(t, "ada", receive(t, worked))
 
 	require.NoError(t, server.Restart(t.Context()))
-	require.Eventually(t, func() bool { return tasks.Enqueue(t.Context(), waveTask{Name: "bob"}) }, patience, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return tasks.Enqueue(t.Context(), waveTask{Name: "bob"}) })
 
 	require.Equal(t, "bob", receive(t, worked))
 	require.NoError(t, worker.end(t))
@@ -209,9 +209,9 @@ func TestRedisWorker_StoresTasksThatFailedForGoodInTheDatabase(t *testing.T) {
 	require.True(t, tasks.Enqueue(t.Context(), waveOnceTask{}))
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE kind = 'wave_once' AND attempts = 1 AND error = 'out of ink'`) == 1
-	}, patience, 10*time.Millisecond)
+	})
 	require.Zero(t, count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE kind = 'wave'`)) // it has attempts left
 }
 
@@ -232,11 +232,11 @@ func TestRedisWorker_DoesNotRunACancelledTaskAgain(t *testing.T) {
 	active, err := inspector.ListActiveTasks("default")
 	require.NoError(t, err)
 
-	require.Eventually(t, func() bool { // asynq subscribes to cancellations a moment after it starts
+	stacktest.Eventually(t, func() bool { // asynq subscribes to cancellations a moment after it starts
 		require.NoError(t, inspector.CancelProcessing(active[0].ID))
 		failed, err := inspector.ListArchivedTasks("default")
 		return err == nil && len(failed) == 1
-	}, patience, 50*time.Millisecond)
+	})
 
 	require.Empty(t, began)
 	require.Equal(t, 1, count(t, worker.db, `SELECT count(*) FROM failed_tasks WHERE cancelled AND error = 'cancelled'`))
@@ -261,9 +261,9 @@ func TestRedisWorker_RetriesARunThatCancelledItself(t *testing.T) {
 
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return counts(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
-	}, patience, 10*time.Millisecond)
+	})
 }
 
 // Private
@@ -307,6 +307,6 @@ func startTaskHandlers(t *testing.T, address string, shutdown time.Duration, han
 	require.NoError(t, err)
 	w.running = run(t, log, w.worker.Run)
 	t.Cleanup(w.stop)
-	require.Eventually(t, w.worker.Started, patience, time.Millisecond)
+	stacktest.Eventually(t, w.worker.Started)
 	return w
 }

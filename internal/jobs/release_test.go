@@ -2,12 +2,12 @@ package jobs
 
 import (
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres/pgtest"
 )
@@ -23,9 +23,9 @@ func TestRelease_GivesJobsOfADeadWorkerTheirAttemptBack(t *testing.T) {
 
 	beating := run(t, &journal{}, survivor.run)
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'available' AND attempt = 0`) == 2
-	}, patience, 10*time.Millisecond)
+	})
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM job_processes`))
 	require.NoError(t, beating.end(t))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
@@ -87,7 +87,7 @@ func TestRelease_DiscardsAJobThatKillsItsWorkers(t *testing.T) {
 	die(t, db, 1)
 	require.NoError(t, survivor.releaseDead(t.Context()))
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'retryable' AND attempt = 1 AND scheduled_at > now()`))
-	require.Empty(t, sent)
+	require.Empty(t, sent.Requests())
 	die(t, db, 2)
 	for range 2 {
 		require.NoError(t, survivor.releaseDead(t.Context()))
@@ -97,11 +97,11 @@ func TestRelease_DiscardsAJobThatKillsItsWorkers(t *testing.T) {
 		SELECT count(*) FROM river_job
 		WHERE state = 'discarded' AND errors[2]->>'error' LIKE 'the worker died 7 times%'`))
 	reporter.Close()
-	body := receive(t, sent)
+	body := sent.Await(t, 1)
 	require.Contains(t, body, `"source":"job greet"`)
 	require.Contains(t, body, `"id":"1"`)
 	require.Contains(t, body, "the worker died 7 times")
-	require.Empty(t, sent)
+	require.Len(t, sent.Requests(), 1)
 }
 
 // Private

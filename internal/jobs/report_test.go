@@ -3,11 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +42,7 @@ func TestPGWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 		return err
 	}))
 	running := run(t, &journal{}, worker.Run)
-	bodies := receive(t, sent) + receive(t, sent)
+	bodies := sent.Await(t, 2)
 	require.NoError(t, running.end(t))
 
 	require.Contains(t, bodies, `"value":"no paper for last"`)
@@ -54,7 +50,7 @@ func TestPGWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 	require.Contains(t, bodies, `"value":"panic: eve is here"`)
 	require.Contains(t, bodies, "report_test.go")
 	require.NotContains(t, bodies, "again")
-	require.Empty(t, sent)
+	require.Len(t, sent.Requests(), 2)
 }
 
 func TestPGWorker_DoesNotReportACancelledJob(t *testing.T) {
@@ -79,14 +75,14 @@ func TestPGWorker_DoesNotReportACancelledJob(t *testing.T) {
 	_, err = worker.client.JobCancel(t.Context(), 1)
 	require.NoError(t, err)
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, db, `SELECT count(*) FROM river_job WHERE state = 'cancelled'`) == 1
-	}, patience, 10*time.Millisecond)
+	})
 	require.NoError(t, running.end(t))
 	require.EqualValues(t, 1, counts(t, registry, "app_jobs_processed_total")["pg greet default cancelled"])
 	require.Contains(t, log.String(), `"Job finished" result=cancelled`)
 	reporter.Close()
-	require.Empty(t, sent)
+	require.Empty(t, sent.Requests())
 }
 
 func TestRedisWorker_ReportsPanicsAndLastFailures(t *testing.T) {
@@ -121,7 +117,7 @@ func TestRedisWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 	for range 4 {
 		receive(t, runs)
 	}
-	bodies := receive(t, sent) + receive(t, sent)
+	bodies := sent.Await(t, 2)
 	require.NoError(t, running.end(t))
 
 	require.Contains(t, bodies, `"value":"no paper for last"`)
@@ -130,25 +126,19 @@ func TestRedisWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 	require.Contains(t, bodies, "report_test.go")
 	require.NotContains(t, bodies, "again")
 	require.NotContains(t, bodies, "57P03")
-	require.Empty(t, sent)
+	require.Len(t, sent.Requests(), 2)
 }
 
 // Private
 
-// sentryReporter returns a reporter, and the bodies that it sends to Sentry.
-func sentryReporter(t *testing.T) (*telemetry.Reporter, <-chan string) {
+// sentryReporter returns a reporter and the Sentry to which it sends.
+func sentryReporter(t *testing.T) (*telemetry.Reporter, *stacktest.Sentry) {
 	t.Helper()
-	sent := make(chan string, 10)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		body, _ := io.ReadAll(request.Body)
-		sent <- string(body)
-	}))
-	t.Cleanup(server.Close)
-	dsn := strings.Replace(server.URL, "://", "://key@", 1) + "/1"
-	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: dsn}, prometheus.NewRegistry())
+	server := stacktest.StartSentry(t)
+	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: server.DSN}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	reporter := newReporter()
 	reporter.SendTo(sentry)
 	t.Cleanup(reporter.Close)
-	return reporter, sent
+	return reporter, server
 }

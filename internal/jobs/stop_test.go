@@ -59,11 +59,11 @@ func TestStop_EndsAtOnceAfterASecondSignal(t *testing.T) {
 			t.Parallel()
 			s := newStopping(t, "stubborn", backend)
 			workers := func() int { return count(t, s.db, `SELECT count(*) FROM job_processes`) }
-			require.Eventually(t, func() bool { return workers() == 1 }, patience, time.Millisecond)
+			stacktest.Eventually(t, func() bool { return workers() == 1 })
 
 			process := s.worker.cmd.Process
 			require.NoError(t, process.Signal(syscall.SIGTERM))
-			require.Eventually(t, func() bool { return strings.Contains(s.worker.output.String(), "Stopping") }, patience, time.Millisecond)
+			stacktest.Eventually(t, func() bool { return strings.Contains(s.worker.output.String(), "Stopping") })
 			ended := make(chan struct{})
 			go func() {
 				_ = s.worker.cmd.Wait()
@@ -110,9 +110,9 @@ func newStopping(t *testing.T, kind string, backend Backend) *stopping {
 		require.True(t, tasks.Enqueue(t.Context(), greetArgs{Name: kind}))
 	}
 	s.worker = startVictim(t, kind+" of "+string(backend), url, server.URL())
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return count(t, s.db, `SELECT count(*) FROM things WHERE name = 'began'`) == 1
-	}, patience, 10*time.Millisecond, s.worker.output)
+	}, s.worker.output)
 	return s
 }
 

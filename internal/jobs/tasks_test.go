@@ -32,9 +32,9 @@ func TestTasks_AreRun(t *testing.T) {
 
 	require.Equal(t, waveTask{Name: "ada"}, receive(t, worked))
 	require.Equal(t, map[string]float64{"redis wave ok": 1}, counts(t, registry, "app_jobs_enqueue_total"))
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return counts(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
-	}, patience, 10*time.Millisecond)
+	})
 	require.Contains(t, worker.log.String(), `level=DEBUG msg="Task finished" result=done kind=wave id=`)
 }
 

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 // Private
 
 // patience is how long a test waits for something that must happen.
-const patience = 30 * time.Second
+const patience = stacktest.Patience
 
 // migrations make one table for jobs to write to.
 var migrations fs.FS = fstest.MapFS{"00001_create_things.sql": {Data: []byte("-- +goose Up\nCREATE TABLE things (name text NOT NULL);\n")}}

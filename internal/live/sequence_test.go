@@ -83,7 +83,7 @@ func TestPublish_NumbersOnlyGrow(t *testing.T) {
 
 	require.NoError(t, server.Restart(t.Context()))
 	number -= 3_600_000_000 // a lead over the clock cannot survive a loss of all data
-	require.Eventually(t, func() bool { return r.Ping(t.Context(), "test") }, 10*time.Second, 10*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return r.Ping(t.Context(), "test") })
 	publish()
 }
 

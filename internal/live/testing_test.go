@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = stacktest.Patience
 
 // process is a hub with an HTTP server, as a web process has them.
 type process struct {
@@ -77,7 +77,7 @@ func startHub(t *testing.T, address string, options StreamOptions) *process {
 func startProcess(t *testing.T, address string) *process {
 	t.Helper()
 	p := startHub(t, address, StreamOptions{Lifetime: time.Minute, Limit: 1000})
-	require.Eventually(t, func() bool { return p.hub.Last() > 0 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return p.hub.Last() > 0 })
 	return p
 }
 
@@ -86,17 +86,17 @@ func (p *process) waitFor(t *testing.T, publisher *Publisher) {
 	t.Helper()
 	number, ok := lastNumber(t.Context(), publisher.redis)
 	require.True(t, ok)
-	require.Eventually(t, func() bool { return p.hub.Last() == number }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return p.hub.Last() == number })
 }
 
 // listening waits until Redis has the hub among its listeners.
 func (p *process) listening(t *testing.T, server *devstack.Redis) {
 	t.Helper()
 	client := newClient(t, server)
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		listeners, err := client.PubSubNumSub(t.Context(), channel).Result()
 		return err == nil && listeners[channel] > 0
-	}, patience, 10*time.Millisecond)
+	})
 }
 
 func (p *process) streams() int {
@@ -119,7 +119,7 @@ func (p *process) queued() int {
 // empty waits until no stream is open.
 func (p *process) empty(t *testing.T) {
 	t.Helper()
-	require.Eventually(t, func() bool { return p.streams() == 0 }, patience, time.Millisecond)
+	stacktest.Eventually(t, func() bool { return p.streams() == 0 })
 }
 
 // gauge is app_live_streams or app_live_degraded.
@@ -340,9 +340,9 @@ func publish(t *testing.T, publisher *Publisher, topic, html string) int64 {
 // eventuallyPublish publishes to the topic mugs as soon as Redis is available.
 func eventuallyPublish(t *testing.T, publisher *Publisher, html string) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return publisher.Publish(t.Context(), Fragment{Topics: []string{"mugs"}, HTML: html})
-	}, patience, 10*time.Millisecond)
+	})
 }
 
 // openRedis opens the guarded Redis at address, with its prober running.

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/mail"
 	"slipway/internal/shop"
 )
@@ -178,9 +178,9 @@ func TestRecurringWork_RemindsOfAnAbandonedCart(t *testing.T) {
 
 	require.NoError(t, s.RemindOfCarts(t.Context()))
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return s.count(t, `SELECT count(*) FROM river_job WHERE kind = 'send_cart_reminder' AND state = 'completed'`) == 1
-	}, 30*time.Second, 50*time.Millisecond)
+	})
 	require.Len(t, sender.all(), 1)
 	require.Contains(t, sender.all()[0].ID, cart)
 }

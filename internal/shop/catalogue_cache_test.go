@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/cache"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/shop"
 	"slipway/internal/telemetry"
@@ -61,7 +62,7 @@ func everyList(t *testing.T, catalogue *shop.Shop) string {
 func TestCatalogue_IsTheSameWithACacheAndWithout(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	redis := startRedis(t)
+	redis := stacktest.Redis(t)
 	expected := everyList(t, s.Shop)
 
 	for _, address := range []string{"", redis.URL()} {

@@ -3,17 +3,17 @@ package shop_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/shop"
 )
 
 func TestInterest_CountsVisitorsCartsAndSoldUnits(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	redis := startRedis(t)
+	redis := stacktest.Redis(t)
 	soap := s.variant(t, "kelp-soap", 100)
 	for range 2 {
 		_, err := s.PlaceOrder(t.Context(), purchase(s.filledCart(t, soap, 3)))
@@ -40,7 +40,7 @@ func TestInterest_CountsVisitorsCartsAndSoldUnits(t *testing.T) {
 func TestInterest_WithoutRedisReturnsTheLastCount(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	redis := startRedis(t)
+	redis := stacktest.Redis(t)
 	soap := s.variant(t, "kelp-soap", 100)
 	for range 4 {
 		s.filledCart(t, soap, 1)
@@ -55,11 +55,11 @@ func TestInterest_WithoutRedisReturnsTheLastCount(t *testing.T) {
 	for range 5 {
 		require.Equal(t, shop.Interest{Looking: 3, Carts: 4}, catalogue.Look(t.Context(), soap.ProductID, "one more"))
 	}
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		interest := stranger.Interest(t.Context(), soap.ProductID)
 		require.Zero(t, interest.Looking, "nothing, where nothing was known")
 		return interest.Carts == 4
-	}, 20*time.Second, 10*time.Millisecond)
+	})
 }
 
 func TestInterest_WithoutACacheThereIsNone(t *testing.T) {
@@ -74,7 +74,7 @@ func TestInterest_WithoutACacheThereIsNone(t *testing.T) {
 func TestInterest_WithoutPostgreSQLNothingFails(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	redis := startRedis(t)
+	redis := stacktest.Redis(t)
 	catalogue := s.cached(t, redis.URL())
 	_, err := s.db.Exec(t.Context(), `ALTER TABLE carts RENAME TO away`)
 	require.NoError(t, err)

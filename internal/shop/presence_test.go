@@ -91,9 +91,9 @@ func TestVisit_RestartsWhenAKeyIsNoCounter(t *testing.T) {
 		_, first := looking.visit(t.Context(), 1, "ada")
 
 		require.False(t, first)
-		require.Eventually(t, func() bool {
+		stacktest.Eventually(t, func() bool {
 			count, ok := looking.visit(t.Context(), 1, "ada")
 			return ok && count == 1
-		}, 10*time.Second, 10*time.Millisecond)
+		})
 	}
 }

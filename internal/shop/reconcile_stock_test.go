@@ -1,7 +1,6 @@
 package shop_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/shop"
 )
 
@@ -159,8 +159,7 @@ func TestReconcileStock_CorrectsDuringSales(t *testing.T) {
 
 // books are the counts of a store.
 type books struct {
-	mutex    sync.Mutex
-	text     bytes.Buffer
+	log      stacktest.Journal
 	registry *prometheus.Registry
 }
 
@@ -169,23 +168,13 @@ func newBooks(t *testing.T) (store, *books) {
 	t.Helper()
 	b := &books{registry: prometheus.NewRegistry()}
 	s := newStore(t, func(options *shop.Options) {
-		options.Log = slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelError}))
+		options.Log = slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelError}))
 		options.Registry = b.registry
 	})
 	return s, b
 }
 
-func (b *books) Write(line []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.text.Write(line)
-}
-
-func (b *books) complaints() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.text.String()
-}
+func (b *books) complaints() string { return b.log.String() }
 
 // counts are the discrepancies so far, by rule.
 func (b *books) counts(t *testing.T) map[string]float64 {

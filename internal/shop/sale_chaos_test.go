@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/shop"
 	"slipway/internal/telemetry"
@@ -42,7 +43,7 @@ func TestFlashSale_SellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
-			redis := startRedis(t)
+			redis := stacktest.Redis(t)
 			processes := []*shop.Shop{s.process(t, redis.URL()), s.process(t, redis.URL())}
 			if happens == nil {
 				require.NoError(t, redis.Kill())
@@ -87,7 +88,7 @@ func TestFlashSale_SellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 func TestHoldSaleUnit_RedisRefusesOnlyHopelessClaims(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	redis := startRedis(t)
+	redis := stacktest.Redis(t)
 	process := s.process(t, redis.URL())
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 1)
 	ada, claim := uuid.NewString(), uuid.NewString()
@@ -110,7 +111,7 @@ func TestHoldSaleUnit_RedisRefusesOnlyHopelessClaims(t *testing.T) {
 func TestReconcileSales_CorrectsRedis(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	redis := startRedis(t)
+	redis := stacktest.Redis(t)
 	process := s.process(t, redis.URL())
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 5)
 	require.NoError(t, process.ReconcileSales(t.Context()))
@@ -129,7 +130,7 @@ func BenchmarkHoldSaleUnit_Losers(b *testing.B) {
 			s := newStore(b)
 			address := ""
 			if withRedis {
-				address = startRedis(b).URL()
+				address = stacktest.Redis(b).URL()
 			}
 			process := s.process(b, address)
 			sale := s.sale(b, s.variant(b, "harbour-enamel-mug", 60), 1)
@@ -203,19 +204,6 @@ func (s store) process(t testing.TB, address string) *shop.Shop {
 	options := s.options
 	options.Redis, options.Registry, options.Log = redis, registry, log
 	return shop.New(options)
-}
-
-func startRedis(t testing.TB) *devstack.Redis {
-	t.Helper()
-	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: t.TempDir()})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = server.Thaw() // a frozen one would not stop
-		require.NoError(t, server.Stop(ctx))
-	})
-	return server
 }
 
 // tamper makes Redis believe in a number of units.

@@ -91,9 +91,9 @@ func TestSetUnits_ExpiresAfterItsLife(t *testing.T) {
 	claims := openClaims(t, stacktest.Redis(t).URL())
 	require.True(t, claims.setUnits(t.Context(), 7, 5, 0, 50*time.Millisecond))
 
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return claims.claim(t.Context(), 7, "ada", time.Minute) == claimUnknown
-	}, 10*time.Second, 5*time.Millisecond, "a sold out that is wrong heals by itself")
+	}, "a sold out that is wrong heals by itself")
 }
 
 func TestClaim_AKeyOfTheWrongTypeIsReplaced(t *testing.T) {
@@ -134,9 +134,9 @@ func TestClaim_AfterATimeoutIsCountedOnceAndCanBeTakenBack(t *testing.T) {
 	require.NoError(t, server.Thaw())
 
 	// The frozen Redis may or may not have run the claim.
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return claims.claim(t.Context(), 7, "ada", time.Minute) == claimCounted
-	}, 10*time.Second, 10*time.Millisecond)
+	})
 	require.Equal(t, claimSoldOut, claims.claim(t.Context(), 7, "eve", time.Minute))
 
 	require.True(t, claims.unclaim(t.Context(), 7, "ada"))

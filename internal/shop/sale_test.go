@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/shop"
 )
 
@@ -400,9 +401,9 @@ func TestRunSales_TendsSalesInAnyNumberOfProcesses(t *testing.T) {
 	s.exec(t, `UPDATE flash_sales SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'`)
 
 	stop := s.startWorkers(t, s.process(t, ""), s.process(t, ""), s.process(t, ""))
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return s.count(t, `SELECT count(*) FROM flash_sales WHERE closed_at IS NOT NULL AND shown_version = version`) == 1
-	}, 30*time.Second, 50*time.Millisecond)
+	})
 	stop()
 
 	require.Equal(t, 60, s.stockOf(t, mug))

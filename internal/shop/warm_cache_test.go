@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/cache"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/shop"
 )
 
 func TestWarmCache_SparesTheFirstShopperAWait(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	redis := startRedis(t)
+	redis := stacktest.Redis(t)
 	warmer, _ := s.cachedWith(t, redis.URL(), cache.Options{Renew: true})
 	require.NoError(t, warmer.WarmCache(t.Context()))
 
@@ -34,7 +35,7 @@ func TestWarmCache_SparesTheFirstShopperAWait(t *testing.T) {
 func TestWarmCache_WorksWithoutRedis(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	redis := startRedis(t)
+	redis := stacktest.Redis(t)
 	require.NoError(t, redis.Freeze())
 	warmer, _ := s.cachedWith(t, redis.URL(), cache.Options{Renew: true})
 

@@ -131,5 +131,5 @@ func TestClock_AStepCostsNoMoreThanOneFreshWindow(t *testing.T) {
 
 func awaitOpen(t *testing.T, guard *failopen.Guard, want bool) {
 	t.Helper()
-	require.Eventually(t, func() bool { return guard.Status().Open == want }, 20*time.Second, 5*time.Millisecond)
+	stacktest.Eventually(t, func() bool { return guard.Status().Open == want })
 }

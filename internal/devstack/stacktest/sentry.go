@@ -44,6 +44,13 @@ func StartSentryWith(t testing.TB, reply http.HandlerFunc) *Sentry {
 	return s
 }
 
+// Await waits for a number of requests, and returns all that have come by then.
+func (s *Sentry) Await(t testing.TB, number int) string {
+	t.Helper()
+	Eventually(t, func() bool { return len(s.Requests()) >= number }, "Sentry gets %d requests", number)
+	return strings.Join(s.Requests(), "\n")
+}
+
 // Close ends the server before the test ends.
 func (s *Sentry) Close() { s.server.Close() }
 

@@ -26,8 +26,6 @@ import (
 	"slipway/internal/telemetry"
 )
 
-const patience = 30 * time.Second
-
 func TestList_ReturnsBothBackendsInTheSameWords(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -154,11 +152,11 @@ func TestAct_RetriesWorkThatWasCancelledWhileItRan(t *testing.T) {
 	job, task := s.await(t, "mail", Running), s.await(t, "wave", Running)
 
 	require.NoError(t, s.inspector.Act(t.Context(), Cancel, job.ID))
-	require.Eventually(t, func() bool { // asynq subscribes to cancellations a moment after it starts
+	stacktest.Eventually(t, func() bool { // asynq subscribes to cancellations a moment after it starts
 		_ = s.inspector.Act(t.Context(), Cancel, task.ID)
 		shown, err := s.inspector.Show(t.Context(), task.ID)
 		return err == nil && shown.State == Cancelled
-	}, patience, 50*time.Millisecond)
+	})
 	s.await(t, "mail", Cancelled)
 	close(again)
 	require.NoError(t, s.inspector.Act(t.Context(), Retry, job.ID))
@@ -321,10 +319,10 @@ func (s *store) work(t *testing.T) {
 		cancel()
 		running.Wait()
 	})
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		workers, err := s.inspector.Workers(t.Context())
 		return err == nil && len(workers) == 2 && pg.Started() && tasks.Started()
-	}, patience, 10*time.Millisecond)
+	})
 }
 
 func (s *store) enqueue(t *testing.T, args jobs.Args) {
@@ -336,11 +334,11 @@ func (s *store) enqueue(t *testing.T, args jobs.Args) {
 func (s *store) await(t *testing.T, kind string, state State) Item {
 	t.Helper()
 	var found []Item
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		items, err := s.inspector.List(t.Context(), Filter{Kind: kind, State: state})
 		found = items
 		return err == nil && len(items) == 1
-	}, patience, 20*time.Millisecond, "%s is %s", kind, state)
+	}, "%s is %s", kind, state)
 	shown, err := s.inspector.Show(t.Context(), found[0].ID)
 	require.NoError(t, err)
 	return shown
@@ -348,10 +346,10 @@ func (s *store) await(t *testing.T, kind string, state State) Item {
 
 func (s *store) gone(t *testing.T, id ID) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		_, err := s.inspector.Show(t.Context(), id)
 		return errors.Is(err, ErrNotFound)
-	}, patience, 20*time.Millisecond)
+	})
 }
 
 func newReporter() *telemetry.Reporter {

@@ -23,8 +23,6 @@ import (
 	"slipway/internal/telemetry"
 )
 
-const patience = 30 * time.Second
-
 func TestParse_NamesEachInvalidEntry(t *testing.T) {
 	t.Parallel()
 
@@ -277,11 +275,11 @@ func (s *schedulers) stop() {
 
 func (s *schedulers) await(t *testing.T, question string) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		var yes bool
 		s.query(t, question, nil, &yes)
 		return yes
-	}, patience, 50*time.Millisecond, question)
+	}, question)
 }
 
 func (s *schedulers) query(t *testing.T, statement string, arguments []any, into ...any) {

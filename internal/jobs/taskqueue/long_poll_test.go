@@ -135,10 +135,10 @@ func enqueueEcho(t *testing.T, client *redis.Client, queue, payload string) {
 // awaitWatchers waits until so many clients of Redis block.
 func awaitWatchers(t *testing.T, client *redis.Client, many int) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		reply, err := client.InfoMap(t.Context(), "clients").Result()
 		return err == nil && reply["Clients"]["blocked_clients"] == strconv.Itoa(many)
-	}, patience, time.Millisecond)
+	})
 }
 
 func commands(t *testing.T, client *redis.Client) int {

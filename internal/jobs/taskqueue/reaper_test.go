@@ -1,12 +1,8 @@
 package taskqueue
 
 import (
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -57,7 +53,7 @@ func TestReaper_ArchivesATaskThatKillsItsWorkers(t *testing.T) {
 		require.NoError(t, reaper.reap(t.Context(), "default"))
 	}
 	id := take(t, client, time.Now().Add(-time.Hour))
-	require.Empty(t, sent)
+	require.Empty(t, sent.Requests())
 	for range 2 {
 		require.NoError(t, reaper.reap(t.Context(), "default"))
 	}
@@ -71,11 +67,11 @@ func TestReaper_ArchivesATaskThatKillsItsWorkers(t *testing.T) {
 		SELECT count(*) FROM failed_tasks
 		WHERE kind = 'wave' AND args->>'name' = 'eve' AND error LIKE 'the worker died 6 times%'`))
 	reporter.Close()
-	body := receive(t, sent)
+	body := sent.Await(t, 1)
 	require.Contains(t, body, `"source":"task wave"`)
 	require.Contains(t, body, `"id":"`+id+`"`)
 	require.Contains(t, body, "the worker died 6 times")
-	require.Empty(t, sent)
+	require.Len(t, sent.Requests(), 1)
 }
 
 func TestReaper_CopiesTheNewestFailureBehindThousandsOfOthers(t *testing.T) {
@@ -134,20 +130,14 @@ func take(t *testing.T, client *redis.Client, until time.Time) (id string) {
 	return id
 }
 
-// sentryReporter returns a reporter, and the bodies that it sends to Sentry.
-func sentryReporter(t *testing.T) (*telemetry.Reporter, <-chan string) {
+// sentryReporter returns a reporter and the Sentry to which it sends.
+func sentryReporter(t *testing.T) (*telemetry.Reporter, *stacktest.Sentry) {
 	t.Helper()
-	sent := make(chan string, 10)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		body, _ := io.ReadAll(request.Body)
-		sent <- string(body)
-	}))
-	t.Cleanup(server.Close)
-	dsn := strings.Replace(server.URL, "://", "://key@", 1) + "/1"
-	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: dsn}, prometheus.NewRegistry())
+	server := stacktest.StartSentry(t)
+	sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: server.DSN}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	reporter := newReporter()
 	reporter.SendTo(sentry)
 	t.Cleanup(reporter.Close)
-	return reporter, sent
+	return reporter, server
 }

@@ -25,9 +25,9 @@ func TestServers_AnOutageDoesNotFloodTheLog(t *testing.T) {
 	require.NoError(t, servers.Start())
 
 	require.NoError(t, server.Kill())
-	require.Eventually(t, func() bool {
+	stacktest.Eventually(t, func() bool {
 		return strings.Contains(log.String(), "backend=redis source=asynq.Server class=refused ")
-	}, patience, 10*time.Millisecond)
+	})
 	for range 200 {
 		asynqLog{reporter}.Error("could not dequeue: dial tcp 127.0.0.1:1: connect: connection refused")
 	}

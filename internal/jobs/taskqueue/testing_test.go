@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/telemetry"
 )
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for something that must happen.
-const patience = 30 * time.Second
+const patience = stacktest.Patience
 
 // queues are the queues of these tests.
 var queues = []Queue{{"critical", 6}, {"default", 3}, {"low", 1}}
