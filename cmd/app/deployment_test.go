@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"testing"
 
@@ -84,6 +85,28 @@ func (d *deployment) startAll() (web, workerPG, workerRedis *appProcess) {
 		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
 	}
 	return web, workerPG, workerRedis
+}
+
+// startBeforeBackends runs all three roles while both backends are stopped. It
+// starts the backends when the roles wait, and returns when the roles are healthy.
+func (d *deployment) startBeforeBackends(postgres *devstack.Postgres) (web, workerPG *appProcess) {
+	d.t.Helper()
+	require.NoError(d.t, postgres.Kill())
+	require.NoError(d.t, d.redis.Kill())
+
+	web, workerPG = d.start("web"), d.start("worker-pg")
+	all := []*appProcess{web, workerPG, d.start("worker-redis")}
+	for _, p := range all {
+		p.eventually(func() bool { return p.health().Status == "error" }, "reports that it cannot work")
+		p.eventually(func() bool { return status(p.ops+"/up") == http.StatusOK }, "is up and waits")
+	}
+	require.NoError(d.t, postgres.Restart(d.t.Context()))
+	require.NoError(d.t, d.redis.Restart(d.t.Context()))
+
+	for _, p := range all {
+		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
+	}
+	return web, workerPG
 }
 
 // command runs a command to its end.

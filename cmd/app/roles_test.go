@@ -70,20 +70,7 @@ func TestRoles_ANoteGoesFromTheFormThroughJobsAndTasksToOpenPages(t *testing.T) 
 func TestRoles_WaitForBackendsThatAreNotThereYet(t *testing.T) {
 	t.Parallel()
 	d, postgres := deployAlone(t)
-	require.NoError(t, postgres.Kill())
-	require.NoError(t, d.redis.Kill())
-
-	web, workerPG, workerRedis := d.start("web"), d.start("worker-pg"), d.start("worker-redis")
-	for _, p := range []*appProcess{web, workerPG, workerRedis} {
-		p.eventually(func() bool { return p.health().Status == "error" }, "reports that it cannot work")
-		p.eventually(func() bool { return status(p.ops+"/up") == http.StatusOK }, "is up and waits")
-	}
-	require.NoError(t, postgres.Restart(t.Context()))
-	require.NoError(t, d.redis.Restart(t.Context()))
-
-	for _, p := range []*appProcess{web, workerPG, workerRedis} {
-		p.eventually(func() bool { return p.health().Status == "ok" }, "is healthy")
-	}
+	web, workerPG := d.startBeforeBackends(postgres)
 	code, _, _ := newVisitor(t, web.url).post("/notes", newNote())
 	require.Equal(t, http.StatusOK, code)
 	workerPG.eventually(func() bool { return d.confirmed() == 1 }, "runs the job")

@@ -150,6 +150,15 @@ func TestWeb_WorksWithoutRedis(t *testing.T) {
 
 func TestWeb_ShowsAnErrorPageWhenTheDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
+	showsErrorPages(t, deployAlone, [2]string{"/thanks", "/thanks"}, "503 Service Unavailable") // not public, so not cached
+}
+
+// showsErrorPages tests that web replies by an error page with text while its
+// database is stopped or frozen. No cache has the pages. Settings are NAME=value.
+func showsErrorPages(
+	t *testing.T, deployOnServer func(t *testing.T) (*deployment, *devstack.Postgres), pages [2]string, text string, settings ...string,
+) {
+	t.Helper()
 	faults := map[string]struct {
 		begin, end func(*devstack.Postgres) error
 	}{
@@ -159,8 +168,8 @@ func TestWeb_ShowsAnErrorPageWhenTheDatabaseIsUnavailable(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, postgres := deployAlone(t)
-			web := d.start("web", "REQUEST_TIMEOUT=1s")
+			d, postgres := deployOnServer(t)
+			web := d.start("web", append([]string{"REQUEST_TIMEOUT=1s"}, settings...)...)
 			web.eventually(func() bool { return web.health().Status == "ok" }, "is healthy")
 			require.Equal(t, http.StatusOK, status(web.url+"/"))
 
@@ -173,13 +182,13 @@ func TestWeb_ShowsAnErrorPageWhenTheDatabaseIsUnavailable(t *testing.T) {
 			require.Less(t, time.Since(asked), 400*time.Millisecond)
 			require.Equal(t, http.StatusOK, status(web.url+"/up"))
 
-			response, err := http.Get(web.url + "/thanks") // not a public page, so it is not cached
+			response, err := http.Get(web.url + pages[0])
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 			require.NotEmpty(t, response.Header.Get("Retry-After"))
-			_, body := newVisitor(t, web.url).get("/thanks")
-			require.Contains(t, body, "503 Service Unavailable")
+			_, body := newVisitor(t, web.url).get(pages[1])
+			require.Contains(t, body, text)
 			require.NotContains(t, body, "127.0.0.1")
 
 			require.NoError(t, fault.end(postgres))
