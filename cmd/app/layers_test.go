@@ -17,7 +17,7 @@ import (
 var levels = [][]string{
 	{"config", "telemetry", "devstack"},
 	{"devstack/stacktest", "postgres", "failopen", "assets", "mail", "payment", "health"},
-	{"postgres/pgtest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue", "edge"},
+	{"postgres/pgtest", "failopen/failopentest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue", "edge"},
 	{"jobs"},
 	{"web", "jobs/inspect", "jobs/recurring"},
 }
@@ -27,7 +27,7 @@ var store = []string{"shop", "storefront"}
 
 // doors are packages that hide a library from the rest of the program.
 var doors = map[string][]string{
-	"github.com/redis/go-redis/v9": {"failopen", "jobs/taskqueue", "live"},
+	"github.com/redis/go-redis/v9": {"devstack/stacktest", "failopen", "jobs/taskqueue", "live"},
 	"github.com/labstack/echo/v4":  {"web", "storefront"},
 	"github.com/a-h/templ":         {"web", "storefront", "storefront/templates"},
 	"github.com/jackc/pgx/v5": {
@@ -51,7 +51,7 @@ var doors = map[string][]string{
 	"github.com/hibiken/asynq":                 {"jobs/taskqueue"},
 	"github.com/robfig/cron/v3":                {"jobs/recurring"},
 	"go.yaml.in/yaml/v3":                       {"jobs/recurring"},
-	"github.com/stretchr/testify":              {"devstack/stacktest", "postgres/pgtest"},
+	"github.com/stretchr/testify":              {"devstack/stacktest", "failopen/failopentest", "postgres/pgtest"},
 	"github.com/Shopify/toxiproxy/v2":          {}, // tests alone
 	"github.com/riverqueue/river/rivermigrate": {"postgres"},
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,13 +13,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
-	"slipway/internal/telemetry"
+	"slipway/internal/failopen/failopentest"
 )
 
 func TestMain(m *testing.M) {
@@ -198,7 +195,7 @@ func TestFetch_CachesAbsenceForAShortTime(t *testing.T) {
 	known, ok := c.local.GetEntry(mugs.key("pink"))
 	require.True(t, ok)
 	require.LessOrEqual(t, known.ExpiresAfter(), absentLife)
-	require.Empty(t, command(t, server, "KEYS", "*pink*"), "what anybody can invent does not fill Redis")
+	require.Empty(t, stacktest.RedisCommand(t, server, "KEYS", "*pink*"), "what anybody can invent does not fill Redis")
 }
 
 func TestFetch_MadeUpKeysDoNotFillTheMemory(t *testing.T) {
@@ -236,8 +233,8 @@ func TestFetch_ReplacesAValueThatCannotBeDecoded(t *testing.T) {
 	}
 
 	for name, spoil := range spoiled {
-		command(t, server, "DEL", key)
-		command(t, server, spoil...)
+		stacktest.RedisCommand(t, server, "DEL", key)
+		stacktest.RedisCommand(t, server, spoil...)
 
 		value, err := mugs.Fetch(t.Context(), newCache(t, server.URL()), "blue", (&shelf{}).load)
 		require.NoError(t, err, name)
@@ -279,7 +276,7 @@ func TestFetch_AValueExpiresEverywhereAtTheSameTime(t *testing.T) {
 	found, _ := two.local.GetIfPresent(mugs.key("blue"))
 
 	require.WithinDuration(t, made.until, found.until, time.Millisecond)
-	left := command(t, server, "PTTL", mugs.key("blue")).(int64)
+	left := stacktest.RedisCommand(t, server, "PTTL", mugs.key("blue")).(int64)
 	require.InDelta(t, time.Until(made.until).Milliseconds(), left, 1000)
 }
 
@@ -287,7 +284,7 @@ func TestFetch_AClockThatIsAheadDoesNotProlongALife(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	c := newCache(t, server.URL())
-	command(t, server, "SET", mugs.key("blue"), `{"until":99999999999999,"value":{"Name":"found","Chips":7}}`)
+	stacktest.RedisCommand(t, server, "SET", mugs.key("blue"), `{"until":99999999999999,"value":{"Name":"found","Chips":7}}`)
 
 	value, err := mugs.Fetch(t.Context(), c, "blue", (&shelf{}).load)
 
@@ -330,7 +327,7 @@ func TestFetch_AFullRedisLeavesTheLocalCache(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	c := newCache(t, server.URL())
-	command(t, server, "CONFIG", "SET", "maxmemory", "1")
+	stacktest.RedisCommand(t, server, "CONFIG", "SET", "maxmemory", "1")
 	shelf := &shelf{}
 
 	for range 20 {
@@ -357,7 +354,7 @@ func TestFetch_LosingAllDataOfRedisLoadsNothing(t *testing.T) {
 		})
 	}
 
-	command(t, server, "FLUSHALL")
+	stacktest.RedisCommand(t, server, "FLUSHALL")
 	require.NoError(t, server.Kill())
 	require.NoError(t, server.Restart(t.Context()))
 	require.NoError(t, server.Freeze())
@@ -377,7 +374,7 @@ func TestFetch_ALocalKindNeverGoesToRedis(t *testing.T) {
 	_, err := kind.Fetch(t.Context(), c, "anything typed", func(context.Context) (string, error) { return "found", nil })
 
 	require.NoError(t, err)
-	require.Empty(t, command(t, server, "KEYS", "slipway:cache:*"))
+	require.Empty(t, stacktest.RedisCommand(t, server, "KEYS", "slipway:cache:*"))
 }
 
 func TestFetch_WithoutACacheEverythingIsLoaded(t *testing.T) {
@@ -505,31 +502,10 @@ func newCache(t testing.TB, address string) *Cache {
 	return c
 }
 
-// openRedis opens the guarded Redis at address, with its prober running.
+// openRedis opens the guarded Redis at address, with its prober running. An
+// empty address is a Redis that is switched off.
 func openRedis(t testing.TB, address string) *failopen.Redis {
 	t.Helper()
-	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	guard := failopen.NewGuard(failopen.Options{URL: address, Timeout: time.Second}, reporter)
-	opened, err := failopen.Open(guard)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var prober sync.WaitGroup
-	prober.Go(func() { _ = guard.Run(ctx) })
-	t.Cleanup(func() {
-		cancel()
-		prober.Wait()
-		require.NoError(t, opened.Close())
-	})
+	opened, _ := failopentest.Open(t, failopen.Options{URL: address, Timeout: time.Second})
 	return opened
-}
-
-func command(t testing.TB, server *devstack.Redis, args ...any) any {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	defer client.Close()
-	result, err := client.Do(t.Context(), args...).Result()
-	require.NoError(t, err)
-	return result
 }

@@ -110,7 +110,7 @@ func TestGuard_OpensWhenThePasswordIsWrong(t *testing.T) {
 	breakOpen(t, r)
 	require.Equal(t, "auth", r.guard.Status().Reason)
 
-	command(t, server, "CONFIG", "SET", "requirepass", "other")
+	stacktest.RedisCommand(t, server, "CONFIG", "SET", "requirepass", "other")
 	locked := openWithoutProber(t, withPassword(t, server.URL(), "hunter2"), log)
 	breakOpen(t, locked)
 	require.Equal(t, "auth", locked.guard.Status().Reason)
@@ -157,10 +157,10 @@ func TestGuard_StaysOpenWhileRedisTakesNoWrites(t *testing.T) {
 	require.NoError(t, server.Freeze())
 	breakOpen(t, r)
 	require.NoError(t, server.Thaw())
-	command(t, server, "REPLICAOF", "127.0.0.1", "1")
+	stacktest.RedisCommand(t, server, "REPLICAOF", "127.0.0.1", "1")
 	requireRecoveryNot(t, r)
 
-	command(t, server, "REPLICAOF", "NO", "ONE")
+	stacktest.RedisCommand(t, server, "REPLICAOF", "NO", "ONE")
 
 	requireRecovery(t, r)
 }
@@ -171,20 +171,20 @@ func TestGuard_ErrorRepliesDoNotOpenIt(t *testing.T) {
 	r := open(t, server.URL())
 
 	for range 30 {
-		command(t, server, "LPUSH", "sum", "not a number")
+		stacktest.RedisCommand(t, server, "LPUSH", "sum", "not a number")
 		require.False(t, r.Command(t.Context(), "test", "get", []string{"sum"}, nil)) // WRONGTYPE
 		require.False(t, isOpen(r))
 	}
 
-	command(t, server, "REPLICAOF", "127.0.0.1", "1")
+	stacktest.RedisCommand(t, server, "REPLICAOF", "127.0.0.1", "1")
 	for range 30 {
 		require.False(t, r.Ping(t.Context(), "test")) // READONLY
 		require.False(t, isOpen(r))
 	}
 	require.Error(t, r.guard.Probe(t.Context()))
-	command(t, server, "REPLICAOF", "NO", "ONE")
+	stacktest.RedisCommand(t, server, "REPLICAOF", "NO", "ONE")
 
-	command(t, server, "CONFIG", "SET", "maxmemory", "1")
+	stacktest.RedisCommand(t, server, "CONFIG", "SET", "maxmemory", "1")
 	for range 30 {
 		ok := r.guard.Do(t.Context(), "test", func(ctx context.Context) error {
 			// Wrapped, as the task queue does it.
@@ -199,7 +199,7 @@ func TestGuard_ErrorRepliesDoNotOpenIt(t *testing.T) {
 func TestGuard_OpensWhenRedisHasTooManyClients(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
-	admin := newClient(t, server).Conn()
+	admin := stacktest.RedisClient(t, server).Conn()
 	defer admin.Close()
 	require.NoError(t, admin.Do(t.Context(), "CONFIG", "SET", "maxclients", "1").Err())
 	r := open(t, server.URL())

@@ -36,7 +36,7 @@ func TestSet_ExpiresAfterItsLife(t *testing.T) {
 	require.True(t, r.Set(t.Context(), "test", "mug", nil, time.Hour))
 	require.True(t, r.Set(t.Context(), "test", "lamp", nil, 10*time.Millisecond))
 
-	require.InDelta(t, time.Hour.Seconds(), command(t, server, "TTL", "mug"), 60)
+	require.InDelta(t, time.Hour.Seconds(), stacktest.RedisCommand(t, server, "TTL", "mug"), 60)
 	stacktest.Eventually(t, func() bool {
 		_, answer := r.Get(t.Context(), "test", "lamp")
 		return answer == Missing
@@ -47,8 +47,8 @@ func TestGet_AKeyOfTheWrongTypeIsUnavailableAndThenMissing(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
-	command(t, server, "LPUSH", "mug", "not a string")
-	command(t, server, "LPUSH", "lamp", "not a string")
+	stacktest.RedisCommand(t, server, "LPUSH", "mug", "not a string")
+	stacktest.RedisCommand(t, server, "LPUSH", "lamp", "not a string")
 
 	_, first := r.Get(t.Context(), "test", "mug")
 	_, second := r.Get(t.Context(), "test", "mug")
@@ -63,7 +63,7 @@ func TestSet_AFullRedisStillRepliesToReads(t *testing.T) {
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
 	require.True(t, r.Set(t.Context(), "test", "mug", []byte("3"), time.Minute))
-	command(t, server, "CONFIG", "SET", "maxmemory", "1")
+	stacktest.RedisCommand(t, server, "CONFIG", "SET", "maxmemory", "1")
 
 	require.False(t, r.Set(t.Context(), "test", "mug", []byte("2"), time.Minute))
 

@@ -19,7 +19,7 @@ import (
 // Not parallel: it reads all goroutines of the process.
 func TestClose_LeavesNoGoroutineAndNoConnection(t *testing.T) {
 	server := stacktest.Redis(t)
-	admin := newClient(t, server)
+	admin := stacktest.RedisClient(t, server)
 	before := clientsOf(t, admin)
 	guard := NewGuard(Options{URL: server.URL(), Timeout: timeout},
 		telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))

@@ -42,7 +42,7 @@ func TestRun_AReplyThatCannotBeReadIsAFailedCall(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := openWithoutProber(t, server.URL(), t.Output())
-	command(t, server, "SET", "word", "mug")
+	stacktest.RedisCommand(t, server, "SET", "word", "mug")
 
 	require.False(t, r.Command(t.Context(), "test", "get", []string{"word"}, readNumber(new(int64))))
 	for range 2 {
@@ -51,7 +51,7 @@ func TestRun_AReplyThatCannotBeReadIsAFailedCall(t *testing.T) {
 	}
 
 	require.True(t, isOpen(r))
-	require.EqualValues(t, "2", command(t, server, "GET", "sum"))
+	require.EqualValues(t, "2", stacktest.RedisCommand(t, server, "GET", "sum"))
 }
 
 func TestRun_DoesNotReadAReplyThatIsAnError(t *testing.T) {
@@ -70,7 +70,7 @@ func TestRun_AKeyOfTheWrongTypeIsDeletedOnce(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
-	command(t, server, "LPUSH", "sum", "not a number")
+	stacktest.RedisCommand(t, server, "LPUSH", "sum", "not a number")
 
 	require.False(t, r.Run(t.Context(), "test", addScript, []string{"sum", "other"}, []any{1}, nil))
 	require.True(t, r.Run(t.Context(), "test", addScript, []string{"sum", "other"}, []any{1}, nil))
@@ -80,8 +80,8 @@ func TestCommand_ReadsKeys(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := open(t, server.URL())
-	command(t, server, "SET", "a", 1)
-	command(t, server, "SET", "b", 2)
+	stacktest.RedisCommand(t, server, "SET", "a", 1)
+	stacktest.RedisCommand(t, server, "SET", "b", 2)
 	count, missing := int64(0), false
 
 	require.True(t, r.Command(t.Context(), "test", "exists", []string{"a", "b", "c"}, readNumber(&count)))

@@ -10,10 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/devstack"
 	"slipway/internal/telemetry"
 )
 
@@ -47,24 +45,6 @@ func openWithoutProber(t testing.TB, address string, log io.Writer) *Redis {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return r
-}
-
-// command runs a command of Redis without the guard.
-func command(t testing.TB, server *devstack.Redis, args ...any) any {
-	t.Helper()
-	client := newClient(t, server)
-	result, err := client.Do(t.Context(), args...).Result()
-	require.NoError(t, err)
-	return result
-}
-
-func newClient(t testing.TB, server *devstack.Redis) *redis.Client {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return client
 }
 
 func withPassword(t testing.TB, address, password string) string {

@@ -42,7 +42,7 @@ func TestDeclaration_HoldsForTasks(t *testing.T) {
 
 	require.True(t, tasks.Enqueue(t.Context(), countArgs{Store: 1}, countArgs{Store: 1}, countArgs{Store: 2}))
 
-	inspector := asynq.NewInspectorFromRedisClient(newClient(t, server))
+	inspector := asynq.NewInspectorFromRedisClient(stacktest.RedisClient(t, server))
 	waiting, err := inspector.ListPendingTasks("low")
 	require.NoError(t, err)
 	require.Len(t, waiting, 2)

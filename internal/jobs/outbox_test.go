@@ -31,7 +31,7 @@ func TestEnqueueTx_CommitsWithTheChangeThatCausedIt(t *testing.T) {
 
 	require.ErrorIs(t, err, undone)
 	require.Zero(t, count(t, db, `SELECT count(*) FROM river_job`))
-	require.Empty(t, newClient(t, server).Keys(t.Context(), "asynq:*:t:*").Val())
+	require.Empty(t, stacktest.RedisClient(t, server).Keys(t.Context(), "asynq:*:t:*").Val())
 }
 
 func TestEnqueueTx_DeliversTheTaskAtOnceAndOnlyOnce(t *testing.T) {
@@ -39,7 +39,7 @@ func TestEnqueueTx_DeliversTheTaskAtOnceAndOnlyOnce(t *testing.T) {
 	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	tasks := newDurableTasks(t, db, server.URL())
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 
 	deliver := enqueueTx(t, db, tasks, "ada")
 	deliver(t.Context())
@@ -65,9 +65,11 @@ func TestOutbox_RelaysTasksThatWereNotDelivered(t *testing.T) {
 	startOutbox(t, db, tasks)
 	require.NoError(t, server.Restart(t.Context()))
 
-	hurryUntil(t, db, func() bool { return newClient(t, server).LLen(t.Context(), "asynq:{default}:pending").Val() == 2 })
+	hurryUntil(t, db, func() bool {
+		return stacktest.RedisClient(t, server).LLen(t.Context(), "asynq:{default}:pending").Val() == 2
+	})
 	hurryUntil(t, db, func() bool { return unfinishedOutbox(t, db) == 0 })
-	require.EqualValues(t, 2, newClient(t, server).LLen(t.Context(), "asynq:{default}:pending").Val())
+	require.EqualValues(t, 2, stacktest.RedisClient(t, server).LLen(t.Context(), "asynq:{default}:pending").Val())
 }
 
 func TestOutbox_RelaysAgainWhatRedisLost(t *testing.T) {
@@ -75,7 +77,7 @@ func TestOutbox_RelaysAgainWhatRedisLost(t *testing.T) {
 	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	tasks := newDurableTasks(t, db, server.URL())
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 	enqueueTx(t, db, tasks, "ada")(t.Context())
 
 	require.NoError(t, client.FlushAll(t.Context()).Err()) // a crash before the task was on its disk
@@ -108,7 +110,7 @@ func TestOutbox_EndsForADuplicateOfAUniqueTask(t *testing.T) {
 	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	tasks := newDurableTasks(t, db, server.URL())
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 	for range 2 {
 		var deliver func(context.Context)
 		require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) (err error) {

@@ -68,7 +68,7 @@ func TestRedisWorker_DoesNotRetryUnreadableArguments(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	startRedisWorker(t, server.URL(), time.Second, func(context.Context, waveTask) error { return nil })
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 
 	_, err := asynq.NewClientFromRedisClient(client).EnqueueContext(t.Context(), asynq.NewTask("wave", []byte("{")), asynq.MaxRetry(3))
 
@@ -92,7 +92,7 @@ func TestRedisWorker_LeavesTasksOfUnknownKindsToOtherWorkers(t *testing.T) {
 
 	require.True(t, tasks.Enqueue(t.Context(), waveBothHandsTask{}))
 
-	inspector := asynq.NewInspectorFromRedisClient(newClient(t, server))
+	inspector := asynq.NewInspectorFromRedisClient(stacktest.RedisClient(t, server))
 	stacktest.Eventually(t, func() bool {
 		queue, err := inspector.GetQueueInfo("default")
 		return err == nil && queue.Retry == 1
@@ -117,7 +117,7 @@ func TestRedisWorker_FinishesRunningTasks(t *testing.T) {
 	close(finish)
 
 	require.NoError(t, worker.wait(t))
-	queue, err := asynq.NewInspectorFromRedisClient(newClient(t, server)).GetQueueInfo("default")
+	queue, err := asynq.NewInspectorFromRedisClient(stacktest.RedisClient(t, server)).GetQueueInfo("default")
 	require.NoError(t, err)
 	require.Zero(t, queue.Size)
 }
@@ -137,7 +137,7 @@ func TestRedisWorker_PutsAnUnfinishedTaskBack(t *testing.T) {
 
 	require.NoError(t, worker.end(t))
 
-	queue, err := asynq.NewInspectorFromRedisClient(newClient(t, server)).GetQueueInfo("default")
+	queue, err := asynq.NewInspectorFromRedisClient(stacktest.RedisClient(t, server)).GetQueueInfo("default")
 	require.NoError(t, err)
 	require.Equal(t, 1, queue.Pending)
 	require.Zero(t, queue.Active)
@@ -227,7 +227,7 @@ func TestRedisWorker_DoesNotRunACancelledTaskAgain(t *testing.T) {
 	tasks, _ := newTasks(t, server.URL())
 	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
 	receive(t, began)
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 	inspector := asynq.NewInspectorFromRedisClient(client)
 	active, err := inspector.ListActiveTasks("default")
 	require.NoError(t, err)

@@ -102,7 +102,7 @@ func newStopping(t *testing.T, kind string, backend Backend) *stopping {
 	t.Helper()
 	url := pgtest.URL(t, migrations)
 	server := stacktest.Redis(t)
-	s := &stopping{backend: backend, db: openDatabase(t, url), redis: asynq.NewInspectorFromRedisClient(newClient(t, server))}
+	s := &stopping{backend: backend, db: openDatabase(t, url), redis: asynq.NewInspectorFromRedisClient(stacktest.RedisClient(t, server))}
 	if backend == PG {
 		enqueue(t, s.db, newJobs(t, s.db, prometheus.NewRegistry()), kind)
 	} else {

@@ -12,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
 	"slipway/internal/telemetry"
@@ -167,13 +166,4 @@ func newTasks(t *testing.T, address string) (*Tasks, *prometheus.Registry) {
 		require.NoError(t, tasks.Close())
 	})
 	return tasks, registry
-}
-
-func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return client
 }

@@ -59,7 +59,7 @@ func TestTorture_NoAcceptedNumberIsLost(t *testing.T) {
 			  AND NOT EXISTS (SELECT FROM river_job j WHERE j.state = 'discarded' AND (j.args->>'number')::bigint = a.number)`).Scan(&missing)
 		return err == nil && missing == 0
 	}, 3*time.Minute, 200*time.Millisecond, "accepted numbers are still missing: %s", missingNumbers(db))
-	inspector := asynq.NewInspectorFromRedisClient(newClient(t, redis))
+	inspector := asynq.NewInspectorFromRedisClient(stacktest.RedisClient(t, redis))
 	require.Eventually(t, func() bool {
 		queue, err := inspector.GetQueueInfo("default")
 		unfinished := count(t, db, `SELECT count(*) FROM river_job WHERE state NOT IN ('completed', 'discarded')`)

@@ -123,7 +123,7 @@ func TestHub_OpenPagesReloadAfterMissedEvents(t *testing.T) {
 	page := process.open(t, "mugs")
 
 	// All at once, so that the hub cannot reconnect in time to receive the message.
-	_, err := newClient(t, server).TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
+	_, err := stacktest.RedisClient(t, server).TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
 		pipe.ClientKillByFilter(t.Context(), "TYPE", "pubsub")
 		pipe.Incr(t.Context(), "slipway:sequence:"+channel)
 		pipe.Publish(t.Context(), channel, "a message without a subscriber")
@@ -146,7 +146,7 @@ func TestHub_NoPageReloadsWhenNoEventWasMissed(t *testing.T) {
 	process.waitFor(t, publisher)
 	page := process.open(t, "mugs")
 
-	require.NoError(t, newClient(t, server).ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err())
+	require.NoError(t, stacktest.RedisClient(t, server).ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err())
 	process.listening(t, server)
 	publish(t, publisher, "mugs", "two")
 
@@ -184,7 +184,7 @@ func TestHub_AFlushedRedisLosesNoEvent(t *testing.T) {
 	publish(t, publisher, "mugs", "one")
 	require.Equal(t, "one", page.event(t).data)
 
-	require.NoError(t, newClient(t, server).FlushAll(t.Context()).Err())
+	require.NoError(t, stacktest.RedisClient(t, server).FlushAll(t.Context()).Err())
 	publish(t, publisher, "mugs", "two")
 
 	require.Equal(t, "two", page.event(t).data)
@@ -257,7 +257,7 @@ func TestHub_SkipsMessagesThatItCannotRead(t *testing.T) {
 	page := process.open(t, "mugs")
 
 	for _, nonsense := range []string{"", "nonsense", "x {}", "99 {", `99 "mug"`} {
-		require.NoError(t, newClient(t, server).Publish(t.Context(), channel, nonsense).Err())
+		require.NoError(t, stacktest.RedisClient(t, server).Publish(t.Context(), channel, nonsense).Err())
 	}
 	publish(t, publisher, "mugs", "one")
 

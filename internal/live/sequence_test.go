@@ -16,7 +16,7 @@ func TestSequence_PublishesWithTheNextNumber(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := openRedis(t, server.URL())
-	subscription := newClient(t, server).Subscribe(t.Context(), channel)
+	subscription := stacktest.RedisClient(t, server).Subscribe(t.Context(), channel)
 	defer subscription.Close()
 	_, err := subscription.Receive(t.Context())
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestSequence_AKeyOfTheWrongTypeIsDeletedOnce(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := openRedis(t, server.URL())
-	command(t, server, "LPUSH", sequenceKey, "not a number")
+	stacktest.RedisCommand(t, server, "LPUSH", sequenceKey, "not a number")
 
 	_, known := lastNumber(t.Context(), r)
 	_, published := publishNext(t.Context(), r, nil)
@@ -65,19 +65,19 @@ func TestPublish_NumbersOnlyGrow(t *testing.T) {
 		publish()
 	}
 
-	command(t, server, "FLUSHALL")
+	stacktest.RedisCommand(t, server, "FLUSHALL")
 	publish()
 
 	// An old copy, as a Redis loads it that has not saved for a while.
-	command(t, server, "SET", sequenceKey, number-1000)
+	stacktest.RedisCommand(t, server, "SET", sequenceKey, number-1000)
 	publish()
 
-	command(t, server, "SET", sequenceKey, "no number")
+	stacktest.RedisCommand(t, server, "SET", sequenceKey, "no number")
 	publish()
 
 	// A clock that ran ahead once.
 	number += 3_600_000_000
-	command(t, server, "SET", sequenceKey, number)
+	stacktest.RedisCommand(t, server, "SET", sequenceKey, number)
 	publish()
 	publish()
 
@@ -91,7 +91,7 @@ func TestPublish_ManyAtOnceGetUniqueNumbersInOneOrder(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r := openRedis(t, server.URL())
-	subscription := newClient(t, server).Subscribe(t.Context(), channel)
+	subscription := stacktest.RedisClient(t, server).Subscribe(t.Context(), channel)
 	defer subscription.Close()
 	_, err := subscription.Receive(t.Context())
 	require.NoError(t, err)

@@ -18,12 +18,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
+	"slipway/internal/failopen/failopentest"
 	"slipway/internal/telemetry"
 )
 
@@ -92,7 +92,7 @@ func (p *process) waitFor(t *testing.T, publisher *Publisher) {
 // listening waits until Redis has the hub among its listeners.
 func (p *process) listening(t *testing.T, server *devstack.Redis) {
 	t.Helper()
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 	stacktest.Eventually(t, func() bool {
 		listeners, err := client.PubSubNumSub(t.Context(), channel).Result()
 		return err == nil && listeners[channel] > 0
@@ -345,39 +345,12 @@ func eventuallyPublish(t *testing.T, publisher *Publisher, html string) {
 	})
 }
 
-// openRedis opens the guarded Redis at address, with its prober running.
-func openRedis(t *testing.T, address string) *failopen.Redis {
+// openRedis opens the guarded Redis at address, with its prober running. An
+// empty address is a Redis that is switched off.
+func openRedis(t testing.TB, address string) *failopen.Redis {
 	t.Helper()
-	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	guard := failopen.NewGuard(failopen.Options{URL: address, Timeout: time.Second}, reporter)
-	opened, err := failopen.Open(guard)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var prober sync.WaitGroup
-	prober.Go(func() { _ = guard.Run(ctx) })
-	t.Cleanup(func() {
-		cancel()
-		prober.Wait()
-		require.NoError(t, opened.Close())
-	})
+	opened, _ := failopentest.Open(t, failopen.Options{URL: address, Timeout: time.Second})
 	return opened
-}
-
-func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return client
-}
-
-// command runs a command of Redis without the guard.
-func command(t *testing.T, server *devstack.Redis, args ...any) any {
-	t.Helper()
-	result, err := newClient(t, server).Do(t.Context(), args...).Result()
-	require.NoError(t, err)
-	return result
 }
 
 // relay passes bytes on to a Redis until blackHole.

@@ -40,13 +40,13 @@ func TestPresence_StoresNoVisitorForLong(t *testing.T) {
 	_, ok := looking.visit(t.Context(), 1, "ada")
 	require.True(t, ok)
 
-	keys := command(t, server, "KEYS", "slipway:presence:product:1:*").([]any)
+	keys := stacktest.RedisCommand(t, server, "KEYS", "slipway:presence:product:1:*").([]any)
 
 	require.Len(t, keys, 1)
-	life := command(t, server, "PTTL", keys[0]).(int64)
+	life := stacktest.RedisCommand(t, server, "PTTL", keys[0]).(int64)
 	require.Positive(t, life)
 	require.LessOrEqual(t, life, (90 * time.Second).Milliseconds())
-	require.NotContains(t, command(t, server, "GET", keys[0]), "ada")
+	require.NotContains(t, stacktest.RedisCommand(t, server, "GET", keys[0]), "ada")
 }
 
 func TestPresenceKeys_AVisitorCountsForSixtyToNinetySeconds(t *testing.T) {
@@ -85,7 +85,7 @@ func TestVisit_RestartsWhenAKeyIsNoCounter(t *testing.T) {
 		looking := presence{openRedis(t, server.URL())}
 		now := time.Now()
 		for _, at := range []time.Time{now, now.Add(presenceSlot)} {
-			command(t, server, append(spoil, presenceKeys(1, at)[0], "no counter")...)
+			stacktest.RedisCommand(t, server, append(spoil, presenceKeys(1, at)[0], "no counter")...)
 		}
 
 		_, first := looking.visit(t.Context(), 1, "ada")

@@ -10,14 +10,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
+	"slipway/internal/failopen/failopentest"
 	"slipway/internal/shop"
-	"slipway/internal/telemetry"
 )
 
 func TestMain(m *testing.M) {
@@ -37,7 +36,7 @@ func TestFlashSale_SellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 		"is killed":      func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Kill()) },
 		"is frozen":      func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Freeze()) },
 		"restarts":       func(t *testing.T, redis *devstack.Redis) { require.NoError(t, redis.Restart(t.Context())) },
-		"is emptied":     func(t *testing.T, redis *devstack.Redis) { _ = command(t, redis, "FLUSHALL") },
+		"is emptied":     func(t *testing.T, redis *devstack.Redis) { _ = stacktest.RedisCommand(t, redis, "FLUSHALL") },
 		"says sold out":  func(t *testing.T, redis *devstack.Redis) { tamper(t, redis, "0") },
 		"says plenty":    func(t *testing.T, redis *devstack.Redis) { tamper(t, redis, "1000000") },
 	} {
@@ -102,7 +101,7 @@ func TestHoldSaleUnit_RedisRefusesOnlyHopelessClaims(t *testing.T) {
 	require.ErrorIs(t, err, shop.ErrSaleSoldOut, "without a question to PostgreSQL")
 	require.NoError(t, process.HoldSaleUnit(t.Context(), ada, sale.ID, claim))
 
-	command(t, redis, "FLUSHALL")
+	stacktest.RedisCommand(t, redis, "FLUSHALL")
 	require.ErrorIs(t, process.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString()), shop.ErrSaleSoldOut)
 	require.NoError(t, process.GiveBackHold(t.Context(), ada, claim))
 	require.NoError(t, process.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString()), "Redis knows at once what came back")
@@ -188,40 +187,17 @@ func (b *buyer) tries(t *testing.T, sale shop.Sale) {
 // Redis at address.
 func (s store) process(t testing.TB, address string) *shop.Shop {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	registry := prometheus.NewRegistry()
-	guard := failopen.NewGuard(failopen.Options{URL: address, Timeout: 250 * time.Millisecond}, telemetry.NewReporter(log, registry))
-	redis, err := failopen.Open(guard)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var prober sync.WaitGroup
-	prober.Go(func() { _ = guard.Run(ctx) })
-	t.Cleanup(func() {
-		cancel()
-		prober.Wait()
-		require.NoError(t, redis.Close())
-	})
+	redis, _ := failopentest.Open(t, failopen.Options{URL: address, Timeout: 250 * time.Millisecond})
 	options := s.options
-	options.Redis, options.Registry, options.Log = redis, registry, log
+	options.Redis, options.Registry, options.Log = redis, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	return shop.New(options)
 }
 
 // tamper makes Redis believe in a number of units.
 func tamper(t testing.TB, server *devstack.Redis, left string) {
 	t.Helper()
-	keys, _ := command(t, server, "KEYS", "slipway:sale:*:units").([]any)
+	keys, _ := stacktest.RedisCommand(t, server, "KEYS", "slipway:sale:*:units").([]any)
 	for _, key := range keys {
-		command(t, server, "HSET", key, "left", left)
+		stacktest.RedisCommand(t, server, "HSET", key, "left", left)
 	}
-}
-
-func command(t testing.TB, server *devstack.Redis, args ...any) any {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	defer client.Close()
-	result, err := client.Do(t.Context(), args...).Result()
-	require.NoError(t, err)
-	return result
 }

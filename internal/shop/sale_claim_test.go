@@ -22,9 +22,9 @@ func TestClaim_IsUnknownUntilTheUnitsAreSet(t *testing.T) {
 	require.Equal(t, claimSoldOut, claims.claim(t.Context(), 7, "ada", time.Minute))
 	require.Equal(t, claimUnknown, claims.claim(t.Context(), 8, "ada", time.Minute), "another sale")
 
-	command(t, server, "FLUSHALL")
+	stacktest.RedisCommand(t, server, "FLUSHALL")
 	require.Equal(t, claimUnknown, claims.claim(t.Context(), 7, "ada", time.Minute), "missing is not sold out")
-	command(t, server, "HSET", saleKeys(7)[0], "left", "nonsense")
+	stacktest.RedisCommand(t, server, "HSET", saleKeys(7)[0], "left", "nonsense")
 	require.Equal(t, claimUnknown, claims.claim(t.Context(), 7, "ada", time.Minute))
 }
 
@@ -101,7 +101,7 @@ func TestClaim_AKeyOfTheWrongTypeIsReplaced(t *testing.T) {
 	server := stacktest.Redis(t)
 	claims := openClaims(t, server.URL())
 	for _, key := range saleKeys(7) {
-		command(t, server, "SET", key, "not a hash")
+		stacktest.RedisCommand(t, server, "SET", key, "not a hash")
 	}
 
 	require.Equal(t, claimUnknown, claims.claim(t.Context(), 7, "ada", time.Minute))

@@ -47,7 +47,7 @@ func TestLimitScript_EveryKeyExpires(t *testing.T) {
 	require.True(t, listed)
 	delete(lifetimes, "slipway:probe")
 	require.Len(t, lifetimes, 5)
-	require.EqualValues(t, 5, command(t, server, "EXISTS", "strikes:1", "strikes:2", "ban:2", "count", "over"))
+	require.EqualValues(t, 5, stacktest.RedisCommand(t, server, "EXISTS", "strikes:1", "strikes:2", "ban:2", "count", "over"))
 	for name, left := range lifetimes {
 		require.LessOrEqual(t, left, time.Hour, name)
 		require.Positive(t, left, name)
@@ -90,17 +90,17 @@ func TestLimitScript_ARefusedRequestIsNotCounted(t *testing.T) {
 
 	require.Equal(t, []countReply{{count: 1}, {count: 1}}, ask(false))
 	require.Equal(t, []countReply{{count: 1}}, ask(true))
-	require.EqualValues(t, 0, command(t, server, "EXISTS", "over"))
+	require.EqualValues(t, 0, stacktest.RedisCommand(t, server, "EXISTS", "over"))
 	require.Equal(t, []countReply{{count: 2}, {count: 2}}, ask(false))
 	require.Equal(t, []countReply{{count: 2}}, ask(true))
-	require.EqualValues(t, 1, command(t, server, "EXISTS", "over"))
+	require.EqualValues(t, 1, stacktest.RedisCommand(t, server, "EXISTS", "over"))
 }
 
 func TestLimitScript_WeighsThePreviousWindow(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r, _ := open(t, server)
-	command(t, server, "SET", "before", 10)
+	stacktest.RedisCommand(t, server, "SET", "before", 10)
 	call := limitCall{counts: []countCheck{
 		{key: "now", previous: "before", over: "over", limit: 6, weight: 0.5, life: time.Minute},
 		{key: "next", previous: "p", over: "o", limit: 9, life: time.Minute},
@@ -117,7 +117,7 @@ func TestLimitScript_AKeyOfTheWrongTypeIsDeletedOnce(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	r, _ := open(t, server)
-	command(t, server, "LPUSH", "count", "not a number")
+	stacktest.RedisCommand(t, server, "LPUSH", "count", "not a number")
 	call := limitCall{counts: []countCheck{{key: "count", previous: "p", over: "o", limit: 9, life: time.Minute}}}
 
 	_, known := call.run(t.Context(), r)
@@ -135,7 +135,7 @@ func TestReset_DeletesAndRaisesTheGeneration(t *testing.T) {
 	var keys []string
 	for i := range 2500 {
 		keys = append(keys, fmt.Sprintf("limit:%d", i))
-		command(t, server, "SET", keys[i], 1, "EX", 60)
+		stacktest.RedisCommand(t, server, "SET", keys[i], 1, "EX", 60)
 	}
 	generation := func() int64 {
 		reply, ok := limitCall{}.run(t.Context(), r)

@@ -1,7 +1,6 @@
 package throttle
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -11,12 +10,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
+	"slipway/internal/failopen/failopentest"
 	"slipway/internal/telemetry"
 )
 
@@ -134,31 +133,7 @@ func withoutRedis(t testing.TB) *failopen.Redis {
 // open opens a Redis as the web role does.
 func open(t testing.TB, server *devstack.Redis) (*failopen.Redis, *failopen.Guard) {
 	t.Helper()
-	guard := failopen.NewGuard(failopen.Options{URL: server.URL(), Timeout: 500 * time.Millisecond},
-		telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
-	redis, err := failopen.Open(guard)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var prober sync.WaitGroup
-	prober.Go(func() { _ = guard.Run(ctx) })
-	t.Cleanup(func() {
-		cancel()
-		prober.Wait()
-		require.NoError(t, redis.Close())
-	})
-	return redis, guard
-}
-
-// command runs a command of Redis without the guard.
-func command(t testing.TB, server *devstack.Redis, args ...any) any {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	defer client.Close()
-	result, err := client.Do(t.Context(), args...).Result()
-	require.NoError(t, err)
-	return result
+	return failopentest.Open(t, failopen.Options{URL: server.URL(), Timeout: 500 * time.Millisecond})
 }
 
 // bothStores runs a test with Redis and without.

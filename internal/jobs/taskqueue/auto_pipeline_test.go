@@ -30,7 +30,7 @@ func TestAutoPipeline_SendsConcurrentRunsInOneRoundTrip(t *testing.T) {
 		if ARGV[1] == "0" then return redis.error_reply("WRONG no zero") end
 		return redis.call("INCRBY", KEYS[1], ARGV[1])`)
 	require.NoError(t, script.Load(t.Context(), client).Err())
-	reads := func() int { return statistic(t, newClient(t, server), "total_reads_processed") }
+	reads := func() int { return statistic(t, stacktest.RedisClient(t, server), "total_reads_processed") }
 
 	const many = 2000
 	before := reads()

@@ -11,7 +11,7 @@ import (
 
 func TestWarnOfLoss_NamesSettingsThatLoseTasks(t *testing.T) {
 	t.Parallel()
-	client := newClient(t, stacktest.Redis(t))
+	client := stacktest.RedisClient(t, stacktest.Redis(t))
 	set := func(name, value string) {
 		t.Helper()
 		require.NoError(t, client.ConfigSet(t.Context(), name, value).Err())

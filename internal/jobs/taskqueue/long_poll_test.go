@@ -18,7 +18,7 @@ func TestLongPoll_SendsFewCommandsWhileAllQueuesAreEmpty(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	worked, _ := asynqWithLongPoll(t, server, 4)
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 	awaitWatchers(t, client, len(queues))
 
 	before := commands(t, client)
@@ -35,7 +35,7 @@ func TestLongPoll_WakesForEveryQueueAndKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	worked, _ := asynqWithLongPoll(t, server, 1)
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 
 	for i := range 50 {
 		for _, queue := range namesOf(queues) {
@@ -61,7 +61,7 @@ func TestLongPoll_FindsTasksWithoutWatchers(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
 	worked, poll := asynqWithLongPoll(t, server, 1)
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 	awaitWatchers(t, client, len(queues))
 	require.NoError(t, client.Do(t.Context(), "ACL", "SETUSER", "default", "-blmove").Err())
 
@@ -82,12 +82,12 @@ func TestLongPoll_SurvivesACrashOfRedis(t *testing.T) {
 	t.Parallel()
 	server := stacktest.RedisWith(t, devstack.RedisOptions{Dir: t.TempDir(), Durable: true})
 	worked, _ := asynqWithLongPoll(t, server, 2)
-	client := newClient(t, server)
+	client := stacktest.RedisClient(t, server)
 	awaitWatchers(t, client, len(queues))
 
 	require.NoError(t, server.Kill())
 	require.NoError(t, server.Restart(t.Context()))
-	enqueueEcho(t, newClient(t, server), "critical", "after")
+	enqueueEcho(t, stacktest.RedisClient(t, server), "critical", "after")
 
 	require.Equal(t, "after", receive(t, worked))
 }

@@ -75,15 +75,6 @@ func enqueueWaves(t *testing.T, client *Client, names ...string) {
 	}
 }
 
-func newClient(t *testing.T, server *devstack.Redis) *redis.Client {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL())
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return client
-}
-
 func count(t *testing.T, db *pgxpool.Pool, query string) int {
 	t.Helper()
 	var n int
