@@ -141,7 +141,7 @@ func (h *heartbeat) releaseDead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to release jobs: %w", err)
 	}
-	return h.releaser.releaseDead(ctx, connection, h.deadAfter)
+	return h.releaser.releaseDead(ctx, connection, h.process.ID, h.deadAfter)
 }
 
 // signOff deletes the worker's row, so that no other worker counts it as dead later.

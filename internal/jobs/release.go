@@ -35,8 +35,10 @@ type releasedJob struct {
 }
 
 // releaseDead deletes the workers whose last heartbeat is older than deadAfter,
-// and releases their jobs. Any number of workers may call it at the same time.
-func (r *releaser) releaseDead(ctx context.Context, connection *pgx.Conn, deadAfter time.Duration) error {
+// and releases their jobs. Any number of workers may call it at the same time. It
+// leaves out the worker that calls it, which is alive even when it was slow since
+// its own heartbeat.
+func (r *releaser) releaseDead(ctx context.Context, connection *pgx.Conn, caller string, deadAfter time.Duration) error {
 	var dead []string
 	var released []releasedJob
 	err := pgx.BeginFunc(ctx, connection, func(tx pgx.Tx) error {
@@ -45,9 +47,10 @@ func (r *releaser) releaseDead(ctx context.Context, connection *pgx.Conn, deadAf
 			WHERE id IN (
 				SELECT id FROM job_processes
 				WHERE beat_at NOT BETWEEN now() - $1::interval AND now() + $1::interval -- after: the clock was set back since
+				AND id <> $2
 				FOR UPDATE SKIP LOCKED
 			)
-			RETURNING id`, deadAfter)
+			RETURNING id`, deadAfter, caller)
 		if err != nil {
 			return fmt.Errorf("find dead workers: %w", err)
 		}

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,9 @@ func TestRelease_GivesJobsOfADeadWorkerTheirAttemptBack(t *testing.T) {
 	enqueue(t, db, queue, "bob")
 	die(t, db, 1)
 	survivor := newTestHeartbeat(db)
+	survivor.deadAfter = patience // or a pause of this machine makes the survivor count as dead
+	require.NoError(t, survivor.beat(t.Context()))
+	survivor.steadySince = time.Now().Add(-time.Hour)
 
 	beating := run(t, &journal{}, survivor.run)
 
@@ -29,6 +33,21 @@ func TestRelease_GivesJobsOfADeadWorkerTheirAttemptBack(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM job_processes`))
 	require.NoError(t, beating.end(t))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM job_processes`))
+}
+
+func TestRelease_NeverReleasesTheJobsOfItsOwnWorker(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	worker := newTestHeartbeat(db)
+	require.NoError(t, worker.beat(t.Context()))
+	execute(t, db, `UPDATE river_job SET state = 'running', attempt = 1, attempted_by = ARRAY[$1]`, worker.process.ID)
+	execute(t, db, `UPDATE job_processes SET beat_at = now() - interval '1 hour'`) // the process stood still after its heartbeat
+
+	require.NoError(t, worker.releaseDead(t.Context()))
+
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'running'`))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM job_processes`))
 }
 
 func TestRelease_LeavesJobsOfUnknownWorkersAlone(t *testing.T) {
