@@ -86,6 +86,25 @@ func TestOutbox_RelaysAgainWhatRedisLost(t *testing.T) {
 	hurryUntil(t, db, func() bool { return client.LLen(t.Context(), "asynq:{default}:pending").Val() == 1 })
 }
 
+// A task that the outbox has sent can be lost again before it is on Redis's disk.
+func TestOutbox_RelaysAgainWhatRedisLostAfterTheOutboxSentIt(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	db := pgtest.New(t, migrations)
+	tasks := newDurableTasks(t, db, server.URL())
+	client := stacktest.RedisClient(t, server)
+	enqueueTx(t, db, tasks, "ada") // its process dies before it delivers
+	startOutbox(t, db, tasks)
+
+	for range 2 {
+		hurryUntil(t, db, func() bool { return client.LLen(t.Context(), "asynq:{default}:pending").Val() == 1 })
+		require.NoError(t, client.FlushAll(t.Context()).Err())
+	}
+
+	hurryUntil(t, db, func() bool { return client.LLen(t.Context(), "asynq:{default}:pending").Val() == 1 })
+	hurryUntil(t, db, func() bool { return unfinishedOutbox(t, db) == 0 })
+}
+
 func TestOutbox_DoesNotRelayAFinishedTask(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)

@@ -1,6 +1,7 @@
 package taskqueue
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -39,4 +40,31 @@ func TestServers_AnOutageDoesNotFloodTheLog(t *testing.T) {
 	reporter.Close()
 
 	require.Regexp(t, `backend=redis source=asynq.Server class=refused .* suppressed=2\d\d `, log.String())
+}
+
+// A worker that comes back after a crash of Redis, or of another worker, finds
+// tasks whose leases have expired.
+func TestServers_ALostLeaseUsesUpNoAttempt(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	client := stacktest.RedisClient(t, server)
+	enqueueWaves(t, newTaskClient(t, server), "ada")
+	lost := take(t, client, time.Now().Add(-time.Hour))
+	runs := make(chan Run, 10)
+	servers, err := NewServers(queues, ServersOptions{
+		URL: server.URL(), PoolSize: 10, Servers: 1, Concurrency: 5, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: time.Second,
+		Work:    func(_ context.Context, run Run) error { runs <- run; return nil },
+		Backoff: func(string, int) time.Duration { return time.Hour }, // only a lost lease has no backoff
+		Failed:  func(context.Context, Failure) {}, Reporter: newReporter(),
+	})
+	require.NoError(t, err)
+
+	require.NoError(t, servers.Start())
+	run := receive(t, runs)
+	servers.StopLongPoll()
+	servers.Shutdown()
+	require.NoError(t, servers.Close())
+
+	require.Equal(t, lost, run.ID)
+	require.Zero(t, run.Retries)
 }
