@@ -10,6 +10,10 @@ import (
 // Args are the arguments of a job or task: ids, by which it reads its data when it
 // runs. They are stored as JSON, which the previous and the next release also
 // read. So only add fields, and handle a field that is missing.
+//
+// A method Check() error, which is optional, reports args that can never work.
+// `app jobs enqueue` refuses such args, and work that has them fails for good at
+// its first attempt. It must not read data.
 type Args interface {
 	Declare() Declaration
 }

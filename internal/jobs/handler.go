@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
-
-	"slipway/internal/jobs/taskqueue"
 )
 
 // Handler runs one kind of work.
@@ -25,22 +23,29 @@ type Handler struct {
 type Handlers []Handler
 
 // Handle returns a handler that calls work. It may call work more than once for
-// the same args, and calls it again when it returns an error.
+// the same args, and calls it again when it returns an error, unless the error is
+// Permanent.
 func Handle[T Args](work func(ctx context.Context, args T) error) Handler {
 	var kind T
 	declaration := kind.Declare().withDefaults()
+	checkAndWork := func(ctx context.Context, args T) error {
+		if err := check(declaration.Kind, args); err != nil {
+			return Permanent(err)
+		}
+		return work(ctx, args)
+	}
 	return Handler{
 		Declaration: declaration,
 		work: func(ctx context.Context, payload []byte) error {
 			args, err := readArgs[T](declaration.Kind, payload)
 			if err != nil {
-				return taskqueue.Archive(err) // no attempt can read these arguments
+				return Permanent(err)
 			}
-			return work(ctx, args)
+			return checkAndWork(ctx, args)
 		},
 		checkWritten: func(payload []byte) error { return checkWritten[T](declaration.Kind, payload) },
 		addToRiver: func(workers *river.Workers, lock *keyLock) error {
-			return river.AddWorkerSafely(workers, &riverWorker[T]{declaration: declaration, lock: lock, work: work})
+			return river.AddWorkerSafely(workers, &riverWorker[T]{declaration: declaration, lock: lock, work: checkAndWork})
 		},
 	}
 }
@@ -81,6 +86,18 @@ func checkWritten[T Args](kind string, payload []byte) error {
 	if err := decoder.Decode(&args); err != nil {
 		return fmt.Errorf("read the arguments of %s: %w", kind, err)
 	}
+	return check(kind, args)
+}
+
+// check calls the method Check of args that have one.
+func check(kind string, args Args) error {
+	checked, ok := args.(interface{ Check() error })
+	if !ok {
+		return nil
+	}
+	if err := checked.Check(); err != nil {
+		return fmt.Errorf("check the arguments of %s: %w", kind, err)
+	}
 	return nil
 }
 
@@ -103,6 +120,9 @@ func (w *riverWorker[T]) Work(ctx context.Context, job *river.Job[riverArgs[T]])
 	err := w.lock.run(ctx, w.declaration, job.EncodedArgs, func(ctx context.Context) error { return w.work(ctx, job.Args.args) })
 	if pause, is := isSnooze(err); is {
 		return errors.Join(river.JobSnooze(pause), err)
+	}
+	if isPermanent(err) {
+		job.MaxAttempts = job.Attempt // River discards a job that failed in its last attempt
 	}
 	return err
 }

@@ -187,7 +187,7 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 		return err // asynq has already returned a task whose context it cancelled to its queue
 	}
 	cancelled := errors.Is(err, taskqueue.ErrCancelled)
-	if record.attempt >= handler.Attempts || cancelled || taskqueue.IsArchived(err) {
+	if record.attempt >= handler.Attempts || cancelled || isPermanent(err) {
 		w.failed.InsertOrLog(ctx, w.log, taskqueue.FailedTask{
 			ID: task.ID, Kind: task.Kind, Queue: task.Queue, Args: task.Args,
 			Error: telemetry.Scrub(err.Error()), Attempts: record.attempt, Cancelled: cancelled,

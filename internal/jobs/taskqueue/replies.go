@@ -84,7 +84,7 @@ func endingOf(err error) ending {
 		return endedSnoozed
 	case errors.Is(err, asynq.ErrLeaseExpired):
 		return endedLeaseLost
-	case IsArchived(err):
+	case isArchived(err):
 		return endedArchived
 	case errors.Is(err, context.Canceled):
 		return endedCancelled

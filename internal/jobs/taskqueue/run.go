@@ -23,14 +23,14 @@ func Snooze(after time.Duration, cause error) error { return &snoozed{after, cau
 
 // Archive is the result of a run after which the task never runs again.
 func Archive(cause error) error {
-	if IsArchived(cause) {
+	if isArchived(cause) {
 		return cause
 	}
 	return &archived{cause}
 }
 
-// IsArchived reports whether a run ended with Archive.
-func IsArchived(err error) bool { return errors.Is(err, asynq.SkipRetry) }
+// isArchived reports whether a run ended with Archive.
+func isArchived(err error) bool { return errors.Is(err, asynq.SkipRetry) }
 
 // Failure is a run that asynq ended with an error.
 type Failure struct {
@@ -74,7 +74,7 @@ func runOf(ctx context.Context, task *asynq.Task) Run {
 }
 
 func failureOf(ctx context.Context, task *asynq.Task, err error) Failure {
-	failure := Failure{Run: runOf(ctx, task), Err: err, Archived: IsArchived(err)}
+	failure := Failure{Run: runOf(ctx, task), Err: err, Archived: isArchived(err)}
 	failure.Cancelled = errors.Is(err, context.Canceled) && ctx.Err() != nil
 	var wrapped *archived
 	if errors.As(err, &wrapped) {
