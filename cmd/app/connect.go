@@ -120,7 +120,7 @@ func (b *backends) close() {
 // mailSender is the mail server, or the mail directory where there is none.
 func (b *backends) mailSender(from string) (mail.Sender, error) {
 	if b.config.SMTPURL != "" {
-		sender, err := mail.NewSMTP(b.config.SMTPURL, from)
+		sender, err := mail.NewSMTP(b.config.SMTPURL, from, b.reporter)
 		if err != nil {
 			return nil, fmt.Errorf("SMTP_URL: %w", err)
 		}

@@ -10,6 +10,7 @@ type Backend string
 const (
 	PG    Backend = "pg" // PostgreSQL
 	Redis Backend = "redis"
+	Mail  Backend = "mail" // the mail server
 )
 
 // Name returns the product's name, for text that operators read: "PostgreSQL",
@@ -20,6 +21,8 @@ func (b Backend) Name() string {
 		return "PostgreSQL"
 	case Redis:
 		return "Redis"
+	case Mail:
+		return "Mail server"
 	default:
 		return string(b)
 	}
@@ -30,5 +33,5 @@ func (b Backend) Name() string {
 // fingerprint is the key under which Sentry groups this backend's alerts about
 // a topic, such as "redis/oom". Changing it starts new issues in Sentry.
 func (b Backend) fingerprint(topic string) string {
-	return strings.ToLower(b.Name()) + "/" + topic
+	return strings.ReplaceAll(strings.ToLower(b.Name()), " ", "-") + "/" + topic
 }

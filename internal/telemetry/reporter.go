@@ -42,7 +42,7 @@ type Reporter struct {
 func NewReporter(log *slog.Logger, registry prometheus.Registerer) *Reporter {
 	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "app_backend_failures_total",
-		Help: "Failed calls of a backend, by backend (pg or redis), calling method and class of error.",
+		Help: "Failed calls of a backend, by backend (pg, redis or mail), calling method and class of error.",
 	}, []string{"backend", "source", "class"})
 	registry.MustRegister(failures)
 	return &Reporter{
