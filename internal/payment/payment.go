@@ -13,12 +13,15 @@ import (
 type Gateway interface {
 	// Authorize reserves an amount on a card. A key that was used before returns
 	// the same authorization, even one that was voided since. It returns
-	// ErrDeclined, ErrCard, or ErrUnconfirmed when the gateway does not reply in
-	// time: retry with the same key then, because the amount may be reserved.
+	// ErrDeclined, ErrCard, ErrRefused, or ErrUnconfirmed when the gateway does not
+	// reply in time: retry with the same key then, because the amount may be
+	// reserved.
 	Authorize(ctx context.Context, request Request) (Authorization, error)
-	// Capture charges the reserved amount.
+	// Capture charges the reserved amount. After ErrRefused, no later attempt can
+	// succeed. After ErrUnconfirmed the outcome is unknown: try again, because an
+	// amount is charged once however often it is captured.
 	Capture(ctx context.Context, authorization string) error
-	// Void releases the reserved amount.
+	// Void releases the reserved amount. Its errors are those of Capture.
 	Void(ctx context.Context, authorization string) error
 }
 
@@ -35,9 +38,12 @@ type Authorization struct {
 	ID string
 }
 
-// Errors of Authorize. Any other error is the gateway's.
+// Errors of a Gateway. After any other error, a later attempt may succeed.
 var (
 	ErrDeclined    = errors.New("the card was declined")
 	ErrCard        = errors.New("the card number is not valid")
 	ErrUnconfirmed = errors.New("the payment gateway did not reply")
+	// ErrRefused means that the request itself is wrong, such as one for an
+	// authorization that is unknown or has expired.
+	ErrRefused = errors.New("the payment gateway refuses the request")
 )

@@ -61,12 +61,12 @@ func (s *Sandbox) Authorize(ctx context.Context, request Request) (Authorization
 	}
 }
 
-// Capture returns an error for an authorization that is not the Sandbox's.
+// Capture returns ErrRefused for an authorization that is not the Sandbox's.
 func (s *Sandbox) Capture(_ context.Context, authorization string) error {
 	return s.check(authorization)
 }
 
-// Void returns an error for an authorization that is not the Sandbox's.
+// Void returns ErrRefused for an authorization that is not the Sandbox's.
 func (s *Sandbox) Void(_ context.Context, authorization string) error {
 	return s.check(authorization)
 }
@@ -75,7 +75,7 @@ func (s *Sandbox) Void(_ context.Context, authorization string) error {
 
 func (s *Sandbox) check(authorization string) error {
 	if !strings.HasPrefix(authorization, "sandbox_") {
-		return fmt.Errorf("the sandbox gateway did not authorize %q", authorization)
+		return fmt.Errorf("%w: the sandbox did not authorize %q", ErrRefused, authorization)
 	}
 	return nil
 }

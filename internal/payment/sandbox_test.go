@@ -50,8 +50,8 @@ func TestSandbox_TheSameKeyAuthorizesOnce(t *testing.T) {
 		require.NoError(t, gateway.Capture(t.Context(), first))
 		require.NoError(t, gateway.Void(t.Context(), first))
 	}
-	require.Error(t, gateway.Capture(t.Context(), "stripe_1"))
-	require.Error(t, gateway.Void(t.Context(), ""))
+	require.ErrorIs(t, gateway.Capture(t.Context(), "stripe_1"), ErrRefused)
+	require.ErrorIs(t, gateway.Void(t.Context(), ""), ErrRefused)
 }
 
 func TestSandbox_EndsWithItsContext(t *testing.T) {
