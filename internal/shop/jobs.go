@@ -3,9 +3,15 @@ package shop
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"slipway/internal/jobs"
+	"slipway/internal/mail"
+	"slipway/internal/payment"
 )
 
 // SendOrderConfirmation mails the confirmation of an order to its shopper.
@@ -19,6 +25,9 @@ func (SendOrderConfirmation) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "send_order_confirmation", Queue: jobs.Default, Attempts: 25, Timeout: mailTimeout}
 }
 
+// Check reports args that name no order.
+func (j SendOrderConfirmation) Check() error { return checkID("order_id", j.OrderID) }
+
 // CapturePayment captures the authorized payment of an order.
 type CapturePayment struct {
 	OrderID int64 `json:"order_id"`
@@ -29,6 +38,9 @@ type CapturePayment struct {
 func (CapturePayment) Declare() jobs.Declaration {
 	return jobs.Declaration{Kind: "capture_payment", Queue: jobs.Critical, Attempts: 25, Timeout: 30 * time.Second}
 }
+
+// Check reports args that name no order.
+func (j CapturePayment) Check() error { return checkID("order_id", j.OrderID) }
 
 // TendSales opens and closes flash sales and ends expired holds. It runs from
 // config/recurring.yml.
@@ -75,6 +87,9 @@ func (SendCartReminder) Declare() jobs.Declaration {
 	}
 }
 
+// Check reports args that name no cart.
+func (j SendCartReminder) Check() error { return checkCartID(j.CartID) }
+
 // ForgetOldCarts deletes the carts whose cookie has expired. It runs from
 // config/recurring.yml.
 type ForgetOldCarts struct{}
@@ -99,21 +114,52 @@ func (ForgetHolds) Declare() jobs.Declaration { return cleanup("forget_holds") }
 // Jobs are the handlers of all kinds of jobs, one line each.
 func (s *Shop) Jobs() jobs.Handlers {
 	return jobs.Handlers{
-		jobs.Handle(func(ctx context.Context, job SendOrderConfirmation) error {
+		handle(func(ctx context.Context, job SendOrderConfirmation) error {
 			return s.SendOrderConfirmation(ctx, job.OrderID)
 		}),
-		jobs.Handle(func(ctx context.Context, job CapturePayment) error { return s.CapturePayment(ctx, job.OrderID) }),
-		jobs.Handle(func(ctx context.Context, _ TendSales) error { return s.TendSales(ctx) }),
-		jobs.Handle(func(ctx context.Context, _ ReconcileStock) error { return s.ReconcileStock(ctx) }),
-		jobs.Handle(func(ctx context.Context, _ RemindOfCarts) error { return s.RemindOfCarts(ctx) }),
-		jobs.Handle(func(ctx context.Context, job SendCartReminder) error { return s.SendCartReminder(ctx, job.CartID) }),
-		jobs.Handle(func(ctx context.Context, _ ForgetOldCarts) error { return s.ForgetOldCarts(ctx) }),
-		jobs.Handle(func(ctx context.Context, _ ForgetOrderLimits) error { return s.ForgetOrderLimits(ctx) }),
-		jobs.Handle(func(ctx context.Context, _ ForgetHolds) error { return s.ForgetHolds(ctx) }),
+		handle(func(ctx context.Context, job CapturePayment) error { return s.CapturePayment(ctx, job.OrderID) }),
+		handle(func(ctx context.Context, _ TendSales) error { return s.TendSales(ctx) }),
+		handle(func(ctx context.Context, _ ReconcileStock) error { return s.ReconcileStock(ctx) }),
+		handle(func(ctx context.Context, _ RemindOfCarts) error { return s.RemindOfCarts(ctx) }),
+		handle(func(ctx context.Context, job SendCartReminder) error { return s.SendCartReminder(ctx, job.CartID) }),
+		handle(func(ctx context.Context, _ ForgetOldCarts) error { return s.ForgetOldCarts(ctx) }),
+		handle(func(ctx context.Context, _ ForgetOrderLimits) error { return s.ForgetOrderLimits(ctx) }),
+		handle(func(ctx context.Context, _ ForgetHolds) error { return s.ForgetHolds(ctx) }),
 	}
 }
 
 // Private
+
+// handle is jobs.Handle for work of the store. What no later attempt can mend
+// fails for good at once.
+func handle[T jobs.Args](work func(ctx context.Context, args T) error) jobs.Handler {
+	return jobs.Handle(func(ctx context.Context, args T) error {
+		err := work(ctx, args)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, mail.ErrUndeliverable) || errors.Is(err, payment.ErrRefused) {
+			return jobs.Permanent(err)
+		}
+		return err
+	})
+}
+
+// checkID reports an id that no row can have.
+func checkID(name string, id int64) error {
+	if id > 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is missing or not positive: give the number of a row, such as 100001", name)
+}
+
+// checkCartID reports an id that no cart can have.
+func checkCartID(id string) error {
+	if isUUID(id) {
+		return nil
+	}
+	return fmt.Errorf("cart_id %q is not a UUID, such as 6f1ed002-ab54-4d9c-8b59-6e3a9f2d2c11", id)
+}
+
+// isUUID reports whether a text is a UUID in its usual form of 36 characters.
+func isUUID(text string) bool { return len(text) == 36 && uuid.Validate(text) == nil }
 
 // mailTimeout bounds one attempt to send a mail.
 const mailTimeout = 30 * time.Second

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -61,7 +60,7 @@ func (s *Shop) PlaceOrder(ctx context.Context, purchase Purchase) (Order, error)
 // Private
 
 func (s *Shop) placeOrder(ctx context.Context, purchase Purchase) (Order, error) {
-	if uuid.Validate(purchase.CheckoutKey) != nil || len(purchase.CheckoutKey) != 36 {
+	if !isUUID(purchase.CheckoutKey) {
 		return Order{}, ErrCheckoutKey
 	}
 	cart, err := s.cartToBuy(ctx, purchase.CartID)

@@ -350,6 +350,7 @@ func TestCapturePayment_TakesTheMoneyOnce(t *testing.T) {
 	require.NoError(t, s.CapturePayment(t.Context(), order.ID))
 	require.NoError(t, s.CapturePayment(t.Context(), order.ID))
 
+	require.Len(t, s.gateway.captured, 1)
 	paid, err := s.Order(t.Context(), order.Token)
 	require.NoError(t, err)
 	require.Equal(t, shop.OrderPaid, paid.State)

@@ -63,11 +63,12 @@ func newStore(t testing.TB, adjust ...func(*shop.Options)) store {
 	return s
 }
 
-// countingGateway is the sandbox, and knows what was authorized and given back.
+// countingGateway is the sandbox, and knows what was authorized, captured and given back.
 type countingGateway struct {
 	payment.Gateway
 	mutex      sync.Mutex
 	authorized []payment.Request
+	captured   []string
 	voided     []string
 
 	whileAuthorizing func() // may be nil
@@ -81,6 +82,13 @@ func (g *countingGateway) Authorize(ctx context.Context, request payment.Request
 		g.whileAuthorizing()
 	}
 	return g.Gateway.Authorize(ctx, request)
+}
+
+func (g *countingGateway) Capture(ctx context.Context, authorization string) error {
+	g.mutex.Lock()
+	g.captured = append(g.captured, authorization)
+	g.mutex.Unlock()
+	return g.Gateway.Capture(ctx, authorization)
 }
 
 func (g *countingGateway) Void(ctx context.Context, authorization string) error {

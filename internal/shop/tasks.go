@@ -25,6 +25,9 @@ type BroadcastCart struct {
 // Declare describes the task.
 func (BroadcastCart) Declare() jobs.Declaration { return broadcastDeclaration("broadcast_cart") }
 
+// Check reports args that name no cart.
+func (t BroadcastCart) Check() error { return checkCartID(t.CartID) }
+
 // BroadcastOrder updates the state of an order on its open page. It is a
 // transient task.
 type BroadcastOrder struct {
@@ -34,6 +37,9 @@ type BroadcastOrder struct {
 // Declare describes the task.
 func (BroadcastOrder) Declare() jobs.Declaration { return broadcastDeclaration("broadcast_order") }
 
+// Check reports args that name no order.
+func (t BroadcastOrder) Check() error { return checkID("order_id", t.OrderID) }
+
 // BroadcastSale updates the number of units left of a flash sale on the open
 // pages that show its product. It is a transient task.
 type BroadcastSale struct {
@@ -42,6 +48,9 @@ type BroadcastSale struct {
 
 // Declare describes the task.
 func (BroadcastSale) Declare() jobs.Declaration { return broadcastDeclaration("broadcast_sale") }
+
+// Check reports args that name no sale.
+func (t BroadcastSale) Check() error { return checkID("sale_id", t.SaleID) }
 
 // WarmCache fills the shared cache. It is a transient task and runs from
 // config/recurring.yml.
@@ -56,11 +65,11 @@ func (WarmCache) Declare() jobs.Declaration {
 // store needs Fragments and Publisher.
 func (s *Shop) Tasks() jobs.Handlers {
 	return jobs.Handlers{
-		jobs.Handle(func(ctx context.Context, task BroadcastStock) error { return s.broadcastStock(ctx, task.ProductIDs) }),
-		jobs.Handle(func(ctx context.Context, task BroadcastCart) error { return s.broadcastCart(ctx, task.CartID) }),
-		jobs.Handle(func(ctx context.Context, task BroadcastOrder) error { return s.broadcastOrder(ctx, task.OrderID) }),
-		jobs.Handle(func(ctx context.Context, task BroadcastSale) error { return s.broadcastSale(ctx, task.SaleID) }),
-		jobs.Handle(func(ctx context.Context, _ WarmCache) error { return s.WarmCache(ctx) }),
+		handle(func(ctx context.Context, task BroadcastStock) error { return s.broadcastStock(ctx, task.ProductIDs) }),
+		handle(func(ctx context.Context, task BroadcastCart) error { return s.broadcastCart(ctx, task.CartID) }),
+		handle(func(ctx context.Context, task BroadcastOrder) error { return s.broadcastOrder(ctx, task.OrderID) }),
+		handle(func(ctx context.Context, task BroadcastSale) error { return s.broadcastSale(ctx, task.SaleID) }),
+		handle(func(ctx context.Context, _ WarmCache) error { return s.WarmCache(ctx) }),
 	}
 }
 
