@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/mail"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+
+	"slipway/internal/mail"
 )
 
 // Contact is the name and address of a shopper.
@@ -47,11 +48,16 @@ func (p ContactProblems) Error() string {
 	return fmt.Sprintf("%d fields of the contact are invalid", len(p))
 }
 
-// Cleaned is the contact without leading, trailing and double spaces.
+// Cleaned is the contact without leading, trailing and double spaces, and with its
+// email address in the form of mail.Address.
 func (c Contact) Cleaned() Contact {
-	line := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	line := func(text string) string { return strings.Join(strings.Fields(strings.TrimFunc(text, isBlank)), " ") }
+	email := strings.TrimFunc(c.Email, isBlank)
+	if address, err := mail.Address(email); err == nil && hiddenProblem(email, isHiddenInEmail) == "" {
+		email = address
+	}
 	return Contact{
-		Email:      strings.TrimSpace(c.Email),
+		Email:      email,
 		Name:       line(c.Name),
 		Street:     line(c.Street),
 		PostalCode: line(c.PostalCode),
@@ -67,14 +73,15 @@ func (c Contact) Problems() ContactProblems {
 	for _, field := range []struct {
 		name, value, empty string
 		longest            int
+		check              func(string) string // returns a sentence for the shopper
 	}{
-		{"email", c.Email, "Please give an email address, so that we can send you the order.", 254},
-		{"name", c.Name, "Please give the name on the parcel.", 120},
-		{"street", c.Street, "Please give street and house number.", 160},
-		{"postal_code", c.PostalCode, "Please give the postal code.", 16},
-		{"city", c.City, "Please give the city.", 100},
-		{"country", c.Country, "Please choose a country.", 2},
-		{"note", c.Note, "", 500},
+		{"email", c.Email, "Please give an email address, so that we can send you the order.", 254, emailProblem},
+		{"name", c.Name, "Please give the name on the parcel.", 120, mailedProblem},
+		{"street", c.Street, "Please give street and house number.", 160, mailedProblem},
+		{"postal_code", c.PostalCode, "Please give the postal code.", 16, mailedProblem},
+		{"city", c.City, "Please give the city.", 100, mailedProblem},
+		{"country", c.Country, "Please choose a country.", 2, countryProblem},
+		{"note", c.Note, "", 500, noteProblem},
 	} {
 		switch length := utf8.RuneCountInString(field.value); {
 		case field.empty != "" && !visible(field.value):
@@ -83,13 +90,11 @@ func (c Contact) Problems() ContactProblems {
 			problems[field.name] = fmt.Sprintf("This has %d characters; at most %d fit.", length, field.longest)
 		case !printable(field.value):
 			problems[field.name] = "This holds a character that cannot be printed. Please type it again."
+		default:
+			if problem := field.check(field.value); problem != "" {
+				problems[field.name] = problem
+			}
 		}
-	}
-	if problems["email"] == "" && !deliverable(c.Email) {
-		problems["email"] = "This is not a complete email address, such as ada@example.com."
-	}
-	if problems["country"] == "" && !slices.ContainsFunc(Countries, func(country Country) bool { return country.Code == c.Country }) {
-		problems["country"] = "We do not ship there yet. Please choose a country from the list."
 	}
 	if len(problems) == 0 {
 		return nil
@@ -173,16 +178,11 @@ func visible(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) })
 }
 
-// deliverable reports whether an email address is a plain one with a full domain.
-func deliverable(email string) bool {
-	address, err := mail.ParseAddress(email)
-	if err != nil || address.Address != email || strings.Contains(email, `"`) ||
-		strings.ContainsFunc(email, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }) {
-		return false
+func countryProblem(code string) string {
+	if slices.ContainsFunc(Countries, func(country Country) bool { return country.Code == code }) {
+		return ""
 	}
-	_, domain, _ := strings.Cut(email, "@")
-	labels := strings.Split(domain, ".")
-	return len(labels) > 1 && !slices.ContainsFunc(labels, func(label string) bool {
-		return label == "" || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-")
-	})
+	return "We do not ship there yet. Please choose a country from the list."
 }
+
+func noteProblem(note string) string { return hiddenProblem(note, isHidden) }
