@@ -64,6 +64,8 @@ func options(t *testing.T, log *stacktest.Journal) Options {
 		Health:         health.New(registry),
 		RedisBudget:    100 * time.Millisecond,
 		MaxRequestBody: 1024,
+
+		CrossOriginRoutes: []string{"POST /answers/{token}"},
 	}
 }
 

@@ -26,6 +26,10 @@ type Options struct {
 	RedisBudget    time.Duration  // total time that one request may wait for Redis
 	MaxRequestBody int64          // in bytes
 
+	// CrossOriginRoutes are routes to which other sites may post, as patterns of
+	// http.ServeMux. They must not rely on a cookie.
+	CrossOriginRoutes []string
+
 	Clients  *throttle.Clients // finds the client's address; nil uses the peer's
 	Throttle *throttle.Limiter // nil does not limit requests
 }
@@ -55,7 +59,7 @@ func New(options Options, pages Pages) http.Handler {
 		observe(options.Log, options.Registry),
 		recoverPanics,
 		secureHeaders,
-		refuseCrossOrigin(http.NewCrossOriginProtection()),
+		refuseCrossOrigin(options.CrossOriginRoutes),
 		limitBody(options.MaxRequestBody, bodyTimeout),
 		limitRedis(options.RedisBudget),
 		limitRequests(options.Throttle, pages),

@@ -216,6 +216,7 @@ func TestNew_RefusesFormsOfOtherSites(t *testing.T) {
 			written++
 			return c.NoContent(http.StatusOK)
 		})
+		e.POST("/answers/:token", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
 		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
 	})
 
@@ -225,6 +226,7 @@ func TestNew_RefusesFormsOfOtherSites(t *testing.T) {
 		answer := site.send(t, http.MethodPost, "/letters", nil, foreign...)
 		require.Equal(t, http.StatusForbidden, answer.StatusCode, foreign)
 		require.Contains(t, answer.body, "<h1>403</h1>")
+		require.Equal(t, http.StatusOK, site.send(t, http.MethodPost, "/answers/1", nil, foreign...).StatusCode, "it is open to other sites")
 	}
 	require.Zero(t, written)
 
