@@ -53,6 +53,8 @@ type pages interface {
 	web.Pages
 	// Limits are its rules. The operator decides the numbers in settings.
 	Limits(settings throttle.Settings) []throttle.Rule
+	// CrossOriginRoutes are the routes to which other sites may post.
+	CrossOriginRoutes() []string
 }
 
 // declared is the work of an application without any backend: its declarations

@@ -80,6 +80,9 @@ func (*testPages) ErrorPage(_ echo.Context, status int, requestID string) templ.
 	return htmlPage(fmt.Sprintf("<h1>%d %s</h1> request %s", status, http.StatusText(status), requestID))
 }
 
+// CrossOriginRoutes: no other site may post.
+func (*testPages) CrossOriginRoutes() []string { return nil }
+
 // Limits has a rule of each kind that an operator can set.
 func (*testPages) Limits(settings throttle.Settings) []throttle.Rule {
 	rules := []throttle.Rule{

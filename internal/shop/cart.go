@@ -172,14 +172,15 @@ func (s *Shop) SetQuantity(ctx context.Context, id string, variantID int64, quan
 	})
 }
 
-// ForgetOldCarts deletes carts that were unchanged for CartLifetime.
+// ForgetOldCarts deletes carts that were unchanged for CartLifetime, and the
+// addresses of old reminders.
 func (s *Shop) ForgetOldCarts(ctx context.Context) error {
 	forgotten, err := s.db.Exec(ctx, `DELETE FROM carts WHERE updated_at < now() - $1::interval`, CartLifetime)
 	if err != nil {
 		return fmt.Errorf("delete old carts: %w", err)
 	}
 	s.log.InfoContext(ctx, "Old carts deleted", "carts", forgotten.RowsAffected())
-	return nil
+	return s.forgetOldRecipients(ctx)
 }
 
 // Private

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -33,11 +34,99 @@ func TestSendCartReminder_ListsTheCartAtCurrentPrices(t *testing.T) {
 	reminder := sender.sent[0]
 	require.Equal(t, "ada@example.com", reminder.To)
 	for _, part := range []string{reminder.Text, reminder.HTML} {
-		for _, words := range []string{"Ada Lovelace", "Harbour Enamel Mug", shop.Euros(2468).String(), "only 1 left", "sold out",
-			"https://leeward.example/cart"} {
+		for _, words := range []string{"Harbour Enamel Mug", shop.Euros(2468).String(), "only 1 left", "sold out",
+			"https://leeward.example/cart", reminder.Unsubscribe} {
 			require.Contains(t, part, words)
 		}
 	}
+}
+
+// Anyone can type the address of somebody else into the form.
+func TestSendCartReminder_HasNothingThatWasTypedIntoTheForm(t *testing.T) {
+	t.Parallel()
+	sender := &sender{}
+	s := newStore(t, sender.use)
+	cart := s.filledCart(t, s.variant(t, "harbour-enamel-mug", 9), 1)
+	typed := shop.Contact{
+		Email: "victim@example.com", Name: "You won 500 EUR", Street: "Call 0900 123456", PostalCode: "4711", City: "Claim now", Country: "AT",
+		Note: "Claim at http://prize.example.net/claim", RemindMe: true,
+	}
+	require.NoError(t, s.SaveContact(t.Context(), cart, typed))
+	s.leave(t, cart)
+
+	require.NoError(t, s.SendCartReminder(t.Context(), cart))
+
+	require.Len(t, sender.sent, 1)
+	reminder := sender.sent[0]
+	require.Equal(t, "victim@example.com", reminder.To)
+	for _, part := range []string{reminder.Text, reminder.HTML, reminder.Subject, reminder.Unsubscribe} {
+		for _, words := range []string{typed.Name, typed.Street, typed.PostalCode, typed.City, typed.Note, "victim"} {
+			require.NotContains(t, part, words)
+		}
+	}
+}
+
+func TestEndReminders_IsForGoodAndForEveryCartOfTheAddress(t *testing.T) {
+	t.Parallel()
+	sender := &sender{}
+	s := newStore(t, sender.use)
+	mug := s.variant(t, "harbour-enamel-mug", 9)
+	require.NoError(t, s.SendCartReminder(t.Context(), s.leftCart(t, mug, 1)))
+	token := strings.TrimPrefix(sender.sent[0].Unsubscribe, "https://leeward.example/reminders/")
+	waiting := s.leftCart(t, mug, 1) // left before the reminders end
+	s.exec(t, `UPDATE carts SET reminded_at = reminded_at - interval '8 days'`)
+
+	ended, err := s.RemindersEnded(t.Context(), token)
+	require.NoError(t, err)
+	require.False(t, ended)
+	for range 2 {
+		require.NoError(t, s.EndReminders(t.Context(), token))
+	}
+
+	ended, err = s.RemindersEnded(t.Context(), token)
+	require.NoError(t, err)
+	require.True(t, ended)
+	later := s.filledCart(t, mug, 1)
+	shouting := contact()
+	shouting.Email, shouting.RemindMe = "ADA@Example.COM", true // the form asks again
+	require.NoError(t, s.SaveContact(t.Context(), later, shouting))
+	s.leave(t, later)
+	require.NoError(t, s.RemindOfCarts(t.Context()))
+	require.Zero(t, s.count(t, `SELECT count(*) FROM river_job WHERE kind = 'send_cart_reminder'`))
+	for _, cart := range []string{waiting, later} {
+		require.NoError(t, s.SendCartReminder(t.Context(), cart))
+	}
+	require.Len(t, sender.sent, 1)
+
+	s.exec(t, `UPDATE reminder_recipients SET reminded_at = now() - interval '2 years'`)
+	require.NoError(t, s.ForgetOldCarts(t.Context()))
+	require.Equal(t, 1, s.count(t, `SELECT count(*) FROM reminder_recipients`), "it is remembered for good")
+	s.exec(t, `UPDATE reminder_recipients SET unsubscribed_at = NULL`)
+	require.NoError(t, s.ForgetOldCarts(t.Context()))
+	require.Zero(t, s.count(t, `SELECT count(*) FROM reminder_recipients`))
+}
+
+func TestEndReminders_RefusesAnUnknownToken(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+
+	for _, token := range []string{"", "x", strings.Repeat("A", 26), "a\x00", "a\xff", "' OR true --"} {
+		require.ErrorIs(t, s.EndReminders(t.Context(), token), shop.ErrNotFound, token)
+		_, err := s.RemindersEnded(t.Context(), token)
+		require.ErrorIs(t, err, shop.ErrNotFound, token)
+	}
+}
+
+func TestSendCartReminder_IsNotRepeatedAfterARefusalForGood(t *testing.T) {
+	t.Parallel()
+	sender := &sender{refuse: fmt.Errorf("%w: 550 no such user", mail.ErrUndeliverable)}
+	s := newStore(t, sender.use)
+	cart := s.leftCart(t, s.variant(t, "harbour-enamel-mug", 9), 1)
+
+	require.ErrorIs(t, s.SendCartReminder(t.Context(), cart), mail.ErrUndeliverable)
+
+	require.NoError(t, s.RemindOfCarts(t.Context()))
+	require.Zero(t, s.count(t, `SELECT count(*) FROM river_job WHERE kind = 'send_cart_reminder'`))
 }
 
 func TestSendCartReminder_SendsOneMailHoweverOftenItRuns(t *testing.T) {
@@ -74,6 +163,10 @@ func TestSendCartReminder_SkipsCartsThatAreNotAbandoned(t *testing.T) {
 		"touched today": func(cart string) {
 			require.NoError(t, s.SetQuantity(t.Context(), cart, mug.ID, 2))
 		},
+		"never asked for a reminder": func(cart string) {
+			require.NoError(t, s.SaveContact(t.Context(), cart, contact()))
+			s.leave(t, cart)
+		},
 		"touched long ago": func(string) {
 			s.exec(t, `UPDATE carts SET updated_at = now() - interval '4 days'`)
 		},
@@ -100,7 +193,7 @@ func TestSendCartReminder_SkipsCartsThatAreNotAbandoned(t *testing.T) {
 			s.variant(t, "harbour-enamel-mug", 0)
 		},
 	} {
-		s.exec(t, `TRUNCATE orders, order_lines, carts, cart_lines`)
+		s.exec(t, `TRUNCATE orders, order_lines, carts, cart_lines, reminder_recipients`)
 		s.variant(t, "harbour-enamel-mug", 9)
 		cart := s.leftCart(t, mug, 1)
 		change(cart)
@@ -158,8 +251,8 @@ func TestRemindOfCarts_EnqueuesEachCartOnceAndABoundedNumber(t *testing.T) {
 
 	s.exec(t, fmt.Sprintf(`
 		WITH many AS (
-			INSERT INTO carts (id, updated_at, email)
-			SELECT gen_random_uuid(), now() - interval '25 hours', 'someone-' || i || '@example.com' FROM generate_series(1, 600) AS i
+			INSERT INTO carts (id, updated_at, reminder_consent_at, email)
+			SELECT gen_random_uuid(), now() - interval '25 hours', now(), 'someone-' || i || '@example.com' FROM generate_series(1, 600) AS i
 			RETURNING id
 		)
 		INSERT INTO cart_lines (cart_id, variant_id, quantity) SELECT id, %d, 1 FROM many`, mug.ID))
@@ -235,13 +328,23 @@ func TestSendOrderConfirmation_RetriesAtOnceWhenSendingFails(t *testing.T) {
 	require.Len(t, sender.sent, 1)
 }
 
-// leftCart is a cart that is ready to buy and was left a day ago.
+// leftCart is a cart that is ready to buy and was left a day ago. Its shopper asked
+// for a reminder.
 func (s store) leftCart(t *testing.T, variant shop.Variant, units int) string {
 	t.Helper()
 	cart := s.filledCart(t, variant, units)
+	asking := contact()
+	asking.RemindMe = true
+	require.NoError(t, s.SaveContact(t.Context(), cart, asking))
+	s.leave(t, cart)
+	return cart
+}
+
+// leave makes a cart look as if it was last touched a day ago.
+func (s store) leave(t *testing.T, cart string) {
+	t.Helper()
 	_, err := s.db.Exec(t.Context(), `UPDATE carts SET updated_at = now() - interval '25 hours' WHERE id = $1`, cart)
 	require.NoError(t, err)
-	return cart
 }
 
 // sender counts every mail, also those with the same id.

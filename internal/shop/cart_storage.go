@@ -165,5 +165,9 @@ func emptyCart(ctx context.Context, tx pgx.Tx, id string) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM sale_holds WHERE cart_id = $1 AND state = 'lapsed'`, id); err != nil {
 		return fmt.Errorf("forget lapsed holds: %w", err)
 	}
+	// The shopper asked for a reminder of these lines, and not of later ones.
+	if _, err := tx.Exec(ctx, `UPDATE carts SET reminder_consent_at = NULL WHERE id = $1`, id); err != nil {
+		return fmt.Errorf("end the reminder of a cart: %w", err)
+	}
 	return nil
 }

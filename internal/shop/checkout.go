@@ -23,6 +23,7 @@ type Contact struct {
 	City       string
 	Country    string // ISO 3166-1 alpha-2, one of Countries
 	Note       string // optional, for the courier
+	RemindMe   bool   // the shopper asks for one reminder, if the cart is left
 }
 
 // Country is a country that the store ships to.
@@ -64,6 +65,7 @@ func (c Contact) Cleaned() Contact {
 		City:       line(c.City),
 		Country:    strings.ToUpper(strings.TrimSpace(c.Country)),
 		Note:       strings.TrimSpace(strings.NewReplacer("\r\n", "\n", "\t", " ").Replace(c.Note)),
+		RemindMe:   c.RemindMe,
 	}
 }
 
@@ -132,9 +134,15 @@ func (s *Shop) SaveContact(ctx context.Context, cartID string, contact Contact) 
 	}
 	saved, err := s.db.Exec(ctx, `
 		UPDATE carts
-		SET email = $2, name = $3, street = $4, postal_code = $5, city = $6, country = $7, note = $8, updated_at = now()
+		SET email = $2, name = $3, street = $4, postal_code = $5, city = $6, country = $7, note = $8, updated_at = now(),
+		    reminder_consent_at = CASE
+		        WHEN NOT $9 THEN NULL
+		        WHEN email = $2 THEN coalesce(reminder_consent_at, now())
+		        ELSE now()
+		    END
 		WHERE id = $1`,
-		cartID, contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note)
+		cartID, contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note,
+		contact.RemindMe)
 	if err != nil {
 		return fmt.Errorf("save contact: %w", err)
 	}
@@ -148,7 +156,7 @@ func (s *Shop) SaveContact(ctx context.Context, cartID string, contact Contact) 
 
 func readContact(ctx context.Context, db querier, cartID string) (Contact, error) {
 	rows, err := db.Query(ctx, `
-		SELECT email, name, street, postal_code, city, country, note
+		SELECT email, name, street, postal_code, city, country, note, reminder_consent_at IS NOT NULL
 		FROM carts
 		WHERE id = $1`, cartID)
 	if err != nil {

@@ -167,3 +167,36 @@ func TestSaveContact_StoresTheDomainInASCII(t *testing.T) {
 
 	require.ErrorIs(t, err, shop.ErrTooManyOrders, "both spellings are one shopper")
 }
+
+func TestSaveContact_KeepsWhenTheShopperAskedForAReminder(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	cart := s.filledCart(t, s.variant(t, "harbour-enamel-mug", 9), 1)
+	save := func(email string, remind bool) {
+		asking := contact()
+		asking.Email, asking.RemindMe = email, remind
+		require.NoError(t, s.SaveContact(t.Context(), cart, asking))
+	}
+	asked := func(condition string) int {
+		return s.count(t, `SELECT count(*) FROM carts WHERE reminder_consent_at `+condition)
+	}
+
+	require.Equal(t, 1, asked(`IS NULL`), "nobody asked")
+	save("ada@example.com", true)
+	require.Equal(t, 1, asked(`> now() - interval '1 minute'`))
+	stored, err := s.Contact(t.Context(), cart)
+	require.NoError(t, err)
+	require.True(t, stored.RemindMe)
+	s.exec(t, `UPDATE carts SET reminder_consent_at = now() - interval '1 hour'`)
+	save("ada@example.com", true)
+	require.Equal(t, 1, asked(`< now() - interval '1 minute'`), "the first time counts")
+	save("bob@example.com", true)
+	require.Equal(t, 1, asked(`> now() - interval '1 minute'`), "another person asks")
+	save("bob@example.com", false)
+	require.Equal(t, 1, asked(`IS NULL`))
+
+	save("bob@example.com", true)
+	_, err = s.PlaceOrder(t.Context(), purchase(cart))
+	require.NoError(t, err)
+	require.Equal(t, 1, asked(`IS NULL`), "the next lines of the cart are another cart for the shopper")
+}

@@ -30,7 +30,8 @@ func Review(cart Cart, contact Contact) string {
 	for _, line := range cart.Lines {
 		fmt.Fprintf(sum, "%d x %d at %d %s\n", line.Quantity, line.Variant.ID, line.Price().Cents, line.Price().Currency)
 	}
-	fmt.Fprintf(sum, "total %d\n%q\n", cart.Total.Cents, contact)
+	fmt.Fprintf(sum, "total %d\n{%q %q %q %q %q %q %q}\n", cart.Total.Cents,
+		contact.Email, contact.Name, contact.Street, contact.PostalCode, contact.City, contact.Country, contact.Note)
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 

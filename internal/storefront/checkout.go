@@ -35,6 +35,7 @@ func (s *Storefront) saveContact(c echo.Context) error {
 		City:       c.FormValue("city"),
 		Country:    c.FormValue("country"),
 		Note:       c.FormValue("note"),
+		RemindMe:   c.FormValue("remind_me") != "",
 	}
 	err := s.shop.SaveContact(c.Request().Context(), s.cartID(c), contact)
 

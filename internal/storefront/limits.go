@@ -23,6 +23,11 @@ import (
 // Carts and orders: three colleagues together add less than one line a second for
 // a minute. Thirty orders a minute is an office at the start of a flash sale.
 //
+// Contacts: each can cause one reminder to an address that nobody has proven, so
+// they are rarer. Sixty in an hour are an office in which thirty shoppers correct
+// their form once. Mail providers end reminders for all their users from few
+// addresses, and a link to end them cannot be guessed.
+//
 // Bans: a shopper whose card was declined twice tries another one; five declined
 // cards from one cart are card testing. A mail program may break one or two links
 // to orders; ten wrong links are guesses. No browser requests "/.env".
@@ -40,6 +45,8 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 		throttle.Throttle("req-ip", settings.Requests, settings.RequestPeriod, perIP(asksForPage)),
 		throttle.Throttle("live-ip", 10*settings.Requests, settings.RequestPeriod, perIP(followsEvents)),
 		throttle.Throttle("cart-ip", 60, time.Minute, perIP(fillsCart)),
+		throttle.Throttle("contact-ip", 60, time.Hour, perIP(givesContact)),
+		throttle.Throttle("reminder-ip", 600, time.Minute, perIP(endsReminders)),
 		throttle.Throttle("order-ip", 30, time.Minute, perIP(buys)).Protected(),
 
 		// The store has no accounts yet. These rules are for a handler of POST /login
@@ -61,7 +68,7 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 const cardDeclined = "card declined"
 
 func asksForPage(r *throttle.Request) bool {
-	return !followsEvents(r) && !r.Below(assets.Prefix) && !r.Below("/pictures/")
+	return !followsEvents(r) && !endsReminders(r) && !r.Below(assets.Prefix) && !r.Below("/pictures/")
 }
 
 // followsEvents matches the requests that an open page makes on its own: for its
@@ -69,6 +76,12 @@ func asksForPage(r *throttle.Request) bool {
 func followsEvents(r *throttle.Request) bool { return r.Path == "/live" || r.Below("/live/") }
 
 func fillsCart(r *throttle.Request) bool { return r.Is(http.MethodPost, "/cart/lines") }
+
+func givesContact(r *throttle.Request) bool { return r.Is(http.MethodPost, "/checkout") }
+
+func endsReminders(r *throttle.Request) bool {
+	return r.Method == http.MethodPost && r.Below("/reminders/")
+}
 
 func buys(r *throttle.Request) bool { return r.Is(http.MethodPost, "/orders") }
 

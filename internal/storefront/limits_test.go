@@ -59,6 +59,37 @@ func TestLimits_CountPagesAndNotTheirAssets(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, site.shopperAt(t, "203.0.113.1").get("/").status, "on the blocklist")
 }
 
+func TestLimits_ContactsAreFewerThanPages(t *testing.T) {
+	t.Parallel()
+	site := newLimitedSite(t, usualLimits())
+	spammer := site.shopperAt(t, "192.0.2.1")
+	statusOf := func() int { return spammer.post("/checkout", url.Values{}).status }
+
+	refused := 0
+	for range 125 { // of which 60 in each of at most two hours
+		if statusOf() == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+
+	require.GreaterOrEqual(t, refused, 5)
+	require.Less(t, refused, 125-59)
+	require.Equal(t, http.StatusOK, spammer.get("/").status)
+	spammer.from = "192.0.2.2"
+	require.NotEqual(t, http.StatusTooManyRequests, statusOf())
+}
+
+func TestLimits_LetAMailProviderEndManyReminders(t *testing.T) {
+	t.Parallel()
+	limits := usualLimits()
+	limits.Requests, limits.RequestPeriod = 10, 24*time.Hour
+	provider := newLimitedSite(t, limits).shopperAt(t, "192.0.2.1")
+
+	for range 30 {
+		require.Equal(t, http.StatusNotFound, provider.post("/reminders/x", nil).status)
+	}
+}
+
 func TestLimits_BanScanners(t *testing.T) {
 	t.Parallel()
 	site := newLimitedSite(t, usualLimits())

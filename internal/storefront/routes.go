@@ -37,6 +37,9 @@ func (s *Storefront) Routes(e *echo.Echo) {
 	e.POST("/orders", s.createOrder, page...)
 	e.GET("/orders/:token", s.showOrder, page...)
 
+	e.GET("/reminders/:token", s.showReminders, page...)
+	e.POST("/reminders/:token", s.endReminders, page...)
+
 	if s.development {
 		e.GET("/dev/mail", s.listMail, page...)
 		e.GET("/dev/mail/:id", s.showMail, page...)

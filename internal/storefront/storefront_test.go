@@ -85,7 +85,7 @@ func newLimitedSite(t *testing.T, limits *throttle.Settings, adjust ...func(*sho
 	}
 	server := web.New(web.Options{
 		Clients: clients, Throttle: limiter, Log: log, Registry: registry, Reporter: reporter, Health: health.New(registry),
-		RedisBudget: time.Second, MaxRequestBody: 1 << 20,
+		RedisBudget: time.Second, MaxRequestBody: 1 << 20, CrossOriginRoutes: pages.CrossOriginRoutes(),
 	}, pages)
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)

@@ -120,6 +120,13 @@ type OrderPage struct {
 	Fresh bool // just placed: say thank you
 }
 
+// RemindersPage ends reminders to an address.
+type RemindersPage struct {
+	Layout
+	Token string // of the link in the reminder
+	Ended bool
+}
+
 // SaleGonePage is for a shopper who came too late for a flash sale. It must not
 // need the database, because most shoppers of a flash sale get it.
 type SaleGonePage struct {

@@ -180,8 +180,9 @@ func TestForms_HaveTheFieldsThatHandlersRead(t *testing.T) {
 		{"home with a sale", "/sales/7/holds", "post", []string{"claim_id"}},
 		{"product with a sale", "/sales/7/holds", "post", []string{"claim_id"}},
 		{"cart with a hold", "/cart/holds/c", "post", []string{"remove"}},
-		{"checkout", "/checkout", "post", []string{"city", "country", "email", "name", "note", "postal_code", "street"}},
+		{"checkout", "/checkout", "post", []string{"city", "country", "email", "name", "note", "postal_code", "remind_me", "street"}},
 		{"review", "/orders", "post", []string{"card", "checkout_key", "reviewed"}},
+		{"reminders", "/reminders/t", "post", nil},
 	}
 
 	for _, each := range want {
@@ -326,6 +327,8 @@ func newPages(words string) map[string]templ.Component {
 		"checkout with problems": Checkout(CheckoutPage{
 			Layout: layout, Cart: cart, Contact: contact, Problems: problems, Countries: shop.Countries,
 		}),
+		"reminders":       Reminders(RemindersPage{Layout: layout, Token: "t"}),
+		"reminders ended": Reminders(RemindersPage{Layout: layout, Token: "t", Ended: true}),
 		"review": Review(ReviewPage{
 			Layout: layout, Cart: cart, Contact: contact, Cards: []TestCard{{Number: words, Says: words}}, Problem: words,
 			CheckoutKey: words, Reviewed: words,
