@@ -10,9 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -54,27 +54,39 @@ type Entry struct {
 }
 
 // Parse reads the file and checks it against the kinds of both backends. Its error
-// names each invalid entry and the reason.
+// names each invalid entry and all reasons.
 func Parse(file []byte, jobKinds, taskKinds jobs.Handlers) ([]Entry, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(file))
-	decoder.KnownFields(true)
-	var written map[string]writtenEntry
-	if err := decoder.Decode(&written); err != nil && !errors.Is(err, io.EOF) {
+	var written map[string]yaml.Node
+	err := decoder.Decode(&written)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the recurring work: %w", err)
 	}
+	var more yaml.Node
+	switch err := decoder.Decode(&more); {
+	case err == nil:
+		return nil, fmt.Errorf("read the recurring work: a second YAML document begins in line %d; remove the --- in front of it", more.Line)
+	case !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("read the recurring work: %w", err)
+	}
+
 	var entries []Entry
 	var problems []error
-	for key, fields := range written {
-		entry, err := fields.parse(key, jobKinds, taskKinds)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", key, err))
-			continue
+	for _, key := range slices.Sorted(maps.Keys(written)) {
+		node := written[key]
+		entry, found := parseEntry(key, &node, jobKinds, taskKinds)
+		for _, problem := range found {
+			problems = append(problems, fmt.Errorf("%s (line %d): %w", key, node.Line, problem))
 		}
 		entries = append(entries, entry)
 	}
-	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
-	return entries, errors.Join(problems...)
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return entries, nil
 }
 
 // Private
@@ -91,64 +103,132 @@ type writtenEntry struct {
 	Enabled  *bool          `yaml:"enabled"`
 }
 
-// parse checks an entry and applies the defaults.
-func (w writtenEntry) parse(key string, jobKinds, taskKinds jobs.Handlers) (Entry, error) {
-	entry := Entry{Key: key, Queue: w.Queue, CatchUp: w.CatchUp, Overlap: w.Overlap, Enabled: w.Enabled == nil || *w.Enabled}
+// keys are the keys of an entry.
+var keys = []string{"kind", "args", "schedule", "zone", "queue", "catch_up", "overlap", "enabled"}
+
+// keysElsewhere are keys that Solid Queue's file of the same name has, with what to
+// write instead.
+var keysElsewhere = map[string]string{
+	"class":       "write kind: and the kind of a job or task, such as kind: send_reminders",
+	"command":     "write the code as a job or task, and its kind here, such as kind: send_reminders",
+	"priority":    "write queue: critical, default or low",
+	"description": "write a comment (# …)",
+	"timezone":    "write zone: and a name such as Europe/Amsterdam",
+	"cron":        "write schedule: and the same expression",
+	"every":       "write schedule: every …",
+}
+
+// parseEntry checks an entry and applies the defaults.
+func parseEntry(key string, node *yaml.Node, jobKinds, taskKinds jobs.Handlers) (entry Entry, problems []error) {
+	var fields map[string]any
+	if err := node.Decode(&fields); err != nil {
+		return Entry{}, []error{fmt.Errorf("an entry is a list of keys such as kind and schedule: %w", err)}
+	}
+	if isSection(fields) {
+		return Entry{}, []error{fmt.Errorf("the file has no sections for environments: move the entries of %q to the left; "+
+			"every environment runs them all", key)}
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if slices.Contains(keys, name) {
+			continue
+		}
+		instead := keysElsewhere[name]
+		if instead == "" {
+			instead = "the keys are " + strings.Join(keys, ", ")
+		}
+		problems = append(problems, fmt.Errorf("key %q is not known: %s", name, instead))
+	}
+	if list, is := fields["args"].([]any); is {
+		return Entry{}, append(problems, fmt.Errorf("args: it is a list of %d; write the arguments with their names, such as {days: 3}", len(list)))
+	}
+	var written writtenEntry
+	if err := node.Decode(&written); err != nil {
+		return Entry{}, append(problems, err)
+	}
+	entry, more := written.parse(key, jobKinds, taskKinds)
+	return entry, append(problems, more...)
+}
+
+// isSection reports whether an entry holds other entries, as the sections production
+// and development do in Solid Queue's file.
+func isSection(fields map[string]any) bool {
+	for _, value := range fields {
+		inner, is := value.(map[string]any)
+		if _, scheduled := inner["schedule"]; !is || !scheduled {
+			return false
+		}
+	}
+	return len(fields) > 0
+}
+
+func (w writtenEntry) parse(key string, jobKinds, taskKinds jobs.Handlers) (entry Entry, problems []error) {
+	entry = Entry{Key: key, Queue: w.Queue, CatchUp: w.CatchUp, Overlap: w.Overlap, Enabled: w.Enabled == nil || *w.Enabled}
+	entry.Text = strings.TrimSpace(w.Schedule + " " + w.Zone)
+	schedule, err := w.schedule()
+	if err != nil {
+		problems = append(problems, err)
+	}
+	entry.Schedule = schedule
+
 	var known bool
 	if entry.Handler, known = jobKinds.Find(w.Kind); known {
 		entry.Backend = jobs.PG
 	} else if entry.Handler, known = taskKinds.Find(w.Kind); known {
 		entry.Backend = jobs.Redis
 	} else {
-		return Entry{}, fmt.Errorf("there is no kind of work called %q", w.Kind)
+		problems = append(problems, fmt.Errorf("there is no kind of work called %q", w.Kind))
 	}
-
-	zone, err := time.LoadLocation(w.Zone) // UTC when empty
-	if err != nil {
-		return Entry{}, fmt.Errorf("zone %q: write a name of the time zone database, such as Europe/Amsterdam", w.Zone)
-	}
-	if entry.Schedule, err = ParseSchedule(w.Schedule, zone); err != nil {
-		return Entry{}, err
-	}
-	entry.Text = strings.TrimSpace(w.Schedule + " " + w.Zone)
-
 	if w.Args == nil {
 		w.Args = map[string]any{}
 	}
-	if entry.Args, err = json.Marshal(w.Args); err != nil {
-		return Entry{}, fmt.Errorf("args: %w", err)
+	if entry.Args, err = json.Marshal(w.Args); err == nil && known {
+		err = entry.Handler.CheckWritten(entry.Args)
 	}
-	if err := entry.Handler.CheckWritten(entry.Args); err != nil {
-		return Entry{}, fmt.Errorf("args: %w", err)
+	if err != nil {
+		problems = append(problems, fmt.Errorf("args: %w", err))
 	}
-
-	if err := entry.applyDefaults(); err != nil {
-		return Entry{}, err
-	}
-	return entry, nil
+	return entry, append(problems, entry.applyDefaults(known)...)
 }
 
-// applyDefaults sets the fields that the file leaves out, and checks the others.
-func (e *Entry) applyDefaults() error {
-	if e.Queue == "" {
+// schedule parses the schedule. Its zone is either a word of it or a key of its own.
+func (w writtenEntry) schedule() (Schedule, error) {
+	zone, err := loadZone(w.Zone) // UTC when empty
+	if err != nil {
+		return Schedule{}, err
+	}
+	schedule, err := ParseSchedule(w.Schedule, zone)
+	if err != nil {
+		return Schedule{}, err
+	}
+	_, named, _ := takeZone(strings.Fields(w.Schedule)) // ParseSchedule has read it
+	if named != nil && w.Zone != "" && named.String() != zone.String() {
+		return Schedule{}, fmt.Errorf("zone %q: the schedule names %s; leave one of them out", w.Zone, named)
+	}
+	return schedule, nil
+}
+
+// applyDefaults sets the fields that the file leaves out, and checks the others. The
+// queue of an unknown kind has no default.
+func (e *Entry) applyDefaults(known bool) (problems []error) {
+	if e.Queue == "" && known {
 		e.Queue = e.Handler.Queue
 	}
-	if !slices.Contains(jobs.Queues, e.Queue) {
-		return fmt.Errorf("queue %q: it is one of critical, default, low", e.Queue)
+	if e.Queue != "" && !slices.Contains(jobs.Queues, e.Queue) {
+		problems = append(problems, fmt.Errorf("queue %q: it is one of critical, default, low", e.Queue))
 	}
 	switch e.CatchUp {
 	case "":
 		e.CatchUp = CatchUpLast
 	case CatchUpNone, CatchUpLast, CatchUpAll:
 	default:
-		return fmt.Errorf("catch_up %q: it is one of none, last, all", e.CatchUp)
+		problems = append(problems, fmt.Errorf("catch_up %q: it is one of none, last, all", e.CatchUp))
 	}
 	switch e.Overlap {
 	case "":
 		e.Overlap = OverlapAllow
 	case OverlapAllow, OverlapSkip:
 	default:
-		return fmt.Errorf("overlap %q: it is one of allow, skip", e.Overlap)
+		problems = append(problems, fmt.Errorf("overlap %q: it is one of allow, skip", e.Overlap))
 	}
-	return nil
+	return problems
 }

@@ -1,111 +1,122 @@
 package recurring
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
 )
 
-// Schedule is the times at which an entry is due.
+// Schedule is the times at which an entry is due: an interval, or times of day.
 type Schedule struct {
-	every time.Duration // 0: cron
-	cron  cron.Schedule
+	interval  time.Duration // 0: times of day
+	calendars []calendar    // one for each time of day
 }
 
-// ParseSchedule reads a cron expression of five fields ("*/5 9-17 * * mon-fri")
-// or words: "every second", "every 5 minutes", "every 2 hours", "every day at
-// 9am", "every weekday at 18:30", "every monday at 9:15pm". Times of day are
-// in zone. On the night when clocks are set forward, times that do not exist
-// are skipped, as cron does.
+// ParseSchedule reads words ("every 5 minutes", "every monday at 9am") or a cron
+// expression ("*/5 9-17 * * mon-fri"). The list of all forms is in docs/schedules.md.
+// Times of day are in zone, unless the text names another one.
 func ParseSchedule(text string, zone *time.Location) (Schedule, error) {
-	words := strings.ToLower(strings.Join(strings.Fields(text), " "))
-	if match := interval.FindStringSubmatch(words); match != nil {
-		return parseInterval(text, match)
-	}
-	expression := words
-	if match := daily.FindStringSubmatch(words); match != nil {
-		hour, minute, err := parseTimeOfDay(match[2])
-		if err != nil {
-			return Schedule{}, fmt.Errorf("schedule %q: %w", text, err)
-		}
-		expression = fmt.Sprintf("%d %d * * %s", minute, hour, days[match[1]])
-	}
-	if strings.HasPrefix(expression, "every") {
-		const examples = `"every 5 minutes", "every day at 9am", "every monday at 18:30"`
-		return Schedule{}, fmt.Errorf("schedule %q: write "+examples+" or a cron expression", text)
-	}
-	schedule, err := cron.ParseStandard("CRON_TZ=" + zone.String() + " " + expression)
+	schedule, err := parseSchedule(text, zone)
 	if err != nil {
 		return Schedule{}, fmt.Errorf("schedule %q: %w", text, err)
 	}
-	return Schedule{cron: schedule}, nil
+	return schedule, nil
 }
 
 // Next returns the first due time after a time, zero when there is none. Intervals
 // count from the Unix epoch, so that every process computes the same times.
 func (s Schedule) Next(after time.Time) time.Time {
-	if s.every > 0 {
-		elapsed := time.Duration(after.UnixNano()) % s.every
-		return after.Add(s.every - elapsed).UTC()
+	if s.interval > 0 {
+		elapsed := time.Duration(after.UnixNano()) % s.interval
+		return after.Add(s.interval - elapsed).UTC()
 	}
-	return s.cron.Next(after).UTC()
+	var first time.Time
+	for _, calendar := range s.calendars {
+		if next := calendar.next(after); first.IsZero() || !next.IsZero() && next.Before(first) {
+			first = next
+		}
+	}
+	return first
+}
+
+// Zone returns the zone of the times of day, UTC for an interval.
+func (s Schedule) Zone() *time.Location {
+	if len(s.calendars) == 0 {
+		return time.UTC
+	}
+	return s.calendars[0].zone
 }
 
 // Private
 
+// errForms ends the error of a text that is not understood.
+var errForms = errors.New(`write "every 5 minutes", "every hour at minute 12", "every day at 9am and 5pm", "every monday at 18:30", ` +
+	`"every 2 days at noon", "every month on the 15th at 9am" or a cron expression; docs/schedules.md lists all forms`)
+
+func parseSchedule(text string, zone *time.Location) (Schedule, error) {
+	words, named, err := takeZone(strings.Fields(text))
+	if err != nil {
+		return Schedule{}, err
+	}
+	if named != nil {
+		zone = named
+	}
+	var schedule Schedule
+	if len(words) > 0 && cronStart.MatchString(words[0]) {
+		schedule, err = parseCron(strings.ToLower(strings.Join(words, " ")), zone)
+	} else {
+		schedule, err = parseWords(words, zone)
+	}
+	if err != nil {
+		return Schedule{}, err
+	}
+	if named != nil && schedule.interval > 0 {
+		return Schedule{}, fmt.Errorf("an interval has no time of day: leave out %s", named)
+	}
+	if schedule.Next(time.Unix(0, 0)).IsZero() {
+		return Schedule{}, errors.New("the calendar has no such day")
+	}
+	return schedule, nil
+}
+
 var (
-	interval = regexp.MustCompile(`^every (?:(\d+) )?(second|minute|hour)s?$`)
-	daily    = regexp.MustCompile(`^every (day|weekday|monday|tuesday|wednesday|thursday|friday|saturday|sunday) at (.+)$`)
-	clock    = regexp.MustCompile(`^(\d{1,2})(?::(\d{2}))? ?(am|pm)?$`)
+	cronStart   = regexp.MustCompile(`^(@.*|[0-9*?][0-9*?,/-]*)$`)
+	cronParser  = cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+	untilSunday = regexp.MustCompile(`^(\d)-7$`)
 )
 
-var units = map[string]time.Duration{"second": time.Second, "minute": time.Minute, "hour": time.Hour}
-
-// days are the days of the week as cron writes them.
-var days = map[string]string{
-	"day": "*", "weekday": "1-5", "monday": "1", "tuesday": "2", "wednesday": "3", "thursday": "4", "friday": "5",
-	"saturday": "6", "sunday": "0",
+// parseCron reads a cron expression of five fields, of six with seconds first, or a
+// name such as @daily.
+func parseCron(expression string, zone *time.Location) (Schedule, error) {
+	parsed, err := cronParser.Parse(withSunday(expression))
+	if err != nil {
+		return Schedule{}, fmt.Errorf("%w; %w", err, errForms)
+	}
+	if delay, is := parsed.(cron.ConstantDelaySchedule); is { // @every 5m
+		return Schedule{interval: delay.Delay}, nil
+	}
+	fields := parsed.(*cron.SpecSchedule) // the parser makes no other type
+	fields.Location = time.UTC
+	return Schedule{calendars: []calendar{{fields: fields, zone: zone}}}, nil
 }
 
-func parseInterval(text string, match []string) (Schedule, error) {
-	count := 1
-	if match[1] != "" {
-		var err error
-		if count, err = strconv.Atoi(match[1]); err != nil || count < 1 || count > 10_000 {
-			return Schedule{}, fmt.Errorf("schedule %q: the number must be from 1 to 10000", text)
+// withSunday writes Sunday as 0, where an expression has 7 as the day of the week.
+func withSunday(expression string) string {
+	fields := strings.Fields(expression)
+	if len(fields) < 5 {
+		return expression
+	}
+	days := strings.Split(fields[len(fields)-1], ",")
+	for i, day := range days {
+		if day == "7" {
+			days[i] = "0"
 		}
+		days[i] = untilSunday.ReplaceAllString(days[i], "$1-6,0")
 	}
-	return Schedule{every: time.Duration(count) * units[match[2]]}, nil
-}
-
-func parseTimeOfDay(text string) (hour, minute int, err error) {
-	switch text {
-	case "noon":
-		return 12, 0, nil
-	case "midnight":
-		return 0, 0, nil
-	}
-	match := clock.FindStringSubmatch(text)
-	if match == nil {
-		return 0, 0, fmt.Errorf(`%q is no time of day: write 9am, 9:30pm or 21:30`, text)
-	}
-	hour, _ = strconv.Atoi(match[1])
-	if match[2] != "" {
-		minute, _ = strconv.Atoi(match[2])
-	}
-	twelve := match[3] != ""
-	if minute > 59 || hour > 23 || twelve && (hour < 1 || hour > 12) {
-		return 0, 0, fmt.Errorf("%q is no time of day", text)
-	}
-	if twelve {
-		hour %= 12
-		if match[3] == "pm" {
-			hour += 12
-		}
-	}
-	return hour, minute, nil
+	fields[len(fields)-1] = strings.Join(days, ",")
+	return strings.Join(fields, " ")
 }

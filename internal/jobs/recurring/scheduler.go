@@ -134,19 +134,24 @@ func (s *Scheduler) registered(ctx context.Context) (lastRuns map[string]time.Ti
 // overwrite each other's entries, and each enqueues the runs of its own file.
 func (s *Scheduler) register(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		var now time.Time
+		if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+			return fmt.Errorf("ask the database for the time: %w", err)
+		}
 		for _, entry := range s.entries {
 			_, err := tx.Exec(ctx, `
-				INSERT INTO recurring_tasks (key, kind, backend, schedule, enabled, last_run_at)
-				VALUES ($1, $2, $3, $4, $5, now())
+				INSERT INTO recurring_tasks (key, kind, backend, schedule, enabled, last_run_at, next_run_at)
+				VALUES ($1, $2, $3, $4, $5, now(), $7)
 				ON CONFLICT (key) DO UPDATE
 				SET kind = excluded.kind, backend = excluded.backend, schedule = excluded.schedule, updated_at = now(),
+				    next_run_at = excluded.next_run_at,
 				    -- What was switched off is not made up for; what is due at this moment is not lost.
 				    last_run_at = CASE
 				        WHEN excluded.enabled AND NOT recurring_tasks.enabled THEN greatest(recurring_tasks.last_run_at, now() - $6::interval)
 				        ELSE recurring_tasks.last_run_at
 				    END,
 				    enabled = excluded.enabled`,
-				entry.Key, entry.Handler.Kind, entry.Backend, entry.Text, entry.Enabled, 2*checkEvery)
+				entry.Key, entry.Handler.Kind, entry.Backend, entry.Text, entry.Enabled, 2*checkEvery, entry.next(now))
 			if err != nil {
 				return fmt.Errorf("register recurring work %s: %w", entry.Key, err)
 			}
@@ -162,6 +167,15 @@ func (s *Scheduler) register(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// next returns the first run after a time, nil when there is none.
+func (e Entry) next(after time.Time) *time.Time {
+	next := e.Schedule.Next(after)
+	if next.IsZero() || !e.Enabled {
+		return nil
+	}
+	return &next
 }
 
 // catchUp enqueues the runs of an entry that are due since the last handled run.
@@ -197,7 +211,7 @@ func (s *Scheduler) enqueue(ctx context.Context, entry Entry, at time.Time, manu
 		}
 		if !manual {
 			_, err := tx.Exec(ctx, `UPDATE recurring_tasks SET last_run_at = greatest(last_run_at, $2), next_run_at = $3 WHERE key = $1`,
-				entry.Key, at, entry.Schedule.Next(at))
+				entry.Key, at, entry.next(at))
 			if err != nil {
 				return fmt.Errorf("store the time of the run: %w", err)
 			}

@@ -23,41 +23,6 @@ import (
 	"slipway/internal/telemetry"
 )
 
-func TestParse_NamesEachInvalidEntry(t *testing.T) {
-	t.Parallel()
-
-	_, err := Parse([]byte(`
-good:
-  kind: sweep
-  args: {store: 1}
-  schedule: every 5 minutes
-kind: {kind: swep, schedule: every minute}
-args: {kind: sweep, args: {store: one}, schedule: every minute}
-field: {kind: sweep, args: {stroe: 1}, schedule: every minute}
-schedule: {kind: sweep, schedule: now and then}
-zone: {kind: sweep, schedule: every minute, zone: Atlantis}
-queue: {kind: sweep, schedule: every minute, queue: urgent}
-catch_up: {kind: sweep, schedule: every minute, catch_up: some}
-overlap: {kind: sweep, schedule: every minute, overlap: maybe}
-`), jobKinds, taskKinds)
-
-	for _, problem := range []string{
-		`kind: there is no kind of work called "swep"`, `args: args: read the arguments of sweep`,
-		`field: args: read the arguments of sweep: json: unknown field "stroe"`,
-		`schedule: schedule "now and then"`, `zone: zone "Atlantis"`,
-		`queue: queue "urgent"`, `catch_up: catch_up "some"`, `overlap: overlap "maybe"`,
-	} {
-		require.ErrorContains(t, err, problem)
-	}
-	require.NotContains(t, err.Error(), "good")
-
-	_, err = Parse([]byte("sweep:\n  kind: sweep\n  scheduel: every minute\n"), jobKinds, taskKinds)
-	require.ErrorContains(t, err, "scheduel")
-	none, err := Parse(nil, jobKinds, taskKinds)
-	require.NoError(t, err)
-	require.Empty(t, none)
-}
-
 func TestScheduler_SeveralSchedulersEnqueueEachRunOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "tick: {kind: sweep, args: {store: 7}, schedule: every second, catch_up: all}\n"+
@@ -94,6 +59,28 @@ func TestScheduler_EnqueuesRunsThatWereMissedWithoutAnyWorker(t *testing.T) {
 
 	s.await(t, `SELECT count(*) = 1 FROM recurring_runs WHERE task_key = 'tick'`)
 	s.await(t, `SELECT count(*) = 3 FROM recurring_runs WHERE task_key = 'all'`)
+}
+
+func TestScheduler_TwoWorkersRunATimeOfDayOnceInTheNight(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, schedule: every day at 2:30am Europe/Vienna, catch_up: all}")
+	s.copies(t, 1)
+	s.await(t, `SELECT count(*) = 1 FROM recurring_tasks`)
+	s.stop()
+	before := at(t, "2026-10-25T00:00:00Z")
+
+	for _, minutes := range []int{30, 31, 61, 90, 91, 150} {
+		now := before.Add(time.Duration(minutes) * time.Minute)
+		for range 2 { // the second worker has read the time of the last run before the first one stored it
+			scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler))
+			require.NoError(t, scheduler.catchUp(t.Context(), s.entries[0], before, now))
+		}
+	}
+
+	var runs, enqueued int
+	s.query(t, `SELECT (SELECT count(*) FROM recurring_runs), (SELECT count(*) FROM river_job)`, nil, &runs, &enqueued)
+	require.Equal(t, 1, runs)
+	require.Equal(t, 1, enqueued)
 }
 
 func TestScheduler_SkipsARunWhileThePreviousOneIsNotDone(t *testing.T) {
@@ -191,6 +178,28 @@ func TestScheduler_DeletesOldRunsExceptTheNewest(t *testing.T) {
 	var stored int
 	s.query(t, `SELECT count(*) FROM recurring_runs WHERE run_at < now() - interval '1 day'`, nil, &stored)
 	require.Equal(t, 1, stored)
+}
+
+func TestScheduler_StoresTheNextRunBeforeTheFirstOne(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "tick: {kind: sweep, schedule: every day at 4am}\noff: {kind: sweep, schedule: every hour, enabled: false}")
+	register := func() {
+		require.NoError(t, NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler)).register(t.Context()))
+	}
+	next := func() (next time.Time) {
+		s.query(t, `SELECT next_run_at FROM recurring_tasks WHERE key = 'tick'`, nil, &next)
+		return next.UTC()
+	}
+
+	register()
+	require.Equal(t, 4, next().Hour())
+	s.await(t, `SELECT next_run_at IS NULL FROM recurring_tasks WHERE key = 'off'`)
+
+	var err error
+	s.entries, err = Parse([]byte("tick: {kind: sweep, schedule: every day at 5am}"), jobKinds, taskKinds)
+	require.NoError(t, err)
+	register()
+	require.Equal(t, 5, next().Hour())
 }
 
 func TestScheduler_RunsNow(t *testing.T) {
