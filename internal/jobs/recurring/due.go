@@ -7,8 +7,11 @@ import "time"
 const (
 	// longestDelay is how late a run may be to be enqueued at all.
 	longestDelay = 7 * 24 * time.Hour
-	// onTime is how late a run may be without counting as missed.
+	// onTime is how late a run may be to be enqueued with CatchUpNone.
 	onTime = time.Minute
+	// punctual is how late the first due run may be when no check for due runs was left
+	// out. Then all due runs are enqueued, so that "every second" runs every second.
+	punctual = 5 * time.Second
 	// mostAtOnce bounds the runs of one entry that one check enqueues.
 	mostAtOnce = 1000
 )
@@ -17,19 +20,17 @@ const (
 // is the time of the newest run that was considered.
 func (e Entry) due(last, now time.Time) (due []time.Time, handled time.Time) {
 	handled = last
-	missed := func(run time.Time) bool { return now.Sub(run) > onTime }
-	for at := e.Schedule.Next(later(last, now.Add(-longestDelay))); !at.IsZero() && !at.After(now); at = e.Schedule.Next(at) {
+	first := e.Schedule.Next(later(last, now.Add(-longestDelay)))
+	missed := now.Sub(first) > punctual
+	for at := first; !at.IsZero() && !at.After(now) && len(due) < mostAtOnce; at = e.Schedule.Next(at) {
 		handled = at
-		switch {
-		case e.CatchUp == CatchUpNone && missed(at):
-		case e.CatchUp == CatchUpLast && len(due) > 0 && missed(due[len(due)-1]):
-			due[len(due)-1] = at // the newest run replaces the missed one
-		default:
-			due = append(due, at)
+		if missed && e.CatchUp != CatchUpAll {
+			due = due[:0] // the newest run replaces those that were missed
 		}
-		if len(due) == mostAtOnce {
-			break // the next check continues here
-		}
+		due = append(due, at)
+	}
+	if e.CatchUp == CatchUpNone && now.Sub(handled) > onTime {
+		return nil, handled
 	}
 	return due, handled
 }
