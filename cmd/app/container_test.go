@@ -8,11 +8,15 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"slipway/internal/config"
 )
 
 func TestImage_IsSmallAndLabelled(t *testing.T) {
@@ -120,4 +124,28 @@ func hasPrefixOf(name string, prefixes []string) bool {
 		}
 	}
 	return false
+}
+
+// Without a container engine, this test still notices a default that is refused.
+func TestComposeFiles_DefaultsAreAccepted(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"docker-compose.yml", "docker-compose.production.yml"} {
+		var compose struct {
+			Role struct {
+				Environment map[string]string `yaml:"environment"`
+			} `yaml:"x-role"`
+		}
+		require.NoError(t, yaml.Unmarshal([]byte(repositoryFile(t, file)), &compose))
+		defaults := regexp.MustCompile(`\$\{\w+:-([^}]*)\}`)
+		variables := map[string]string{}
+		for name, value := range compose.Role.Environment {
+			variables[name] = defaults.ReplaceAllString(value, "$1")
+		}
+		require.NotEmpty(t, variables["DATABASE_URL"])
+
+		for _, role := range config.Roles {
+			_, _, err := newApplication().schema().Load(role, variables)
+			require.NoError(t, err, file)
+		}
+	}
 }

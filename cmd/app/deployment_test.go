@@ -16,6 +16,9 @@ import (
 	"slipway/internal/postgres/pgtest"
 )
 
+// testSecret is a key that production accepts.
+const testSecret = "9f1c6a7be04d52837c5fe1a09b3d826470c4e8b15da23f96"
+
 // deployment is an application as real processes, on a database and a Redis of
 // its own.
 type deployment struct {

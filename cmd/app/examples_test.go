@@ -215,6 +215,6 @@ func readExample(t *testing.T, file string) []exampleLine {
 
 // fillIn does what the production example asks people to do.
 func fillIn(content string) string {
-	content = strings.ReplaceAll(content, "=<openssl rand -hex 64>", "="+strings.Repeat("0f", 64))
+	content = strings.ReplaceAll(content, "=<openssl rand -hex 64>", "="+testSecret)
 	return regexp.MustCompile(`(?m)=<(.+)>$`).ReplaceAllString(content, "=$1")
 }

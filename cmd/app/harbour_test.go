@@ -58,7 +58,7 @@ func (h *harbour) environment() []string {
 	var args []string
 	for _, variable := range append([]string{
 		"DATABASE_URL=postgres://app:secret@postgres:5432/app", "REDIS_URL=redis://redis:6379/0", "BASE_URL=http://app.example",
-		"SECRET_KEY_BASE=0123456789abcdef0123456789abcdef", "MAIL_DIR=/mail", "RACK_ATTACK_ENABLED=false",
+		"SECRET_KEY_BASE=" + testSecret, "MAIL_DIR=/mail", "RACK_ATTACK_ENABLED=false",
 	}, h.variables...) {
 		args = append(args, "--env", variable)
 	}

@@ -104,7 +104,7 @@ func (c kamalConfig) given(t *testing.T, name string) map[string]string {
 		require.True(t, isVariable(name), "nothing reads %s", name)
 	}
 	if given["SECRET_KEY_BASE"] != "" {
-		given["SECRET_KEY_BASE"] = strings.Repeat("0f", 64)
+		given["SECRET_KEY_BASE"] = testSecret
 	}
 	return given
 }

@@ -50,7 +50,7 @@ func (e redisExercise) suffer(t *testing.T, d deployment, fault redisFault) {
 	}
 	start := func() *appProcess {
 		return d.start("web", "REDIS_URL="+address, "SENTRY_DSN="+sentry.DSN,
-			"APP_ENV=production", "SECRET_KEY_BASE="+strings.Repeat("k", 64), "BIND_ADDRESS=127.0.0.1", "LIVE_STREAM_LIFETIME=25s",
+			"APP_ENV=production", "SECRET_KEY_BASE="+testSecret, "BIND_ADDRESS=127.0.0.1", "LIVE_STREAM_LIFETIME=25s",
 			"RACK_ATTACK_ENABLED=true", fmt.Sprintf("RACK_ATTACK_REQ_IP_LIMIT=%d", requestLimit),
 			"RACK_ATTACK_REQ_IP_PERIOD=86400", "RACK_ATTACK_TRUSTED_PROXIES=127.0.0.1")
 	}

@@ -18,7 +18,7 @@ func TestRoles_ReportToSentryInProductionOnlyAndNotForARestart(t *testing.T) {
 	sentry := stacktest.StartSentry(t)
 	d.environment["SENTRY_DSN"] = sentry.DSN
 	production := []string{
-		"APP_ENV=production", "KAMAL_VERSION=9f8e7d6c", "SECRET_KEY_BASE=" + strings.Repeat("k", 64), "BIND_ADDRESS=127.0.0.1",
+		"APP_ENV=production", "KAMAL_VERSION=9f8e7d6c", "SECRET_KEY_BASE=" + testSecret, "BIND_ADDRESS=127.0.0.1",
 	}
 	web, workerPG, workerRedis := d.start("web", production...), d.start("worker-pg", production...), d.start("worker-redis", production...)
 	quiet := d.start("web")

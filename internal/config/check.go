@@ -3,11 +3,8 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Checker collects the problems of the variables that a role reads.
@@ -15,6 +12,7 @@ type Checker struct {
 	schema   *Schema
 	role     Role
 	problems Problems
+	warnings Problems
 }
 
 // Role returns the role whose variables are checked.
@@ -31,6 +29,14 @@ func (c *Checker) That(name string, good bool, problem string) {
 	c.problems = append(c.problems, variable.problem(problem))
 }
 
+// Warn records a warning, such as "is unusual", unless good is true. The name is that
+// of a variable, or says what else the warning is about.
+func (c *Checker) Warn(name string, good bool, warning string) {
+	if !good {
+		c.warnings = append(c.warnings, Problem{Name: name, Text: warning})
+	}
+}
+
 // Private
 
 // check reports values that contradict each other, and URLs that the drivers of
@@ -40,8 +46,8 @@ func (c *Config) check(checks *Checker) {
 	checks.That("REQUEST_TIMEOUT", c.RequestTimeout < c.ShutdownTimeout || c.ShutdownTimeout <= 0,
 		fmt.Sprintf("is %s; it must be less than SHUTDOWN_TIMEOUT (%s), or a shutdown cancels requests",
 			c.RequestTimeout, c.ShutdownTimeout))
-	checks.That("SECRET_KEY_BASE", c.SecretKeyBase == "" || len(c.SecretKeyBase) >= 32,
-		fmt.Sprintf("has %d characters; it must have at least 32", len(c.SecretKeyBase)))
+	c.checkBaseURL(checks)
+	c.checkSecret(checks)
 	checks.sentryDSN("SENTRY_DSN", c.SentryDSN)
 	checks.That("SMTP_URL", checks.role != WorkerPG || c.SMTPURL != "" || c.MailDir != "",
 		"is missing (or set MAIL_DIR to write mails to a directory)")
@@ -52,6 +58,7 @@ func (c *Config) check(checks *Checker) {
 	checks.That("DATABASE_POOL_SIZE", checks.role != WorkerPG || c.DatabasePoolSize >= 8,
 		fmt.Sprintf("is %d; worker-pg needs 8: one for each of three queues, one to listen, one to write results, and three for jobs",
 			c.DatabasePoolSize))
+	checks.smtpURL("SMTP_URL", c.SMTPURL)
 	checks.redisURL("REDIS_URL", c.RedisURL)
 	if c.QueueRedisURL != c.RedisURL {
 		checks.redisURL("QUEUE_REDIS_URL", c.QueueRedisURL)
@@ -60,26 +67,58 @@ func (c *Config) check(checks *Checker) {
 		fmt.Sprintf("is %d; it must not be more than REDIS_POOL_SIZE (%d)", c.RedisMinIdle, c.RedisPoolSize))
 }
 
-// url checks a URL. The problem does not quote it, because it may contain a
-// password.
+// checkBaseURL reports a BASE_URL whose links would be wrong, and one without
+// encryption. That is refused in production, except in a network of one's own.
+func (c *Config) checkBaseURL(checks *Checker) {
+	if c.BaseURL == "" || addressProblem(c.BaseURL, "http", "https") != "" {
+		return // reported by the tag schemes
+	}
+	address, _ := url.Parse(c.BaseURL) // addressProblem has parsed it
+	more := address.User != nil || strings.Trim(address.Path, "/") != "" || address.RawQuery != "" || address.ForceQuery
+	checks.That("BASE_URL", !more, "has a login, a path or a query; write only the scheme, the host and a port")
+	if c.Environment != Production || address.Scheme == "https" {
+		return
+	}
+	const open = "begins with http://, so browsers send cookies without encryption; "
+	checks.That("BASE_URL", private(address.Hostname()), open+"write https:// in production")
+	if checks.schema.named("BASE_URL").ReadBy(checks.role) {
+		checks.Warn("BASE_URL", !private(address.Hostname()), open+"it is accepted for a private network only")
+	}
+}
+
+// checkSecret reports a key that can be guessed. On one machine, to try the program,
+// that is a warning.
+func (c *Config) checkSecret(checks *Checker) {
+	const least = 32
+	checks.That("SECRET_KEY_BASE", c.SecretKeyBase == "" || len(c.SecretKeyBase) >= least,
+		fmt.Sprintf("has %d characters; it must have at least %d", len(c.SecretKeyBase), least))
+	if c.Environment != Production || len(c.SecretKeyBase) < least {
+		return
+	}
+	problem := secretProblem(c.SecretKeyBase)
+	if address, err := url.Parse(c.BaseURL); err == nil && loopback(address.Hostname()) {
+		checks.Warn("SECRET_KEY_BASE", problem == "", problem)
+		return
+	}
+	checks.That("SECRET_KEY_BASE", problem == "", problem)
+}
+
+// url checks a URL.
 func (c *Checker) url(name, value string, schemes ...string) {
 	if value == "" {
 		return
 	}
-	address, err := url.Parse(value)
-	good := err == nil && address.Hostname() != "" && slices.Contains(schemes, address.Scheme)
-	c.That(name, good, fmt.Sprintf("is not an address that begins with %s://", strings.Join(schemes, ":// or ")))
+	problem := addressProblem(value, schemes...)
+	c.That(name, problem == "", problem)
 }
 
-// postgresURL accepts what pgx accepts: postgres://… or "host=… dbname=…".
+// postgresURL accepts what pgx accepts, except options that nobody understands.
 func (c *Checker) postgresURL(name, value string) {
 	if value == "" {
 		return
 	}
-	_, err := pgxpool.ParseConfig(value)
-	scheme, _, isURL := strings.Cut(value, "://")
-	otherScheme := isURL && !strings.Contains(scheme, "=") && scheme != "postgres" && scheme != "postgresql"
-	c.That(name, err == nil && !otherScheme, "is not a PostgreSQL address")
+	problem := postgresProblem(value)
+	c.That(name, problem == "", problem)
 }
 
 // redisURL accepts the URLs that package failopen accepts, see redis.ParseURL.
@@ -87,14 +126,16 @@ func (c *Checker) redisURL(name, value string) {
 	if value == "" {
 		return
 	}
-	address, err := url.Parse(value)
-	if err != nil || address.Scheme != "unix" {
+	isSocket := strings.HasPrefix(value, "unix://")
+	if !isSocket {
 		c.url(name, value, "redis", "rediss")
 	}
+	address, err := url.Parse(value)
 	if err != nil {
+		c.That(name, !isSocket, "cannot be read as an address")
 		return
 	}
-	if address.Scheme != "unix" {
+	if !isSocket {
 		database := strings.Trim(address.Path, "/")
 		_, err = strconv.ParseUint(database, 10, 16)
 		c.That(name, database == "" || err == nil, "does not end with the number of a database")
@@ -103,6 +144,14 @@ func (c *Checker) redisURL(name, value string) {
 		_, err := strconv.ParseUint(values[0], 10, 16)
 		known := option == "db" && err == nil || option == "skip_verify" && values[0] == "true" && address.Scheme == "rediss"
 		c.That(name, known, "has an option after ? that is neither db=NUMBER nor, for rediss://, skip_verify=true")
+	}
+}
+
+// smtpURL refuses what the sender of mail would ignore.
+func (c *Checker) smtpURL(name, value string) {
+	if address, err := url.Parse(value); err == nil {
+		more := strings.Trim(address.Path, "/") != "" || address.RawQuery != "" || address.ForceQuery
+		c.That(name, !more, "has a path or options after the host; write only the login, the host and a port")
 	}
 }
 

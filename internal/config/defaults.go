@@ -33,7 +33,11 @@ func (c *Config) fillDefaults() {
 		return
 	}
 	if c.BaseURL == "" {
-		c.BaseURL = "http://localhost:" + strconv.Itoa(c.Port)
+		port := strconv.Itoa(c.Port)
+		if c.Port == 0 || !validPort(port) {
+			port = "3000" // PORT itself is reported
+		}
+		c.BaseURL = "http://localhost:" + port
 	}
 	if c.SecretKeyBase == "" {
 		c.SecretKeyBase = "development only: anybody who reads the source knows this key"

@@ -38,17 +38,23 @@ func NewSchema(own Settings) *Schema {
 // Load parses and checks the variables (see Environ) that a role reads, returns
 // those of the runtime, and sets those of the application in its Settings. Variables
 // that the role does not read get their defaults. The warnings are about lenient
-// variables, which got their defaults. The error is Problems with every problem.
+// variables, which got their defaults, about misspelt names, and about values that are
+// right on one machine only. The error is Problems with every problem.
 func (s *Schema) Load(role Role, variables map[string]string) (config Config, warnings Problems, err error) {
 	given := nonEmpty(variables)
-	problems, warnings := s.parse(&config, false, given, role)
+	checks := &Checker{schema: s, role: role, warnings: s.misspelt(given)}
+	for _, variable := range s.variables {
+		problem := invisibleProblem(given[variable.Name])
+		checks.That(variable.Name, problem == "", problem)
+	}
+	problems, lenient := s.parse(&config, false, given, role)
+	checks.problems, checks.warnings = append(checks.problems, problems...), append(checks.warnings, lenient...)
 	if s.own != nil {
-		ownProblems, ownWarnings := s.parse(s.own, true, given, role)
-		problems, warnings = append(problems, ownProblems...), append(warnings, ownWarnings...)
+		problems, lenient := s.parse(s.own, true, given, role)
+		checks.problems, checks.warnings = append(checks.problems, problems...), append(checks.warnings, lenient...)
 	}
 	config.fillDefaults()
 
-	checks := &Checker{schema: s, role: role}
 	for _, variable := range s.variables {
 		variable.check(checks, s.value(variable, config))
 	}
@@ -56,10 +62,10 @@ func (s *Schema) Load(role Role, variables map[string]string) (config Config, wa
 	if s.own != nil {
 		s.own.Check(config, checks)
 	}
-	if problems = append(problems, checks.problems...); len(problems) > 0 {
-		return config, warnings.sorted(), problems.sorted()
+	if len(checks.problems) > 0 {
+		return config, checks.warnings.sorted(), checks.problems.sorted()
 	}
-	return config, warnings.sorted(), nil
+	return config, checks.warnings.sorted(), nil
 }
 
 // Variables returns all variables, those of the runtime first.
@@ -90,13 +96,10 @@ func (s *Schema) Help(role Role) string {
 
 // Private
 
+// nonEmpty returns the variables that are set, trimmed.
 func nonEmpty(variables map[string]string) map[string]string {
-	given := map[string]string{}
-	for name, value := range variables {
-		if strings.TrimSpace(value) != "" {
-			given[name] = value
-		}
-	}
+	given := trimmed(variables)
+	maps.DeleteFunc(given, func(_, value string) bool { return value == "" })
 	return given
 }
 

@@ -31,6 +31,9 @@ type Settings struct {
 func (s *Settings) Check(runtime config.Config, checks *config.Checker) {
 	checks.That("PAYMENT_TIMEOUT", checks.Role() != config.Web || s.PaymentTimeout < runtime.RequestTimeout || runtime.RequestTimeout <= 0,
 		fmt.Sprintf("is %s; it must be less than REQUEST_TIMEOUT (%s), or a payment outlives its page", s.PaymentTimeout, runtime.RequestTimeout))
+	takesPayments := checks.Role() == config.Web || checks.Role() == config.WorkerPG
+	checks.Warn("the payment gateway", !takesPayments || runtime.Environment != config.Production,
+		"is the sandbox, which charges no card; plug in a real one in cmd/app/store.go")
 	_, err := mail.ParseAddress(s.MailFrom)
 	checks.That("MAIL_FROM", err == nil, fmt.Sprintf("%q is not a mail address", s.MailFrom))
 }

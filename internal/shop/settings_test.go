@@ -1,6 +1,9 @@
 package shop_test
 
 import (
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +35,32 @@ func TestSettings_ReportValuesThatCannotBeMeant(t *testing.T) {
 		require.Len(t, problems, 1)
 		require.Equal(t, wrong.name+" "+wrong.text, problems[0].Name+" "+problems[0].Text)
 	}
+}
+
+func TestSettings_RefuseAbsurdNumbersAndDurations(t *testing.T) {
+	t.Parallel()
+	absurd := map[reflect.Type][]string{
+		reflect.TypeFor[int]():           {"-1", "2147483647", "0"},
+		reflect.TypeFor[time.Duration](): {"-1s", "8760h", "0s"},
+	}
+	mayBeZero := []string{"ORDER_LIMIT"}
+
+	tried := 0
+	for field := range reflect.TypeFor[shop.Settings]().Fields() {
+		name := field.Tag.Get("env")
+		for i, value := range absurd[field.Type] {
+			if i == 2 && slices.Contains(mayBeZero, name) {
+				continue
+			}
+			role, _, _ := strings.Cut(field.Tag.Get("roles"), ",")
+			variables := map[string]string{"DATABASE_URL": "postgres://localhost/shop", name: value}
+			_, _, err := config.NewSchema(&shop.Settings{}).Load(config.Role(role), variables)
+			require.ErrorContains(t, err, name+" is ", value)
+			require.ErrorContains(t, err, "it must be between", name)
+			tried++
+		}
+	}
+	require.Greater(t, tried, 10)
 }
 
 func TestSettings_AreReadBesideThoseOfTheRuntime(t *testing.T) {
