@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -28,8 +27,8 @@ func newConfigCheckCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [role ...]",
 		Short: "Print what each role would use; exit code 2 when a role could not start",
-		Long: "Print the settings that each role would use, with secrets masked, and all that is wrong\n" +
-			"with them. Connects to nothing. Reads every variable of env.example.",
+		Long: "Print all that is wrong with the settings of each role, and then the settings themselves, with\n" +
+			"secrets masked. Connects to nothing. Reads every variable of env.example.",
 		Example:   "  app config check\n  app config check web",
 		ValidArgs: roleNames(),
 		Args:      cobra.OnlyValidArgs,
@@ -42,25 +41,16 @@ func newConfigCheckCommand(app application) *cobra.Command {
 				return &exitError{code: exitUsage, err: err}
 			}
 			schema := app.schema()
-			var broken []string
+			check := checkSettings(schema, names, variables)
+			check.printFindings(c.OutOrStdout())
 			for _, name := range names {
 				role := config.Role(name)
-				settings, warnings, problems := schema.Load(role, variables)
+				settings, _, _ := schema.Load(role, variables) // check has reported the problems
 				fmt.Fprintf(c.OutOrStdout(), "%s\n", role)
 				printSettings(c, schema, role, settings, variables)
-				for _, warning := range warnings {
-					fmt.Fprintf(c.OutOrStdout(), "\n  warning: %s %s\n", warning.Name, warning.Text)
-				}
-				if problems != nil {
-					fmt.Fprintf(c.OutOrStdout(), "\n  %s\n", strings.ReplaceAll(problems.Error(), "\n", "\n  "))
-					broken = append(broken, name)
-				}
 				fmt.Fprintln(c.OutOrStdout())
 			}
-			if len(broken) > 0 {
-				return &exitError{code: exitUsage, err: fmt.Errorf("these roles could not start: %s", strings.Join(broken, ", "))}
-			}
-			return nil
+			return check.err()
 		},
 	}
 }
@@ -75,7 +65,7 @@ func printSettings(c *cobra.Command, schema *config.Schema, role config.Role, se
 		}
 		value, source := schema.Shown(variable, settings), "default"
 		switch {
-		case strings.TrimSpace(variables[variable.Name]) != "":
+		case variables[variable.Name] != "":
 			source = "set"
 		case value == "":
 			value, source = "-", "unset"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,14 @@ type devOptions struct {
 	only  string // the one role to run; empty for all
 }
 
+// roles are the roles to run.
+func (o devOptions) roles() []string {
+	if o.only == "" {
+		return roleNames()
+	}
+	return []string{o.only}
+}
+
 // dir is the directory of this server's files. Containers that share a checkout
 // run one role each and must not share a directory.
 func (o devOptions) dir() string {
@@ -38,6 +47,22 @@ func (o devOptions) dir() string {
 		return devDir
 	}
 	return devDir + "-" + o.only
+}
+
+// variables returns the environment as the roles will have them: `app dev` chooses the
+// ports and addresses that are not set.
+func (o devOptions) variables(environment map[string]string) map[string]string {
+	chosen := maps.Clone(environment)
+	chosen["APP_ENV"] = string(config.Development)
+	if o.only == "" {
+		chosen["OPS_PORT"] = ""
+	}
+	for name, value := range map[string]string{"DATABASE_URL": "postgres://localhost/development", "REDIS_URL": "redis://localhost"} {
+		if chosen[name] == "" {
+			chosen[name] = value
+		}
+	}
+	return chosen
 }
 
 func newDevCommand(app application) *cobra.Command {
@@ -74,6 +99,11 @@ environment.`,
 func runDev(ctx context.Context, stdout io.Writer, app application, options devOptions) (err error) {
 	variables, err := config.Environ(".")
 	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	check := checkSettings(app.schema(), options.roles(), options.variables(variables))
+	check.printFindings(stdout)
+	if err := check.err(); err != nil {
 		return err
 	}
 	stopping, killing, release := devstack.Signals(ctx)

@@ -134,10 +134,7 @@ func (d *devServer) runCommand(ctx context.Context, name, program string, args .
 }
 
 func (d *devServer) startRoles(ctx context.Context) error {
-	port, err := d.wantedPort()
-	if err != nil {
-		return err
-	}
+	port := d.wantedPort()
 	if name := d.options.only; name != "" {
 		d.roles = devstack.Supervise(d.output, []devstack.Role{{Name: name, Program: d.program(), Args: []string{name}, Env: d.environment()}})
 		if name == "web" {
@@ -145,7 +142,8 @@ func (d *devServer) startRoles(ctx context.Context) error {
 		}
 		return nil
 	}
-	if port, err = devstack.FreePort(port); err != nil {
+	port, err := devstack.FreePort(port)
+	if err != nil {
 		return err
 	}
 	address := d.address(port)
@@ -201,16 +199,12 @@ func (d *devServer) stopRoles(killing context.Context) {
 	d.roles.Stop(budget)
 }
 
-func (d *devServer) wantedPort() (int, error) {
-	given := d.variables["PORT"]
-	if given == "" {
-		return firstPort, nil
+// wantedPort is PORT, which runDev has checked, or the first port to try.
+func (d *devServer) wantedPort() int {
+	if port, err := strconv.Atoi(d.variables["PORT"]); err == nil {
+		return port
 	}
-	port, err := strconv.Atoi(given)
-	if err != nil {
-		return 0, fmt.Errorf("read PORT: %w", err)
-	}
-	return port, nil
+	return firstPort
 }
 
 // address is the address of web on a port, as a developer types it.

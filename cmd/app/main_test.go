@@ -105,7 +105,7 @@ func TestVersion_PrintsWhatRuns(t *testing.T) {
 
 func TestConfigCheck_MasksSecretsAndConnectsToNothing(t *testing.T) {
 	for name, value := range map[string]string{
-		"APP_ENV": "production", "BASE_URL": "https://app.example", "SECRET_KEY_BASE": strings.Repeat("hunter5", 10),
+		"APP_ENV": "production", "BASE_URL": "https://app.example", "SECRET_KEY_BASE": "hunter5" + testSecret,
 		"DATABASE_URL": "postgres://ada:hunter2@192.0.2.1/app?sslpassword=hunter3",
 		"REDIS_URL":    "redis://:hunter4@192.0.2.1", "SMTP_URL": "smtp://u:hunter6@192.0.2.1:25",
 	} {
@@ -122,6 +122,66 @@ func TestConfigCheck_MasksSecretsAndConnectsToNothing(t *testing.T) {
 			require.Contains(t, stdout.String(), string(role)+"\n")
 		}
 		require.Contains(t, stdout.String(), "postgres://ada:xxxxx@192.0.2.1/app")
+	}
+}
+
+func TestConfigCheck_PrintsAllProblemsFirst(t *testing.T) {
+	setNoVariables(t)
+	for name, value := range map[string]string{
+		"APP_ENV": "production", "BASE_URL": "https://app.example/shop", "SECRET_KEY_BASE": testSecret, "PORT": "abc",
+		"DATABASE_URL": "postgres://app:secret@db/app?pool=5", "REDIS_ULR": "redis://redis", "MAIL_DIR": "/mail",
+	} {
+		t.Setenv(name, value)
+	}
+
+	for _, app := range []application{testApplication(), newApplication()} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), app, []string{"config", "check"}, &stdout, &stderr)
+
+		require.Equal(t, exitUsage, code)
+		require.Equal(t, "app: these roles could not start: web, worker-pg, worker-redis\n", stderr.String())
+		findings, settings, _ := strings.Cut(stdout.String(), "\nweb\n")
+		require.Contains(t, settings, "  DATABASE_POOL_SIZE")
+		lines := strings.Split(findings, "\n")
+		require.Equal(t, "4 problems:", lines[0])
+		for i, line := range []string{
+			`  BASE_URL has a login, a path or a query; write only the scheme, the host and a port  (web, worker-pg)`,
+			`  DATABASE_URL has the option pool, which PostgreSQL does not get from an address: write DATABASE_POOL_SIZE  (web, worker-pg, worker-redis)`,
+			`  PORT "abc" is not a whole number  (web, worker-pg)`,
+			`  REDIS_URL is missing  (worker-redis)`,
+		} {
+			require.Equal(t, line, lines[1+2*i])
+			require.Contains(t, lines[2+2*i], "    example: ")
+		}
+		require.Contains(t, findings, "\n  REDIS_ULR is not read; is REDIS_URL meant?  (web, worker-pg, worker-redis)\n")
+		require.NotContains(t, settings, "is not a whole number")
+	}
+}
+
+func TestDev_NamesAllProblemsBeforeItStartsAnything(t *testing.T) {
+	for _, only := range [][]string{nil, {"--only", "web"}} {
+		t.Chdir(t.TempDir())
+		require.NoError(t, os.WriteFile(".env", []byte("\ufeffPORT=abc\nREQUEST_TIMEOUT=10\nREDIS_ULR=x\n"), 0o600))
+		for _, name := range []string{"APP_ENV", "PORT", "REQUEST_TIMEOUT", "DATABASE_URL", "REDIS_URL", "OPS_PORT"} {
+			t.Setenv(name, "")
+			require.NoError(t, os.Unsetenv(name))
+		}
+		var stdout, stderr bytes.Buffer
+
+		code := run(t.Context(), testApplication(), append([]string{"dev"}, only...), &stdout, &stderr)
+
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stdout.String(), `PORT "abc" is not a whole number`)
+		require.Contains(t, stdout.String(), `REQUEST_TIMEOUT "10" is not a duration`)
+		require.Contains(t, stdout.String(), "REDIS_ULR is not read; is REDIS_URL meant?")
+		require.Contains(t, stderr.String(), "these roles could not start: web")
+		require.NoDirExists(t, "tmp")
+
+		require.NoError(t, os.WriteFile(".env", []byte("A=1\nPORT\n"), 0o600))
+		code = run(t.Context(), testApplication(), append([]string{"dev"}, only...), &stdout, &stderr)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr.String(), ".env line 2 is neither NAME=value nor a comment")
+		require.NoDirExists(t, "tmp")
 	}
 }
 
