@@ -146,7 +146,8 @@ func TestConfigCheck_PrintsAllProblemsFirst(t *testing.T) {
 		require.Equal(t, "4 problems:", lines[0])
 		for i, line := range []string{
 			`  BASE_URL has a login, a path or a query; write only the scheme, the host and a port  (web, worker-pg)`,
-			`  DATABASE_URL has the option pool, which PostgreSQL does not get from an address: write DATABASE_POOL_SIZE  (web, worker-pg, worker-redis)`,
+			`  DATABASE_URL has the option pool, which PostgreSQL does not get from an address: write DATABASE_POOL_SIZE` +
+				`  (web, worker-pg, worker-redis)`,
 			`  PORT "abc" is not a whole number  (web, worker-pg)`,
 			`  REDIS_URL is missing  (worker-redis)`,
 		} {

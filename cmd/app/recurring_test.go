@@ -46,7 +46,9 @@ func TestJobsRecurringNext_ShowsTheNightInWhichClocksChange(t *testing.T) {
 	}
 
 	_, autumn := next("night", "--from", "2026-10-24T12:00:00Z", "--count", "2")
-	require.Regexp(t, `^NEXT +UTC\nSun 2026-10-25 02:30:00 CEST +2026-10-25T00:30:00Z\nMon 2026-10-26 02:30:00 CET +2026-10-26T01:30:00Z\n$`, autumn)
+	require.Regexp(t, `^NEXT +UTC\n`+
+		`Sun 2026-10-25 02:30:00 CEST +2026-10-25T00:30:00Z\n`+
+		`Mon 2026-10-26 02:30:00 CET +2026-10-26T01:30:00Z\n$`, autumn)
 	_, spring := next("night", "--from", "2027-03-27T12:00:00Z", "--count", "1", "--json")
 	require.JSONEq(t, `["2027-03-28T01:00:00Z"]`, spring)
 

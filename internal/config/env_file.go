@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -30,7 +31,7 @@ func parseFile(content []byte) (variables map[string]string, problems Problems) 
 	for {
 		good, variables := longestReadable(lines)
 		if good == len(lines) {
-			return variables, append(problems, unknownReferences(lines, variables)...)
+			return variables, append(problems, unknownReferences(lines)...)
 		}
 		problems = append(problems, Problem{Name: fmt.Sprintf(".env line %d", good+1),
 			Text: "is neither NAME=value nor a comment, or does not close its quote"})
@@ -61,22 +62,24 @@ func validNames(variables map[string]string) bool {
 	return true
 }
 
-// unknownReferences returns the lines in which a $ refers to no variable of the file,
-// and would make a part of the value disappear.
-func unknownReferences(lines []string, variables map[string]string) (problems Problems) {
+// unknownReferences returns the lines in which a $ refers to no variable above it, so
+// that a part of the value would disappear.
+func unknownReferences(lines []string) (problems Problems) {
+	above := map[string]bool{}
 	for i, line := range lines {
 		name, value, is := strings.Cut(line, "=")
+		name = strings.TrimPrefix(strings.TrimSpace(name), "export ")
 		value, _, _ = strings.Cut(strings.TrimSpace(value), " #")
-		if !is || strings.HasPrefix(strings.TrimSpace(name), "#") || strings.HasPrefix(value, "'") {
+		if !is || strings.HasPrefix(name, "#") {
 			continue
 		}
-		for _, match := range reference.FindAllStringSubmatch(value, -1) {
-			if _, known := variables[match[2]]; match[1] == "" && !known {
-				problems = append(problems, Problem{Name: fmt.Sprintf(".env line %d", i+1),
-					Text: "has a $ that refers to no variable of the file; write the value between single quotes"})
-				break
-			}
+		references := reference.FindAllStringSubmatch(value, -1)
+		lost := slices.ContainsFunc(references, func(match []string) bool { return match[1] == "" && !above[match[2]] })
+		if lost && !strings.HasPrefix(value, "'") {
+			problems = append(problems, Problem{Name: fmt.Sprintf(".env line %d", i+1),
+				Text: "has a $ that refers to no variable above it; write the value between single quotes"})
 		}
+		above[strings.TrimSpace(name)] = true
 	}
 	return problems
 }

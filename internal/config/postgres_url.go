@@ -30,17 +30,21 @@ var serverParameters = strings.Fields(`
 // otherOptions are options that other tools know, and options that the program
 // overrides, with what to write instead.
 var otherOptions = map[string]string{
-	"pool": "write DATABASE_POOL_SIZE", "pool_size": "write DATABASE_POOL_SIZE", "connection_limit": "write DATABASE_POOL_SIZE",
-	"max_connections": "write DATABASE_POOL_SIZE", "pool_max_conns": "write DATABASE_POOL_SIZE",
+	"pool": poolSize, "pool_size": poolSize, "connection_limit": poolSize, "max_connections": poolSize, "pool_max_conns": poolSize,
 	"schema": "write search_path", "currentschema": "write search_path", "schema_search_path": "write search_path",
 	"statement_timeout": "write DATABASE_STATEMENT_TIMEOUT and WORKER_STATEMENT_TIMEOUT", "lock_timeout": "write DATABASE_LOCK_TIMEOUT",
 	"pool_timeout": "write DATABASE_ACQUIRE_TIMEOUT", "checkout_timeout": "write DATABASE_ACQUIRE_TIMEOUT",
 	"timeout": "write DATABASE_CONNECT_TIMEOUT", "pool_ping_timeout": "write DATABASE_PING_TIMEOUT",
 	"ssl": "write sslmode=disable or sslmode=require", "sslaccept": "write sslmode=require or sslmode=verify-full",
-	"timezone": "leave it out, because the program works in UTC",
-	"encoding": "write client_encoding", "idle_in_transaction_session_timeout": "leave it out, because the program sets it",
-	"pool_max_conn_lifetime": "leave it out, because the program sets it", "pool_max_conn_lifetime_jitter": "leave it out, because the program sets it",
+	"encoding": "write client_encoding", "timezone": "leave it out, because the program works in UTC",
+	"pool_max_conn_lifetime": setByProgram, "pool_max_conn_lifetime_jitter": setByProgram,
+	"idle_in_transaction_session_timeout": setByProgram,
 }
+
+const (
+	poolSize     = "write DATABASE_POOL_SIZE"
+	setByProgram = "leave it out, because the program sets it"
+)
 
 var optionName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]{0,50}$`)
 

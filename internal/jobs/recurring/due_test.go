@@ -76,8 +76,9 @@ func TestDue_RepeatsNoTimeOfDayInTheNight(t *testing.T) {
 	t.Parallel()
 	schedule, err := ParseSchedule("every day at 2:30am", zone(t, "Europe/Vienna"))
 	require.NoError(t, err)
+	nights := map[string]string{"2026-10-24T22:00:00Z": "2026-10-25T00:30:00Z", "2027-03-27T22:00:00Z": "2027-03-28T01:00:00Z"}
 	for _, catchUp := range []CatchUp{CatchUpNone, CatchUpLast, CatchUpAll} {
-		for night, run := range map[string]string{"2026-10-24T22:00:00Z": "2026-10-25T00:30:00Z", "2027-03-27T22:00:00Z": "2027-03-28T01:00:00Z"} {
+		for night, run := range nights {
 			entry, handled := Entry{Schedule: schedule, CatchUp: catchUp}, at(t, night).Add(-20*time.Hour)
 			var runs []string
 			for now := at(t, night); now.Before(at(t, night).Add(6 * time.Hour)); now = now.Add(time.Second) {

@@ -139,7 +139,8 @@ func parseEntry(key string, node *yaml.Node, jobKinds, taskKinds jobs.Handlers) 
 		problems = append(problems, fmt.Errorf("key %q is not known: %s", name, instead))
 	}
 	if list, is := fields["args"].([]any); is {
-		return Entry{}, append(problems, fmt.Errorf("args: it is a list of %d; write the arguments with their names, such as {days: 3}", len(list)))
+		problem := fmt.Errorf("args: it is a list of %d; write the arguments with their names, such as {days: 3}", len(list))
+		return Entry{}, append(problems, problem)
 	}
 	var written writtenEntry
 	if err := node.Decode(&written); err != nil {
