@@ -41,11 +41,15 @@ func (b *backends) poolCheck() health.Check {
 	return health.Check{Name: "pool", Probe: func(context.Context) error { return b.databaseGuard.CheckPool(b.db) }}
 }
 
-// redisChecks fail when Redis takes no writes. A failure makes a critical check
-// an error, and degrades a role that can do without Redis.
+// redisChecks fail when Redis does not serve calls like those of the application.
+// A failure makes a critical check an error, and degrades a role that can do
+// without Redis.
 func (b *backends) redisChecks(critical bool) []health.Check {
 	check := func(name string, guard *failopen.Guard) health.Check {
-		return health.Check{Name: name, Critical: critical, Disabled: guard.Disabled(), Probe: guard.Check}
+		return health.Check{
+			Name: name, Critical: critical, Disabled: guard.Disabled(),
+			Probe: func(ctx context.Context) error { return redisFinding(guard.Check(ctx), critical) },
+		}
 	}
 	checks := []health.Check{check("redis", b.guards.shared)}
 	if b.guards.queue != b.guards.shared {
@@ -94,6 +98,19 @@ func databaseFinding(err error) error {
 	default:
 		return err
 	}
+}
+
+// redisFinding is what /health shows of a result of failopen.Guard.Check: the
+// fault in words.
+func redisFinding(err error, critical bool) error {
+	var fault *failopen.Fault
+	if !errors.As(err, &fault) {
+		return err
+	}
+	if critical && !fault.Usable {
+		return health.Finding{Status: health.Error, Reason: fault.Error()}
+	}
+	return health.Finding{Status: health.Degraded, Reason: fault.Error()}
 }
 
 // backlog measures what waits in the queues of the given backends.

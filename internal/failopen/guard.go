@@ -7,8 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -28,9 +28,12 @@ type Guard struct {
 
 	breaker  atomic.Pointer[gobreaker.CircuitBreaker[struct{}]]
 	outage   atomic.Pointer[outage] // nil while the breaker is closed
+	last     atomic.Pointer[outage] // the newest; nil before the first
 	opened   chan struct{}          // wakes Run
 	closedAt atomic.Int64           // Unix nanoseconds
 	inFlight chan struct{}
+
+	relapseWithin time.Duration // an outage that begins this soon after the last is its relapse
 }
 
 // Status is the state of a guard at one moment.
@@ -39,17 +42,25 @@ type Status struct {
 	Open     bool      // Redis is unavailable and calls are refused
 	Since    time.Time // when Open last changed, or when the guard was made
 	Reason   string    // class of the failure that opened the breaker, see telemetry.Class; empty unless Open
+
+	// Set while the breaker flaps: it opens again and again, each time soon after
+	// it has closed.
+	Openings   int       // how often it has opened
+	FlapsSince time.Time // when it opened first
+	LastReason string    // class of the failure that opened it last
 }
 
 // NewGuard makes a guard of the Redis in options. It reports every failure to
 // reporter, which may be nil when no Redis is configured.
 func NewGuard(options Options, reporter *telemetry.Reporter) *Guard {
 	options = options.withDefaults()
+	options.connections = newConnections()
 	g := &Guard{
-		options:  options,
-		reporter: reporter,
-		opened:   make(chan struct{}, 1),
-		inFlight: make(chan struct{}, options.MaxInFlight),
+		options:       options,
+		reporter:      reporter,
+		opened:        make(chan struct{}, 1),
+		inFlight:      make(chan struct{}, options.MaxInFlight),
+		relapseWithin: 30 * time.Second,
 	}
 	if !g.Disabled() {
 		g.metrics = options.Metrics.ofGuard(options.Name)
@@ -112,15 +123,21 @@ func (g *Guard) Disabled() bool { return g.options.URL == "" }
 // in, for a caller that makes a client with QuickOptions.
 func (g *Guard) Options() Options { return g.options }
 
-// Status reports whether calls are refused, since when and why.
+// Status reports whether calls are refused, since when and why, and whether the
+// breaker flaps.
 func (g *Guard) Status() Status {
 	if g.Disabled() {
 		return Status{Disabled: true}
 	}
-	if current := g.outage.Load(); current != nil {
-		return Status{Open: true, Since: current.since, Reason: current.class}
+	current, last, closedAt := g.outage.Load(), g.last.Load(), time.Unix(0, g.closedAt.Load())
+	status := Status{Since: closedAt}
+	if current != nil {
+		status = Status{Open: true, Since: current.since, Reason: current.class}
 	}
-	return Status{Since: time.Unix(0, g.closedAt.Load())}
+	if last != nil && last.relapse.flaps() && (status.Open || time.Since(closedAt) < g.relapseWithin) {
+		status.Openings, status.FlapsSince, status.LastReason = last.relapse.openings, last.relapse.since, last.class
+	}
+	return status
 }
 
 // Dropped counts and logs that work of a kind was dropped because Redis did not
@@ -150,7 +167,8 @@ func (e *refusalError) Class() string { return e.class }
 // outage is the time from the opening of the breaker to its closing.
 type outage struct {
 	since   time.Time
-	class   string       // of the failure that opened the breaker
+	class   string // of the failure that opened the breaker
+	relapse relapse
 	refused atomic.Int64 // calls that were not made
 	failed  atomic.Int64 // calls that opened the breaker or were in progress then
 }
@@ -169,9 +187,12 @@ func (g *Guard) record(source string, metrics *sourceMetrics, took time.Duration
 		metrics.count(outcomeCancelled)
 	default:
 		metrics.count(outcomeOf(telemetry.Class(err)))
-		g.reporter.Report(telemetry.Redis, source, err)
-		if current := g.outage.Load(); current != nil {
+		current := g.outage.Load()
+		if current != nil {
 			current.failed.Add(1)
+		}
+		if purged := current != nil && errors.Is(err, net.ErrClosed); !purged {
+			g.reporter.Report(telemetry.Redis, source, err)
 		}
 	}
 	metrics.observe(took)
@@ -213,12 +234,21 @@ func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	})
 }
 
-// open refuses calls from now on, and wakes Run. It must not block: the breaker
-// calls it under its lock.
+// open refuses calls from now on, ends all connections and wakes Run. It does
+// nothing while the breaker is open. It must not block: the breaker calls it
+// under its lock.
 func (g *Guard) open(cause error, failed int64) {
-	begun := &outage{since: time.Now(), class: telemetry.Class(cause)}
+	now := time.Now()
+	begun := &outage{since: now, class: telemetry.Class(cause), relapse: relapse{openings: 1, since: now}}
+	if last := g.last.Load(); last != nil && now.Sub(time.Unix(0, g.closedAt.Load())) < g.relapseWithin {
+		begun.relapse = last.relapse.next()
+	}
 	begun.failed.Store(failed - 1) // record counts the last one
-	g.outage.Store(begun)
+	if !g.outage.CompareAndSwap(nil, begun) {
+		return
+	}
+	g.last.Store(begun)
+	g.options.connections.purge()
 	g.metrics.state.Set(1)
 	g.metrics.opened.Inc()
 	select {
@@ -234,40 +264,6 @@ func recoverPanic(ctx context.Context, call func(context.Context) error) (err er
 		}
 	}()
 	return call(ctx)
-}
-
-// countsForBreaker reports whether the result of a call counts for the breaker. A
-// success counts, and so does a failure of Redis or of the connection to it. An
-// error reply of a working Redis does not: the next call may well succeed.
-func countsForBreaker(err error) bool {
-	if err == nil {
-		return true
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, errShortDeadline) {
-		return false
-	}
-	reply := errorReply(err)
-	if reply == "" || strings.HasPrefix(reply, "ERR max number of clients") || strings.HasPrefix(reply, "ERR AUTH") {
-		return true
-	}
-	for _, harmless := range []string{"WRONGTYPE", "NOSCRIPT", "OOM ", "READONLY", "MISCONF", "NOPERM", "ERR "} {
-		if strings.HasPrefix(reply, harmless) {
-			return false
-		}
-	}
-	return !errors.Is(err, redis.Nil)
-}
-
-// errorReply is the text of an error that Redis replied, empty for any other
-// error. The library of the task queue passes on the text of a script's error,
-// but not the error itself.
-func errorReply(err error) string {
-	var reply redis.Error
-	if errors.As(err, &reply) {
-		return reply.Error()
-	}
-	_, text, _ := strings.Cut(err.Error(), "redis eval error: ")
-	return text
 }
 
 func timedOut(err error) bool {

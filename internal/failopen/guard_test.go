@@ -24,7 +24,7 @@ func TestGuard_OpensAfterThreeFailuresAndRecoversByItself(t *testing.T) {
 	r := open(t, server.URL())
 	require.True(t, r.Ping(t.Context(), "test"))
 
-	for range 3 {
+	for range 2 {
 		require.NoError(t, server.Kill())
 		breakOpen(t, r)
 		require.NoError(t, server.Restart(t.Context()))

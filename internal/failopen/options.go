@@ -31,6 +31,8 @@ type Options struct {
 	ProbeInterval time.Duration // shortest pause between two probes, the longest is twice that; default 100 ms
 
 	Metrics *Metrics // nil: nothing is exported
+
+	connections *connections // that the guard purges; set by NewGuard
 }
 
 // QuickOptions are go-redis options for a process that must not wait. Every wait
@@ -43,7 +45,7 @@ func QuickOptions(o Options) (*redis.Options, error) {
 		return nil, err
 	}
 	options.DialTimeout = o.DialTimeout
-	options.Dialer = dialer(o.DialTimeout, options.TLSConfig)
+	options.Dialer = dialer(o.DialTimeout, options.TLSConfig, o.connections)
 	options.ReadTimeout = o.Timeout
 	options.WriteTimeout = o.Timeout
 	options.PoolTimeout = o.PoolTimeout
@@ -61,7 +63,7 @@ func PatientOptions(url string, poolSize int) (*redis.Options, error) {
 		return nil, err
 	}
 	options.DialTimeout = time.Second
-	options.Dialer = dialer(options.DialTimeout, options.TLSConfig)
+	options.Dialer = dialer(options.DialTimeout, options.TLSConfig, nil)
 	options.ReadTimeout = 2 * time.Second
 	options.WriteTimeout = 2 * time.Second
 	options.PoolTimeout = 3 * time.Second
@@ -115,17 +117,27 @@ func baseOptions(url string, poolSize int) (*redis.Options, error) {
 	return options, nil
 }
 
-// dialer makes connections that each resolve the host name again. The standard
-// resolver shares a lookup in progress among all callers: one lookup that hangs,
-// because the name is missing for a moment, would delay every later connection
-// by seconds, even when the name has returned.
-func dialer(timeout time.Duration, encryption *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+// dialer makes connections, as part of group, that each resolve the host name
+// again. The standard resolver shares a lookup in progress among all callers: one
+// lookup that hangs, because the name is missing for a moment, would delay every
+// later connection by seconds, even when the name has returned.
+func dialer(
+	timeout time.Duration, encryption *tls.Config, group *connections,
+) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		plain := &net.Dialer{Timeout: timeout, KeepAlive: 5 * time.Minute, Resolver: &net.Resolver{}}
 		if encryption == nil {
-			return plain.DialContext(ctx, network, address)
+			socket, err := plain.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return group.wrap(socket, socket), nil
 		}
-		return (&tls.Dialer{NetDialer: plain, Config: encryption}).DialContext(ctx, network, address)
+		encrypted, err := (&tls.Dialer{NetDialer: plain, Config: encryption}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return group.wrap(encrypted, encrypted.(*tls.Conn).NetConn()), nil
 	}
 }
 

@@ -27,7 +27,20 @@ func TestMain(m *testing.M) {
 // open opens the guarded Redis at address, with the prober running.
 func open(t testing.TB, address string) *Redis {
 	t.Helper()
-	r := openWithoutProber(t, address, io.Discard)
+	return openProbed(t, address, io.Discard)
+}
+
+// openProbed is open with a log.
+func openProbed(t testing.TB, address string, log io.Writer) *Redis {
+	t.Helper()
+	r := openWithoutProber(t, address, log)
+	probe(t, r)
+	return r
+}
+
+// probe runs the prober until the test ends.
+func probe(t testing.TB, r *Redis) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var prober sync.WaitGroup
 	prober.Go(func() { _ = r.guard.Run(ctx) })
@@ -35,7 +48,6 @@ func open(t testing.TB, address string) *Redis {
 		cancel()
 		prober.Wait()
 	})
-	return r
 }
 
 func openWithoutProber(t testing.TB, address string, log io.Writer) *Redis {
@@ -45,6 +57,14 @@ func openWithoutProber(t testing.TB, address string, log io.Writer) *Redis {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return r
+}
+
+// addressOf is the host and port of a URL.
+func addressOf(t testing.TB, address string) string {
+	t.Helper()
+	parsed, err := url.Parse(address)
+	require.NoError(t, err)
+	return parsed.Host
 }
 
 func withPassword(t testing.TB, address, password string) string {

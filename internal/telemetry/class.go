@@ -41,7 +41,8 @@ func Class(err error) string {
 	}
 	message := " " + err.Error()
 	for _, known := range classTexts {
-		if strings.Contains(message, " "+known.text) {
+		// Redis before 7 passes on the error of a command in a script as "... -READONLY ...".
+		if strings.Contains(message, " "+known.text) || strings.Contains(message, " -"+known.text) {
 			return known.class
 		}
 	}
@@ -53,9 +54,14 @@ func Class(err error) string {
 // classTexts maps words in an error's text to its class. The first match wins.
 var classTexts = []struct{ text, class string }{
 	// Error replies of Redis.
-	{"NOAUTH", "auth"}, {"WRONGPASS", "auth"}, {"NOPERM", "auth"}, {"ERR AUTH", "auth"}, {"ERR invalid password", "auth"},
-	{"LOADING", "loading"}, {"READONLY", "readonly"}, {"OOM ", "oom"}, {"MISCONF", "misconf"},
-	{"MASTERDOWN", "masterdown"}, {"CLUSTERDOWN", "cluster"}, {"MOVED", "cluster"}, {"WRONGTYPE", "wrongtype"},
+	{"NOAUTH", "auth"}, {"WRONGPASS", "auth"}, {"ERR AUTH", "auth"}, {"ERR invalid password", "auth"},
+	{"ERR Client sent AUTH", "auth"}, {"ERR Protocol error: unauthenticated", "auth"}, // a long command without a password
+	{"NOPERM", "noperm"}, {"DENIED Redis is running in protected mode", "protected"},
+	{"ERR DB index is out of range", "database"}, {"ERR invalid DB index", "database"},
+	{"MOVED", "cluster"}, {"ASK ", "cluster"}, {"CROSSSLOT", "cluster"}, {"CLUSTERDOWN", "cluster"}, {"TRYAGAIN", "cluster"},
+	{"ERR SELECT is not allowed in cluster mode", "cluster"},
+	{"LOADING", "loading"}, {"READONLY", "readonly"}, {"OOM ", "oom"}, {"MISCONF", "misconf"}, {"NOREPLICAS", "noreplicas"},
+	{"MASTERDOWN", "masterdown"}, {"BUSY ", "busy"}, {"UNKILLABLE", "busy"}, {"WRONGTYPE", "wrongtype"},
 	{"pool timeout", "pool"}, {"ERR max number of clients", "clients"},
 	// Network errors that a library formats without wrapping them.
 	{"i/o timeout", "timeout"}, {"context deadline exceeded", "timeout"}, {"connection refused", "refused"},

@@ -38,6 +38,15 @@ func (r *Reporter) BeginOutage(backend Backend, name, class string, since time.T
 	return o
 }
 
+// Flaps logs that the backend fails again soon after each recovery: since when, how
+// often calls were refused, and the class of the last failure. The outage goes on
+// until the backend stays available. Call it at most once.
+func (o *Outage) Flaps(times int, class string, since time.Time) {
+	defer o.reporter.recoverPanic()
+	o.reporter.log.Warn("Backend fails again soon after each recovery", "backend", string(o.backend), "name", o.name,
+		"reason", class, "times", times, "within", time.Since(since).Round(time.Second).String())
+}
+
 // End logs that the backend is available again, and how many calls were refused
 // and how many failed during the outage. The backend's suppressed failures are
 // logged first. Call it once.
