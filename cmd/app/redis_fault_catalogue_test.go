@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack/stacktest"
 )
 
 // redisFault is one way in which Redis fails a web process.
@@ -76,7 +79,17 @@ func redisFaults() map[string]redisFault {
 		// The network.
 		"name gone":       {begin: func(*faultyRedis) func() { return func() {} }, away: "dns", health: "dns", nameless: true},
 		"packets dropped": {begin: (*faultyRedis).dropDials, away: "timeout", health: "timeout"},
-		"slow by 50 ms":   {begin: func(f *faultyRedis) func() { return f.poison("latency", `"latency": 50`) }},
+		"long packets lost": {
+			begin: func(f *faultyRedis) func() {
+				upstream := f.proxy.Upstream
+				relay := stacktest.StartRelay(f.t, upstream)
+				relay.LoseAbove(250)
+				f.direct(relay.Address())
+				return func() { f.direct(upstream) }
+			},
+			away: "timeout", health: "timeout: Redis does not reply in time", live: true,
+		},
+		"slow by 50 ms": {begin: func(f *faultyRedis) func() { return f.poison("latency", `"latency": 50`) }},
 		"slow by 500 ms": {
 			begin: func(f *faultyRedis) func() { return f.poison("latency", `"latency": 500`) },
 			away:  "timeout", health: "timeout", live: true,
@@ -104,7 +117,7 @@ func redisFaults() map[string]redisFault {
 				f.command("REPLICAOF", "127.0.0.1", "1")
 				return func() { f.command("REPLICAOF", "NO", "ONE") }
 			},
-			health: "readonly",
+			health: "readonly: Redis is a replica and takes no writes",
 		},
 		"replica without its master": {
 			begin: func(f *faultyRedis) func() {
@@ -112,31 +125,31 @@ func redisFaults() map[string]redisFault {
 				f.command("REPLICAOF", "127.0.0.1", "1")
 				return func() { f.command("REPLICAOF", "NO", "ONE") }
 			},
-			away: "masterdown", health: "readonly",
+			away: "masterdown", health: "readonly: Redis is a replica|masterdown: Redis is a replica",
 		},
 		"MASTERDOWN": {
 			begin: func(f *faultyRedis) func() {
 				return f.impersonate("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n", false)
 			},
-			away: "masterdown", health: "masterdown",
+			away: "masterdown", health: "masterdown: Redis is a replica that has lost its primary",
 		},
 		"CLUSTERDOWN": {
 			begin: func(f *faultyRedis) func() { return f.impersonate("-CLUSTERDOWN The cluster is down\r\n", false) },
-			away:  "cluster", health: "cluster", reported: "cluster",
+			away:  "cluster", health: "cluster: Redis refuses calls: it is in cluster mode", reported: "cluster",
 		},
 		"MOVED": {
 			begin: func(f *faultyRedis) func() { return f.impersonate("-MOVED 3999 127.0.0.1:6381\r\n", false) },
-			away:  "cluster", health: "cluster", reported: "cluster",
+			away:  "cluster", health: "cluster: Redis refuses calls: it is in cluster mode", reported: "cluster",
 		},
 		"LOADING": {
 			begin: func(f *faultyRedis) func() {
 				return f.impersonate("-LOADING Redis is loading the dataset in memory\r\n", false)
 			},
-			away: "loading", health: "loading",
+			away: "loading", health: "loading: Redis loads its data",
 		},
 		"nonsense": {
 			begin: func(f *faultyRedis) func() { return f.impersonate("HTTP/1.1 400 Bad Request\r\n\r\n", false) },
-			away:  "other", health: "write to Redis: ",
+			away:  "other", health: "other: Redis cannot be used: probe Redis: ",
 		},
 		"half replies": {
 			begin: func(f *faultyRedis) func() { return f.impersonate("$1000\r\nhalf", true) },
@@ -147,7 +160,7 @@ func redisFaults() map[string]redisFault {
 				f.settings("maxmemory", "1")
 				return func() { f.settings("maxmemory", "0") }
 			},
-			health: "oom", reported: "oom",
+			health: "oom: Redis is full", reported: "oom",
 		},
 		"cannot save": {
 			begin: func(f *faultyRedis) func() {
@@ -163,11 +176,11 @@ func redisFaults() map[string]redisFault {
 					require.NoError(f.t, os.Mkdir(directory, 0o700))
 				}
 			},
-			health: "misconf", reported: "misconf",
+			health: "misconf: Redis takes no writes because it cannot save", reported: "misconf",
 		},
 		"NOAUTH": {
 			begin: func(f *faultyRedis) func() { return f.impersonate("-NOAUTH Authentication required.\r\n", false) },
-			away:  "auth", health: "auth", reported: "auth",
+			away:  "auth", health: "auth: Redis refuses the connection: ", reported: "auth",
 		},
 		"another password": {
 			begin: func(f *faultyRedis) func() {
@@ -176,14 +189,42 @@ func redisFaults() map[string]redisFault {
 				f.hangUp()
 				return func() { f.settings("requirepass", password) }
 			},
-			away: "auth", health: "auth", reported: "auth",
+			away: "auth", health: "auth: Redis refuses the connection: ", reported: "auth",
 		},
 		"not permitted": {
 			begin: func(f *faultyRedis) func() {
 				f.command("ACL", "SETUSER", "default", "-@write", "-@scripting")
 				return func() { f.command("ACL", "SETUSER", "default", "+@all") }
 			},
-			health: "auth", reported: "auth",
+			health: "noperm: Redis refuses commands: ", reported: "noperm",
+		},
+		"in cluster mode": {
+			begin: func(f *faultyRedis) func() {
+				cluster := stacktest.RedisCluster(f.t)
+				stacktest.RedisCommand(f.t, cluster, "CONFIG", "SET", "requirepass", f.setting("requirepass"))
+				address, err := url.Parse(cluster.URL())
+				require.NoError(f.t, err)
+				upstream := f.proxy.Upstream
+				f.direct(address.Host)
+				return func() { f.direct(upstream) }
+			},
+			away: "cluster", health: "cluster: Redis refuses calls: it is in cluster mode", reported: "cluster",
+		},
+		"busy": {
+			begin: func(f *faultyRedis) func() {
+				f.settings("busy-reply-threshold", "1")
+				caller := stacktest.RedisClient(f.t, f.redis)
+				f.running.Go(func() { _ = caller.Eval(context.Background(), "while true do end", nil).Err() })
+				return func() { f.command("SCRIPT", "KILL") }
+			},
+			away: "busy|timeout", health: "busy: Redis is busy with a script",
+		},
+		"too few replicas": {
+			begin: func(f *faultyRedis) func() {
+				f.settings("min-replicas-to-write", "1")
+				return func() { f.settings("min-replicas-to-write", "0") }
+			},
+			health: "noreplicas: Redis takes no writes because it has too few replicas",
 		},
 		"too many clients": {
 			begin: func(f *faultyRedis) func() {

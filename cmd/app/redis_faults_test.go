@@ -3,9 +3,12 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack/stacktest"
 )
 
 // TestWeb_RedisFaults lives through the catalogue of faults. Whatever happens to
@@ -38,4 +41,23 @@ func TestWeb_RedisFaults(t *testing.T) {
 			exercise.suffer(t, *d, fault)
 		})
 	}
+}
+
+// TestWorkerRedis_CannotWorkOnACluster: the library of the task queue needs a
+// Redis without cluster mode.
+func TestWorkerRedis_CannotWorkOnACluster(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	cluster := stacktest.RedisCluster(t)
+
+	worker := d.start("worker-redis", "REDIS_URL="+cluster.URL())
+	worker.eventually(func() bool { return worker.health().Checks["redis"].Reason != "not probed yet" }, "has probed Redis")
+
+	require.Equal(t, "error", worker.health().Status)
+	require.Equal(t, "error", worker.health().Checks["redis"].Status)
+	require.Contains(t, worker.health().Checks["redis"].Reason, "cluster: Redis refuses calls: it is in cluster mode")
+	worker.eventually(func() bool { return status(worker.ops+"/up") == http.StatusOK }, "is up all the same")
+	worker.stop()
+	require.Equal(t, 1, strings.Count(worker.output.String(), "Backend is unavailable, calls are refused"))
+	require.LessOrEqual(t, strings.Count(worker.output.String(), "Backend call failed"), 10)
 }

@@ -62,13 +62,17 @@ func TestGuard_DoesNotReportCallsThatItEnds(t *testing.T) {
 	log := &stacktest.Journal{}
 	r := openWithoutProber(t, stacktest.Redis(t).URL(), log)
 
-	r.guard.Do(t.Context(), "test", func(ctx context.Context) error {
-		r.guard.open(errors.New("broken"), 1)
-		return &net.OpError{Op: "read", Err: net.ErrClosed}
-	})
+	closed := &net.OpError{Op: "read", Err: net.ErrClosed}
+	for _, err := range []error{closed, errors.New("UNKNOWN: redis eval error: " + closed.Error())} { // as the task queue passes it on
+		r.guard.Do(t.Context(), "test", func(context.Context) error {
+			r.guard.open(errors.New("broken"), 1)
+			return err
+		})
+		require.EqualValues(t, 1, r.guard.outage.Load().failed.Load())
+		r.guard.close()
+	}
 
 	require.Empty(t, log.String())
-	require.EqualValues(t, 1, r.guard.outage.Load().failed.Load())
 }
 
 // Not only a guard, a worker too must leave a server that serves nothing.

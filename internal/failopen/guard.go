@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -191,7 +192,7 @@ func (g *Guard) record(source string, metrics *sourceMetrics, took time.Duration
 		if current != nil {
 			current.failed.Add(1)
 		}
-		if purged := current != nil && errors.Is(err, net.ErrClosed); !purged {
+		if purged := current != nil && strings.Contains(err.Error(), net.ErrClosed.Error()); !purged {
 			g.reporter.Report(telemetry.Redis, source, err)
 		}
 	}

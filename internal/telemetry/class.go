@@ -65,5 +65,6 @@ var classTexts = []struct{ text, class string }{
 	{"pool timeout", "pool"}, {"ERR max number of clients", "clients"},
 	// Network errors that a library formats without wrapping them.
 	{"i/o timeout", "timeout"}, {"context deadline exceeded", "timeout"}, {"connection refused", "refused"},
-	{"connection reset", "reset"}, {"broken pipe", "reset"}, {"EOF", "reset"}, {"no such host", "dns"},
+	{"connection reset", "reset"}, {"broken pipe", "reset"}, {"EOF", "reset"},
+	{"use of closed network connection", "reset"}, {"no such host", "dns"},
 }

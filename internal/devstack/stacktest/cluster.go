@@ -2,6 +2,7 @@ package stacktest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,7 @@ func RedisCluster(t testing.TB) *devstack.Redis {
 	server, err := exec.LookPath("redis-server")
 	require.NoError(t, err)
 	binary := filepath.Join(t.TempDir(), "redis-cluster")
-	script := "#!/bin/sh\nexec " + server + " \"$@\" --cluster-enabled yes\n"
+	script := fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --cluster-enabled yes --cluster-port %d\n", server, Port(t))
 	require.NoError(t, os.WriteFile(binary, []byte(script), 0o700))
 	cluster := RedisWith(t, devstack.RedisOptions{Dir: t.TempDir(), Binary: binary})
 	RedisCommand(t, cluster, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
