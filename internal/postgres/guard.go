@@ -28,6 +28,7 @@ type Guard struct {
 	refused   [len(refusals)]atomic.Int64
 	repliedAt atomic.Int64 // Unix nanoseconds of the last statement that got a reply
 	fullAt    atomic.Int64 // Unix nanoseconds of the last statement that found the disk full
+	wroteAt   atomic.Int64 // Unix nanoseconds of the last statement that wrote rows after that
 
 	mutex       sync.Mutex
 	connections map[*pgx.Conn]struct{} // in use
@@ -82,9 +83,18 @@ func (g *Guard) Silent() bool {
 
 // DiskFull reports whether a statement of the pool found the database's disk full
 // within the last 30 seconds. A probe cannot find out, because it writes nothing.
+// Two seconds are enough once other statements have written rows since: on a disk
+// that is nearly full, some writes succeed between those that fail.
 func (g *Guard) DiskFull() bool {
 	at := g.fullAt.Load()
-	return at != 0 && time.Since(time.Unix(0, at)) < diskFullFor
+	if at == 0 {
+		return false
+	}
+	passed := time.Since(time.Unix(0, at))
+	if g.wroteAt.Load() > at {
+		return passed < diskFullForWriters
+	}
+	return passed < diskFullFor
 }
 
 // CheckPool returns an error when requests get no connection: now, or at any time
@@ -105,7 +115,10 @@ func (g *Guard) CheckPool(pool *pgxpool.Pool) error {
 
 // Private
 
-const diskFullFor = 30 * time.Second
+const (
+	diskFullFor        = 30 * time.Second
+	diskFullForWriters = 2 * time.Second
+)
 
 // Reasons for which a request gets no connection.
 const (

@@ -77,7 +77,13 @@ func (g guardTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.Tra
 	return ctx
 }
 
-func (g guardTracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+func (g guardTracer) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	tag := data.CommandTag
+	wrote := data.Err == nil && tag.RowsAffected() > 0 && (tag.Insert() || tag.Update())
+	if wrote && g.fullAt.Load() != 0 {
+		g.wroteAt.Store(time.Now().UnixNano())
+	}
+}
 
 // refusal is a context that has already ended, with err as the reason.
 type refusal struct {

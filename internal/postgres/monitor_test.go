@@ -29,6 +29,29 @@ func TestMonitor_FindsAFullDiskThroughTheGuard(t *testing.T) {
 	require.Empty(t, log.String())
 }
 
+func TestMonitor_ForgetsAFullDiskSoonAfterAWriteSucceeds(t *testing.T) {
+	t.Parallel()
+	address := pgtest.URL(t, one)
+	guard, db := guarded(t, address, time.Minute, 100)
+	monitor, _ := newMonitor(t, address, guard)
+	_, err := db.Exec(t.Context(), `CREATE TABLE notes (text text)`)
+	require.NoError(t, err)
+	_, err = db.Exec(t.Context(), `DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$`)
+	requireUnavailable(t, err)
+	full := time.Now()
+
+	_, err = db.Exec(t.Context(), `SELECT count(*) FROM notes`)
+	require.NoError(t, err)
+	for time.Since(full) < 3*time.Second {
+		require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrDiskFull, "a read says nothing")
+	}
+	_, err = db.Exec(t.Context(), `INSERT INTO notes VALUES ('there is space again')`)
+	require.NoError(t, err)
+
+	stacktest.Eventually(t, func() bool { return monitor.Check(bounded(t, patience)) == nil })
+	require.Less(t, time.Since(full), 20*time.Second)
+}
+
 func TestMonitor_ToleratesAReadOnlyDatabaseForAShortTime(t *testing.T) {
 	t.Parallel()
 	monitor, log := newMonitor(t, with(t, pgtest.URL(t, one), "default_transaction_read_only", "on"), nil)
