@@ -79,8 +79,8 @@ func newThrottleResetCommand(app application) *cobra.Command {
 
 // Private
 
-var errLimitsUnavailable = errors.New("no reply from Redis, check REDIS_URL; until it replies, " +
-	"each web process limits requests by its own counters, which a restart clears")
+var errLimitsUnavailable = errors.New("until Redis serves this command, each web process limits requests by its own " +
+	"counters, which a restart clears")
 
 func withLimits(c *cobra.Command, app application, use func(context.Context, *failopen.Redis, config.Config) error) error {
 	p, err := newProcess(c, app, config.Throttle)
@@ -88,12 +88,20 @@ func withLimits(c *cobra.Command, app application, use func(context.Context, *fa
 		return err
 	}
 	options := failopen.Options{URL: p.config.RedisURL, Timeout: p.config.RedisTimeout, PoolSize: 1}
-	redis, err := failopen.Open(failopen.NewGuard(options, p.reporter))
+	guard := failopen.NewGuard(options, p.reporter)
+	redis, err := failopen.Open(guard)
 	if err != nil {
 		return err
 	}
 	defer redis.Close()
 	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 	defer cancel()
-	return use(ctx, redis, p.config)
+	err = use(ctx, redis, p.config)
+	if !errors.Is(err, errLimitsUnavailable) || guard.Disabled() {
+		return err
+	}
+	if fault := guard.Check(ctx); fault != nil {
+		return fmt.Errorf("%w; %w", fault, err)
+	}
+	return fmt.Errorf("no reply from Redis, try again; %w", err)
 }

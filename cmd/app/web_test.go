@@ -52,7 +52,7 @@ func TestWeb_LimitsRequestsAndTheOperatorMayEndIt(t *testing.T) {
 
 	require.NoError(t, d.redis.Freeze())
 	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/"))
-	require.Contains(t, throttle("list"), "no reply from Redis")
+	require.Contains(t, throttle("list"), "timeout: Redis does not reply in time")
 	require.NoError(t, d.redis.Thaw())
 
 	require.Contains(t, throttle("reset", "127.0.0.1"), "Ended ")

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
 )
 
@@ -124,6 +126,23 @@ func TestQuickOptions_DialOnceForACall(t *testing.T) {
 	require.Equal(t, 2, dials)
 }
 
+func TestProbe_AsksForAReplyAsLargeAsTheLargest(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	relay := stacktest.StartRelay(t, addressOf(t, server.URL()))
+	r := openWithoutProber(t, strings.Replace(server.URL(), addressOf(t, server.URL()), relay.Address(), 1), io.Discard)
+	stacktest.RedisCommand(t, server, "SET", "page", strings.Repeat("x", 5000))
+	relay.LoseAbove(4000)
+	require.NoError(t, r.guard.Probe(t.Context()))
+	relay.LoseAbove(0)
+	_, lookup := r.Get(t.Context(), "test", "page")
+	require.Equal(t, Found, lookup)
+
+	relay.LoseAbove(4000)
+
+	require.Error(t, r.guard.Probe(t.Context()))
+}
+
 func TestProbe_IsAsLargeAsTheLargestCall(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
@@ -138,12 +157,23 @@ func TestProbe_IsAsLargeAsTheLargestCall(t *testing.T) {
 	require.Error(t, r.guard.Probe(t.Context()))
 	relay.LoseAbove(0)
 	require.NoError(t, r.guard.Probe(t.Context()))
+	require.Less(t, stacktest.RedisCommand(t, server, "MEMORY", "USAGE", probeKey), int64(200), "nothing large is stored")
+}
+
+func TestProbe_IsBounded(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	r := openWithoutProber(t, server.URL(), io.Discard)
 	require.True(t, r.Set(t.Context(), "test", "huge", make([]byte, 1<<20), time.Minute))
 	_, lookup := r.Get(t.Context(), "test", "huge")
 	require.Equal(t, Found, lookup)
-	require.GreaterOrEqual(t, r.guard.options.connections.largestReply.Load(), int64(1<<20))
-	require.NoError(t, r.guard.Probe(t.Context()), "the size is bounded")
-	require.Less(t, stacktest.RedisCommand(t, server, "MEMORY", "USAGE", probeKey), int64(200), "nothing large is stored")
+	input, output := traffic(t, server)
+
+	require.NoError(t, r.guard.Probe(t.Context()))
+
+	moreInput, moreOutput := traffic(t, server)
+	require.InDelta(t, largestProbe, moreInput-input, 16<<10)
+	require.InDelta(t, largestProbe, moreOutput-output, 16<<10)
 }
 
 // Private
@@ -156,6 +186,22 @@ func connectionID(t *testing.T, r *Redis) (id int64) {
 		return err
 	}))
 	return id
+}
+
+// traffic is how many bytes a server has received and sent.
+func traffic(t *testing.T, server *devstack.Redis) (input, output int) {
+	t.Helper()
+	for line := range strings.Lines(stacktest.RedisCommand(t, server, "INFO", "stats").(string)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		number, _ := strconv.Atoi(value)
+		switch name {
+		case "total_net_input_bytes":
+			input = number
+		case "total_net_output_bytes":
+			output = number
+		}
+	}
+	return input, output
 }
 
 // hangingUp starts a server that takes a call and hangs up, and counts the calls.

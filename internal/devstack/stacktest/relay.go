@@ -10,7 +10,7 @@ import (
 )
 
 // Relay passes connections on to a server, as a network does that a test may
-// damage in ways that depend on what a client sends.
+// damage in ways that toxiproxy cannot.
 type Relay struct {
 	listener net.Listener
 	upstream atomic.Pointer[string]
@@ -43,8 +43,8 @@ func (r *Relay) Address() string { return r.listener.Addr().String() }
 // Direct passes new connections on to another server. The others stay where they are.
 func (r *Relay) Direct(upstream string) { r.upstream.Store(&upstream) }
 
-// LoseAbove loses every packet of a client with more bytes than largest, without a
-// word. 0 loses none.
+// LoseAbove loses every packet with more bytes than largest, in both directions and
+// without a word. 0 loses none.
 func (r *Relay) LoseAbove(largest int) { r.largest.Store(int64(largest)) }
 
 // Admit hangs up new connections for which admit is false. They count from 1.
@@ -75,13 +75,28 @@ func (r *Relay) pass(client net.Conn) {
 	}
 	defer server.Close()
 	r.running.Go(func() {
-		forward(client, server, func(int) bool { return false })
+		r.forward(client, server)
 		_ = client.Close()
 	})
-	forward(server, client, func(size int) bool {
+	r.forward(server, client)
+}
+
+// forward copies what arrives, except packets that are lost, until either end
+// closes.
+func (r *Relay) forward(to, from net.Conn) {
+	packet := make([]byte, 256<<10)
+	for {
+		size, err := from.Read(packet)
 		largest := int(r.largest.Load())
-		return largest > 0 && size > largest
-	})
+		if lost := largest > 0 && size > largest; size > 0 && !lost {
+			if _, err := to.Write(packet[:size]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // keep remembers a connection for stop, and reports whether it may be used.
@@ -105,21 +120,4 @@ func (r *Relay) stop() {
 	}
 	r.mutex.Unlock()
 	r.running.Wait()
-}
-
-// forward copies what arrives, except packets that are lost, until either end
-// closes.
-func forward(to, from net.Conn, lost func(size int) bool) {
-	packet := make([]byte, 256<<10)
-	for {
-		size, err := from.Read(packet)
-		if size > 0 && !lost(size) {
-			if _, err := to.Write(packet[:size]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
 }
