@@ -33,27 +33,28 @@ func TestGuard_EndsAllConnectionsWhenItOpens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := openWithoutProber(t, address, io.Discard)
+			r.guard.options.Timeout = stacktest.Patience // of the call in progress
+			r.client.Options().ReadTimeout = stacktest.Patience
+			ended := make(chan error, 1)
+			var inUse sync.WaitGroup
+			inUse.Go(func() {
+				r.guard.Do(t.Context(), "test", func(ctx context.Context) error {
+					err := r.client.Do(ctx, "BLPOP", "nothing-"+name, 0).Err()
+					ended <- err
+					return err
+				})
+			})
+			stacktest.Eventually(t, func() bool {
+				return strings.Contains(stacktest.RedisCommand(t, server, "CLIENT", "LIST").(string), "cmd=blpop")
+			})
 			idle := connectionID(t, r)
 			require.Equal(t, idle, connectionID(t, r), "a connection is used again")
-			var inUse sync.WaitGroup
-			begun := make(chan struct{})
-			inUse.Go(func() {
-				require.False(t, r.guard.Do(t.Context(), "test", func(ctx context.Context) error {
-					close(begun)
-					return r.client.Do(context.WithoutCancel(ctx), "BLPOP", "nothing-"+name, 0).Err()
-				}))
-			})
-			<-begun
-			stacktest.Eventually(t, func() bool {
-				blocked := stacktest.RedisCommand(t, server, "CLIENT", "LIST").(string)
-				return strings.Contains(blocked, "cmd=blpop")
-			})
 
 			r.guard.open(errors.New("broken"), 1)
 			inUse.Wait()
 			r.guard.close()
 
-			require.NotEqual(t, idle, connectionID(t, r))
+			require.ErrorIs(t, <-ended, net.ErrClosed)
 			require.NotEqual(t, idle, connectionID(t, r))
 		})
 	}
