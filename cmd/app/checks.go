@@ -17,18 +17,15 @@ import (
 // The checks of /health. To add one, write a function here and name it in its
 // roles.
 
-// databaseCheck fails when the database is unavailable or takes no writes. It
-// keeps /up at 503 while the schema is older than this build needs.
+// databaseCheck fails when the database is unavailable, refuses this process or
+// takes no writes. It keeps /up at 503 while the schema is older than this build
+// needs, and from the start while the database refuses this process.
 func (b *backends) databaseCheck(migrations fs.FS) (health.Check, error) {
 	schema, err := postgres.NeededSchema(migrations)
 	if err != nil {
 		return health.Check{}, err
 	}
-	probe, err := postgres.NewProbe(b.config.DatabaseURL, b.config.DatabaseConnectTimeout, schema)
-	if err != nil {
-		return health.Check{}, err
-	}
-	monitor := postgres.NewMonitor(probe, b.databaseGuard, b.reporter)
+	monitor := postgres.NewMonitor(postgres.NewProbe(b.db, schema), b.databaseGuard, b.reporter)
 	return health.Check{
 		Name: "database", Critical: true, Gate: true, Every: 500 * time.Millisecond, RetryEvery: 100 * time.Millisecond,
 		Probe: func(ctx context.Context) error { return databaseFinding(monitor.Check(ctx)) },
@@ -87,6 +84,8 @@ func workingCheck(name string, started func() bool) health.Check {
 // databaseFinding is what /health shows of a result of postgres.Monitor.
 func databaseFinding(err error) error {
 	switch {
+	case postgres.OutcomeOf(err) == postgres.Refused:
+		return health.Refused(health.Finding{Status: health.Error, Reason: postgres.Refusal(err)})
 	case errors.Is(err, postgres.ErrSchemaOld):
 		return health.NotReady(err)
 	case errors.Is(err, postgres.ErrReadOnlyRecently):

@@ -63,7 +63,23 @@ func postgresFaults() []postgresFault {
 				f.terminate()
 				return func() { f.admin(`ALTER ROLE visitor CONNECTION LIMIT -1`) }
 			},
-			page: "stale", read: 503, write: 503, health: "error", check: "database", reason: "sqlstate_53300",
+			page: "stale", read: 503, write: 503, health: "error", check: "database", reason: "lower DATABASE_POOL_SIZE",
+		},
+		{name: "password changed",
+			begin: func(f *faultyPostgres) func() {
+				f.admin(`ALTER ROLE visitor PASSWORD 'another'`)
+				f.terminate()
+				return func() { f.admin(`ALTER ROLE visitor PASSWORD 'visitor'`) }
+			},
+			page: "stale", read: 503, write: 503, health: "error", check: "database", reason: "correct the user and the password in DATABASE_URL",
+		},
+		{name: "login forbidden",
+			begin: func(f *faultyPostgres) func() {
+				f.admin(`ALTER ROLE visitor NOLOGIN`)
+				f.terminate()
+				return func() { f.admin(`ALTER ROLE visitor LOGIN`) }
+			},
+			page: "stale", read: 503, write: 503, health: "error", check: "database", reason: "ALTER ROLE … LOGIN",
 		},
 		{name: "pool exhausted",
 			begin: func(f *faultyPostgres) func() { return f.lock(f.readTables...) },

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,35 @@ func TestRoles_StayDownUntilTheSchemaIsThere(t *testing.T) {
 
 	web.eventually(func() bool { return status(web.url+"/up") == http.StatusOK }, "comes up")
 	require.Equal(t, http.StatusOK, status(web.url+"/"))
+}
+
+func TestRoles_StayDownWhileTheDatabaseRefusesThem(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	role := fmt.Sprintf("newcomer_%d", time.Now().UnixNano())
+	d.execute(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'old' IN ROLE slipway; ALTER ROLE ` + role + ` SET role = slipway`)
+	defer d.execute(`DROP ROLE ` + role)
+	address, err := url.Parse(d.databaseURL)
+	require.NoError(t, err)
+	address.User = url.UserPassword(role, "new")
+	d.environment["DATABASE_URL"] = address.String()
+	all := []*appProcess{d.start("web"), d.start("worker-pg"), d.start("worker-redis")}
+	for _, p := range all {
+		p.eventually(func() bool {
+			return strings.Contains(p.health().Checks["database"].Reason, "correct the user and the password")
+		}, "says why")
+		code, body := newVisitor(t, p.ops).get("/up")
+		require.Equal(t, http.StatusServiceUnavailable, code)
+		require.Contains(t, body, "the database refuses the password")
+		require.NotContains(t, body, role)
+	}
+
+	d.execute(`ALTER ROLE ` + role + ` PASSWORD 'new'`)
+
+	for _, p := range all {
+		p.eventually(func() bool { return status(p.ops+"/up") == http.StatusOK && p.health().Status == "ok" }, "comes up")
+		p.stop()
+	}
 }
 
 func TestRoles_ANoteGoesFromTheFormThroughJobsAndTasksToOpenPages(t *testing.T) {

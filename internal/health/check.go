@@ -14,8 +14,8 @@ type Check struct {
 	Every      time.Duration // between two probes; 1 s when zero
 	RetryEvery time.Duration // between two probes while the check fails; Every when zero
 	Timeout    time.Duration // of one probe; 500 ms when zero
-	// Probe returns nil when all is well. Its error may be made by NotReady or be
-	// a Finding. It is called by one goroutine at a time.
+	// Probe returns nil when all is well. Its error may be made by NotReady or
+	// Refused, and may be a Finding. It is called by one goroutine at a time.
 	Probe func(ctx context.Context) error
 }
 
@@ -32,7 +32,13 @@ const (
 
 // NotReady wraps a probe's error and keeps /up at 503 until the probe succeeds:
 // the backend replies, but this build cannot work with it.
-func NotReady(err error) error { return &notReady{err} }
+func NotReady(err error) error { return &notReady{err: err} }
+
+// Refused wraps a probe's error: the backend replies, and does not accept this
+// process. It keeps /up at 503 as NotReady does, but only until the check's first
+// success. A process that has served stays up, because its cached pages are worth
+// more than no pages.
+func Refused(err error) error { return &notReady{err: err, atStart: true} }
 
 // Finding is a probe's error that sets how /health shows it. For any other error
 // /health shows its class as the reason, with Error for a critical check and
@@ -46,7 +52,10 @@ func (f Finding) Error() string { return f.Reason }
 
 // Private
 
-type notReady struct{ err error }
+type notReady struct {
+	err     error
+	atStart bool // the error counts only before the check's first success
+}
 
 func (n *notReady) Error() string { return n.err.Error() }
 func (n *notReady) Unwrap() error { return n.err }

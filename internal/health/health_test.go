@@ -53,16 +53,18 @@ func TestUp_Is503UntilAGateHasAConclusiveResult(t *testing.T) {
 	require.Equal(t, "run app migrate\n", body)
 }
 
-func TestUp_WaitsForGatesUntilGateTimeout(t *testing.T) {
+func TestUp_WaitsForGatesForFiveSeconds(t *testing.T) {
 	t.Parallel()
-	h, _ := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: fails})
+	h, clock := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: fails})
 	h.Booted()
 	h.probeAll(t)
 
-	booted := time.Now()
-	h.now = func() time.Time { return booted.Add(gateTimeout + time.Second) }
-
+	clock.advance(4 * time.Second)
 	status, _, _ := get(t, h.ServeUp)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+
+	clock.advance(2 * time.Second)
+	status, _, _ = get(t, h.ServeUp)
 	require.Equal(t, http.StatusOK, status)
 }
 
@@ -119,6 +121,50 @@ func TestUp_Is503WhileACheckIsNotReady(t *testing.T) {
 	h.probeAll(t)
 	status, _, _ = get(t, h.ServeUp)
 	require.Equal(t, http.StatusOK, status)
+}
+
+func TestUp_Is503FromTheStartWhileABackendRefusesTheProcess(t *testing.T) {
+	t.Parallel()
+	database := &outcome{err: Refused(Finding{Status: Error, Reason: "wrong password"})}
+	h, clock := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: database.probe})
+	h.Booted()
+	h.probeAll(t)
+	clock.advance(time.Hour) // no grace
+
+	status, body, _ := get(t, h.ServeUp)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, "wrong password\n", body)
+	require.False(t, h.MayWork())
+
+	// A server that restarts meanwhile does not change what it will reply.
+	database.set(errors.New("refused"))
+	h.probeAll(t)
+	status, _, _ = get(t, h.ServeUp)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+
+	database.set(nil)
+	h.probeAll(t)
+	status, _, _ = get(t, h.ServeUp)
+	require.Equal(t, http.StatusOK, status)
+}
+
+func TestUp_Is200WhileABackendRefusesAProcessThatHasServed(t *testing.T) {
+	t.Parallel()
+	database := &outcome{}
+	h, _ := newHealth(t, Check{Name: "database", Critical: true, Gate: true, Probe: database.probe})
+	h.Booted()
+	h.probeAll(t)
+
+	for range 2 {
+		database.set(Refused(Finding{Status: Error, Reason: "wrong password"}))
+		h.probeAll(t)
+		status, _, _ := get(t, h.ServeUp)
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, Result{Status: Error, Reason: "wrong password"}, shownOf(h, "database"))
+
+		database.set(errors.New("refused"))
+		h.probeAll(t)
+	}
 }
 
 func TestUp_Is200WhileBackendsAreUnavailable(t *testing.T) {
@@ -228,7 +274,9 @@ func TestHealth_AProbeThatHangsCountsAsFailedAndDelaysNoResponse(t *testing.T) {
 	<-hanging
 	require.Equal(t, OK, h.Report().Checks["database"].Status)
 
-	clock.advance(staleAfter + time.Second)
+	clock.advance(4 * time.Second) // it may still end
+	require.Equal(t, OK, h.Report().Checks["database"].Status)
+	clock.advance(2 * time.Second)
 
 	code, body, _ := get(t, h.ServeHealth)
 	require.Equal(t, http.StatusServiceUnavailable, code)
@@ -329,6 +377,12 @@ func TestRun_ProbesMoreOftenWhileACheckFails(t *testing.T) {
 
 func works(context.Context) error { return nil }
 func fails(context.Context) error { return errors.New("refused") }
+
+// shownOf returns what /health shows of a check, without times.
+func shownOf(h *Health, check string) Result {
+	shown := h.Report().Checks[check]
+	return Result{Status: shown.Status, Reason: shown.Reason}
+}
 
 // outcome is a probe whose result a test sets.
 type outcome struct {

@@ -60,7 +60,7 @@ func (h *Health) store(check Check, err error, started, ended time.Time) {
 	defer h.mutex.Unlock()
 	last := h.results[check.Name]
 	fresh := result{
-		conclusive: last.conclusive, err: err, status: statusOf(check, err),
+		conclusive: last.conclusive, succeeded: last.succeeded || err == nil, err: err, status: statusOf(check, err),
 		latency: ended.Sub(started), since: last.since, at: ended,
 	}
 	if fresh.status != last.status {
@@ -70,6 +70,8 @@ func (h *Health) store(check Check, err error, started, ended time.Time) {
 	// Any other error, such as of an unreachable backend, leaves readiness as it is.
 	var unfit *notReady
 	switch {
+	case errors.As(err, &unfit) && unfit.atStart && last.succeeded:
+		// It was ready before the backend began to refuse it.
 	case errors.As(err, &unfit):
 		h.notReady[check.Name] = unfit.Error()
 		fresh.conclusive = true

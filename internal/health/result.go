@@ -25,6 +25,7 @@ const staleAfter = 5 * time.Second
 // result is the result of one probe.
 type result struct {
 	conclusive bool // this or an earlier probe found out whether this build can work with the backend
+	succeeded  bool // this or an earlier probe
 	err        error
 	latency    time.Duration
 	status     Status

@@ -233,7 +233,7 @@ func (w *RedisWorker) backoff(kind string, attempt int) time.Duration {
 // task that was cancelled while it ran, so that perform does not run it again.
 func (w *RedisWorker) handleFailure(ctx context.Context, failure taskqueue.Failure) {
 	var panicked *telemetry.Panic
-	unexpected := failure.Archived && !postgres.Unavailable(failure.Err) && !errors.Is(failure.Err, taskqueue.ErrCancelled)
+	unexpected := failure.Archived && !postgres.Unusable(failure.Err) && !errors.Is(failure.Err, taskqueue.ErrCancelled)
 	switch {
 	case errors.As(failure.Err, &panicked) || unexpected:
 		w.reporter.Unexpected("task "+failure.Kind, failure.ID, failure.Err)

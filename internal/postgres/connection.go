@@ -16,8 +16,9 @@ type Connection struct {
 	openedAt time.Time
 }
 
-// NewConnection returns a connection with the server and the settings of pool. It does
-// not connect.
+// NewConnection returns a connection to the server of pool. It asks for the same
+// settings as pool's connections, so the server accepts or refuses it as them. It
+// does not connect.
 func NewConnection(pool *pgxpool.Pool) *Connection {
 	return &Connection{config: pool.Config().ConnConfig}
 }

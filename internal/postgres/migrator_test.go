@@ -212,6 +212,11 @@ func TestSchemaCheck_RefusesAnOldSchemaOnly(t *testing.T) {
 	require.NoError(t, needsOne.Check(t.Context(), db))
 	require.NoError(t, needsTwo.Check(t.Context(), db))
 
+	execute(t, db, `UPDATE runtime_version SET is_applied = false WHERE version_id = (SELECT max(version_id) FROM runtime_version)`)
+	require.ErrorIs(t, needsTwo.Check(t.Context(), db), postgres.ErrSchemaOld, "the runtime's own schema is old")
+	execute(t, db, `UPDATE runtime_version SET is_applied = true`)
+	require.NoError(t, needsTwo.Check(t.Context(), db))
+
 	execute(t, db, `DELETE FROM river_migration WHERE version > 4`)
 	require.ErrorIs(t, needsTwo.Check(t.Context(), db), postgres.ErrSchemaOld)
 

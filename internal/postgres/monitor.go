@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"slipway/internal/telemetry"
@@ -33,12 +34,16 @@ func NewMonitor(probe *Probe, guard *Guard, reporter *telemetry.Reporter) *Monit
 }
 
 // Check probes the database once. It returns nil, ErrReadOnlyRecently,
-// ErrReadOnly, ErrSchemaOld, ErrDiskFull, or the error of an unreachable database.
+// ErrReadOnly, ErrSchemaOld, ErrDiskFull, or the error of a database that is
+// unreachable or refuses this program.
 func (m *Monitor) Check(ctx context.Context) error {
 	began := time.Now()
 	err := m.probe.Check(ctx)
 	if m.guard != nil {
 		m.guard.Observe(began, err)
+	}
+	if reason := Refusal(err); reason != "" {
+		err = fmt.Errorf("%s: %w", reason, err)
 	}
 	if !errors.Is(err, ErrSchemaOld) { // the database works, and a migration is due
 		m.reporter.Report(telemetry.PG, "Probe.Check", err)

@@ -55,10 +55,6 @@ func TestOpen_ErrorDoesNotContainTheURL(t *testing.T) {
 		require.ErrorContains(t, err, "parse database URL")
 		require.NotContains(t, err.Error(), "hunter2")
 
-		_, err = postgres.NewProbe(address, time.Second, postgres.Schema{})
-		require.ErrorContains(t, err, "parse database URL")
-		require.NotContains(t, err.Error(), "hunter2")
-
 		_, err = postgres.NewMigrator(t.Context(), address, time.Second, one, nil)
 		require.ErrorContains(t, err, "parse database URL")
 		require.NotContains(t, err.Error(), "hunter2")

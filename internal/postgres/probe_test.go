@@ -96,7 +96,5 @@ func TestProbe_FindsAReadOnlyDatabase(t *testing.T) {
 
 func newProbe(t *testing.T, address string) *postgres.Probe {
 	t.Helper()
-	probe, err := postgres.NewProbe(address, 2*time.Second, schemaOf(t, one))
-	require.NoError(t, err)
-	return probe
+	return postgres.NewProbe(openDatabase(t, address), schemaOf(t, one))
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -15,13 +16,14 @@ import (
 // Class sorts an error into one of a few classes, for logs and metrics. The
 // first that applies is returned: the result of the error's own method
 // Class() string; "sqlstate_" and the code of a PostgreSQL error; "dns",
-// "refused", "timeout" or "reset" of the network; the class of a Redis error
+// "refused", "timeout" or "reset" of the network; "tls"; the class of a Redis error
 // reply, such as "auth", "loading" or "oom"; "other". The error must not be nil.
 func Class(err error) string {
 	var named interface{ Class() string }
 	var dns *net.DNSError
 	var network net.Error
 	var postgres *pgconn.PgError
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &named):
 		return named.Class()
@@ -38,6 +40,8 @@ func Class(err error) string {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return "reset"
+	case errors.As(err, &certificate):
+		return "tls"
 	}
 	message := " " + err.Error()
 	for _, known := range classTexts {
@@ -65,6 +69,6 @@ var classTexts = []struct{ text, class string }{
 	{"pool timeout", "pool"}, {"ERR max number of clients", "clients"},
 	// Network errors that a library formats without wrapping them.
 	{"i/o timeout", "timeout"}, {"context deadline exceeded", "timeout"}, {"connection refused", "refused"},
-	{"connection reset", "reset"}, {"broken pipe", "reset"}, {"EOF", "reset"},
+	{"server refused TLS connection", "tls"}, {"connection reset", "reset"}, {"broken pipe", "reset"}, {"EOF", "reset"},
 	{"use of closed network connection", "reset"}, {"no such host", "dns"},
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,9 @@ func TestClass_SortsPostgreSQLErrors(t *testing.T) {
 
 	_, err := pgconn.Connect(t.Context(), "postgres://app:hunter2@"+stacktest.ClosedAddress(t)+"/app?sslmode=disable")
 	require.Equal(t, "refused", Class(err))
+
+	require.Equal(t, "tls", Class(errors.New("failed to connect: 127.0.0.1:5432: server refused TLS connection")))
+	require.Equal(t, "tls", Class(fmt.Errorf("connect: %w", &tls.CertificateVerificationError{Err: errors.New("expired")})))
 }
 
 func TestClass_SortsRedisErrorReplies(t *testing.T) {

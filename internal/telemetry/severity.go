@@ -22,7 +22,7 @@ func severity(class string) slog.Level {
 // a wrong configuration, a full disk or memory, a bug.
 func needsOperator(class string) bool {
 	switch class {
-	case "oom", "misconf", "auth", "noperm", "protected", "database", "cluster", "wrongtype", "panic":
+	case "oom", "misconf", "auth", "noperm", "protected", "database", "cluster", "wrongtype", "panic", "pooler", "tls":
 		return true
 	}
 	code, isPostgres := strings.CutPrefix(class, "sqlstate_")

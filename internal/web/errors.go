@@ -50,7 +50,7 @@ func report(reporter *telemetry.Reporter, c echo.Context, status int, err error)
 	switch {
 	case errors.As(err, &panicked), status == http.StatusInternalServerError && !c.Response().Committed:
 		reporter.Unexpected(method(c.Request().Method)+" "+route(c), requestID(c), err)
-	case status == http.StatusServiceUnavailable && postgres.Unavailable(err):
+	case status == http.StatusServiceUnavailable && postgres.Unusable(err):
 		reporter.Report(telemetry.PG, "web.handleError", err)
 	}
 }
@@ -69,7 +69,7 @@ func statusOf(err error, known func(error) int) int {
 	if status := known(err); status != 0 {
 		return status
 	}
-	if postgres.Unavailable(err) || errors.Is(err, context.DeadlineExceeded) {
+	if postgres.Unusable(err) || errors.Is(err, context.DeadlineExceeded) {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError

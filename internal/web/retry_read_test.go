@@ -24,6 +24,7 @@ func TestRetryRead_RunsAReadOnceMoreWhenItsConnectionBroke(t *testing.T) {
 		"nothing fails":           {http.MethodGet, nil, 1, 200},
 		"a connection broke":      {http.MethodGet, []error{broken}, 2, 200},
 		"the next one broke too":  {http.MethodGet, []error{broken, broken}, 2, 503},
+		"the database refuses":    {http.MethodGet, []error{&pgconn.PgError{Code: "28000"}}, 1, 503},
 		"the deadline passed":     {http.MethodGet, []error{context.DeadlineExceeded}, 1, 503},
 		"the application refuses": {http.MethodGet, []error{errConflict}, 1, 409},
 		"a HEAD is a read":        {http.MethodHead, []error{broken}, 2, 200},

@@ -64,7 +64,7 @@ func (s *Stale) Serve(query func(c echo.Context) url.Values) echo.MiddlewareFunc
 			switch {
 			case err == nil && c.Response().Status == http.StatusOK:
 				s.cache(c, &address, next)
-			case err != nil && !c.Response().Committed && postgres.Unavailable(err):
+			case err != nil && !c.Response().Committed && postgres.Unusable(err):
 				if page, cached := s.pages.get(address.String()); cached && s.now().Sub(page.renderedAt) <= s.maxAge {
 					restoreHeader(c, before)
 					return s.serve(c, page)

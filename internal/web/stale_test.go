@@ -38,6 +38,10 @@ func TestStale_ServesTheCachedPageWhileTheDatabaseIsUnavailable(t *testing.T) {
 	require.NotEqual(t, fresh.Header.Get("X-Request-Id"), stale.Header.Get("X-Request-Id"))
 	require.Equal(t, http.StatusServiceUnavailable, site.get(t, "/items/lamp").StatusCode, "this page was never requested")
 
+	site.fail(&pgconn.PgError{Code: "28P01"}) // refused
+	require.Equal(t, "1", site.get(t, "/items/mug").Header.Get("X-Served-Stale"))
+	require.Equal(t, http.StatusServiceUnavailable, site.get(t, "/items/lamp").StatusCode)
+
 	site.fail(nil)
 	require.Empty(t, site.get(t, "/items/mug").Header.Get("X-Served-Stale"))
 }

@@ -69,6 +69,8 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 				return errors.New("the client disconnected")
 			case "away":
 				return &pgconn.PgError{Code: "57P03"}
+			case "password", "login":
+				return fmt.Errorf("query: %w", &pgconn.PgError{Code: "28P01"})
 			case "left":
 				return fmt.Errorf("query: %w", context.Canceled)
 			}
@@ -77,14 +79,15 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 		})
 	}, reports.DSN)
 
-	for _, path := range []string{"known", "http", "cut", "away", "left", "unknown?note=secret-note", "unknown?note=other", "panic", "late"} {
+	for _, path := range []string{"known", "http", "cut", "away", "left", "password", "login", "unknown?note=secret-note", "unknown?note=other", "panic", "late"} {
 		site.send(t, http.MethodGet, "/letters/"+path, nil,
 			"Cookie", "visit=secret-visit", "X-Request-Id", "req-1", "User-Agent", "secret-agent")
 	}
 	site.reporter.Close()
 
 	bodies := strings.Join(reports.Requests(), "\n")
-	require.Len(t, reports.Requests(), 2, "two equal errors are one alert, and so are two panics")
+	require.Len(t, reports.Requests(), 3, "two equal errors are one alert, and so are two panics and two refusals")
+	require.Contains(t, bodies, `"fingerprint":["postgresql/sqlstate_28P01"]`)
 	require.Contains(t, bodies, `"source":"GET /letters/:token"`)
 	require.Contains(t, bodies, `"id":"req-1"`)
 	require.Contains(t, bodies, `"type":"panic"`)
@@ -103,6 +106,8 @@ func TestNew_EveryErrorHasItsStatus(t *testing.T) {
 				"known":     errConflict,
 				"http":      echo.NewHTTPError(http.StatusTeapot),
 				"database":  &pgconn.PgError{Code: "57P03"},
+				"password":  &pgconn.PgError{Code: "28P01"},
+				"right":     &pgconn.PgError{Code: "42501"},
 				"statement": &pgconn.PgError{Code: "42601"},
 				"refused":   &net.OpError{Op: "dial", Err: errors.New("connection refused")},
 				"deadline":  context.DeadlineExceeded,
@@ -112,7 +117,8 @@ func TestNew_EveryErrorHasItsStatus(t *testing.T) {
 	})
 
 	for path, status := range map[string]int{
-		"errors/known": 409, "errors/http": 418, "errors/database": 503, "errors/statement": 500,
+		"errors/known": 409, "errors/http": 418, "errors/database": 503, "errors/password": 503,
+		"errors/right": 503, "errors/statement": 500,
 		"errors/refused": 503, "errors/deadline": 503, "errors/unknown": 500, "no/such/page": 404,
 	} {
 		answer := site.get(t, "/"+path)

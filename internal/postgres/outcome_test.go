@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"testing"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 	"slipway/internal/postgres/pgtest"
 )
 
-func TestUnavailable_IsTrueWhileTheDatabaseIsUnreachable(t *testing.T) {
+func TestOutcomeOf_IsUnavailableWhileTheDatabaseIsUnreachable(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Postgres(t)
 	db := openDatabase(t, server.URL())
@@ -52,7 +51,7 @@ func TestUnavailable_IsTrueWhileTheDatabaseIsUnreachable(t *testing.T) {
 	stacktest.Eventually(t, func() bool { return query() == nil })
 }
 
-func TestUnavailable_IsTrueForAReadOnlyDatabase(t *testing.T) {
+func TestOutcomeOf_IsUnavailableForAReadOnlyDatabase(t *testing.T) {
 	t.Parallel()
 	db := openDatabase(t, with(t, pgtest.URL(t, one), "default_transaction_read_only", "on"))
 
@@ -61,32 +60,19 @@ func TestUnavailable_IsTrueForAReadOnlyDatabase(t *testing.T) {
 	requireUnavailable(t, err)
 }
 
-func TestUnavailable_IsTrueWithoutAFreeConnection(t *testing.T) {
+func TestOutcomeOf_IsUnavailableWithoutAFreeConnection(t *testing.T) {
 	t.Parallel()
 	address := pgtest.URL(t, one)
 	db := openWith(t, address, func(o *postgres.Options) { o.PoolSize = 1 })
 	held, err := db.Acquire(t.Context())
 	require.NoError(t, err)
+	defer held.Release()
+
 	_, err = db.Exec(bounded(t, 50*time.Millisecond), `SELECT 1`)
 	requireUnavailable(t, err)
-
-	role := fmt.Sprintf("crowd_%d", time.Now().UnixNano())
-	_, err = held.Exec(t.Context(), fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD 'crowd' CONNECTION LIMIT 0`, role))
-	require.NoError(t, err)
-	defer held.Release()
-	defer func() {
-		_, err := held.Exec(context.WithoutCancel(t.Context()), `DROP ROLE `+role)
-		require.NoError(t, err)
-	}()
-	crowded, err := url.Parse(address)
-	require.NoError(t, err)
-	crowded.User = url.UserPassword(role, "crowd")
-	_, err = pgx.Connect(t.Context(), crowded.String())
-	requireUnavailable(t, err)
-	require.ErrorContains(t, err, "53300")
 }
 
-func TestUnavailable_IsTrueForAStatementThatTimesOut(t *testing.T) {
+func TestOutcomeOf_IsUnavailableForAStatementThatTimesOut(t *testing.T) {
 	t.Parallel()
 	db := openWith(t, pgtest.URL(t, one), func(o *postgres.Options) {
 		o.StatementTimeout = 50 * time.Millisecond
@@ -104,7 +90,7 @@ func TestUnavailable_IsTrueForAStatementThatTimesOut(t *testing.T) {
 	requireUnavailable(t, err)
 }
 
-func TestUnavailable_IsFalseForAWrongStatement(t *testing.T) {
+func TestOutcomeOf_IsWrongForAWrongStatement(t *testing.T) {
 	t.Parallel()
 	db := openDatabase(t, pgtest.URL(t, one))
 	execute(t, db, `INSERT INTO mugs VALUES ('blue', 100)`)
@@ -118,10 +104,11 @@ func TestUnavailable_IsFalseForAWrongStatement(t *testing.T) {
 		_, err := db.Exec(t.Context(), wrong)
 
 		require.Error(t, err, wrong)
-		require.False(t, postgres.Unavailable(fmt.Errorf("insert mug: %w", err)), wrong)
+		require.Equal(t, postgres.Wrong, postgres.OutcomeOf(fmt.Errorf("insert mug: %w", err)), wrong)
 	}
 	for _, err := range []error{nil, pgx.ErrNoRows, errors.New("conflict"), context.Canceled} {
-		require.False(t, postgres.Unavailable(err))
+		require.Equal(t, postgres.Wrong, postgres.OutcomeOf(err))
+		require.False(t, postgres.Unusable(err))
 	}
 }
 
@@ -130,7 +117,9 @@ func TestUnavailable_IsFalseForAWrongStatement(t *testing.T) {
 func requireUnavailable(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)
-	require.True(t, postgres.Unavailable(fmt.Errorf("insert mug: %w", err)), "%v", err)
+	require.Equal(t, postgres.Unavailable, postgres.OutcomeOf(fmt.Errorf("insert mug: %w", err)), "%v", err)
+	require.True(t, postgres.Unusable(err))
+	require.Empty(t, postgres.Refusal(err))
 }
 
 func sleeping(t *testing.T, db *pgxpool.Pool) bool {
