@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"slipway/internal/postgres"
 )
 
 // Exit codes: 0 done, 1 failed, 2 called or configured wrongly.
@@ -46,6 +48,9 @@ func run(ctx context.Context, app application, args []string, stdout, stderr io.
 		return exit.code
 	default:
 		fmt.Fprintf(stderr, "app: %v\n", err)
+		if reason := postgres.Refusal(err); reason != "" {
+			fmt.Fprintf(stderr, "app: %s\n", reason)
+		}
 		return exitFailed
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Private
@@ -23,6 +25,16 @@ func (m *Migrator) lock(ctx context.Context) (unlock func(), err error) {
 	connection, err := m.db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	// Only a pooler drops the limit. The advisory lock would not hold behind it.
+	var limited bool
+	err = m.pool.QueryRow(ctx, `SELECT current_setting('lock_timeout')::interval = ($1::text || ' ms')::interval`,
+		pgx.QueryExecModeExec, milliseconds(migrationLockTimeout)).Scan(&limited)
+	if err == nil && !limited {
+		err = errPooler
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read the limits of the connection: %w", err), connection.Close())
 	}
 	for waited := false; ; waited = true {
 		var locked bool

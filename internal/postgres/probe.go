@@ -3,8 +3,10 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -32,6 +34,10 @@ func NewProbe(pool *pgxpool.Pool, schema Schema) *Probe {
 // before ctx ends.
 func (p *Probe) Check(ctx context.Context) error {
 	connection, err := p.connection.Open(ctx)
+	var reply *pgconn.PgError
+	if errors.As(err, &reply) && refusedByPooler(reply) {
+		return fmt.Errorf("%w: %w", errPooler, err)
+	}
 	if err != nil {
 		return err
 	}

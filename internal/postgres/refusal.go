@@ -19,15 +19,14 @@ func Refusal(err error) string {
 	case OutcomeOf(err) != Refused:
 		return ""
 	case errors.Is(err, errPooler):
-		return errPooler.Error()
+		return poolerRefusal
 	case !errors.As(err, &reply):
 		return "the database and this program do not agree on TLS: correct sslmode and sslrootcert in DATABASE_URL"
 	}
 	why, known := refusalTexts[reply.Code]
-	switch {
-	case refusedByPooler(reply):
+	if refusedByPooler(reply) {
 		why = poolerRefusal
-	case !known:
+	} else if !known {
 		why = "the database refuses this program: its log says why"
 	}
 	return fmt.Sprintf("%s (SQLSTATE %s)", why, reply.Code)
@@ -47,17 +46,16 @@ var refusalTexts = map[string]string{
 	"22023": "the database refuses the value of a setting that this program asks for: correct the options in DATABASE_URL",
 }
 
-const poolerRefusal = "a connection pooler refuses this program: connect to PostgreSQL itself, without a pooler such as PgBouncer"
+const poolerRefusal = "a connection pooler such as PgBouncer refuses or drops the settings of this program: " +
+	"connect to PostgreSQL itself, without a pooler"
 
-// errPooler means that a connection lacks the limits that it asked for.
+// errPooler means that a connection lacks the time limits that it asked for, or was
+// refused by a pooler.
 var errPooler error = &poolerError{}
 
 type poolerError struct{}
 
-func (*poolerError) Error() string {
-	return "the time limits of this program are not in force, as behind a connection pooler: " +
-		"connect to PostgreSQL itself, without a pooler such as PgBouncer"
-}
+func (*poolerError) Error() string { return "the time limits of this program are not in force" }
 
 // Class is the class for logs and metrics.
 func (*poolerError) Class() string { return "pooler" }

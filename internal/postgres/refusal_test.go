@@ -1,21 +1,19 @@
 package postgres_test
 
 import (
-	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
+	"slipway/internal/telemetry"
 )
 
 func TestRefusal_SaysWhyAndWhatToDo(t *testing.T) {
@@ -84,8 +82,11 @@ func TestRefusal_NamesThePoolerThatRefuses(t *testing.T) {
 
 		err := db.Ping(bounded(t, patience))
 
+		probed := postgres.NewProbe(db, schemaOf(t, one)).Check(bounded(t, patience))
+		require.Equal(t, refused, telemetry.Class(probed) == "pooler")
+		require.Equal(t, refused, postgres.OutcomeOf(probed) == postgres.Refused)
 		if refused {
-			requireRefused(t, err, "connect to PostgreSQL itself, without a pooler such as PgBouncer")
+			requireRefused(t, err, "a connection pooler such as PgBouncer")
 		} else {
 			requireUnavailable(t, err)
 		}
@@ -102,24 +103,29 @@ func TestProbe_IsRefusedWhenThePoolIs(t *testing.T) {
 	requireRefused(t, db.Ping(t.Context()), "remove it from the options in DATABASE_URL")
 }
 
-// A pooler that ignores the settings of its clients is stood in for by a hook that
-// takes them back on the new connection.
-func TestProbe_FindsThatALimitIsNotInForce(t *testing.T) {
+func TestProbe_FindsThatAPoolerDropsALimit(t *testing.T) {
 	t.Parallel()
 	address := pgtest.URL(t, one)
 	for _, limit := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
-		config := openDatabase(t, address).Config()
-		config.ConnConfig.AfterConnect = func(ctx context.Context, connection *pgconn.PgConn) error {
-			return connection.Exec(ctx, `SET `+limit+` = 0`).Close()
-		}
-		db, err := pgxpool.NewWithConfig(t.Context(), config)
-		require.NoError(t, err)
-		defer db.Close()
+		db := openDatabase(t, throughPooler(t, address, limit))
+		require.NoError(t, db.Ping(t.Context()))
 
-		err = postgres.NewProbe(db, schemaOf(t, one)).Check(bounded(t, patience))
+		err := postgres.NewProbe(db, schemaOf(t, one)).Check(bounded(t, patience))
 
-		requireRefused(t, err, "behind a connection pooler")
+		requireRefused(t, err, "a connection pooler such as PgBouncer")
 	}
+	db := openDatabase(t, throughPooler(t, address))
+	require.NoError(t, postgres.NewProbe(db, schemaOf(t, one)).Check(bounded(t, patience)), "this one drops nothing")
+}
+
+func TestMigrate_RefusesAPoolerThatDropsTheLimit(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Empty(t)
+
+	_, err := newMigrator(t, throughPooler(t, address, "lock_timeout"), one).Migrate(bounded(t, patience))
+
+	requireRefused(t, err, "a connection pooler such as PgBouncer")
+	require.Positive(t, migrate(t, address, one))
 }
 
 func TestMonitor_ReportsARefusalInWords(t *testing.T) {
@@ -150,26 +156,67 @@ func requireRefused(t *testing.T, err error, says string) {
 // message and closes it.
 func answerWith(t *testing.T, message pgproto3.BackendMessage) string {
 	t.Helper()
+	address := listen(t, func(connection net.Conn, _ *pgproto3.StartupMessage) {
+		backend := pgproto3.NewBackend(connection, connection)
+		backend.Send(message)
+		_ = backend.Flush() // the client finds out
+	})
+	return "postgres://hunter:hunter2@" + address + "/hunter?sslmode=disable"
+}
+
+// throughPooler returns the URL of a server that passes everything on to the one at
+// address, except these settings of a new connection.
+func throughPooler(t *testing.T, address string, dropped ...string) string {
+	t.Helper()
+	parsed, err := url.Parse(address)
+	require.NoError(t, err)
+	server := parsed.Host
+	parsed.Host = listen(t, func(connection net.Conn, startup *pgproto3.StartupMessage) {
+		for _, setting := range dropped {
+			delete(startup.Parameters, setting)
+		}
+		message, err := startup.Encode(nil)
+		if err != nil {
+			return
+		}
+		upstream, err := net.Dial("tcp", server)
+		if err != nil {
+			return
+		}
+		defer upstream.Close()
+		if _, err := upstream.Write(message); err != nil {
+			return
+		}
+		go func() {
+			_, _ = io.Copy(upstream, connection)
+			_ = upstream.Close()
+		}()
+		_, _ = io.Copy(connection, upstream)
+	})
+	return parsed.String()
+}
+
+// listen answers every connection after its startup message, and returns its
+// address.
+func listen(t *testing.T, answer func(net.Conn, *pgproto3.StartupMessage)) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
-	answer := func(connection net.Conn) {
-		defer connection.Close()
-		_ = connection.SetDeadline(time.Now().Add(patience))
-		backend := pgproto3.NewBackend(connection, connection)
-		if _, err := backend.ReceiveStartupMessage(); err == nil {
-			backend.Send(message)
-			_ = backend.Flush()
-		}
-	}
 	go func() {
 		for {
 			connection, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go answer(connection)
+			go func() {
+				defer connection.Close()
+				message, err := pgproto3.NewBackend(connection, io.Discard).ReceiveStartupMessage()
+				if startup, is := message.(*pgproto3.StartupMessage); err == nil && is {
+					answer(connection, startup)
+				}
+			}()
 		}
 	}()
-	return "postgres://hunter:hunter2@" + listener.Addr().String() + "/hunter?sslmode=disable"
+	return listener.Addr().String()
 }
