@@ -32,6 +32,17 @@ func (b *backends) databaseCheck(migrations fs.FS) (health.Check, error) {
 	}, nil
 }
 
+// writesCheck fails while commits do not complete, for example because a
+// synchronous standby is lost: then nothing can be sold. Its probe writes, so it
+// runs less often than that of databaseCheck.
+func (b *backends) writesCheck() health.Check {
+	probe := postgres.NewWriteProbe(b.db, b.databaseGuard, b.reporter)
+	return health.Check{
+		Name: "writes", Critical: true, Every: 5 * time.Second, RetryEvery: time.Second, Timeout: 3 * time.Second,
+		Probe: func(ctx context.Context) error { return databaseFinding(probe.Check(ctx)) },
+	}
+}
+
 // poolCheck fails while pages wait in vain for a connection. The role is then
 // busy, not broken.
 func (b *backends) poolCheck() health.Check {
@@ -81,7 +92,8 @@ func workingCheck(name string, started func() bool) health.Check {
 
 // Private
 
-// databaseFinding is what /health shows of a result of postgres.Monitor.
+// databaseFinding is what /health shows of a result of postgres.Monitor or
+// postgres.WriteProbe.
 func databaseFinding(err error) error {
 	switch {
 	case postgres.OutcomeOf(err) == postgres.Refused:
@@ -94,6 +106,8 @@ func databaseFinding(err error) error {
 		return health.Finding{Status: health.Error, Reason: "read_only"}
 	case errors.Is(err, postgres.ErrDiskFull):
 		return health.Finding{Status: health.Error, Reason: "disk_full"}
+	case errors.Is(err, postgres.ErrCommits):
+		return health.Finding{Status: health.Error, Reason: err.Error()}
 	default:
 		return err
 	}

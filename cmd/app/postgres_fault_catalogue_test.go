@@ -71,7 +71,7 @@ func postgresFaults() []postgresFault {
 				f.terminate()
 				return func() { f.admin(`ALTER ROLE visitor PASSWORD 'visitor'`) }
 			},
-			page: "stale", read: 503, write: 503, health: "error", check: "database", reason: "correct the user and the password in DATABASE_URL",
+			page: "stale", read: 503, write: 503, health: "error", check: "database", reason: "does not accept the password in DATABASE_URL",
 		},
 		{name: "login forbidden",
 			begin: func(f *faultyPostgres) func() {
@@ -88,6 +88,14 @@ func postgresFaults() []postgresFault {
 		{name: "one slow statement",
 			begin: func(f *faultyPostgres) func() { return f.lock(f.writtenTable) },
 			page:  "fresh", read: 200, write: 503, health: "ok",
+		},
+		{name: "synchronous standby lost",
+			begin: func(f *faultyPostgres) func() {
+				f.admin(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
+				f.web.eventually(func() bool { return f.web.health().Checks["writes"].Status == "error" }, "finds that commits hang")
+				return func() { f.admin(`ALTER SYSTEM RESET synchronous_standby_names`, `SELECT pg_reload_conf()`) }
+			},
+			page: "fresh", read: 200, write: 503, health: "error", check: "writes", reason: "synchronous_standby_names",
 		},
 		{name: "disk full",
 			// Raised by a trigger: the server's own code for it, over its own wire.

@@ -58,11 +58,11 @@ func TestRoles_StayDownWhileTheDatabaseRefusesThem(t *testing.T) {
 	all := []*appProcess{d.start("web"), d.start("worker-pg"), d.start("worker-redis")}
 	for _, p := range all {
 		p.eventually(func() bool {
-			return strings.Contains(p.health().Checks["database"].Reason, "correct the user and the password")
+			return strings.Contains(p.health().Checks["database"].Reason, "does not accept the password in DATABASE_URL")
 		}, "says why")
 		code, body := newVisitor(t, p.ops).get("/up")
 		require.Equal(t, http.StatusServiceUnavailable, code)
-		require.Contains(t, body, "the database refuses the password")
+		require.Contains(t, body, "does not accept the password")
 		require.NotContains(t, body, role)
 	}
 

@@ -28,7 +28,7 @@ func (b *backends) runWorker(ctx context.Context, app application, work work, wo
 	}
 	scheduler := recurring.NewScheduler(b.db, b.jobs, b.tasks, entries, b.log)
 
-	all := health.New(b.registry, append(checks, database)...)
+	all := health.New(b.registry, append(checks, database, b.writesCheck())...)
 	all.Booted()
 	background := append([]service{b.ops(all), all.Run, b.guards.run, scheduler.Run, b.handleSignals(all, worker.Quiet)}, more...)
 	return b.run(ctx, whenSchemaFits(all, worker.Run), background...)

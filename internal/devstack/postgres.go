@@ -122,7 +122,7 @@ func (p *Postgres) command() (*exec.Cmd, error) {
 	}
 	if !p.options.Durable {
 		// Kill loses no commit even so, because the kernel has received the data.
-		settings = append(settings, "fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
+		settings = append(settings, "fsync=off", "full_page_writes=off")
 	}
 	args := []string{"-D", p.dataDir()}
 	for _, setting := range settings {

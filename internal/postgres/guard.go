@@ -19,6 +19,8 @@ import (
 // waits for a connection and how many wait, and while the database does not
 // reply, it refuses every request at once. Only a probe finds out when the
 // database stops and starts to reply (see Observe), so no request is spent on it.
+// While commits hang, it refuses statements that write, because each would keep its
+// connection, and reads would soon find none.
 type Guard struct {
 	maxWait    time.Duration
 	maxWaiting int64
@@ -29,6 +31,8 @@ type Guard struct {
 	repliedAt atomic.Int64 // Unix nanoseconds of the last statement that got a reply
 	fullAt    atomic.Int64 // Unix nanoseconds of the last statement that found the disk full
 	wroteAt   atomic.Int64 // Unix nanoseconds of the last statement that wrote rows after that
+
+	commitsHang atomic.Bool // see WriteProbe
 
 	mutex       sync.Mutex
 	connections map[*pgx.Conn]struct{} // in use
@@ -125,16 +129,23 @@ const (
 	silent = iota
 	crowded
 	noneFree
+	uncommitted // a statement that writes, while commits hang
 )
 
 // refusals are the values of the metric's label reason.
-var refusals = [...]string{silent: "silent", crowded: "crowded", noneFree: "none_free"}
+var refusals = [...]string{silent: "silent", crowded: "crowded", noneFree: "none_free", uncommitted: "uncommitted"}
 
 var (
 	errSilent   = errors.New("the database does not reply")
 	errCrowded  = errors.New("too many requests wait for a connection to the database")
 	errNoneFree = fmt.Errorf("no connection to the database became free: %w", context.DeadlineExceeded)
 )
+
+// refusedByGuard reports whether the guard has refused a request before it got to
+// the database.
+func refusedByGuard(err error) bool {
+	return errors.Is(err, errSilent) || errors.Is(err, errCrowded) || errors.Is(err, ErrCommits)
+}
 
 // closeSocket closes a connection below the driver, so that the statement on it
 // fails at once and the pool discards the connection.

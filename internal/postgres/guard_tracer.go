@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,9 +73,12 @@ func (g guardTracer) TraceRelease(_ *pgxpool.Pool, data pgxpool.TraceReleaseData
 	delete(g.connections, data.Conn)
 }
 
-// A pgx.Tracer must also trace statements.
-
-func (g guardTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+// TraceQueryStart is called before each statement.
+func (g guardTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if g.commitsHang.Load() && writes(data.SQL) {
+		g.refused[uncommitted].Add(1)
+		return refusal{ctx, ErrCommits}
+	}
 	return ctx
 }
 
@@ -83,6 +88,13 @@ func (g guardTracer) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.Trac
 	if wrote && g.fullAt.Load() != 0 {
 		g.wroteAt.Store(time.Now().UnixNano())
 	}
+}
+
+// writes reports whether a statement plainly writes, by its first word. A SELECT may
+// write too, by a function that it calls.
+func writes(sql string) bool {
+	words := strings.Fields(sql)
+	return len(words) > 0 && slices.Contains([]string{"INSERT", "UPDATE", "DELETE", "MERGE"}, strings.ToUpper(words[0]))
 }
 
 // refusal is a context that has already ended, with err as the reason.

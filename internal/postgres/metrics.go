@@ -25,7 +25,8 @@ var (
 	waitSecondsMetric = describe("app_database_waits_seconds_total", "Seconds spent waiting for a connection.")
 	waitingMetric     = describe("app_database_waiting", "Requests that are waiting for a connection.")
 	refusedMetric     = describe("app_database_refused_total", "Requests that got no connection, by reason: "+
-		"silent (the database does not reply), crowded (too many are waiting) or none_free (none became free in time).", "reason")
+		"silent (the database does not reply), crowded (too many are waiting), none_free (none became free in time) "+
+		"or uncommitted (a statement that writes, while commits hang).", "reason")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

@@ -45,7 +45,7 @@ func OutcomeOf(err error) Outcome {
 		return Unavailable
 	case refusedTLS(err):
 		return Refused
-	case errors.As(err, &connect), errors.Is(err, errSilent), errors.Is(err, errCrowded):
+	case errors.As(err, &connect), refusedByGuard(err):
 		return Unavailable
 	case pgconn.SafeToRetry(err), broken(err):
 		return Unavailable
@@ -66,8 +66,7 @@ func Lost(err error) bool {
 	var network net.Error
 	var reply *pgconn.PgError
 	switch {
-	case OutcomeOf(err) != Unavailable, errors.As(err, &connect), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, errSilent), errors.Is(err, errCrowded):
+	case OutcomeOf(err) != Unavailable, errors.As(err, &connect), errors.Is(err, context.DeadlineExceeded), refusedByGuard(err):
 		return false
 	case errors.As(err, &reply):
 		return strings.HasPrefix(reply.Code, "08") || reply.Code == "57P01" || reply.Code == "57P02"
@@ -115,6 +114,12 @@ var unavailableCodes = []string{
 func hasPrefix(code string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(code, prefix) })
 }
+
+// classifiedError is an error with a class for logs and metrics.
+type classifiedError struct{ class, text string }
+
+func (e *classifiedError) Error() string { return e.text }
+func (e *classifiedError) Class() string { return e.class }
 
 // broken reports whether one end closed the connection. The driver has no error
 // types for some of these.

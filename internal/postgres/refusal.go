@@ -35,7 +35,7 @@ func Refusal(err error) string {
 // Private
 
 var refusalTexts = map[string]string{
-	"28P01": "the database refuses the password: correct the user and the password in DATABASE_URL",
+	"28P01": "the database does not accept the password in DATABASE_URL: correct it or the user",
 	"28000": "the database refuses the login: correct the user in DATABASE_URL, or allow the login in pg_hba.conf or by ALTER ROLE … LOGIN",
 	"3D000": "the database does not exist on its server: correct its name in DATABASE_URL, or create it",
 	"42501": "the user in DATABASE_URL lacks a right: GRANT it, or correct the user",
@@ -51,14 +51,7 @@ const poolerRefusal = "a connection pooler such as PgBouncer refuses or drops th
 
 // errPooler means that a connection lacks the time limits that it asked for, or was
 // refused by a pooler.
-var errPooler error = &poolerError{}
-
-type poolerError struct{}
-
-func (*poolerError) Error() string { return "the time limits of this program are not in force" }
-
-// Class is the class for logs and metrics.
-func (*poolerError) Class() string { return "pooler" }
+var errPooler error = &classifiedError{class: "pooler", text: "the time limits of this program are not in force"}
 
 // refusedByPooler reports whether a pooler, and not PostgreSQL, has refused a
 // connection for good. PgBouncer gives all its errors one code, also those that

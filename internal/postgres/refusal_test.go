@@ -38,9 +38,9 @@ func TestRefusal_SaysWhyAndWhatToDo(t *testing.T) {
 		name, begin, end, address, says string
 	}{
 		{name: "wrong password", address: changed(func(u *url.URL) { u.User = url.UserPassword("hunter", "guess") }),
-			says: "correct the user and the password in DATABASE_URL (SQLSTATE 28P01)"},
+			says: "correct it or the user (SQLSTATE 28P01)"},
 		{name: "changed password", begin: `ALTER ROLE hunter PASSWORD 'changed'`, end: `ALTER ROLE hunter PASSWORD 'hunter2'`,
-			says: "the database refuses the password"},
+			says: "does not accept the password"},
 		{name: "no login", begin: `ALTER ROLE hunter NOLOGIN`, end: `ALTER ROLE hunter LOGIN`,
 			says: "ALTER ROLE … LOGIN (SQLSTATE 28000)"},
 		{name: "no such database", address: changed(func(u *url.URL) { u.Path = "/hunters" }), says: "correct its name in DATABASE_URL, or create it"},
