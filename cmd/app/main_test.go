@@ -40,7 +40,7 @@ func TestCommands_HelpDescribesWhatTheyDoAndRead(t *testing.T) {
 
 	for command, mentions := range map[string]string{
 		"web": "SECRET_KEY_BASE", "worker-pg": "JOBS_SHUTDOWN_TIMEOUT", "worker-redis": "TASKS_CHECK_INTERVAL",
-		"migrate": "DATABASE_URL", "migrate status": "DATABASE_URL", "seed": "DATABASE_URL", "health": "OPS_PORT",
+		"migrate": "DATABASE_URL", "migrate status": "DATABASE_URL", "migrate down": "DATABASE_URL", "seed": "DATABASE_URL", "health": "OPS_PORT",
 		"throttle list": "REDIS_URL", "throttle reset": "RACK_ATTACK_IPV6_PREFIX",
 		"config": "environment", "config check": "secrets masked", "version": "KAMAL_VERSION",
 		"dev": "DATABASE_URL", "dev exec": "DATABASE_URL",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -18,9 +19,9 @@ func newMigrateCommand(app application) *cobra.Command {
 		Short: "Bring the database to the schema that this build needs",
 		Long: "Apply the migrations that are missing: those of the runtime, of the application and of River. Any number of\n" +
 			"processes may do it at once; one migrates and the others wait for it.\n\n" + app.help(config.Migrate),
-		Example: "  app migrate\n  app migrate status",
+		Example: "  app migrate\n  app migrate status\n  app migrate down",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withMigrator(c, app, func(ctx context.Context, migrator *postgres.Migrator) error {
+			return withMigrator(c, app, func(ctx context.Context, _ *process, migrator *postgres.Migrator) error {
 				applied, err := migrator.Migrate(ctx)
 				if err != nil {
 					return err
@@ -34,37 +35,40 @@ func newMigrateCommand(app application) *cobra.Command {
 			})
 		},
 	}
-	command.AddCommand(newMigrateStatusCommand(app))
+	command.AddCommand(newMigrateStatusCommand(app), newMigrateDownCommand(app))
 	return command
 }
 
 func newMigrateStatusCommand(app application) *cobra.Command {
 	return &cobra.Command{
-		Use:     "status",
-		Short:   "List all migrations; exit code 1 when any is missing",
-		Long:    "List all migrations and whether they are applied. Exit code 1 when any is missing.\n\n" + app.help(config.Migrate),
+		Use:   "status",
+		Short: "List all migrations; exit code 1 when any is missing or differs",
+		Long: "List all migrations and whether they are applied, also those that a newer build has applied. Exit code 1 when\n" +
+			"any is missing, or when the database has applied another file under its number.\n\n" + app.help(config.Migrate),
 		Example: "  app migrate status",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withMigrator(c, app, func(ctx context.Context, migrator *postgres.Migrator) error {
+			return withMigrator(c, app, func(ctx context.Context, _ *process, migrator *postgres.Migrator) error {
 				all, err := migrator.Status(ctx)
 				if err != nil {
 					return err
 				}
-				missing := 0
+				missing, different := 0, 0
 				table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 				for _, migration := range all {
-					state := "applied"
+					state := stateOf(migration)
 					if !migration.Applied {
-						state = "missing"
 						missing++
 					}
-					if !migration.AppliedAt.IsZero() {
-						state += " " + migration.AppliedAt.UTC().Format(time.RFC3339)
+					if migration.Problem != "" {
+						different++
 					}
 					fmt.Fprintf(table, "%s\t%s\n", migration.Name, state)
 				}
 				if err := table.Flush(); err != nil {
 					return err
+				}
+				if different > 0 {
+					return &exitError{code: exitFailed, err: fmt.Errorf("%d migrations cannot be applied as they are", different)}
 				}
 				if missing > 0 {
 					return &exitError{code: exitFailed, err: fmt.Errorf("%d migrations are missing: run app migrate", missing)}
@@ -75,13 +79,63 @@ func newMigrateStatusCommand(app application) *cobra.Command {
 	}
 }
 
+func newMigrateDownCommand(app application) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Take back the newest migration; in development only",
+		Long: "Take back the newest migration that is applied, with what it has stored. For development only: in production,\n" +
+			"older code runs on a newer schema, and a new migration corrects a wrong one.\n\n" + app.help(config.Migrate),
+		Example: "  app migrate down",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return withMigrator(c, app, func(ctx context.Context, p *process, migrator *postgres.Migrator) error {
+				if p.config.Environment == config.Production {
+					return &exitError{code: exitUsage, err: errDownInProduction}
+				}
+				name, err := migrator.Down(ctx)
+				switch {
+				case err != nil:
+					return err
+				case name == "":
+					fmt.Fprintln(c.OutOrStdout(), "No migration is applied.")
+				default:
+					fmt.Fprintf(c.OutOrStdout(), "Took back %s.\n", name)
+				}
+				return nil
+			})
+		},
+	}
+}
+
 // Private
+
+// stateOf describes a migration in a line of the status.
+func stateOf(migration postgres.Migration) string {
+	switch {
+	case !migration.Applied && migration.Problem == "":
+		return "missing"
+	case !migration.Applied:
+		return "missing: " + migration.Problem
+	case migration.Problem != "":
+		return "differs: " + migration.Problem
+	}
+	state := "applied"
+	if !migration.AppliedAt.IsZero() {
+		state += " " + migration.AppliedAt.UTC().Format(time.RFC3339)
+	}
+	if migration.Unknown {
+		state += ", unknown to this build"
+	}
+	return state
+}
+
+var errDownInProduction = errors.New("migrate down works in development only, because older code runs on a newer schema: " +
+	"correct a wrong migration by a new one")
 
 // migrateTimeout bounds all migrations together with the wait for another
 // process that migrates the same database.
 const migrateTimeout = 10 * time.Minute
 
-func withMigrator(c *cobra.Command, app application, use func(context.Context, *postgres.Migrator) error) error {
+func withMigrator(c *cobra.Command, app application, use func(context.Context, *process, *postgres.Migrator) error) error {
 	p, err := newProcess(c, app, config.Migrate)
 	if err != nil {
 		return err
@@ -93,5 +147,5 @@ func withMigrator(c *cobra.Command, app application, use func(context.Context, *
 		return err
 	}
 	defer migrator.Close()
-	return use(ctx, migrator)
+	return use(ctx, p, migrator)
 }

@@ -26,6 +26,8 @@ type Migrator struct {
 	runtime     *goose.Provider
 	application *goose.Provider // nil: there are no migrations
 	log         *slog.Logger
+
+	runtimeFiles, applicationFiles []migrationFile
 }
 
 // NewMigrator returns a migrator for the database at url. The application's
@@ -56,6 +58,12 @@ func NewMigrator(ctx context.Context, url string, connectTimeout time.Duration, 
 			return nil, errors.Join(fmt.Errorf("read the application's migrations: %w", err), m.Close())
 		}
 	}
+	if m.runtimeFiles, err = readMigrations(runtimeMigrations()); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	if m.applicationFiles, err = readMigrations(migrations); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	noLog := &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)}
 	if m.river, err = rivermigrate.New(riverpgxv5.New(pool), noLog); err != nil {
 		return nil, errors.Join(fmt.Errorf("read River's migrations: %w", err), m.Close())
@@ -71,14 +79,22 @@ func (m *Migrator) Close() error {
 }
 
 // Migrate applies the pending migrations and returns their number, also when one
-// fails. Any number of processes may call it at once: one migrates, the others wait.
+// fails. It applies none when the database has applied another file under the number
+// of one of them. Any number of processes may call it at once: one migrates, the
+// others wait.
 func (m *Migrator) Migrate(ctx context.Context) (int, error) {
-	unlock, err := m.lock(ctx)
+	all, unlock, err := m.begin(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer unlock()
 
+	if err := checkIdentities(all); err != nil {
+		return 0, err
+	}
+	if err := m.identify(ctx, all); err != nil {
+		return 0, err
+	}
 	applied := 0
 	river, err := m.river.Migrate(ctx, rivermigrate.DirectionUp, nil)
 	if err != nil {
@@ -101,7 +117,69 @@ func (m *Migrator) Migrate(ctx context.Context) (int, error) {
 	return applied, nil
 }
 
+// Down takes back the newest migration of the application or, when none of those is
+// applied, of the runtime, and returns its name. It returns "" when none is applied.
+// River's migrations stay. It is for development: older code runs on a newer schema.
+func (m *Migrator) Down(ctx context.Context) (string, error) {
+	all, unlock, err := m.begin(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+
+	newest := newestApplied(all)
+	provider := map[string]*goose.Provider{ownerRuntime: m.runtime, ownerApplication: m.application}[newest.owner]
+	switch {
+	case !newest.Applied:
+		return "", nil
+	case newest.Unknown || provider == nil:
+		return "", fmt.Errorf("take back %s: this build does not have it; use the build that has applied it", newest.Name)
+	case newest.renamed:
+		return "", fmt.Errorf("take back %s: %s", newest.Name, newest.Problem)
+	case !newest.file.takeBack:
+		return "", fmt.Errorf(`take back %s: it has no section "-- +goose Down"`, newest.Name)
+	}
+	if _, err := provider.ApplyVersion(ctx, newest.file.version, false); err != nil {
+		return "", fmt.Errorf("take back %s: %w", newest.Name, err)
+	}
+	_, err = m.pool.Exec(ctx, `DELETE FROM migration_identities WHERE owner = $1 AND version = $2`, newest.owner, newest.file.version)
+	if err != nil {
+		return "", fmt.Errorf("delete the identity of %s: %w", newest.Name, err)
+	}
+	return newest.Name, nil
+}
+
 // Private
+
+// begin waits until no other process migrates the database, and returns the
+// migrations as they are then.
+func (m *Migrator) begin(ctx context.Context) (all []Migration, unlock func(), err error) {
+	if unlock, err = m.lock(ctx); err != nil {
+		return nil, nil, err
+	}
+	if _, err = m.pool.Exec(ctx, createIdentities); err != nil {
+		err = fmt.Errorf("create the table of identities: %w", err)
+	} else {
+		all, err = m.Status(ctx)
+	}
+	if err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return all, unlock, nil
+}
+
+// newestApplied returns the migration with the highest number that is applied: the
+// application's or else the runtime's.
+func newestApplied(all []Migration) (newest Migration) {
+	for _, migration := range all {
+		later := migration.owner != newest.owner || migration.file.version > newest.file.version
+		if migration.Applied && migration.owner != ownerRiver && later {
+			newest = migration
+		}
+	}
+	return newest
+}
 
 // up applies the pending migrations of one provider and returns their number.
 func (m *Migrator) up(ctx context.Context, migrations *goose.Provider) (int, error) {
@@ -121,8 +199,4 @@ func (m *Migrator) up(ctx context.Context, migrations *goose.Provider) (int, err
 
 func (m *Migrator) logApplied(name string, took time.Duration) {
 	m.log.Info("Migration applied", "migration", name, "took", took.Round(time.Millisecond).String())
-}
-
-func riverName(version int, name string) string {
-	return fmt.Sprintf("river %03d %s", version, name)
 }

@@ -168,7 +168,9 @@ func TestStatus_ListsAppliedAndPendingMigrations(t *testing.T) {
 	ours := after[len(after)-2:]
 	require.Equal(t, "00001_create_mugs.sql", ours[0].Name)
 	require.WithinDuration(t, time.Now(), ours[0].AppliedAt, time.Minute)
-	require.Equal(t, postgres.Migration{Name: "00002_create_lamps.sql"}, ours[1])
+	require.Equal(t, "00002_create_lamps.sql", ours[1].Name)
+	require.False(t, ours[1].Applied)
+	require.Zero(t, ours[1].AppliedAt)
 	for _, migration := range after[:len(after)-1] {
 		require.True(t, migration.Applied, migration.Name)
 	}
@@ -190,9 +192,15 @@ func TestStatus_WorksAfterANewerBuildHasMigrated(t *testing.T) {
 	all, err := newMigrator(t, address, one).Status(t.Context())
 
 	require.NoError(t, err)
+	var unknown []string
 	for _, migration := range all {
 		require.True(t, migration.Applied, migration.Name)
+		require.Empty(t, migration.Problem)
+		if migration.Unknown {
+			unknown = append(unknown, migration.Name)
+		}
 	}
+	require.Equal(t, []string{"version 99", "00002_create_lamps.sql", "version 99"}, unknown)
 	migrate(t, address, one)
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,15 +28,15 @@ type Schema struct {
 // River.
 func NeededSchema(migrations fs.FS) (Schema, error) {
 	var needed Schema
-	var err error
-	if needed.runtime, err = newest(runtimeMigrations()); err != nil {
+	runtime, err := readMigrations(runtimeMigrations())
+	if err != nil {
 		return Schema{}, err
 	}
-	if migrations != nil {
-		if needed.application, err = newest(migrations); err != nil {
-			return Schema{}, err
-		}
+	application, err := readMigrations(migrations)
+	if err != nil {
+		return Schema{}, err
 	}
+	needed.runtime, needed.application = newest(runtime), newest(application)
 	river, err := rivermigrate.New(riverpgxv5.New(nil), nil)
 	if err != nil {
 		return Schema{}, fmt.Errorf("read River's migrations: %w", err)
@@ -57,7 +55,7 @@ type querier interface {
 // Check returns ErrSchemaOld when the database's schema is older than s, and
 // another error when it cannot read the version.
 func (s Schema) Check(ctx context.Context, db querier) error {
-	application := `SELECT max(version_id) FROM goose_db_version WHERE is_applied`
+	application := `SELECT max(version_id) FROM ` + applicationVersions + ` WHERE is_applied`
 	if s.application == 0 {
 		application = `SELECT 0` // without migrations of the application, the table does not exist
 	}
@@ -83,20 +81,11 @@ func (s Schema) Check(ctx context.Context, db querier) error {
 
 // Private
 
-// newest returns the greatest number of a set of migrations.
-func newest(migrations fs.FS) (int64, error) {
-	files, err := fs.Glob(migrations, "*.sql")
-	if err != nil {
-		return 0, fmt.Errorf("list migrations: %w", err)
+// newest returns the number of the last of the migrations, which are in order, and 0
+// when there are none.
+func newest(migrations []migrationFile) int64 {
+	if len(migrations) == 0 {
+		return 0
 	}
-	var last int64
-	for _, file := range files {
-		number, _, _ := strings.Cut(file, "_")
-		version, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("migration %s does not begin with a number", file)
-		}
-		last = max(last, version)
-	}
-	return last, nil
+	return migrations[len(migrations)-1].version
 }

@@ -79,7 +79,9 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 		})
 	}, reports.DSN)
 
-	for _, path := range []string{"known", "http", "cut", "away", "left", "password", "login", "unknown?note=secret-note", "unknown?note=other", "panic", "late"} {
+	for _, path := range []string{
+		"known", "http", "cut", "away", "left", "password", "login", "unknown?note=secret-note", "unknown?note=other", "panic", "late",
+	} {
 		site.send(t, http.MethodGet, "/letters/"+path, nil,
 			"Cookie", "visit=secret-visit", "X-Request-Id", "req-1", "User-Agent", "secret-agent")
 	}

@@ -10,3 +10,6 @@ CREATE TABLE notes (
     confirmed_at timestamptz,          -- by the job confirm_note
     archived_at  timestamptz           -- by the durable task archive_note
 );
+
+-- +goose Down
+DROP TABLE notes, boards;
