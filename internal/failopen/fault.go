@@ -102,7 +102,8 @@ var faults = map[string]struct {
 	"loading": {unavailable, "Redis loads its data; wait until it is done"},
 	"masterdown": {unavailable, "Redis is a replica that has lost its primary; wait for the failover, " +
 		"or promote it with REPLICAOF NO ONE"},
-	"busy": {unavailable, "Redis is busy with a script that does not end; wait, or end it with SCRIPT KILL"},
+	"protocol": {unavailable, "what replies at the address of Redis is no Redis; correct REDIS_URL or QUEUE_REDIS_URL"},
+	"busy":     {unavailable, "Redis is busy with a script that does not end; wait, or end it with SCRIPT KILL"},
 
 	"auth": {refusesUs, "Redis refuses the connection: the user or the password in its address is wrong or missing, " +
 		"or it expects none; correct REDIS_URL or QUEUE_REDIS_URL"},
@@ -119,5 +120,5 @@ var faults = map[string]struct {
 	"misconf":    {refusesSome, "Redis takes no writes because it cannot save its data; make space on its disk, or correct its settings"},
 	"noreplicas": {refusesSome, "Redis takes no writes because it has too few replicas; bring them back, or lower its min-replicas-to-write"},
 
-	"wrongtype": {wrong, "a key of the application holds a value of another type; delete the key"},
+	"wrongtype": {wrong, "a key of the application held a value of another type, and was deleted; see which other program writes it"},
 }

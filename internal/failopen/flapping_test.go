@@ -147,7 +147,8 @@ func TestGuard_BacksOffWhenCallsFailSoonAfterEachRecovery(t *testing.T) {
 	require.ErrorContains(t, fault, "flapping: calls of Redis fail soon after each recovery, the last time because of other")
 	require.ErrorContains(t, fault, "calls were suspended 5 times within ")
 	require.Equal(t, 5, openings(log))
-	require.Equal(t, 1, strings.Count(log.String(), `msg="Backend fails again soon after each recovery" backend=redis name=shared reason=other times=5`))
+	flaps := `msg="Backend fails again soon after each recovery" backend=redis name=shared reason=other times=5 `
+	require.Equal(t, 1, strings.Count(log.String(), flaps))
 
 	// From now on, all is one outage.
 	lines := strings.Count(log.String(), "\n")
