@@ -25,9 +25,10 @@ func TestReport_AlertsAtOnceWhenAnOperatorMustAct(t *testing.T) {
 		for _, code := range []string{"57P01", "57P03", "08006", "25006", "53300", "28P01"} {
 			reporter.Report(PG, "web.handleError", &pgconn.PgError{Code: code})
 		}
+		reporter.Report(PG, "Probe.Check", errors.New("server refused TLS connection"))
 
 		require.Equal(t, []string{
-			"redis/auth", "redis/oom", "redis/misconf", "redis/cluster", "postgresql/sqlstate_53300", "postgresql/sqlstate_28P01",
+			"redis/auth", "redis/oom", "redis/misconf", "redis/cluster", "postgresql/sqlstate_53300", "postgresql/sqlstate_28P01", "postgresql/tls",
 		}, sentry.takeFingerprints())
 	})
 }
