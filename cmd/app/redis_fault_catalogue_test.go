@@ -149,7 +149,7 @@ func redisFaults() map[string]redisFault {
 		},
 		"nonsense": {
 			begin: func(f *faultyRedis) func() { return f.impersonate("HTTP/1.1 400 Bad Request\r\n\r\n", false) },
-			away:  "other", health: "other: Redis cannot be used: probe Redis: ",
+			away:  "protocol", health: "protocol: what replies at the address of Redis is no Redis",
 		},
 		"half replies": {
 			begin: func(f *faultyRedis) func() { return f.impersonate("$1000\r\nhalf", true) },

@@ -76,7 +76,7 @@ func outcomeOf(class string) outcome {
 		return outcomeRefused
 	case "reset":
 		return outcomeReset
-	case "other", "panic":
+	case "other", "panic", "protocol":
 		return outcomeOther
 	default:
 		return outcomeServer // Redis has replied with an error

@@ -121,10 +121,8 @@ func baseOptions(url string, poolSize int) (*redis.Options, error) {
 // again. The standard resolver shares a lookup in progress among all callers: one
 // lookup that hangs, because the name is missing for a moment, would delay every
 // later connection by seconds, even when the name has returned.
-func dialer(
-	timeout time.Duration, encryption *tls.Config, group *connections,
-) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
+func dialer(timeout time.Duration, encryption *tls.Config, group *connections) dialFunc {
+	return checked(func(ctx context.Context, network, address string) (net.Conn, error) {
 		plain := &net.Dialer{Timeout: timeout, KeepAlive: 5 * time.Minute, Resolver: &net.Resolver{}}
 		if encryption == nil {
 			socket, err := plain.DialContext(ctx, network, address)
@@ -138,7 +136,7 @@ func dialer(
 			return nil, err
 		}
 		return group.wrap(encrypted, encrypted.(*tls.Conn).NetConn()), nil
-	}
+	})
 }
 
 type libraryLog struct {
