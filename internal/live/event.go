@@ -4,10 +4,10 @@
 package live
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // channel is the Redis channel of all events.
@@ -23,10 +23,11 @@ type Fragment struct {
 // Private
 
 // event is a fragment with its number, or a change of the status of streams.
-// Numbers only grow.
+// Numbers grow, unless Redis loses its data and its clock is set back.
 type event struct {
-	number int64
-	status status // empty for a fragment
+	number   int64
+	previous int64  // number of the event before, 0 when Redis knew of none
+	status   status // empty for a fragment
 	Fragment
 }
 
@@ -43,18 +44,23 @@ const (
 	statusLive status = "live"
 )
 
-// parseEvent reads a message of publishNext: number, space, payload.
+// parseEvent reads a message of publishNext: number, space, number of the event
+// before, space, payload.
 func parseEvent(message string) (event, error) {
-	number, payload, found := bytes.Cut([]byte(message), []byte(" "))
+	number, rest, _ := strings.Cut(message, " ")
+	previous, payload, found := strings.Cut(rest, " ")
 	if !found {
-		return event{}, fmt.Errorf("read live event: no number in %.40q", message)
+		return event{}, fmt.Errorf("read live event: no two numbers in %.40q", message)
 	}
 	var parsed event
 	var err error
-	if parsed.number, err = strconv.ParseInt(string(number), 10, 64); err != nil {
+	if parsed.number, err = strconv.ParseInt(number, 10, 64); err != nil {
 		return event{}, fmt.Errorf("read number of live event: %w", err)
 	}
-	if err := json.Unmarshal(payload, &parsed.Fragment); err != nil {
+	if parsed.previous, err = strconv.ParseInt(previous, 10, 64); err != nil {
+		return event{}, fmt.Errorf("read number of the live event before: %w", err)
+	}
+	if err := json.Unmarshal([]byte(payload), &parsed.Fragment); err != nil {
 		return event{}, fmt.Errorf("read live event: %w", err)
 	}
 	return parsed, nil

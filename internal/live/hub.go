@@ -12,8 +12,12 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// maxRecent is the number of events that a hub stores for streams that reconnect.
-const maxRecent = 512
+// A hub stores events for streams that reconnect: at most maxRecent, of at most
+// maxRecentBytes together.
+const (
+	maxRecent      = 512
+	maxRecentBytes = 32 << 20
+)
 
 // degradedAfter is how long Redis may be unavailable before open pages learn of
 // it. A planned restart of Redis takes less.
@@ -31,8 +35,10 @@ type Hub struct {
 	mutex   sync.Mutex
 	streams map[*stream]struct{}
 	recent  []event // oldest first
-	known   int64   // recent has every event with a greater number; 0 before the first connection
-	last    int64   // number of the newest event
+	bytes   int     // of the HTML of recent
+	known   int64   // recent has every event after this number; 0 before the first connection
+	heard   int64   // number of the newest event in Redis
+	last    int64   // heard, or more than any number before when changes were missed that made no event
 	closed  bool
 
 	degraded bool        // pages must poll for changes
@@ -133,14 +139,19 @@ func (h *Hub) join(s *stream, since int64) (catchUp, bool) {
 	if h.degraded {
 		first.status = statusDegraded
 	}
-	if since < h.known || h.known == 0 && since > 0 {
-		return first, true
-	}
-	first.complete = true
-	for _, e := range h.recent {
-		if e.number > since && s.follows(e) {
-			first.missed = append(first.missed, e)
+	seen := slices.IndexFunc(h.recent, func(e event) bool { return e.number == since })
+	switch {
+	case h.known == 0:
+		first.complete = since == 0
+	case since == h.known || seen >= 0:
+		first.complete = true
+		for _, e := range h.recent[seen+1:] {
+			if s.follows(e) {
+				first.missed = append(first.missed, e)
+			}
 		}
+	default:
+		first.complete = since > h.last // another process is ahead of this one
 	}
 	return first, true
 }
@@ -163,29 +174,42 @@ func (h *Hub) seenBy(s *stream) int64 {
 	return h.last
 }
 
-// deliver stores an event and queues it for the streams that follow it.
-func (h *Hub) deliver(e event) {
+// deliver stores an event and queues it for the streams that follow it. It returns
+// false when the numbers of events went back: then every open page must reload.
+func (h *Hub) deliver(e event) bool {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if len(h.recent) == maxRecent {
-		h.known = h.recent[0].number
-		h.recent = slices.Delete(h.recent, 0, 1)
+	return h.deliverLocked(e)
+}
+
+func (h *Hub) deliverLocked(e event) bool {
+	if e.number <= h.heard {
+		h.restartLocked(e.number)
+		return false
 	}
 	h.recent = append(h.recent, e)
-	h.last = e.number
+	h.bytes += len(e.HTML)
+	for len(h.recent) > maxRecent || h.bytes > maxRecentBytes {
+		h.known = h.recent[0].number
+		h.bytes -= len(h.recent[0].HTML)
+		h.recent = slices.Delete(h.recent, 0, 1)
+	}
+	h.heard, h.last = e.number, e.number
 
 	for s := range h.streams {
 		if s.follows(e) {
 			s.take(e)
 		}
 	}
+	return true
 }
 
 // markConnected records that the hub receives every event after number, which is 0
-// when Redis knows of none. Gap says that Redis could not be reached for a while:
+// when Redis knows of none. Early are the events received since the subscription,
+// which is older than number. Gap says that Redis could not be reached for a while:
 // then changes may have been made without an event. When any event may have been
 // missed, every open page must reload itself.
-func (h *Hub) markConnected(number int64, gap bool) {
+func (h *Hub) markConnected(number int64, gap bool, early ...event) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	h.stopTimerLocked()
@@ -194,13 +218,29 @@ func (h *Hub) markConnected(number int64, gap bool) {
 	h.degradedGauge.Set(0)
 
 	number = max(number, 1)
-	if number == h.last && !missed {
-		return
+	follows := len(early) > 0 && max(early[0].previous, 1) == h.heard
+	if missed || number != h.heard && !follows {
+		h.restartLocked(number)
 	}
-	// The number is lower than the last one when Redis has lost its data.
-	h.last = max(number, h.last+1)
-	h.known = h.last
-	h.recent = nil
+	if h.heard == number {
+		newest := slices.IndexFunc(early, func(e event) bool { return e.number == number })
+		early = early[newest+1:]
+	}
+	for _, e := range early {
+		h.deliverLocked(e)
+	}
+}
+
+// restartLocked forgets all events up to number, and makes every open page reload
+// itself.
+func (h *Hub) restartLocked(number int64) {
+	if number == h.heard {
+		h.last++ // a page that has seen number must reload too
+	} else {
+		h.last = number
+	}
+	h.heard, h.known = number, h.last
+	h.recent, h.bytes = nil, 0
 	for s := range h.streams {
 		s.take(event{status: statusResync})
 	}

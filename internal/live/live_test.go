@@ -256,7 +256,7 @@ func TestHub_SkipsMessagesThatItCannotRead(t *testing.T) {
 	process := startProcess(t, server.URL())
 	page := process.open(t, "mugs")
 
-	for _, nonsense := range []string{"", "nonsense", "x {}", "99 {", `99 "mug"`} {
+	for _, nonsense := range []string{"", "nonsense", "x 1 {}", "1 x {}", "99 98 {", `99 98 "mug"`, `99 {}`} {
 		require.NoError(t, stacktest.RedisClient(t, server).Publish(t.Context(), channel, nonsense).Err())
 	}
 	publish(t, publisher, "mugs", "one")

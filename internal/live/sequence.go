@@ -9,9 +9,9 @@ import (
 // sequenceKey holds the number of the newest event.
 const sequenceKey = "slipway:sequence:" + channel
 
-// publishNext publishes payload, preceded by its number and a space, and
-// returns the number. Numbers only grow, even when Redis has lost its data, so
-// that a subscriber can tell which events it has missed.
+// publishNext publishes payload after its number and the number of the event
+// before, so that a subscriber can tell whether it has missed one. It returns the
+// number.
 func publishNext(ctx context.Context, redis *failopen.Redis, payload []byte) (number int64, ok bool) {
 	keys, arguments := []string{sequenceKey}, []any{channel, payload}
 	ok = redis.Run(ctx, "Publisher.Publish", publishScript, keys, arguments, func(reply failopen.Reply) (err error) {
@@ -48,6 +48,6 @@ var publishScript = failopen.NewScript(`
 	end
 	number = string.format('%.0f', number)
 	redis.call('SET', KEYS[1], number)
-	redis.call('PUBLISH', ARGV[1], number .. ' ' .. ARGV[2])
+	redis.call('PUBLISH', ARGV[1], number .. ' ' .. string.format('%.0f', last) .. ' ' .. ARGV[2])
 	return number
 `)

@@ -32,7 +32,11 @@ func TestSequence_PublishesWithTheNextNumber(t *testing.T) {
 	require.True(t, r.Ping(t.Context(), "test"))
 	message, err := subscription.ReceiveMessage(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, fmt.Sprintf("%d a mug \x00 is sold", number), message.Payload)
+	require.Equal(t, fmt.Sprintf("%d 0 a mug \x00 is sold", number), message.Payload)
+	second, _ := publishNext(t.Context(), r, []byte("another"))
+	message, err = subscription.ReceiveMessage(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintf("%d %d another", second, number), message.Payload)
 }
 
 func TestSequence_AKeyOfTheWrongTypeIsDeletedOnce(t *testing.T) {

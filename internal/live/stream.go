@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -36,6 +37,9 @@ type StreamOptions struct {
 func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string, opening ...string) {
 	s := &stream{topics: topics, events: make(chan event, 64), ended: make(chan struct{})}
 	since, reconnects := lastSeen(r)
+	if h.isForgotten(r.Context(), since) {
+		since = -1
+	}
 	first, ok := h.join(s, since)
 	if !ok {
 		w.Header().Set("Retry-After", "5")
@@ -106,6 +110,20 @@ func lastSeen(r *http.Request) (number int64, named bool) {
 		return 0, false
 	}
 	return number, true
+}
+
+// clockTolerance is the time in microseconds by which a page's number may exceed
+// that of Redis: a hub raises its own number when changes have made no event.
+const clockTolerance = 1_000_000
+
+// isForgotten reports whether Redis has lost the event that a page has seen, and
+// its clock was set back since.
+func (h *Hub) isForgotten(ctx context.Context, since int64) bool {
+	if last := h.Last(); last == 0 || since <= last {
+		return false
+	}
+	number, ok := lastNumber(ctx, h.redis)
+	return ok && since > number+clockTolerance
 }
 
 // sender writes an event stream. After the first error it writes no more.

@@ -34,11 +34,10 @@ func (h *Hub) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	options, err := failopen.PatientOptions(h.url, 2)
+	options, err := failopen.SubscriberOptions(h.url)
 	if err != nil {
 		return err
 	}
-	options.MaxRetries = -1
 	client := redis.NewClient(options)
 	defer client.Close()
 
@@ -67,6 +66,11 @@ func (h *Hub) Run(ctx context.Context) error {
 // listen delivers events until the connection breaks. Subscribed reports whether
 // it could subscribe at all; gap says that the attempt before could not.
 func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (subscribed bool, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = telemetry.Recovered(cause)
+		}
+	}()
 	subscription := client.Subscribe(ctx, channel)
 	defer subscription.Close()
 	// A read in progress does not notice the end of ctx, but it ends with the
@@ -82,7 +86,11 @@ func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (subsc
 	if !ok {
 		return false, errors.New("read the number of the last live event: no reply from Redis")
 	}
-	h.markConnected(number, gap)
+	early, err := h.receiveEarly(ctx, subscription)
+	if err != nil {
+		return false, err
+	}
+	h.markConnected(number, gap, early...)
 
 	for pinged := false; ; {
 		message, err := subscription.ReceiveTimeout(ctx, pingAfter)
@@ -98,15 +106,45 @@ func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (subsc
 		default:
 			return true, fmt.Errorf("receive live events: %w", err)
 		}
-		if published, ok := message.(*redis.Message); ok {
-			e, err := parseEvent(published.Payload)
-			if err != nil {
-				h.reporter.Report(telemetry.Redis, "Hub.listen", err)
-				continue
-			}
-			if e.number > h.Last() {
-				h.deliver(e)
-			}
+		if e, ok := h.read(message); ok && !h.deliver(e) {
+			h.reporter.Report(telemetry.Redis, "Hub.listen", errWentBack)
 		}
 	}
+}
+
+// receiveEarly returns the events that were published since the subscription. Redis
+// sends them before its reply to a ping.
+func (h *Hub) receiveEarly(ctx context.Context, subscription *redis.PubSub) (early []event, err error) {
+	if err := subscription.Ping(ctx); err != nil {
+		return nil, fmt.Errorf("ping Redis: %w", err)
+	}
+	for len(early) <= maxRecent {
+		message, err := subscription.ReceiveTimeout(ctx, pingAfter)
+		if err != nil {
+			return nil, fmt.Errorf("receive live events: %w", err)
+		}
+		if _, replied := message.(*redis.Pong); replied {
+			return early, nil
+		}
+		if e, ok := h.read(message); ok {
+			early = append(early, e)
+		}
+	}
+	return nil, errors.New("ping Redis: more events than it may send before its reply")
+}
+
+var errWentBack = errors.New("numbers of live events went back: the clock of Redis was set back and its data were lost; open pages reload")
+
+// read returns the event in a message, if there is one.
+func (h *Hub) read(message any) (e event, ok bool) {
+	published, is := message.(*redis.Message)
+	if !is {
+		return event{}, false
+	}
+	e, err := parseEvent(published.Payload)
+	if err != nil {
+		h.reporter.Report(telemetry.Redis, "Hub.listen", err)
+		return event{}, false
+	}
+	return e, true
 }
