@@ -2,6 +2,7 @@ package taskqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,12 +17,13 @@ import (
 // Servers are asynq servers that fetch tasks side by side. One server alone is
 // limited by the time of its round trips.
 type Servers struct {
-	options  ServersOptions
-	queues   []Queue
-	redis    *redis.Client
-	all      []*asynq.Server
-	longPoll *longPoll
-	pipeline *autoPipeline
+	options     ServersOptions
+	queues      []Queue
+	redis       *redis.Client
+	subscribing *redis.Client // only for subscriptions
+	all         []*asynq.Server
+	longPoll    *longPoll
+	pipeline    *autoPipeline
 }
 
 // ServersOptions describe how servers work. All fields but PoolSize are needed.
@@ -52,14 +54,18 @@ func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
 	if err != nil {
 		return nil, err
 	}
+	subscriberOptions, err := failopen.SubscriberOptions(options.URL)
+	if err != nil {
+		return nil, err
+	}
 	s := &Servers{
-		options: options, queues: queues, redis: redis.NewClient(redisOptions),
+		options: options, queues: queues, redis: redis.NewClient(redisOptions), subscribing: redis.NewClient(subscriberOptions),
 		longPoll: newLongPoll(redisOptions, queues), pipeline: newAutoPipeline(redisOptions),
 	}
 	s.redis.AddHook(s.longPoll)
 	s.redis.AddHook(s.pipeline)
 	for i := range options.Servers {
-		s.all = append(s.all, asynq.NewServerFromRedisClient(s.redis, s.config(i)))
+		s.all = append(s.all, asynq.NewServerFromRedisClient(&subscriber{Client: s.redis, subscribing: s.subscribing}, s.config(i)))
 	}
 	return s, nil
 }
@@ -102,7 +108,7 @@ func (s *Servers) Shutdown() {
 // panics when it uses a closed connection.
 func (s *Servers) Close() error {
 	s.pipeline.stop()
-	if err := s.redis.Close(); err != nil {
+	if err := errors.Join(s.redis.Close(), s.subscribing.Close()); err != nil {
 		return fmt.Errorf("close the connections to Redis: %w", err)
 	}
 	return nil
