@@ -66,6 +66,7 @@ var classTexts = []struct{ text, class string }{
 	{"ERR SELECT is not allowed in cluster mode", "cluster"},
 	{"LOADING", "loading"}, {"READONLY", "readonly"}, {"OOM ", "oom"}, {"MISCONF", "misconf"}, {"NOREPLICAS", "noreplicas"},
 	{"MASTERDOWN", "masterdown"}, {"BUSY ", "busy"}, {"UNKILLABLE", "busy"}, {"WRONGTYPE", "wrongtype"},
+	{"the peer does not speak as Redis does", "protocol"},
 	{"pool timeout", "pool"}, {"ERR max number of clients", "clients"},
 	// Network errors that a library formats without wrapping them.
 	{"i/o timeout", "timeout"}, {"context deadline exceeded", "timeout"}, {"connection refused", "refused"},

@@ -21,11 +21,11 @@ import (
 type Impostor struct {
 	listener net.Listener
 	behind   *url.URL
-	reply    string
 	greets   bool
 	running  sync.WaitGroup
 
 	mutex     sync.Mutex
+	reply     string
 	honest    bool
 	seen      int
 	connected map[net.Conn]struct{}
@@ -61,6 +61,14 @@ func (i *Impostor) Seen() int {
 	i.mutex.Lock()
 	defer i.mutex.Unlock()
 	return i.seen
+}
+
+// Say ends all connections and gives later ones another reply.
+func (i *Impostor) Say(reply string) {
+	i.mutex.Lock()
+	i.reply = reply
+	i.mutex.Unlock()
+	i.hangUp()
 }
 
 // StepAside ends all connections. Later ones reach the real Redis.
@@ -123,7 +131,7 @@ func (i *Impostor) accept() {
 		i.mutex.Lock()
 		i.connected[connection] = struct{}{}
 		i.seen++
-		honest := i.honest
+		reply, honest := i.reply, i.honest
 		i.mutex.Unlock()
 		i.running.Go(func() {
 			defer i.leave(connection)
@@ -131,7 +139,7 @@ func (i *Impostor) accept() {
 				i.passOn(connection)
 				return
 			}
-			ReplyInPlaceOfRedis(connection, i.reply, i.greets, false)
+			ReplyInPlaceOfRedis(connection, reply, i.greets, false)
 		})
 	}
 }

@@ -13,6 +13,9 @@ const (
 	emptyFor = 250 * time.Millisecond
 	// watchFor is how long one blocking command waits for a task.
 	watchFor = 5 * time.Second
+	// fetchPause is the pause after a request for a task that Redis refused, for
+	// example because it is full. asynq itself asks again at once, without end.
+	fetchPause = 500 * time.Millisecond
 )
 
 // longPoll is a hook of the Redis client by which asynq fetches tasks. asynq
@@ -81,14 +84,27 @@ func (l *longPoll) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		switch {
 		case isNothing(err):
 			l.markEmpty(queue)
-		case err == nil:
+		case err == nil && isText(command):
 			l.markFound(queue)
+		case err == nil, !isAnswer(err):
+			l.pause(ctx, fetchPause)
 		}
 		return err
 	}
 }
 
 // Private
+
+// pause returns after a while, or at once when ctx or the long poll ends.
+func (l *longPoll) pause(ctx context.Context, while time.Duration) {
+	timer := time.NewTimer(while)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.ctx.Done():
+	case <-timer.C:
+	}
+}
 
 // fetched returns the queue from which a command takes a task, nil for other
 // commands. asynq 0.26 takes a task by a script with the keys pending, paused,
@@ -210,19 +226,17 @@ func (l *longPoll) watch(ctx context.Context, key string, queue *queueWatch) {
 			l.mutex.Lock()
 			queue.watched = true
 			l.mutex.Unlock()
+			began := time.Now()
 			err := l.client.BLMove(ctx, key, key, "RIGHT", "RIGHT", watchFor).Err()
 			switch {
-			case isNothing(err): // no task within watchFor
+			case isNothing(err) && time.Since(began) > watchFor/2: // no task within watchFor
 			case err == nil:
 				l.markFilled(queue, true)
 				waiting = false
 			default:
 				l.markFilled(queue, false)
 				waiting = false
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Second):
-				}
+				l.pause(ctx, time.Second)
 			}
 		}
 	}

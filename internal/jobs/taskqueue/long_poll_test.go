@@ -92,6 +92,28 @@ func TestLongPoll_SurvivesACrashOfRedis(t *testing.T) {
 	require.Equal(t, "after", receive(t, worked))
 }
 
+func TestLongPoll_ARedisThatRefusesIsAskedSeldom(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	worked, _ := asynqWithLongPoll(t, server, 4)
+	client := stacktest.RedisClient(t, server)
+	awaitWatchers(t, client, len(queues))
+	enqueueEcho(t, client, "low", "before")
+	require.Equal(t, "before", receive(t, worked))
+	refused := func() int { return statistic(t, client, "total_error_replies") }
+
+	require.NoError(t, client.Do(t.Context(), "ACL", "SETUSER", "default", "-eval", "-evalsha").Err())
+	stacktest.Eventually(t, func() bool { return refused() > 0 })
+	before, timer := refused(), time.NewTimer(2*time.Second)
+	<-timer.C
+	asked := refused() - before
+	require.NoError(t, client.Do(t.Context(), "ACL", "SETUSER", "default", "+eval", "+evalsha").Err())
+	enqueueEcho(t, client, "low", "after")
+
+	require.Less(t, asked, 200, "without the pause there are many thousands")
+	require.Equal(t, "after", receive(t, worked))
+}
+
 // Private
 
 // asynqWithLongPoll runs servers whose client has the hook. It returns the payloads

@@ -61,6 +61,17 @@ func isAnswer(err error) bool {
 	return err == nil || isNothing(err) || redis.HasErrorPrefix(err, "NOSCRIPT")
 }
 
+// isText reports whether a script run replied with text, as one that takes a task
+// does.
+func isText(command redis.Cmder) bool {
+	script, is := command.(*redis.Cmd)
+	if !is {
+		return false
+	}
+	_, is = script.Val().(string)
+	return is
+}
+
 // isForbidden reports whether a Redis does not let its clients read settings.
 func isForbidden(err error) bool {
 	return strings.HasPrefix(err.Error(), "NOPERM") || strings.Contains(err.Error(), "unknown command")
