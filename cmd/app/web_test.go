@@ -48,7 +48,7 @@ func TestWeb_LimitsRequestsAndTheOperatorMayEndIt(t *testing.T) {
 	require.Equal(t, http.StatusOK, status(web.url+"/up"))
 	require.Equal(t, http.StatusNotFound, status(web.url+"/assets/none"), "not counted")
 	require.Contains(t, metricsOf(t, web), `app_throttle_decisions_total{result="throttled",rule="req-ip"`)
-	require.Regexp(t, `over +req-ip +127\.0\.0\.1 +\d+h`, throttle("list"))
+	require.Regexp(t, `over +req-ip +127\.0\.0\.1 +\d+[hms]`, throttle("list"))
 
 	require.NoError(t, d.redis.Freeze())
 	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/"))
