@@ -137,7 +137,7 @@ type redisGuards struct {
 }
 
 func (p *process) guardRedis(options failopen.Options) redisGuards {
-	options.URL, options.Name = p.config.RedisURL, "shared"
+	options.URL, options.Name, options.Namespace = p.config.RedisURL, "shared", p.config.Namespace()
 	guards := redisGuards{shared: failopen.NewGuard(options, p.reporter)}
 	guards.queue = guards.shared
 	if p.config.QueueRedisURL != p.config.RedisURL {

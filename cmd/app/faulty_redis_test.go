@@ -143,10 +143,13 @@ func (f *faultyRedis) dropDials() (end func()) {
 	}
 }
 
+// faultyInstallation is the name of the installation that uses a faulty Redis.
+const faultyInstallation = "faulty"
+
 // spoil gives every key of the application a type that no code expects.
 func (f *faultyRedis) spoil() {
 	f.t.Helper()
-	f.command("SET", "slipway:sequence:slipway:live", 1) // as worker-redis does
+	f.command("SET", "slipway:"+faultyInstallation+":live:sequence", 1) // as worker-redis does
 	keys, err := f.client.Keys(f.t.Context(), "slipway:*").Result()
 	require.NoError(f.t, err)
 	f.spoilt = keys
@@ -167,7 +170,7 @@ func (f *faultyRedis) spoil() {
 func (f *faultyRedis) requireNoneSpoilt(families []string) {
 	f.t.Helper()
 	for _, family := range families {
-		spoilt := slices.DeleteFunc(slices.Clone(f.spoilt), func(key string) bool { return !strings.HasPrefix(key, family) })
+		spoilt := slices.DeleteFunc(slices.Clone(f.spoilt), func(key string) bool { return !strings.HasPrefix(key, "slipway:"+faultyInstallation+":"+family) })
 		require.NotEmpty(f.t, spoilt, family)
 		for _, key := range spoilt {
 			require.NotEqual(f.t, "list", f.command("TYPE", key), key)

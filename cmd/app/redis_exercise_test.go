@@ -33,7 +33,8 @@ type redisExercise struct {
 	// visitors. No request may fail.
 	use func(t *testing.T, web *appProcess)
 
-	// families are the prefixes of keys that every web process uses.
+	// families are the prefixes of keys, after that of the installation, that every
+	// web process uses.
 	families []string
 }
 
@@ -49,7 +50,7 @@ func (e redisExercise) suffer(t *testing.T, d deployment, fault redisFault) {
 		address = "redis://redis.invalid:6379/0"
 	}
 	start := func() *appProcess {
-		return d.start("web", "REDIS_URL="+address, "SENTRY_DSN="+sentry.DSN,
+		return d.start("web", "INSTALLATION="+faultyInstallation, "REDIS_URL="+address, "SENTRY_DSN="+sentry.DSN,
 			"APP_ENV=production", "SECRET_KEY_BASE="+testSecret, "BIND_ADDRESS=127.0.0.1", "LIVE_STREAM_LIFETIME=25s",
 			"RACK_ATTACK_ENABLED=true", fmt.Sprintf("RACK_ATTACK_REQ_IP_LIMIT=%d", requestLimit),
 			"RACK_ATTACK_REQ_IP_PERIOD=86400", "RACK_ATTACK_TRUSTED_PROXIES=127.0.0.1")

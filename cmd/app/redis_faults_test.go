@@ -33,7 +33,7 @@ func TestWeb_RedisFaults(t *testing.T) {
 			require.Equal(t, "/thanks", at)
 			require.Contains(t, body, "Thank you.")
 		},
-		families: []string{"slipway:cache:", "slipway:sequence:"},
+		families: []string{"cache:", "live:"},
 	}
 	for name, fault := range redisFaults() {
 		t.Run(name, func(t *testing.T) {

@@ -24,7 +24,7 @@ func TestStore_RedisFaults(t *testing.T) {
 			return "/orders", ada.fillIn(workingCard)
 		},
 		use:      func(t *testing.T, web *appProcess) { goShopping(t, web, variant) },
-		families: []string{"slipway:cache:", "slipway:sale:", "slipway:sequence:"},
+		families: []string{"cache:", "sale:", "live:"},
 	}
 	for name, fault := range redisFaults() {
 		t.Run(name, func(t *testing.T) {

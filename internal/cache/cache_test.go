@@ -374,7 +374,7 @@ func TestFetch_ALocalKindNeverGoesToRedis(t *testing.T) {
 	_, err := kind.Fetch(t.Context(), c, "anything typed", func(context.Context) (string, error) { return "found", nil })
 
 	require.NoError(t, err)
-	require.Empty(t, stacktest.RedisCommand(t, server, "KEYS", "slipway:cache:*"))
+	require.Empty(t, stacktest.RedisCommand(t, server, "KEYS", "cache:*"))
 }
 
 func TestFetch_WithoutACacheEverythingIsLoaded(t *testing.T) {

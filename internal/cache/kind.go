@@ -107,7 +107,7 @@ type sharedValue[T any] struct {
 }
 
 func (k Kind[T]) key(key string) string {
-	return "slipway:cache:" + k.Name + ":v" + strconv.Itoa(k.Version) + ":" + key
+	return "cache:" + k.Name + ":v" + strconv.Itoa(k.Version) + ":" + key
 }
 
 // unpack returns the value or the error of an entry. Ok is false for an entry of

@@ -54,7 +54,7 @@ type Config struct {
 	LiveStreamLifetime time.Duration `env:"LIVE_STREAM_LIFETIME" envDefault:"20s" roles:"web" min:"1s" max:"25s" example:"20s" help:"how long one event stream stays open; browsers reconnect by themselves"`
 	LiveStreamLimit    int           `env:"LIVE_STREAM_LIMIT" envDefault:"2000" roles:"web" min:"1" max:"1000000" example:"2000" help:"most event streams open at once in one process"`
 
-	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" required:"true" secret:"url" example:"postgres://app:secret@127.0.0.1:5432/app_production" help:"PostgreSQL; required"`
+	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs,throttle" required:"true" secret:"url" example:"postgres://app:secret@127.0.0.1:5432/app_production" help:"PostgreSQL; required"`
 	DatabasePoolSize         int           `env:"DATABASE_POOL_SIZE" envDefault:"10" roles:"web,worker-pg,worker-redis" min:"4" max:"1000" example:"10" help:"most connections to PostgreSQL of one process"`
 	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" min:"1s" max:"1m" example:"2s" help:"longest wait for a new connection"`
 	DatabaseStatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"5s" roles:"web" min:"10ms" max:"1h" example:"5s" help:"longest statement that a page may run"`
@@ -70,6 +70,7 @@ type Config struct {
 	StaleCacheSize int64         `env:"STALE_CACHE_SIZE" envDefault:"16777216" roles:"web" min:"0" max:"1099511627776" example:"16777216" help:"size of the cache for SERVE_STALE_FOR, in bytes"`
 
 	RedisURL           string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis,jobs,throttle" required:"worker-redis,throttle" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
+	Installation       string        `env:"INSTALLATION" roles:"web,worker-pg,worker-redis,jobs,throttle" example:"shop-staging" help:"name of this installation in Redis; unset: APP_ENV and the name of the PostgreSQL database, as production/shop"`
 	QueueRedisURL      string        `env:"QUEUE_REDIS_URL" roles:"web,worker-pg,worker-redis,jobs" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
 	RedisPoolSize      int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-pg,worker-redis" min:"1" max:"10000" example:"20" help:"most connections to Redis of one process"`
 	RedisTimeout       time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis,throttle" min:"1ms" max:"10s" example:"250ms" help:"longest wait for one reply of Redis"`

@@ -23,6 +23,9 @@ func (c *Config) fillDefaults() {
 			c.BindAddress = "127.0.0.1"
 		}
 	}
+	if c.Installation == "" {
+		c.Installation = installationOf(c.Environment, c.DatabaseURL)
+	}
 	if c.QueueRedisURL == "" {
 		c.QueueRedisURL = c.RedisURL
 	}

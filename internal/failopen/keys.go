@@ -3,6 +3,7 @@ package failopen
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -21,6 +22,7 @@ const (
 // Get reads the value that Set stored under key. The value is nil unless the
 // key is Found.
 func (r *Redis) Get(ctx context.Context, source, key string) (value []byte, lookup Lookup) {
+	key = r.guard.options.key(key)
 	ok := r.onKeys(ctx, source, []string{key}, func(ctx context.Context) error {
 		stored, err := r.client.Get(ctx, key).Bytes()
 		switch {
@@ -42,14 +44,14 @@ func (r *Redis) Get(ctx context.Context, source, key string) (value []byte, look
 // reports whether Redis took it.
 func (r *Redis) Set(ctx context.Context, source, key string, value []byte, life time.Duration) bool {
 	return r.guard.Do(ctx, source, func(ctx context.Context) error {
-		return r.client.Set(ctx, key, value, life).Err()
+		return r.client.Set(ctx, r.guard.options.key(key), value, life).Err()
 	})
 }
 
 // Delete deletes keys and reports whether Redis replied.
 func (r *Redis) Delete(ctx context.Context, source string, keys ...string) bool {
 	return r.guard.Do(ctx, source, func(ctx context.Context) error {
-		return r.client.Del(ctx, keys...).Err()
+		return r.client.Del(ctx, r.keys(keys)...).Err()
 	})
 }
 
@@ -60,7 +62,7 @@ func (r *Redis) Lifetimes(ctx context.Context, source, pattern string) (map[stri
 	cursor := uint64(0)
 	for {
 		ok := r.guard.Do(ctx, source, func(ctx context.Context) (err error) {
-			cursor, err = r.scan(ctx, cursor, pattern, lifetimes)
+			cursor, err = r.scan(ctx, cursor, r.guard.options.key(pattern), lifetimes)
 			return err
 		})
 		if !ok {
@@ -95,7 +97,7 @@ func (r *Redis) scan(ctx context.Context, cursor uint64, pattern string, lifetim
 	}
 	for i, key := range keys {
 		if left[i].Val() > 0 { // a key may expire between the two commands
-			lifetimes[key] = left[i].Val()
+			lifetimes[strings.TrimPrefix(key, r.guard.options.key(""))] = left[i].Val()
 		}
 	}
 	return next, nil

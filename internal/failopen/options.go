@@ -20,6 +20,10 @@ type Options struct {
 	URL  string // empty: no Redis is configured, and every call is refused at once
 	Name string // label in logs and metrics; default "shared"
 
+	// Namespace begins every key and channel, so that two installations can use one
+	// Redis; default none.
+	Namespace string
+
 	Timeout     time.Duration // of one call; default 250 ms
 	DialTimeout time.Duration // of a new connection; default 300 ms
 	PoolTimeout time.Duration // of the wait for a connection when all are busy; default 100 ms

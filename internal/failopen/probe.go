@@ -77,7 +77,7 @@ func (g *Guard) Check(ctx context.Context) error {
 // Private
 
 // probeKey is the key that probes write, and the start of further ones.
-const probeKey = "slipway:probe"
+const probeKey = "probe"
 
 // largestProbe bounds the request and the reply of a probe, in bytes.
 const largestProbe = 64 << 10
@@ -95,11 +95,12 @@ const probeScript = `
 func (g *Guard) callAsOthers(ctx context.Context, client *redis.Client) error {
 	size := min(int(g.options.connections.largestReply.Load()), largestProbe)
 	filler := strings.Repeat("x", min(int(g.options.connections.largestRequest.Load()), largestProbe))
-	keys := []string{probeKey, probeKey + ":2", probeKey + ":3"}
+	key := g.options.key(probeKey)
+	keys := []string{key, key + ":2", key + ":3"}
 	var script *redis.Cmd
 	_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		script = pipe.Eval(ctx, probeScript, keys, size, filler)
-		pipe.Exists(ctx, probeKey)
+		pipe.Exists(ctx, key)
 		return nil
 	})
 	if err != nil {

@@ -44,7 +44,7 @@ func (r *Redis) Close() error {
 // breaker is open.
 func (r *Redis) Ping(ctx context.Context, source string) bool {
 	return r.guard.Do(ctx, source, func(ctx context.Context) error {
-		return r.client.Set(ctx, probeKey, 1, time.Second).Err()
+		return r.client.Set(ctx, r.guard.options.key(probeKey), 1, time.Second).Err()
 	})
 }
 

@@ -23,6 +23,7 @@ func NewScript(lua string) *Script {
 // called when Redis replies with an error or not at all; it may be nil. Source
 // names the caller in logs and metrics.
 func (r *Redis) Run(ctx context.Context, source string, script *Script, keys []string, arguments []any, read func(Reply) error) bool {
+	keys = r.keys(keys)
 	return r.onKeys(ctx, source, keys, func(ctx context.Context) error {
 		return passReply(script.script.Run(ctx, r.client, keys, arguments...), read)
 	})
@@ -30,6 +31,7 @@ func (r *Redis) Run(ctx context.Context, source string, script *Script, keys []s
 
 // Command is like Run for a command of Redis that takes keys and nothing else.
 func (r *Redis) Command(ctx context.Context, source, name string, keys []string, read func(Reply) error) bool {
+	keys = r.keys(keys)
 	arguments := make([]any, 0, 1+len(keys))
 	arguments = append(arguments, name)
 	for _, key := range keys {

@@ -35,10 +35,11 @@ type RedisWorker struct {
 	active        atomic.Int64 // tasks that run
 }
 
-// RedisWorkerOptions configure a worker. All fields but PoolSize and Version are
-// required.
+// RedisWorkerOptions configure a worker. All fields but Namespace, PoolSize and
+// Version are required.
 type RedisWorkerOptions struct {
 	URL             string        // of Redis
+	Namespace       string        // of this installation in Redis, see failopen.Options
 	PoolSize        int           // connections; more when Servers and Concurrency need more
 	Servers         int           // fetch tasks side by side, at most Concurrency; one alone is limited by its round trips
 	Concurrency     int           // tasks at the same time, over all servers
@@ -59,7 +60,7 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	}
 	var err error
 	w.servers, err = taskqueue.NewServers(taskQueues, taskqueue.ServersOptions{
-		URL: options.URL, PoolSize: options.PoolSize, Servers: options.Servers, Concurrency: options.Concurrency,
+		URL: options.URL, Namespace: options.Namespace, PoolSize: options.PoolSize, Servers: options.Servers, Concurrency: options.Concurrency,
 		CheckInterval: options.CheckInterval, ShutdownTimeout: options.ShutdownTimeout,
 		Work: w.work, Backoff: w.backoff, Failed: w.handleFailure, Reporter: options.Reporter,
 	})

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// channel is the Redis channel of all events.
-const channel = "slipway:live"
+// channel is the Redis channel of all events of an installation.
+const channel = "live"
 
 // Fragment is a piece of HTML, rendered once for all pages that follow one of
 // its topics.

@@ -125,7 +125,7 @@ func TestHub_OpenPagesReloadAfterMissedEvents(t *testing.T) {
 	// All at once, so that the hub cannot reconnect in time to receive the message.
 	_, err := stacktest.RedisClient(t, server).TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
 		pipe.ClientKillByFilter(t.Context(), "TYPE", "pubsub")
-		pipe.Incr(t.Context(), "slipway:sequence:"+channel)
+		pipe.Incr(t.Context(), sequenceKey)
 		pipe.Publish(t.Context(), channel, "a message without a subscriber")
 		return nil
 	})

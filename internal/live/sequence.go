@@ -7,13 +7,13 @@ import (
 )
 
 // sequenceKey holds the number of the newest event.
-const sequenceKey = "slipway:sequence:" + channel
+const sequenceKey = "live:sequence"
 
 // publishNext publishes payload after its number and the number of the event
 // before, so that a subscriber can tell whether it has missed one. It returns the
 // number.
 func publishNext(ctx context.Context, redis *failopen.Redis, payload []byte) (number int64, ok bool) {
-	keys, arguments := []string{sequenceKey}, []any{channel, payload}
+	keys, arguments := []string{sequenceKey}, []any{redis.Channel(channel), payload}
 	ok = redis.Run(ctx, "Publisher.Publish", publishScript, keys, arguments, func(reply failopen.Reply) (err error) {
 		number, err = reply.Int64()
 		return err

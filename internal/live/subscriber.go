@@ -71,7 +71,7 @@ func (h *Hub) listen(ctx context.Context, client *redis.Client, gap bool) (subsc
 			err = telemetry.Recovered(cause)
 		}
 	}()
-	subscription := client.Subscribe(ctx, channel)
+	subscription := client.Subscribe(ctx, h.redis.Channel(channel))
 	defer subscription.Close()
 	// A read in progress does not notice the end of ctx, but it ends with the
 	// connection.

@@ -57,7 +57,7 @@ func presenceKeys(productID int64, now time.Time) []string {
 	keys := make([]string, presenceSlots)
 	for i := range keys {
 		slot := now.UnixNano()/int64(presenceSlot) - int64(i)
-		keys[i] = "slipway:presence:product:" + strconv.FormatInt(productID, 10) + ":" + strconv.FormatInt(slot, 10)
+		keys[i] = "presence:product:" + strconv.FormatInt(productID, 10) + ":" + strconv.FormatInt(slot, 10)
 	}
 	return keys
 }

@@ -40,7 +40,7 @@ func TestPresence_StoresNoVisitorForLong(t *testing.T) {
 	_, ok := looking.visit(t.Context(), 1, "ada")
 	require.True(t, ok)
 
-	keys := stacktest.RedisCommand(t, server, "KEYS", "slipway:presence:product:1:*").([]any)
+	keys := stacktest.RedisCommand(t, server, "KEYS", "presence:product:1:*").([]any)
 
 	require.Len(t, keys, 1)
 	life := stacktest.RedisCommand(t, server, "PTTL", keys[0]).(int64)

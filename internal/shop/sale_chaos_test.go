@@ -196,7 +196,7 @@ func (s store) process(t testing.TB, address string) *shop.Shop {
 // tamper makes Redis believe in a number of units.
 func tamper(t testing.TB, server *devstack.Redis, left string) {
 	t.Helper()
-	keys, _ := stacktest.RedisCommand(t, server, "KEYS", "slipway:sale:*:units").([]any)
+	keys, _ := stacktest.RedisCommand(t, server, "KEYS", "sale:*:units").([]any)
 	for _, key := range keys {
 		stacktest.RedisCommand(t, server, "HSET", key, "left", left)
 	}

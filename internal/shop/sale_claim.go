@@ -82,7 +82,7 @@ func (c saleClaims) run(
 // sorted set of the counted claims with the time at which each expires.
 func saleKeys(saleID int64) []string {
 	sale := strconv.FormatInt(saleID, 10)
-	return []string{"slipway:sale:" + sale + ":units", "slipway:sale:" + sale + ":claims"}
+	return []string{"sale:" + sale + ":units", "sale:" + sale + ":claims"}
 }
 
 var claimScript = failopen.NewScript(`

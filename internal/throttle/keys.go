@@ -14,7 +14,7 @@ import (
 
 // The keys in Redis. The key of a rule comes last: it may hold any character.
 const (
-	keyPrefix     = "slipway:throttle:"
+	keyPrefix     = "throttle:"
 	generationKey = keyPrefix + "generation"
 )
 

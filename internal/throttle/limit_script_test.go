@@ -45,7 +45,7 @@ func TestLimitScript_EveryKeyExpires(t *testing.T) {
 
 	require.True(t, ok)
 	require.True(t, listed)
-	delete(lifetimes, "slipway:probe")
+	delete(lifetimes, "probe")
 	require.Len(t, lifetimes, 5)
 	require.EqualValues(t, 5, stacktest.RedisCommand(t, server, "EXISTS", "strikes:1", "strikes:2", "ban:2", "count", "over"))
 	for name, left := range lifetimes {

@@ -14,11 +14,14 @@ var ErrCancelled = errors.New("cancelled")
 
 // Cancellations are marks on tasks that an operator cancelled. A worker does not
 // run a marked task again.
-type Cancellations struct{ redis *redis.Client }
+type Cancellations struct {
+	redis     *redis.Client
+	namespace namespace
+}
 
 // Mark marks a task as cancelled. The mark ends after a day.
 func (c *Cancellations) Mark(ctx context.Context, id string) error {
-	if err := c.redis.Set(ctx, cancelledKey(id), 1, markRetention).Err(); err != nil {
+	if err := c.redis.Set(ctx, c.namespace.cancelled(id), 1, markRetention).Err(); err != nil {
 		return fmt.Errorf("mark the task %s as cancelled: %w", id, err)
 	}
 	return nil
@@ -26,7 +29,7 @@ func (c *Cancellations) Mark(ctx context.Context, id string) error {
 
 // Unmark lets a task run again.
 func (c *Cancellations) Unmark(ctx context.Context, id string) error {
-	if err := c.redis.Del(ctx, cancelledKey(id)).Err(); err != nil {
+	if err := c.redis.Del(ctx, c.namespace.cancelled(id)).Err(); err != nil {
 		return fmt.Errorf("remove the cancellation mark of the task %s: %w", id, err)
 	}
 	return nil
@@ -34,7 +37,7 @@ func (c *Cancellations) Unmark(ctx context.Context, id string) error {
 
 // Has reports whether a task is marked.
 func (c *Cancellations) Has(ctx context.Context, id string) (bool, error) {
-	marks, err := c.redis.Exists(ctx, cancelledKey(id)).Result()
+	marks, err := c.redis.Exists(ctx, c.namespace.cancelled(id)).Result()
 	return marks > 0, err
 }
 

@@ -17,6 +17,7 @@ import (
 // refuses all of them.
 type Client struct {
 	guard     *failopen.Guard
+	namespace namespace
 	redis     *redis.Client // nil without Redis
 	single    *asynq.Client
 	bulk      *asynq.Client
@@ -26,7 +27,7 @@ type Client struct {
 
 // NewClient returns a client of the Redis that guard protects.
 func NewClient(guard *failopen.Guard) (*Client, error) {
-	client := &Client{guard: guard}
+	client := &Client{guard: guard, namespace: namespace(guard.Options().Namespace)}
 	if guard.Disabled() {
 		return client, nil
 	}
@@ -57,7 +58,7 @@ func (c *Client) Enqueue(ctx context.Context, source string, messages ...Message
 // does not reply.
 func (c *Client) Has(ctx context.Context, source, queue, id string) (has, ok bool) {
 	ok = c.guard.Do(ctx, source, func(ctx context.Context) error {
-		found, err := c.redis.Exists(ctx, taskKey(queue, id)).Result()
+		found, err := c.redis.Exists(ctx, taskKey(c.namespace.queue(queue), id)).Result()
 		has = found > 0
 		return err
 	})
@@ -71,7 +72,7 @@ func (c *Client) State(ctx context.Context, source, queue, id string) (state Sta
 		return ""
 	}
 	c.guard.Do(ctx, source, func(ctx context.Context) error {
-		found, err := c.redis.HGet(ctx, taskKey(queue, id), stateField).Result()
+		found, err := c.redis.HGet(ctx, taskKey(c.namespace.queue(queue), id), stateField).Result()
 		if isNothing(err) {
 			return nil
 		}
@@ -104,13 +105,13 @@ func (c *Client) enqueuePart(ctx context.Context, source string, part []Message)
 	outcomes := slices.Repeat([]Outcome{Refused}, len(part))
 	c.guard.Do(ctx, source, func(ctx context.Context) (err error) {
 		if len(part) == 1 {
-			outcomes[0], err = enqueue(ctx, c.single, part[0])
+			outcomes[0], err = c.enqueue(ctx, c.single, part[0])
 			return err
 		}
 		group, ctx := errgroup.WithContext(ctx) // the first failure ends the others
 		for i, message := range part {
 			group.Go(func() (err error) {
-				outcomes[i], err = enqueue(ctx, c.bulk, message)
+				outcomes[i], err = c.enqueue(ctx, c.bulk, message)
 				return err
 			})
 		}
@@ -119,7 +120,7 @@ func (c *Client) enqueuePart(ctx context.Context, source string, part []Message)
 	return outcomes
 }
 
-func enqueue(ctx context.Context, client *asynq.Client, message Message) (Outcome, error) {
-	_, err := client.EnqueueContext(ctx, message.task(), message.options()...)
+func (c *Client) enqueue(ctx context.Context, client *asynq.Client, message Message) (Outcome, error) {
+	_, err := client.EnqueueContext(ctx, message.task(), message.options(c.namespace)...)
 	return outcomeOf(err)
 }

@@ -20,9 +20,10 @@ type Depth struct {
 
 // DepthReader reads the depth of all queues, on one connection of its own.
 type DepthReader struct {
-	guard  *failopen.Guard
-	redis  *redis.Client
-	queues []Queue
+	guard     *failopen.Guard
+	namespace namespace
+	redis     *redis.Client
+	queues    []Queue // with their names in Redis
 }
 
 // NewDepthReader reads the Redis that guard protects, which must not be
@@ -34,7 +35,8 @@ func NewDepthReader(guard *failopen.Guard, queues []Queue) (*DepthReader, error)
 	if err != nil {
 		return nil, err
 	}
-	return &DepthReader{guard: guard, redis: redis.NewClient(options), queues: queues}, nil
+	n := namespace(bounds.Namespace)
+	return &DepthReader{guard: guard, namespace: n, redis: redis.NewClient(options), queues: in(n, queues)}, nil
 }
 
 // Read returns the depth of every queue in Redis. It is not ok when Redis does
@@ -46,12 +48,16 @@ func (d *DepthReader) Read(ctx context.Context, source string) (depths []Depth, 
 		// ignored: a Redis that is full refuses this command.
 		d.redis.SAdd(ctx, queuesKey, namesOf(d.queues))
 		inspector := asynq.NewInspectorFromRedisClient(d.redis)
-		names, err := inspector.Queues()
+		all, err := inspector.Queues()
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			info, err := inspector.GetQueueInfo(name)
+		for _, queue := range all {
+			name, own := d.namespace.name(queue)
+			if !own {
+				continue
+			}
+			info, err := inspector.GetQueueInfo(queue)
 			if err != nil {
 				return err
 			}

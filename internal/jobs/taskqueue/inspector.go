@@ -49,6 +49,7 @@ type QueueCounts struct {
 // Inspector reads the tasks in Redis and lets an operator act on them.
 type Inspector struct {
 	asynq         *asynq.Inspector
+	namespace     namespace
 	cancellations *Cancellations
 	client        *Client
 	failed        *FailedTasks
@@ -62,8 +63,10 @@ func NewInspector(client *Client, failed *FailedTasks, timeout time.Duration) *I
 		return nil
 	}
 	return &Inspector{
-		asynq: asynq.NewInspectorFromRedisClient(client.redis), cancellations: &Cancellations{client.redis},
-		client: client, failed: failed, timeout: timeout,
+		asynq:         asynq.NewInspectorFromRedisClient(&canceller{client.redis, client.namespace}),
+		namespace:     client.namespace,
+		cancellations: &Cancellations{client.redis, client.namespace},
+		client:        client, failed: failed, timeout: timeout,
 	}
 }
 
@@ -78,7 +81,7 @@ func (i *Inspector) List(queue string, state State, page, size int) ([]Task, err
 	if !listable {
 		return nil, fmt.Errorf("asynq lists no tasks that are %s", state)
 	}
-	found, err := list(queue, asynq.Page(page), asynq.PageSize(size))
+	found, err := list(i.namespace.queue(queue), asynq.Page(page), asynq.PageSize(size))
 	if isMissing(err) {
 		return nil, nil
 	}
@@ -87,30 +90,42 @@ func (i *Inspector) List(queue string, state State, page, size int) ([]Task, err
 	}
 	tasks := make([]Task, len(found))
 	for n, task := range found {
-		tasks[n] = taskOf(task)
+		tasks[n] = taskOf(queue, task)
 	}
 	return tasks, nil
 }
 
 // Find returns one task, or ErrNotFound.
 func (i *Inspector) Find(queue, id string) (Task, error) {
-	task, err := i.asynq.GetTaskInfo(queue, id)
+	task, err := i.asynq.GetTaskInfo(i.namespace.queue(queue), id)
 	if isMissing(err) {
 		return Task{}, ErrNotFound
 	}
 	if err != nil {
 		return Task{}, err
 	}
-	return taskOf(task), nil
+	return taskOf(queue, task), nil
 }
 
 // QueueNames returns the queues that Redis knows. A queue that was never used is
 // missing.
-func (i *Inspector) QueueNames() ([]string, error) { return i.asynq.Queues() }
+func (i *Inspector) QueueNames() ([]string, error) {
+	all, err := i.asynq.Queues()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, queue := range all {
+		if name, own := i.namespace.name(queue); own {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
 
 // CountQueue counts the tasks of one queue, which must exist.
 func (i *Inspector) CountQueue(name string) (QueueCounts, error) {
-	info, err := i.asynq.GetQueueInfo(name)
+	info, err := i.asynq.GetQueueInfo(i.namespace.queue(name))
 	if err != nil {
 		return QueueCounts{}, err
 	}
@@ -122,13 +137,19 @@ func (i *Inspector) CountQueue(name string) (QueueCounts, error) {
 
 // Pause stops all workers from taking tasks of a queue until Resume. A queue may
 // be paused already.
-func (i *Inspector) Pause(queue string) error { return unlessAlreadySo(i.asynq.PauseQueue(queue)) }
+func (i *Inspector) Pause(queue string) error {
+	return unlessAlreadySo(i.asynq.PauseQueue(i.namespace.queue(queue)))
+}
 
 // Resume ends a pause. A queue may not be paused.
-func (i *Inspector) Resume(queue string) error { return unlessAlreadySo(i.asynq.UnpauseQueue(queue)) }
+func (i *Inspector) Resume(queue string) error {
+	return unlessAlreadySo(i.asynq.UnpauseQueue(i.namespace.queue(queue)))
+}
 
 // RunNow makes a task pending that waits for its time or for its next attempt.
-func (i *Inspector) RunNow(queue, id string) error { return i.asynq.RunTask(queue, id) }
+func (i *Inspector) RunNow(queue, id string) error {
+	return i.asynq.RunTask(i.namespace.queue(queue), id)
+}
 
 // Retry is RunNow for a task that waits for its next attempt. It also removes a
 // cancellation mark.
@@ -136,7 +157,7 @@ func (i *Inspector) Retry(ctx context.Context, queue, id string) error {
 	if err := i.cancellations.Unmark(ctx, id); err != nil {
 		return err
 	}
-	return i.asynq.RunTask(queue, id)
+	return i.RunNow(queue, id)
 }
 
 // Revive enqueues a task of the archive again, and removes it from the archive.
@@ -165,22 +186,22 @@ func (i *Inspector) CancelWaiting(ctx context.Context, queue, id string) error {
 	if err := i.cancellations.Mark(ctx, id); err != nil {
 		return err
 	}
-	task, err := i.asynq.GetTaskInfo(queue, id)
+	task, err := i.asynq.GetTaskInfo(i.namespace.queue(queue), id)
 	if err != nil {
 		return err
 	}
-	if err := i.asynq.ArchiveTask(queue, id); err != nil {
+	if err := i.asynq.ArchiveTask(i.namespace.queue(queue), id); err != nil {
 		return err
 	}
 	return i.failed.Insert(ctx, FailedTask{
-		ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload,
+		ID: task.ID, Kind: task.Type, Queue: queue, Args: task.Payload,
 		Error: ErrCancelled.Error(), Attempts: task.Retried, Cancelled: true,
 	})
 }
 
 // Discard deletes a task from Redis and from the archive.
 func (i *Inspector) Discard(ctx context.Context, queue, id string) error {
-	if err := i.asynq.DeleteTask(queue, id); err != nil && !isMissing(err) {
+	if err := i.asynq.DeleteTask(i.namespace.queue(queue), id); err != nil && !isMissing(err) {
 		return err
 	}
 	if err := i.cancellations.Unmark(ctx, id); err != nil {
@@ -210,9 +231,9 @@ func unlessAlreadySo(err error) error {
 	return err
 }
 
-func taskOf(task *asynq.TaskInfo) Task {
+func taskOf(queue string, task *asynq.TaskInfo) Task {
 	return Task{
-		ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload, State: State(task.State.String()),
+		ID: task.ID, Kind: task.Type, Queue: queue, Args: task.Payload, State: State(task.State.String()),
 		Retried: task.Retried, MaxRetry: task.MaxRetry, LastError: task.LastErr, LastFailedAt: task.LastFailedAt,
 		NextProcessAt: task.NextProcessAt, CompletedAt: task.CompletedAt,
 	}

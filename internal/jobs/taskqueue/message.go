@@ -28,10 +28,10 @@ const DoneRetention = 10 * time.Minute
 
 func (m Message) task() *asynq.Task { return asynq.NewTask(m.Kind, canonical(m.Args)) }
 
-func (m Message) options() []asynq.Option {
+func (m Message) options(n namespace) []asynq.Option {
 	// asynq allows one attempt more than the worker does: a task whose worker died
 	// during the last attempt must still find one. The worker counts attempts.
-	options := []asynq.Option{asynq.Queue(m.Queue), asynq.MaxRetry(m.Attempts), asynq.Timeout(m.Timeout + 5*time.Second)}
+	options := []asynq.Option{asynq.Queue(n.queue(m.Queue)), asynq.MaxRetry(m.Attempts), asynq.Timeout(m.Timeout + 5*time.Second)}
 	if m.ID != "" {
 		options = append(options, asynq.TaskID(m.ID))
 	}

@@ -18,6 +18,15 @@ func namesOf(queues []Queue) []string {
 	return names
 }
 
+// in returns queues with their names in Redis.
+func in(n namespace, queues []Queue) []Queue {
+	named := make([]Queue, len(queues))
+	for i, queue := range queues {
+		named[i] = Queue{Name: n.queue(queue.Name), Weight: queue.Weight}
+	}
+	return named
+}
+
 func weightsOf(queues []Queue) map[string]int {
 	weights := map[string]int{}
 	for _, queue := range queues {

@@ -35,7 +35,8 @@ type Reaper struct {
 	redis         *redis.Client
 	inspector     *asynq.Inspector
 	cancellations *Cancellations
-	queues        []string
+	namespace     namespace
+	queues        []string // without the namespace
 	failed        *FailedTasks
 	log           *slog.Logger
 	reporter      *telemetry.Reporter
@@ -46,7 +47,7 @@ type Reaper struct {
 
 // NewReaper returns a reaper of the tasks that servers run.
 func NewReaper(servers *Servers, failed *FailedTasks, log *slog.Logger, reporter *telemetry.Reporter) *Reaper {
-	return newReaper(servers.redis, servers.queues, failed, log, reporter)
+	return newReaper(servers.redis, servers.namespace, servers.queues, failed, log, reporter)
 }
 
 // Run reaps every ten seconds until ctx ends. Before that, it logs which settings
@@ -88,9 +89,11 @@ const (
 	unleasedGrace = 60 * time.Second
 )
 
-func newReaper(client *redis.Client, queues []Queue, failed *FailedTasks, log *slog.Logger, reporter *telemetry.Reporter) *Reaper {
+func newReaper(
+	client *redis.Client, n namespace, queues []Queue, failed *FailedTasks, log *slog.Logger, reporter *telemetry.Reporter,
+) *Reaper {
 	return &Reaper{
-		redis: client, inspector: asynq.NewInspectorFromRedisClient(client), cancellations: &Cancellations{client},
+		redis: client, inspector: asynq.NewInspectorFromRedisClient(client), cancellations: &Cancellations{client, n}, namespace: n,
 		queues: namesOf(queues), failed: failed, log: log, reporter: reporter, unleased: map[string]time.Time{},
 		leaseGrace: leaseGrace, unleasedGrace: unleasedGrace,
 	}
@@ -106,8 +109,9 @@ func (r *Reaper) reap(ctx context.Context, queue string) error {
 	if err != nil {
 		return fmt.Errorf("ask Redis for the time: %w", err)
 	}
-	keys := []string{activeKey(queue), leaseKey(queue), pendingKey(queue), archivedKey(queue)}
-	arguments := []any{taskPrefix(queue), now.Add(-r.leaseGrace).Unix(), now.UnixNano(), now.Unix(), FreeCrashes}
+	stored := r.namespace.queue(queue)
+	keys := []string{activeKey(stored), leaseKey(stored), pendingKey(stored), archivedKey(stored)}
+	arguments := []any{taskPrefix(stored), now.Add(-r.leaseGrace).Unix(), now.UnixNano(), now.Unix(), FreeCrashes}
 	for _, id := range lost {
 		arguments = append(arguments, id)
 	}
@@ -131,10 +135,10 @@ func (r *Reaper) reap(ctx context.Context, queue string) error {
 // killed its workers.
 func (r *Reaper) reportArchived(ctx context.Context, queue, id string) {
 	kind, cause := "unknown", &WorkersDied{FreeCrashes + 1}
-	if task, err := r.inspector.GetTaskInfo(queue, id); err == nil { // after an error, copyArchived stores the task
+	if task, err := r.inspector.GetTaskInfo(r.namespace.queue(queue), id); err == nil { // after an error, copyArchived stores the task
 		kind = task.Type
 		r.failed.InsertOrLog(ctx, r.log, FailedTask{
-			ID: id, Kind: kind, Queue: task.Queue, Args: task.Payload, Error: cause.Error(), Attempts: task.Retried + 1,
+			ID: id, Kind: kind, Queue: queue, Args: task.Payload, Error: cause.Error(), Attempts: task.Retried + 1,
 		})
 	}
 	r.log.ErrorContext(ctx, "Task failed for good: its workers died while they ran it",
@@ -144,11 +148,11 @@ func (r *Reaper) reportArchived(ctx context.Context, queue, id string) {
 
 // lost returns the active tasks whose lease ran out, or that have none.
 func (r *Reaper) lost(ctx context.Context, queue string) ([]string, error) {
-	active, err := r.redis.LRange(ctx, activeKey(queue), 0, -1).Result()
+	active, err := r.redis.LRange(ctx, activeKey(r.namespace.queue(queue)), 0, -1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list active tasks: %w", err)
 	}
-	leases, err := r.redis.ZRangeWithScores(ctx, leaseKey(queue), 0, -1).Result()
+	leases, err := r.redis.ZRangeWithScores(ctx, leaseKey(r.namespace.queue(queue)), 0, -1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list leases: %w", err)
 	}
@@ -191,7 +195,7 @@ func unleasedName(queue, id string) string { return queue + " " + id }
 func (r *Reaper) copyArchived(ctx context.Context, queue string) error {
 	const pageSize = 1000
 	for start := int64(0); ; start += pageSize {
-		page := redis.ZRangeArgs{Key: archivedKey(queue), Start: start, Stop: start + pageSize - 1, Rev: true}
+		page := redis.ZRangeArgs{Key: archivedKey(r.namespace.queue(queue)), Start: start, Stop: start + pageSize - 1, Rev: true}
 		ids, err := r.redis.ZRangeArgs(ctx, page).Result()
 		if err != nil {
 			return fmt.Errorf("list archived tasks: %w", err)
@@ -212,7 +216,7 @@ func (r *Reaper) copyArchived(ctx context.Context, queue string) error {
 }
 
 func (r *Reaper) copyTask(ctx context.Context, queue, id string) error {
-	task, err := r.inspector.GetTaskInfo(queue, id)
+	task, err := r.inspector.GetTaskInfo(r.namespace.queue(queue), id)
 	if isTaskMissing(err) {
 		return nil // an operator has just discarded it
 	}
@@ -231,7 +235,7 @@ func (r *Reaper) copyTask(ctx context.Context, queue, id string) error {
 		reason = (&WorkersDied{FreeCrashes + 1}).Error()
 	}
 	return r.failed.Insert(ctx, FailedTask{
-		ID: task.ID, Kind: task.Type, Queue: task.Queue, Args: task.Payload,
+		ID: task.ID, Kind: task.Type, Queue: queue, Args: task.Payload,
 		Error: telemetry.Scrub(reason), Attempts: task.Retried + 1, Cancelled: cancelled,
 	})
 }

@@ -20,7 +20,7 @@ func TestReaper_ReturnsLostTasks(t *testing.T) {
 	server := stacktest.Redis(t)
 	tasks := newTaskClient(t, server)
 	client := stacktest.RedisClient(t, server)
-	reaper := newReaper(client, queues, &FailedTasks{pgtest.New(t, migrations)}, slog.New(slog.DiscardHandler), newReporter())
+	reaper := newReaper(client, "", queues, &FailedTasks{pgtest.New(t, migrations)}, slog.New(slog.DiscardHandler), newReporter())
 	reaper.unleasedGrace = 0
 	enqueueWaves(t, tasks, "ada", "bob", "cyd")
 	expired := take(t, client, time.Now().Add(-time.Hour))
@@ -45,7 +45,7 @@ func TestReaper_ArchivesATaskThatKillsItsWorkers(t *testing.T) {
 	client := stacktest.RedisClient(t, server)
 	db := pgtest.New(t, migrations)
 	reporter, sent := sentryReporter(t)
-	reaper := newReaper(client, queues, &FailedTasks{db}, slog.New(slog.DiscardHandler), reporter)
+	reaper := newReaper(client, "", queues, &FailedTasks{db}, slog.New(slog.DiscardHandler), reporter)
 	enqueueWaves(t, tasks, "eve")
 
 	for range FreeCrashes {
@@ -80,7 +80,7 @@ func TestReaper_CopiesTheNewestFailureBehindThousandsOfOthers(t *testing.T) {
 	tasks := newTaskClient(t, server)
 	client := stacktest.RedisClient(t, server)
 	db := pgtest.New(t, migrations)
-	reaper := newReaper(client, queues, &FailedTasks{db}, slog.New(slog.DiscardHandler), newReporter())
+	reaper := newReaper(client, "", queues, &FailedTasks{db}, slog.New(slog.DiscardHandler), newReporter())
 	fail := func(name string) {
 		enqueueWaves(t, tasks, name)
 		_, err := reaper.inspector.ArchiveAllPendingTasks("default")
@@ -104,7 +104,7 @@ func TestReaper_StoresACancelledTaskAsCancelled(t *testing.T) {
 	tasks := newTaskClient(t, server)
 	client := stacktest.RedisClient(t, server)
 	db := pgtest.New(t, migrations)
-	reaper := newReaper(client, queues, &FailedTasks{db}, slog.New(slog.DiscardHandler), newReporter())
+	reaper := newReaper(client, "", queues, &FailedTasks{db}, slog.New(slog.DiscardHandler), newReporter())
 	enqueueWaves(t, tasks, "ada")
 	pending, err := reaper.inspector.ListPendingTasks("default")
 	require.NoError(t, err)

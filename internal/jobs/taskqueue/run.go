@@ -65,16 +65,17 @@ func (a *archived) Error() string   { return a.cause.Error() }
 func (a *archived) Unwrap() []error { return []error{a.cause, asynq.SkipRetry} }
 
 // runOf is the run that asynq gives a handler.
-func runOf(ctx context.Context, task *asynq.Task) Run {
+func runOf(ctx context.Context, n namespace, task *asynq.Task) Run {
 	run := Run{Kind: task.Type(), Args: task.Payload()}
 	run.ID, _ = asynq.GetTaskID(ctx)
-	run.Queue, _ = asynq.GetQueueName(ctx)
+	queue, _ := asynq.GetQueueName(ctx)
+	run.Queue, _ = n.name(queue)
 	run.Retries, _ = asynq.GetRetryCount(ctx)
 	return run
 }
 
-func failureOf(ctx context.Context, task *asynq.Task, err error) Failure {
-	failure := Failure{Run: runOf(ctx, task), Err: err, Archived: isArchived(err)}
+func failureOf(ctx context.Context, n namespace, task *asynq.Task, err error) Failure {
+	failure := Failure{Run: runOf(ctx, n, task), Err: err, Archived: isArchived(err)}
 	failure.Cancelled = errors.Is(err, context.Canceled) && ctx.Err() != nil
 	var wrapped *archived
 	if errors.As(err, &wrapped) {

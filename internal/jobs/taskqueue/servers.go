@@ -18,7 +18,8 @@ import (
 // limited by the time of its round trips.
 type Servers struct {
 	options     ServersOptions
-	queues      []Queue
+	namespace   namespace
+	queues      []Queue // without the namespace
 	redis       *redis.Client
 	subscribing *redis.Client // only for subscriptions
 	all         []*asynq.Server
@@ -26,9 +27,11 @@ type Servers struct {
 	pipeline    *autoPipeline
 }
 
-// ServersOptions describe how servers work. All fields but PoolSize are needed.
+// ServersOptions describe how servers work. All fields but Namespace and PoolSize
+// are needed.
 type ServersOptions struct {
 	URL             string // of Redis
+	Namespace       string // begins the names of queues and keys, see failopen.Options
 	PoolSize        int    // connections at least; default: as many as Concurrency and Servers need
 	Servers         int    // at most Concurrency
 	Concurrency     int    // tasks at the same time, over all servers
@@ -58,14 +61,16 @@ func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
 	if err != nil {
 		return nil, err
 	}
+	n := namespace(options.Namespace)
 	s := &Servers{
-		options: options, queues: queues, redis: redis.NewClient(redisOptions), subscribing: redis.NewClient(subscriberOptions),
-		longPoll: newLongPoll(redisOptions, queues), pipeline: newAutoPipeline(redisOptions),
+		options: options, namespace: n, queues: queues,
+		redis: redis.NewClient(redisOptions), subscribing: redis.NewClient(subscriberOptions),
+		longPoll: newLongPoll(redisOptions, in(n, queues)), pipeline: newAutoPipeline(redisOptions),
 	}
 	s.redis.AddHook(s.longPoll)
 	s.redis.AddHook(s.pipeline)
 	for i := range options.Servers {
-		s.all = append(s.all, asynq.NewServerFromRedisClient(&subscriber{Client: s.redis, subscribing: s.subscribing}, s.config(i)))
+		s.all = append(s.all, asynq.NewServerFromRedisClient(&subscriber{Client: s.redis, subscribing: s.subscribing, namespace: n}, s.config(i)))
 	}
 	return s, nil
 }
@@ -115,7 +120,7 @@ func (s *Servers) Close() error {
 }
 
 // Cancellations returns the marks on cancelled tasks.
-func (s *Servers) Cancellations() *Cancellations { return &Cancellations{s.redis} }
+func (s *Servers) Cancellations() *Cancellations { return &Cancellations{s.redis, s.namespace} }
 
 // Private
 
@@ -134,7 +139,7 @@ func (s *Servers) config(index int) asynq.Config {
 	}
 	return asynq.Config{
 		Concurrency:              (s.options.Concurrency + index) / s.options.Servers, // the shares add up to Concurrency
-		Queues:                   weightsOf(s.queues),
+		Queues:                   weightsOf(in(s.namespace, s.queues)),
 		TaskCheckInterval:        check,
 		DelayedTaskCheckInterval: housekeeping,
 		JanitorInterval:          8 * housekeeping,
@@ -148,11 +153,11 @@ func (s *Servers) config(index int) asynq.Config {
 }
 
 func (s *Servers) work(ctx context.Context, task *asynq.Task) error {
-	return s.options.Work(ctx, runOf(ctx, task))
+	return s.options.Work(ctx, runOf(ctx, s.namespace, task))
 }
 
 func (s *Servers) handleError(ctx context.Context, task *asynq.Task, err error) {
-	s.options.Failed(ctx, failureOf(ctx, task, err))
+	s.options.Failed(ctx, failureOf(ctx, s.namespace, task, err))
 }
 
 // isFailure reports whether a run uses up an attempt.

@@ -14,6 +14,7 @@ import (
 type subscriber struct {
 	*redis.Client
 	subscribing *redis.Client
+	namespace   namespace
 	last        *redis.PubSub
 }
 
@@ -23,6 +24,22 @@ func (s *subscriber) Subscribe(ctx context.Context, channels ...string) *redis.P
 	if s.last != nil {
 		_ = s.last.Close()
 	}
-	s.last = s.subscribing.Subscribe(ctx, channels...)
+	own := make([]string, len(channels))
+	for i, channel := range channels {
+		own[i] = s.namespace.channel(s.subscribing.Options().DB, channel)
+	}
+	s.last = s.subscribing.Subscribe(ctx, own...)
 	return s.last
+}
+
+// canceller is the Redis of an asynq inspector, which publishes cancellations. Two
+// installations may have a task with the same id.
+type canceller struct {
+	*redis.Client
+	namespace namespace
+}
+
+// Publish publishes in the channel of this installation.
+func (c *canceller) Publish(ctx context.Context, channel string, message any) *redis.IntCmd {
+	return c.Client.Publish(ctx, c.namespace.channel(c.Options().DB, channel), message)
 }

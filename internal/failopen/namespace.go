@@ -1,0 +1,51 @@
+package failopen
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Channel returns the full name of a channel of this installation, for PUBLISH and
+// SUBSCRIBE. It has the number of the database: Redis delivers a message to the
+// subscribers of all databases.
+func (r *Redis) Channel(name string) string {
+	if r.client == nil || r.guard.options.Namespace == "" {
+		return name
+	}
+	return r.guard.options.key(strconv.Itoa(r.client.Options().DB) + ":" + name)
+}
+
+// Private
+
+// key returns the full name of a key of this installation.
+func (o Options) key(name string) string {
+	if o.Namespace == "" {
+		return name
+	}
+	return o.Namespace + ":" + name
+}
+
+// keys returns the full names of keys, at the cost of two allocations.
+func (r *Redis) keys(names []string) []string {
+	namespace := r.guard.options.Namespace
+	if namespace == "" {
+		return names
+	}
+	size := 0
+	for _, name := range names {
+		size += len(namespace) + len(":") + len(name)
+	}
+	var text strings.Builder
+	text.Grow(size)
+	for _, name := range names {
+		text.WriteString(namespace)
+		text.WriteByte(':')
+		text.WriteString(name)
+	}
+	all, keys := text.String(), make([]string, len(names))
+	for i, name := range names {
+		size := len(namespace) + len(":") + len(name)
+		keys[i], all = all[:size], all[size:]
+	}
+	return keys
+}
