@@ -38,6 +38,43 @@ func TestReaper_ReturnsLostTasks(t *testing.T) {
 	require.Empty(t, reaper.unleased)
 }
 
+func TestReaper_WaitsAMinuteForALease(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	tasks := newTaskClient(t, server)
+	client := stacktest.RedisClient(t, server)
+	reaper := newReaper(client, "", queues, nil, slog.New(slog.DiscardHandler), newReporter())
+	enqueueWaves(t, tasks, "ada")
+	id := take(t, client, time.Time{})
+	lostAfter := func(seen time.Duration) []string {
+		reaper.unleased[unleasedName("default", id)] = time.Now().Add(-seen)
+		lost, err := reaper.lost(t.Context(), "default")
+		require.NoError(t, err)
+		return lost
+	}
+
+	require.Empty(t, lostAfter(0))
+	require.Empty(t, lostAfter(50*time.Second), "asynq gives a task its lease within moments, also on a busy machine")
+	require.Equal(t, []string{id}, lostAfter(61*time.Second), "a task without a lease is returned by nobody else")
+}
+
+func TestReaper_WaitsAQuarterOfAMinuteAfterALease(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	tasks := newTaskClient(t, server)
+	client := stacktest.RedisClient(t, server)
+	reaper := newReaper(client, "", queues, nil, slog.New(slog.DiscardHandler), newReporter())
+	enqueueWaves(t, tasks, "ada", "bob", "cyd")
+	take(t, client, time.Now().Add(30*time.Second))
+	take(t, client, time.Now().Add(-10*time.Second))
+	late := take(t, client, time.Now().Add(-17*time.Second))
+
+	lost, err := reaper.lost(t.Context(), "default")
+
+	require.NoError(t, err)
+	require.Equal(t, []string{late}, lost)
+}
+
 func TestReaper_ArchivesATaskThatKillsItsWorkers(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
