@@ -206,7 +206,7 @@ func banned(step banStep) Decision { return Decision{Result: Banned, Rule: step.
 
 // call is the call of Redis for all steps, or up to the step that refused.
 func (e *evaluation) call() limitCall {
-	var call limitCall
+	call := limitCall{now: e.now}
 	for _, step := range e.bans {
 		ban := step.rule.ban
 		call.bans = append(call.bans, banCheck{

@@ -11,6 +11,7 @@ import (
 // limitCall is everything that one request needs to ask Redis about bans and
 // counts. It takes one round trip, however many rules there are.
 type limitCall struct {
+	now    time.Time
 	bans   []banCheck
 	counts []countCheck
 }
@@ -18,6 +19,10 @@ type limitCall struct {
 // banCheck reads whether key is banned. With strike set and no ban, it counts a
 // strike in the key strikes. When that count reaches after, it bans key for lasts.
 // The count expires within after its first strike.
+//
+// A ban ends with its key, or lasts after now if that is sooner: the clock of Redis,
+// which expires the key, may be set back. A key that an operator has set by hand
+// ends as its expiry says.
 type banCheck struct {
 	key, strikes  string
 	strike        bool
@@ -80,9 +85,9 @@ func (c limitCall) run(ctx context.Context, redis *failopen.Redis) (reply limitR
 
 func (c limitCall) keysAndArguments() (keys []string, arguments []any) {
 	keys = make([]string, 0, 1+2*len(c.bans)+3*len(c.counts))
-	arguments = make([]any, 0, 2+5*len(c.bans)+4*len(c.counts))
+	arguments = make([]any, 0, 3+5*len(c.bans)+4*len(c.counts))
 	keys = append(keys, generationKey)
-	arguments = append(arguments, len(c.bans), len(c.counts))
+	arguments = append(arguments, len(c.bans), len(c.counts), c.now.UnixMilli())
 	for _, ban := range c.bans {
 		keys = append(keys, ban.key, ban.strikes)
 		arguments = append(arguments, ban.strike, ban.after, ban.within.Milliseconds(), ban.lasts.Milliseconds(), ban.blocks)
@@ -117,7 +122,7 @@ var limitScript = failopen.NewScript(`
 	end
 
 	local reply = { value(KEYS[1]) }
-	local key, argument = 2, 3
+	local now, key, argument = tonumber(ARGV[3]), 2, 4
 
 	local function count(name, life)
 		local number = redis.call('INCR', name)
@@ -132,16 +137,33 @@ var limitScript = failopen.NewScript(`
 		table.insert(reply, other)
 	end
 
+	-- The rest of a ban: the value of its key is its end by the clock of the callers.
+	local function rest(name, lasts)
+		local left = redis.call('PTTL', name)
+		if left == -1 then
+			return 2147483647 -- put there by hand, for good
+		end
+		local till = left > 0 and value(name) or 0
+		if till < 1000000000000 or till - now >= left then
+			return left
+		end
+		if till <= now then
+			redis.call('DEL', name)
+			return -2
+		end
+		if left > tonumber(lasts) then
+			redis.call('PEXPIRE', name, till - now)
+		end
+		return till - now
+	end
+
 	for _ = 1, tonumber(ARGV[1]) do
 		local strike, after, within, lasts, blocks = unpack(ARGV, argument, argument + 4)
-		local left, strikes = redis.call('PTTL', KEYS[key]), 0
-		if left == -1 then
-			left = 2147483647 -- put there by hand, for good
-		end
+		local left, strikes = rest(KEYS[key], lasts), 0
 		if left == -2 and strike == '1' then
 			strikes = count(KEYS[key + 1], within)
 			if strikes >= tonumber(after) then
-				redis.call('SET', KEYS[key], 1, 'PX', lasts)
+				redis.call('SET', KEYS[key], string.format('%.0f', now + lasts), 'PX', lasts)
 				left = tonumber(lasts)
 			end
 		end

@@ -75,6 +75,48 @@ func TestLimitScript_ABanEndsTheCall(t *testing.T) {
 	require.Zero(t, banned.bans[0].strikes)
 }
 
+func TestLimitScript_ABanDoesNotGrowWithTheClockOfRedis(t *testing.T) {
+	t.Parallel()
+	for name, rest := range map[string]time.Duration{"by a day": 24*time.Hour + 30*time.Minute, "by a quarter of an hour": 45 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := stacktest.Redis(t)
+			r, _ := open(t, server)
+			began := time.Now()
+			ask := func(passed time.Duration, strike bool) banReply {
+				reply, ok := limitCall{now: began.Add(passed), bans: []banCheck{
+					{key: "ban", strikes: "strikes", strike: strike, after: 1, within: time.Minute, lasts: 30 * time.Minute},
+				}}.run(t.Context(), r)
+				require.True(t, ok)
+				return reply.bans[0]
+			}
+			require.Equal(t, 30*time.Minute, ask(0, true).left)
+
+			// As if the clock of Redis had been ahead when the ban began.
+			stacktest.RedisCommand(t, server, "PEXPIRE", "ban", rest.Milliseconds())
+
+			require.Equal(t, 20*time.Minute, ask(10*time.Minute, false).left)
+			require.LessOrEqual(t, stacktest.RedisCommand(t, server, "PTTL", "ban"), (20 * time.Minute).Milliseconds(), "operators see it too")
+			require.Zero(t, ask(31*time.Minute, false).left)
+			require.Equal(t, 30*time.Minute, ask(31*time.Minute, true).left)
+		})
+	}
+}
+
+func TestLimitScript_ABanByHandLastsAsLongAsItsKey(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	r, _ := open(t, server)
+	stacktest.RedisCommand(t, server, "SET", "ban", 1, "EX", 86400)
+
+	reply, ok := limitCall{now: time.Now(), bans: []banCheck{
+		{key: "ban", strikes: "strikes", after: 1, within: time.Minute, lasts: time.Minute},
+	}}.run(t.Context(), r)
+
+	require.True(t, ok)
+	require.InDelta(t, 24*time.Hour, reply.bans[0].left, float64(time.Minute))
+}
+
 func TestLimitScript_ARefusedRequestIsNotCounted(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
