@@ -27,8 +27,9 @@ type application struct {
 	// work returns the handlers of its jobs and tasks.
 	work func(b *backends) (work, error)
 
-	// pages returns its pages. Only web calls it.
-	pages func(b *backends, hub *live.Hub) (pages, error)
+	// pages returns its pages. Only web calls it. Stale serves its public pages
+	// while PostgreSQL is unavailable.
+	pages func(b *backends, hub *live.Hub, stale *web.Stale) (pages, error)
 
 	// seed stores sample data and returns a report of one line or more. Nil: there
 	// is no sample data, and `app dev` skips that step.

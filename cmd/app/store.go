@@ -35,12 +35,12 @@ func newApplication() application {
 			}
 			return work{jobs: store.Jobs(), tasks: store.Tasks(), background: []service{store.RunSales}}, nil
 		},
-		pages: func(b *backends, hub *live.Hub) (pages, error) {
+		pages: func(b *backends, hub *live.Hub, stale *web.Stale) (pages, error) {
 			store, err := newStore(b, settings)
 			if err != nil {
 				return nil, err
 			}
-			return newStorefront(b, settings, store, hub)
+			return newStorefront(b, settings, store, hub, stale)
 		},
 	}
 }
@@ -66,14 +66,16 @@ func newStore(b *backends, settings *shop.Settings) (*shop.Shop, error) {
 	}), nil
 }
 
-func newStorefront(b *backends, settings *shop.Settings, store *shop.Shop, hub *live.Hub) (*storefront.Storefront, error) {
+func newStorefront(
+	b *backends, settings *shop.Settings, store *shop.Shop, hub *live.Hub, stale *web.Stale,
+) (*storefront.Storefront, error) {
 	return storefront.New(storefront.Options{
 		Shop: store, Hub: hub, AssetsDir: b.config.AssetsDir,
 		Secret: b.config.SecretKeyBase, Secure: strings.HasPrefix(b.config.BaseURL, "https://"),
 		Cards: payment.TestCards, Development: b.config.Environment == config.Development,
 		Mails: mail.NewDirectory(b.config.MailDir, settings.MailFrom), PageTimeout: b.config.RequestTimeout,
 		SaleHold: settings.FlashSaleHold, SaleLimit: settings.FlashSaleLimitPerCart,
-		Stale: web.NewStale(b.config.ServeStaleFor, b.config.StaleCacheSize, b.registry),
+		Stale: stale,
 	})
 }
 

@@ -31,7 +31,7 @@ type testPages struct {
 
 var errEmptyNote = errors.New("a note is not empty")
 
-func newTestPages(b *backends, board *board, hub *live.Hub, settings *testSettings) (*testPages, error) {
+func newTestPages(b *backends, board *board, hub *live.Hub, stale *web.Stale, settings *testSettings) (*testPages, error) {
 	loaded, err := assets.Load(testFiles("assets"))
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func newTestPages(b *backends, board *board, hub *live.Hub, settings *testSettin
 	return &testPages{
 		board: board, hub: hub, assets: loaded,
 		visitor: web.NewSignedCookie(b.config.SecretKeyBase, "visitor", time.Hour, secure),
-		stale:   web.NewStale(b.config.ServeStaleFor, b.config.StaleCacheSize, b.registry),
+		stale:   stale,
 		timeout: b.config.RequestTimeout, slowWork: settings.SlowWork,
 	}, nil
 }

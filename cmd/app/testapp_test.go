@@ -14,6 +14,7 @@ import (
 	"slipway/internal/jobs"
 	"slipway/internal/live"
 	"slipway/internal/mail"
+	"slipway/internal/web"
 )
 
 // testApplication is the application of the runtime's own tests: a board on
@@ -34,7 +35,9 @@ func testApplication() application {
 			board := &board{b}
 			return work{jobs: board.jobs(sender, settings.SlowWork), tasks: board.tasks()}, nil
 		},
-		pages: func(b *backends, hub *live.Hub) (pages, error) { return newTestPages(b, &board{b}, hub, settings) },
+		pages: func(b *backends, hub *live.Hub, stale *web.Stale) (pages, error) {
+			return newTestPages(b, &board{b}, hub, stale, settings)
+		},
 	}
 }
 

@@ -45,7 +45,11 @@ func runWeb(ctx context.Context, p *process, app application) error {
 
 	streams := live.StreamOptions{Lifetime: p.config.LiveStreamLifetime, Limit: p.config.LiveStreamLimit}
 	hub := live.NewHub(p.config.RedisURL, b.redis, streams, p.reporter, p.registry)
-	pages, err := app.pages(b, hub)
+	stale := web.NewStale(web.StaleOptions{
+		MaxAge: p.config.ServeStaleFor, Size: p.config.StaleCacheSize, RedisBudget: p.config.RedisBudget,
+		Log: p.log, Reporter: p.reporter, Registry: p.registry,
+	})
+	pages, err := app.pages(b, hub, stale)
 	if err != nil {
 		return err
 	}
@@ -76,7 +80,7 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	}, pages)
 	checks.Booted()
 
-	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, b.guards.run, hub.Run, p.handleSignals(checks, nil))
+	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, b.guards.run, hub.Run, stale.Run, p.handleSignals(checks, nil))
 }
 
 // Private

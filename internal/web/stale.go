@@ -3,9 +3,11 @@ package web
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -13,36 +15,54 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"slipway/internal/failopen"
 	"slipway/internal/postgres"
+	"slipway/internal/telemetry"
 )
 
 // Stale caches public pages and serves them while the database is unavailable,
 // as stale-if-error of RFC 5861 does.
 //
-// After a visitor's own page is rendered, the handler runs once more for the
-// cache, at most every few seconds. The request of that run has nothing of the
-// visitor: no cookie, no header, and only the part of the query that selects the
-// page. A handler recognises it by IsForCache.
+// When a visitor has got a page, Run calls its handler once more for the cache, at
+// most every few seconds. No visitor waits for that. The request of that run has
+// nothing of the visitor: no cookie, no header, and only the part of the query that
+// selects the page. A handler recognises it by IsForCache.
 type Stale struct {
-	maxAge time.Duration
-	pages  *pageCache
-	served *prometheus.CounterVec
-	now    func() time.Time
+	maxAge      time.Duration
+	redisBudget time.Duration
+	pages       *pageCache
+	log         *slog.Logger
+	reporter    *telemetry.Reporter
+	served      *prometheus.CounterVec
+	now         func() time.Time
 
+	visited chan visitedPage // the pages that Run renders next
 	mutex   sync.Mutex
-	nextAt  time.Time            // when the next page may be rendered for the cache
 	triedAt map[string]time.Time // the last attempt to render, by address
 }
 
-// NewStale returns a cache of size bytes. Pages older than maxAge are not
-// served. A maxAge of zero, or a nil Stale, caches nothing.
-func NewStale(maxAge time.Duration, size int64, registry prometheus.Registerer) *Stale {
+// StaleOptions are the parts and limits of NewStale.
+type StaleOptions struct {
+	MaxAge      time.Duration // older pages are not served; zero caches nothing
+	Size        int64         // in bytes
+	RedisBudget time.Duration // total time that rendering one page may wait for Redis
+	Log         *slog.Logger
+	Reporter    *telemetry.Reporter
+	Registry    prometheus.Registerer
+}
+
+// NewStale returns a cache that is empty and stays so until Run runs.
+func NewStale(options StaleOptions) *Stale {
 	served := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "app_http_stale_total",
 		Help: "Pages served from the stale cache while the database was unavailable, by route.",
 	}, []string{"route"})
-	registry.MustRegister(served)
-	return &Stale{maxAge: maxAge, pages: newPageCache(size), served: served, now: time.Now, triedAt: map[string]time.Time{}}
+	options.Registry.MustRegister(served)
+	return &Stale{
+		maxAge: options.MaxAge, redisBudget: options.RedisBudget, pages: newPageCache(options.Size),
+		log: options.Log, reporter: options.Reporter, served: served, now: time.Now,
+		visited: make(chan visitedPage, maxVisited), triedAt: map[string]time.Time{},
+	}
 }
 
 // Serve returns the middleware for the routes of public pages. The function
@@ -63,7 +83,7 @@ func (s *Stale) Serve(query func(c echo.Context) url.Values) echo.MiddlewareFunc
 			err := next(c)
 			switch {
 			case err == nil && c.Response().Status == http.StatusOK:
-				s.cache(c, &address, next)
+				s.visit(c, &address, next)
 			case err != nil && !c.Response().Committed && postgres.Unusable(err):
 				if page, cached := s.pages.get(address.String()); cached && s.now().Sub(page.renderedAt) <= s.maxAge {
 					restoreHeader(c, before)
@@ -73,6 +93,25 @@ func (s *Stale) Serve(query func(c echo.Context) url.Values) echo.MiddlewareFunc
 			return err
 		}
 	}
+}
+
+// Run renders visited pages for the cache until ctx ends.
+func (s *Stale) Run(ctx context.Context) error {
+	var renderers sync.WaitGroup
+	for range rendersAtOnce {
+		renderers.Go(func() {
+			for {
+				select {
+				case page := <-s.visited:
+					s.render(ctx, page)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	renderers.Wait()
+	return nil
 }
 
 // IsForCache reports whether the page is rendered for the cache. Such a page is
@@ -89,56 +128,74 @@ const forCacheKey = "for the stale cache"
 // These bound the cost of rendering for the cache, also while a crawler requests
 // many pages.
 const (
-	renderEvery   = 10 * time.Second      // of one page
-	renderPause   = 20 * time.Millisecond // between any two pages
-	renderTimeout = 5 * time.Second       // of a page whose request has no deadline
+	renderEvery   = 10 * time.Second // of one page
+	rendersAtOnce = 2
+	renderTimeout = 5 * time.Second // of one page
+	maxVisited    = 1000            // pages that wait to be rendered
 )
 
-// cache renders the page for the cache, unless that was done recently.
-func (s *Stale) cache(c echo.Context, address *url.URL, next echo.HandlerFunc) {
-	if !s.startRender(address.String()) {
-		return
-	}
-	// A new context, because values of the visitor's may identify the visitor.
-	deadline, bounded := c.Request().Context().Deadline()
-	if !bounded {
-		deadline = time.Now().Add(renderTimeout)
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	defer cancel()
-	request := (&http.Request{
-		Method: http.MethodGet, URL: address, RequestURI: address.String(), Header: http.Header{},
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, RemoteAddr: "127.0.0.1:0",
-	}).WithContext(ctx)
-	rendered := &recorder{header: http.Header{}}
-	forCache := c.Echo().NewContext(request, rendered)
-	forCache.SetPath(c.Path())
-	forCache.SetParamNames(c.ParamNames()...)
-	forCache.SetParamValues(c.ParamValues()...)
-	forCache.Set(forCacheKey, true)
-
-	if err := next(forCache); err != nil || rendered.status != http.StatusOK || rendered.header.Get("Set-Cookie") != "" {
-		return // the older cached page stays
-	}
-	s.pages.put(&cachedPage{
-		address: address.String(), header: rendered.header, body: bytes.Clone(rendered.body.Bytes()), renderedAt: s.now(),
-	})
+// visitedPage is a page to render. It has no part of the visitor's Echo context,
+// which is used for another request after the response.
+type visitedPage struct {
+	echo          *echo.Echo
+	route         string
+	names, values []string // of the route's parameters
+	address       *url.URL
+	handle        echo.HandlerFunc
 }
 
-// startRender reports whether a page may be rendered for the cache now, and
-// records the attempt.
-func (s *Stale) startRender(address string) bool {
+// visit makes Run render the page for the cache, unless that was tried recently or
+// too many pages wait.
+func (s *Stale) visit(c echo.Context, address *url.URL, handle echo.HandlerFunc) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	now := s.now()
-	if now.Before(s.nextAt) || now.Sub(s.triedAt[address]) < renderEvery {
-		return false
+	if now.Sub(s.triedAt[address.String()]) < renderEvery {
+		return
 	}
-	if len(s.triedAt) > 1000 {
+	page := visitedPage{
+		echo: c.Echo(), route: c.Path(), names: slices.Clone(c.ParamNames()), values: slices.Clone(c.ParamValues()),
+		address: address, handle: handle,
+	}
+	select {
+	case s.visited <- page:
+	default:
+		return
+	}
+	if len(s.triedAt) > maxVisited {
 		clear(s.triedAt)
 	}
-	s.nextAt, s.triedAt[address] = now.Add(renderPause), now
-	return true
+	s.triedAt[address.String()] = now
+}
+
+// render stores a page in the cache. The older copy stays when that fails.
+func (s *Stale) render(ctx context.Context, page visitedPage) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err := telemetry.Recovered(cause)
+			s.log.ErrorContext(ctx, "Page for the stale cache panicked", "route", page.route, "error", telemetry.Scrub(err.Error()))
+			s.reporter.Unexpected("GET "+page.route, "", err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(failopen.WithBudget(ctx, s.redisBudget), renderTimeout)
+	defer cancel()
+	request := (&http.Request{
+		Method: http.MethodGet, URL: page.address, RequestURI: page.address.String(), Header: http.Header{},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, RemoteAddr: "127.0.0.1:0",
+	}).WithContext(ctx)
+	rendered := &recorder{header: http.Header{}}
+	c := page.echo.NewContext(request, rendered)
+	c.SetPath(page.route)
+	c.SetParamNames(page.names...)
+	c.SetParamValues(page.values...)
+	c.Set(forCacheKey, true)
+
+	if err := page.handle(c); err != nil || rendered.status != http.StatusOK || rendered.header.Get("Set-Cookie") != "" {
+		return
+	}
+	s.pages.put(&cachedPage{
+		address: page.address.String(), header: rendered.header, body: bytes.Clone(rendered.body.Bytes()), renderedAt: s.now(),
+	})
 }
 
 func (s *Stale) serve(c echo.Context, page *cachedPage) error {

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,12 +16,15 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/failopen"
+	"slipway/internal/telemetry"
 )
 
 func TestStale_ServesTheCachedPageWhileTheDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	site := newStaleSite(t)
-	fresh := site.get(t, "/items/mug")
+	fresh := site.visit(t, "/items/mug")
 	require.Equal(t, http.StatusOK, fresh.StatusCode)
 	require.Empty(t, fresh.Header.Get("X-Served-Stale"))
 
@@ -49,7 +54,7 @@ func TestStale_ServesTheCachedPageWhileTheDatabaseIsUnavailable(t *testing.T) {
 func TestStale_CachesNothingOfAVisitor(t *testing.T) {
 	t.Parallel()
 	site := newStaleSite(t)
-	ada := site.get(t, "/items/mug?utm_source=ada&sort=name",
+	ada := site.visit(t, "/items/mug?utm_source=ada&sort=name",
 		"Cookie", "visit=ada", "User-Agent", "Adas browser", "X-Forwarded-For", "192.0.2.1")
 	require.Contains(t, ada.body, "visit=ada")
 	require.Contains(t, ada.Header.Get("Set-Cookie"), "seen=ada")
@@ -70,7 +75,7 @@ func TestStale_CachesNothingOfAVisitor(t *testing.T) {
 func TestStale_DoesNotCacheAPageThatSetsACookie(t *testing.T) {
 	t.Parallel()
 	site := newStaleSite(t)
-	require.Equal(t, http.StatusOK, site.get(t, "/items/cookie").StatusCode)
+	require.Equal(t, http.StatusOK, site.visit(t, "/items/cookie").StatusCode)
 
 	site.fail(&pgconn.PgError{Code: "57P03"})
 
@@ -80,7 +85,7 @@ func TestStale_DoesNotCacheAPageThatSetsACookie(t *testing.T) {
 func TestStale_ServesNoCachedPageForOtherErrors(t *testing.T) {
 	t.Parallel()
 	site := newStaleSite(t)
-	site.get(t, "/items/mug")
+	site.visit(t, "/items/mug")
 
 	for status, err := range map[int]error{409: errConflict, 500: errors.New("a bug"), 404: echo.NewHTTPError(404)} {
 		site.fail(err)
@@ -91,7 +96,7 @@ func TestStale_ServesNoCachedPageForOtherErrors(t *testing.T) {
 func TestStale_DoesNotServeAPageOlderThanMaxAge(t *testing.T) {
 	t.Parallel()
 	site := newStaleSite(t)
-	site.get(t, "/items/mug")
+	site.visit(t, "/items/mug")
 	site.fail(&pgconn.PgError{Code: "57P03"})
 
 	site.advance(10 * time.Minute)
@@ -104,32 +109,99 @@ func TestStale_RendersForTheCacheAtMostOnceInRenderEvery(t *testing.T) {
 	t.Parallel()
 	site := newStaleSite(t)
 	for range 20 {
-		site.get(t, "/items/mug")
+		site.visit(t, "/items/mug")
 		site.advance(100 * time.Millisecond)
 	}
 	require.Equal(t, 1, site.cacheRenders())
 
 	site.advance(renderEvery)
-	site.get(t, "/items/mug")
+	site.visit(t, "/items/mug")
 	require.Equal(t, 2, site.cacheRenders())
+}
 
-	// A crawler that requests many pages causes one render in renderPause.
-	for i := range 10 {
-		site.get(t, fmt.Sprintf("/items/crawled-%d", i))
+func TestStale_HasACopyOfEveryPageThatWasJustVisited(t *testing.T) {
+	t.Parallel()
+	site := newStaleSite(t)
+	for i := range 100 {
+		require.Equal(t, http.StatusOK, site.get(t, fmt.Sprintf("/items/item-%d", i)).StatusCode)
 	}
+	site.settle(t)
+
+	site.fail(&pgconn.PgError{Code: "57P03"})
+
+	for i := range 100 {
+		require.Contains(t, site.get(t, fmt.Sprintf("/items/item-%d", i)).body, fmt.Sprintf("page of item-%d\nfor the cache", i))
+	}
+}
+
+func TestStale_NoVisitorWaitsForTheCache(t *testing.T) {
+	t.Parallel()
+	site := newStaleSite(t)
+	begun, release := site.hold(10 * time.Second)
+	started := time.Now()
+
+	for range 3 {
+		require.Contains(t, site.get(t, "/items/mug").body, "for a visitor")
+	}
+	<-begun
+	require.Contains(t, site.get(t, "/items/lamp").body, "for a visitor")
+	require.Less(t, time.Since(started), 5*time.Second)
+	release()
+	site.settle(t)
+
 	require.Equal(t, 2, site.cacheRenders())
+}
+
+func TestStale_RenderingForTheCacheWaitsForRedisWithinABudget(t *testing.T) {
+	t.Parallel()
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	guard := failopen.NewGuard(failopen.Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute}, reporter)
+	stale := newTestStale(t, time.Minute)
+	rendered := make(chan time.Duration, 1)
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/", func(c echo.Context) error {
+			if !IsForCache(c) {
+				return c.NoContent(http.StatusOK)
+			}
+			started := time.Now()
+			for range 10 {
+				guard.Do(c.Request().Context(), "test", func(ctx context.Context) error {
+					<-ctx.Done()
+					return ctx.Err()
+				})
+			}
+			rendered <- time.Since(started)
+			return c.NoContent(http.StatusOK)
+		}, stale.Serve(nil))
+	})
+
+	require.Equal(t, http.StatusOK, site.get(t, "/").StatusCode)
+
+	require.Less(t, <-rendered, renderTimeout/2)
+}
+
+func TestStale_APanicOfTheRunForTheCacheEndsNothing(t *testing.T) {
+	t.Parallel()
+	site := newStaleSite(t)
+	require.Equal(t, http.StatusOK, site.get(t, "/items/panic").StatusCode)
+	site.settle(t)
+
+	require.Contains(t, site.visit(t, "/items/mug").body, "for a visitor")
+	site.fail(&pgconn.PgError{Code: "57P03"})
+	require.Contains(t, site.get(t, "/items/mug").body, "for the cache")
+	require.Equal(t, http.StatusServiceUnavailable, site.get(t, "/items/panic").StatusCode)
 }
 
 func TestStale_InventedQueriesEvictNothing(t *testing.T) {
 	t.Parallel()
 	site := newStaleSite(t)
 	for i := range 50 {
-		site.get(t, fmt.Sprintf("/items/mug?page=%d&nonsense=%d", i, i))
+		site.visit(t, fmt.Sprintf("/items/mug?page=%d&nonsense=%d", i, i))
 		site.advance(renderEvery)
 	}
 
 	require.Len(t, site.stale.pages.byAddress, 1)
-	site.get(t, "/items/mug?sort=name")
+	site.visit(t, "/items/mug?sort=name")
 	require.Len(t, site.stale.pages.byAddress, 2)
 }
 
@@ -159,8 +231,8 @@ func TestPageCache_StaysWithinItsCapacity(t *testing.T) {
 
 func TestStale_CachesNothingWhenMaxAgeIsZero(t *testing.T) {
 	t.Parallel()
-	site := newStaleSiteOf(t, NewStale(0, 1<<20, prometheus.NewRegistry()))
-	site.get(t, "/items/mug")
+	site := newStaleSiteOf(t, newTestStale(t, 0))
+	site.visit(t, "/items/mug")
 	site.fail(&pgconn.PgError{Code: "57P03"})
 
 	require.Equal(t, http.StatusServiceUnavailable, site.get(t, "/items/mug").StatusCode)
@@ -176,13 +248,32 @@ type staleSite struct {
 
 	mutex   sync.Mutex
 	failure error
-	renders int
+	renders int // begun for the cache
+	held    func()
 	at      time.Time
 }
 
 func newStaleSite(t *testing.T) *staleSite {
 	t.Helper()
-	return newStaleSiteOf(t, NewStale(10*time.Minute, 1<<20, prometheus.NewRegistry()))
+	return newStaleSiteOf(t, newTestStale(t, 10*time.Minute))
+}
+
+// newTestStale is a cache that renders until the test ends.
+func newTestStale(t *testing.T, maxAge time.Duration) *Stale {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	stale := NewStale(StaleOptions{
+		MaxAge: maxAge, Size: 1 << 20, RedisBudget: 50 * time.Millisecond,
+		Log: log, Reporter: telemetry.NewReporter(log, prometheus.NewRegistry()), Registry: prometheus.NewRegistry(),
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { require.NoError(t, stale.Run(ctx)) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	return stale
 }
 
 func newStaleSiteOf(t *testing.T, stale *Stale) *staleSite {
@@ -205,7 +296,61 @@ func newStaleSiteOf(t *testing.T, stale *Stale) *staleSite {
 	return s
 }
 
+// settle waits until every visited page is rendered for the cache: it gives each
+// renderer one more page, and these pages end when all renderers have reached them.
+func (s *staleSite) settle(t *testing.T) {
+	t.Helper()
+	var reached, ended sync.WaitGroup
+	reached.Add(rendersAtOnce)
+	ended.Add(rendersAtOnce)
+	for range rendersAtOnce {
+		s.stale.visited <- visitedPage{echo: echo.New(), address: &url.URL{Path: "/"}, handle: func(echo.Context) error {
+			defer ended.Done()
+			reached.Done()
+			reached.Wait()
+			return errConflict
+		}}
+	}
+	ended.Wait()
+}
+
+// visit is get that also waits for the cache.
+func (s *staleSite) visit(t *testing.T, path string, header ...string) answer {
+	t.Helper()
+	answer := s.get(t, path, header...)
+	s.settle(t)
+	return answer
+}
+
+// hold makes runs for the cache wait for release, or as long as most. Begun is
+// closed when the first one waits.
+func (s *staleSite) hold(most time.Duration) (begun chan struct{}, release func()) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	begun, released := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	s.held = func() {
+		first.Do(func() { close(begun) })
+		select {
+		case <-released:
+		case <-time.After(most):
+		}
+	}
+	return begun, func() { close(released) }
+}
+
 func (s *staleSite) show(c echo.Context) error {
+	if IsForCache(c) {
+		s.mutex.Lock()
+		held := s.held
+		s.mutex.Unlock()
+		if held != nil {
+			held()
+		}
+		if c.Param("slug") == "panic" {
+			panic("a bug")
+		}
+	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if visitor, err := c.Cookie("visit"); err == nil {
