@@ -78,12 +78,12 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Add("Vary", "Accept-Encoding")
 
 	body, tag := asset.content, asset.hash
-	if asset.gzipped != nil && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+	if asset.gzipped != nil && acceptsGzip(strings.Join(r.Header.Values("Accept-Encoding"), ",")) {
 		body, tag = asset.gzipped, asset.hash+"-gzip"
 		header.Set("Content-Encoding", "gzip")
 	}
 	header.Set("ETag", strconv.Quote(tag))
-	if strings.Contains(r.Header.Get("If-None-Match"), strconv.Quote(tag)) {
+	if NotModified(r, strconv.Quote(tag)) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

@@ -89,15 +89,29 @@ func TestServeHTTP_DoesNotSendACachedAssetAgain(t *testing.T) {
 	plain, compressed := get(t, assets, path).Header.Get("ETag"), get(t, assets, path, "Accept-Encoding", "gzip").Header.Get("ETag")
 	require.NotEqual(t, plain, compressed)
 
-	for _, known := range []string{plain, "W/" + plain, `"other", ` + plain} {
+	for _, known := range []string{plain, "W/" + plain, `"other", ` + plain, `"a,b" , W/` + plain, "*", " * ", `"other",,` + plain} {
 		answer := get(t, assets, path, "If-None-Match", known)
 		require.Equal(t, http.StatusNotModified, answer.StatusCode, known)
 		require.Empty(t, answer.body)
 		require.Equal(t, plain, answer.Header.Get("ETag"))
 		require.NotEmpty(t, answer.Header.Get("Cache-Control"))
 	}
-	require.Equal(t, http.StatusOK, get(t, assets, path, "If-None-Match", `"other"`).StatusCode)
+	unquoted := strings.Trim(plain, `"`)
+	for _, other := range []string{"", `"other"`, unquoted, `"` + unquoted, `"x` + unquoted + `"`, `"a,` + plain[1:], "w/" + plain, `"*"`} {
+		require.Equal(t, http.StatusOK, get(t, assets, path, "If-None-Match", other).StatusCode, other)
+	}
 	require.Equal(t, http.StatusOK, get(t, assets, path, "If-None-Match", plain, "Accept-Encoding", "gzip").StatusCode)
+}
+
+func TestNotModified_ReadsAllLinesOfTheHeader(t *testing.T) {
+	t.Parallel()
+	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	request.Header.Add("If-None-Match", `"one"`)
+	request.Header.Add("If-None-Match", `W/"two"`)
+
+	require.True(t, NotModified(request, `"one"`))
+	require.True(t, NotModified(request, `"two"`))
+	require.False(t, NotModified(request, `"three"`))
 }
 
 func TestServeHTTP_AMissingAssetIsNotCached(t *testing.T) {

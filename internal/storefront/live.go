@@ -13,6 +13,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
+	"slipway/internal/assets"
 	"slipway/internal/shop"
 	"slipway/internal/storefront/templates"
 	"slipway/internal/web"
@@ -111,7 +112,7 @@ func (s *Storefront) showFragments(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderCacheControl, "private, no-cache")
 	}
 	c.Response().Header().Set("ETag", tag)
-	if c.Request().Header.Get("If-None-Match") == tag {
+	if assets.NotModified(c.Request(), tag) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return c.HTML(http.StatusOK, html)
