@@ -26,8 +26,8 @@ func (s *Storefront) showCart(c echo.Context) error {
 
 func (s *Storefront) addToCart(c echo.Context) error {
 	ctx := c.Request().Context()
-	if err := c.Request().ParseForm(); err != nil {
-		return unreadableForm(err)
+	if err := web.ParseForm(c); err != nil {
+		return err
 	}
 	variantID, err := strconv.ParseInt(c.FormValue("variant_id"), 10, 64)
 	if err != nil {
@@ -57,8 +57,8 @@ func (s *Storefront) addToCart(c echo.Context) error {
 
 func (s *Storefront) changeCartLine(c echo.Context) error {
 	ctx := c.Request().Context()
-	if err := c.Request().ParseForm(); err != nil {
-		return unreadableForm(err)
+	if err := web.ParseForm(c); err != nil {
+		return err
 	}
 	variantID, err := strconv.ParseInt(c.Param("variant"), 10, 64)
 	if err != nil {
@@ -158,14 +158,4 @@ func cartProblem(err error) (string, bool) {
 		return fmt.Sprintf(sentence, shop.MaxQuantity, shop.MaxQuantity), true
 	}
 	return "", false
-}
-
-// unreadableForm is the error of a form that cannot be decoded. A form that is too
-// large keeps its own error.
-func unreadableForm(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return err
-	}
-	return echo.NewHTTPError(http.StatusBadRequest).SetInternal(err)
 }

@@ -24,8 +24,8 @@ func (s *Storefront) showCheckout(c echo.Context) error {
 }
 
 func (s *Storefront) saveContact(c echo.Context) error {
-	if err := c.Request().ParseForm(); err != nil {
-		return unreadableForm(err)
+	if err := web.ParseForm(c); err != nil {
+		return err
 	}
 	contact := shop.Contact{
 		Email:      c.FormValue("email"),

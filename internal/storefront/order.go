@@ -24,8 +24,8 @@ const freshFor = 3 * time.Minute
 // Private
 
 func (s *Storefront) createOrder(c echo.Context) error {
-	if err := c.Request().ParseForm(); err != nil {
-		return unreadableForm(err)
+	if err := web.ParseForm(c); err != nil {
+		return err
 	}
 	purchase := shop.Purchase{
 		CartID:      s.cartID(c),

@@ -19,8 +19,8 @@ import (
 // first gets one and is redirected to the same form: otherwise two clicks would
 // make two carts with a unit each.
 func (s *Storefront) holdSaleUnit(c echo.Context) error {
-	if err := c.Request().ParseForm(); err != nil {
-		return unreadableForm(err)
+	if err := web.ParseForm(c); err != nil {
+		return err
 	}
 	saleID, err := strconv.ParseInt(c.Param("sale"), 10, 64)
 	if err != nil {

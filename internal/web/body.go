@@ -10,6 +10,19 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
+// ParseForm reads the form of a request, for FormValue. The status of its error is
+// 413 for a form that is too large, 408 for one that is sent too slowly, and 400 for
+// one that cannot be decoded.
+func ParseForm(c echo.Context) error {
+	err := c.Request().ParseForm()
+	var tooLarge *http.MaxBytesError
+	var slow *echo.HTTPError
+	if err == nil || errors.As(err, &tooLarge) || errors.As(err, &slow) {
+		return err
+	}
+	return echo.NewHTTPError(http.StatusBadRequest).SetInternal(err)
+}
+
 // Private
 
 // bodyTimeout is the time that a client has to send the request body.

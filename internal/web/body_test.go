@@ -43,15 +43,32 @@ func TestNew_LimitsBodies(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, site.send(t, http.MethodPost, "/button", body(1025)).StatusCode)
 }
 
+func TestParseForm_SaysWhyAFormIsNotRead(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.POST("/form", func(c echo.Context) error {
+			if err := ParseForm(c); err != nil {
+				return err
+			}
+			return c.String(http.StatusOK, c.FormValue("name"))
+		})
+	})
+	send := func(body io.Reader) answer {
+		return site.send(t, http.MethodPost, "/form", body, "Content-Type", "application/x-www-form-urlencoded")
+	}
+
+	require.Equal(t, "Ada", send(strings.NewReader("name=Ada&name=Eve")).body)
+	require.Equal(t, http.StatusBadRequest, send(strings.NewReader("name=%zz")).StatusCode)
+	tooLarge := io.MultiReader(strings.NewReader("name=" + strings.Repeat("x", 1024))) // without Content-Length
+	require.Equal(t, http.StatusRequestEntityTooLarge, send(tooLarge).StatusCode)
+}
+
 func TestLimitBody_EndsARequestThatIsSentTooSlowly(t *testing.T) {
 	t.Parallel()
 	e := echo.New()
 	e.HTTPErrorHandler = handleError(options(t, &stacktest.Journal{}), testPages(nil))
 	e.Use(limitBody(1024, 100*time.Millisecond))
-	e.POST("/form", func(c echo.Context) error {
-		_, err := io.ReadAll(c.Request().Body)
-		return err
-	})
+	e.POST("/form", ParseForm)
 	server := httptest.NewServer(e)
 	t.Cleanup(server.Close)
 	connection, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -59,7 +76,8 @@ func TestLimitBody_EndsARequestThatIsSentTooSlowly(t *testing.T) {
 	defer connection.Close()
 	require.NoError(t, connection.SetDeadline(time.Now().Add(10*time.Second)))
 
-	_, err = fmt.Fprint(connection, "POST /form HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nx=")
+	_, err = fmt.Fprint(connection, "POST /form HTTP/1.1\r\nHost: test\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nx=")
 	require.NoError(t, err)
 	answer, err := io.ReadAll(connection)
 
