@@ -113,7 +113,7 @@ func (s *Storefront) renderCart(c echo.Context, status int, cart shop.Cart, prob
 
 // cartNotice is a sentence about the last change of the cart, empty for none.
 func (s *Storefront) cartNotice(c echo.Context, cart shop.Cart) string {
-	if _, err := c.Cookie("cart"); err == nil && s.cartID(c) == "" {
+	if s.cart.Sent(c) && s.cartID(c) == "" {
 		s.cart.Clear(c)
 		return "Your earlier cart has expired, so this one starts empty."
 	}

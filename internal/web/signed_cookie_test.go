@@ -66,6 +66,52 @@ func TestSignedCookie_Expires(t *testing.T) {
 	require.False(t, ok)
 }
 
+func TestSignedCookie_TheFirstValidOneOfItsNameCounts(t *testing.T) {
+	t.Parallel()
+	visit := NewSignedCookie(strings.Repeat("k", 32), "visit", time.Hour, false)
+	expired := setCookie(NewSignedCookie(strings.Repeat("k", 32), "visit", -time.Hour, false), "0197")
+	genuine, second := setCookie(visit, "0199"), setCookie(visit, "0200")
+	read := func(cookies string) (string, bool) {
+		request := httptest.NewRequest(http.MethodGet, "/", nil)
+		request.Header.Add("Cookie", "other=1; visit=of-another-program")
+		request.Header.Add("Cookie", cookies)
+		return visit.Read(request)
+	}
+
+	for _, cookies := range []string{
+		genuine.String(), "visit=; " + genuine.String(), `visit="a b"; ` + genuine.String(), expired.String() + "; " + genuine.String(),
+		genuine.String() + "; visit=forged", genuine.String() + "; " + second.String(), "Visit=x; visit=a=b; " + genuine.String(),
+	} {
+		value, ok := read(strings.ReplaceAll(cookies, "; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax", ""))
+
+		require.True(t, ok, cookies)
+		require.Equal(t, "0199", value, cookies)
+	}
+	_, ok := read("visit=forged; visit=expired")
+	require.False(t, ok)
+}
+
+func TestSignedCookie_OnlyThisHostCanSetASecureOne(t *testing.T) {
+	t.Parallel()
+	secret := strings.Repeat("k", 32)
+	secure, plain := NewSignedCookie(secret, "visit", time.Hour, true), NewSignedCookie(secret, "visit", time.Hour, false)
+	planted := setCookie(plain, "of-eve")
+
+	cookie := setCookie(secure, "0199")
+	value, ok := readCookie(secure, cookie)
+	_, foreign := readCookie(secure, planted)
+
+	require.True(t, ok)
+	require.Equal(t, "0199", value)
+	require.False(t, foreign, "a sibling host can plant a cookie without the prefix")
+	// What browsers demand of a cookie with the prefix.
+	require.Equal(t, "__Host-visit", cookie.Name)
+	require.True(t, cookie.Secure)
+	require.Equal(t, "/", cookie.Path)
+	require.Empty(t, cookie.Domain)
+	require.Equal(t, "visit", planted.Name)
+}
+
 // Private
 
 func setCookie(signed *SignedCookie, value string) *http.Cookie {
