@@ -20,7 +20,7 @@ func Serve(ctx context.Context, address string, handler http.Handler, drain time
 		return fmt.Errorf("listen on %s (is another program using this port?): %w", address, err)
 	}
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           closeAfterChunks(handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		// Ends the response to a client that does not read. Deadline and event
 		// streams set deadlines of their own.
@@ -50,4 +50,20 @@ func Serve(ctx context.Context, address string, handler http.Handler, drain time
 		return errors.Join(fmt.Errorf("requests were still in progress after %s: %w", drain, err), server.Close())
 	}
 	return nil
+}
+
+// Private
+
+// closeAfterChunks closes the connection after the response to a request whose end
+// two servers might see at different places: one with Transfer-Encoding, because
+// net/http hides whether it had Content-Length too (RFC 9112, section 6.1), and one
+// of HTTP/1.0, where Transfer-Encoding is ignored. Bytes behind such a request are
+// never taken for another one. Browsers send neither.
+func closeAfterChunks(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -3,10 +3,12 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +86,53 @@ func TestServe_ErrorSaysWhyItCannotListen(t *testing.T) {
 
 	require.ErrorContains(t, err, "listen on "+taken.Addr().String()+" (is another program using this port?)")
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
+}
+
+func TestServe_TakesNoSecondRequestBehindAnAmbiguousOne(t *testing.T) {
+	t.Parallel()
+	server := startServe(t, time.Second, nil, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		_, _ = fmt.Fprintf(w, "%s got %q\n", r.URL.Path, body)
+	})
+	const second = "GET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+	for name, one := range map[string]struct {
+		request string
+		first   string
+		second  bool // is answered
+	}{
+		"both lengths": {
+			"POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+			`/first got "hi"`, false,
+		},
+		"both lengths in the other order": {
+			"POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", `/first got ""`, false,
+		},
+		"chunks alone": {
+			"POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", `/first got "hi"`, false,
+		},
+		"chunks of HTTP/1.0": {
+			"POST /first HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", `/first got ""`, false,
+		},
+		"a length": {"POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", `/first got "hi"`, true},
+		"no body":  {"GET /first HTTP/1.1\r\nHost: a\r\n\r\n", `/first got ""`, true},
+	} {
+		connection, err := net.Dial("tcp", server.address)
+		require.NoError(t, err)
+		require.NoError(t, connection.SetDeadline(time.Now().Add(10*time.Second)))
+		_, err = io.WriteString(connection, one.request+second)
+		require.NoError(t, err)
+		answers, err := io.ReadAll(connection) // until the server closes the connection
+
+		require.NoError(t, err, name)
+		require.Contains(t, string(answers), one.first, name)
+		require.Equal(t, one.second, strings.Contains(string(answers), "/second got"), name)
+		require.NoError(t, connection.Close())
+	}
 }
 
 // Private
