@@ -76,6 +76,6 @@ func statusOf(err error, known func(error) int) int {
 }
 
 func wantsJSON(r *http.Request) bool {
-	accept := r.Header.Get("Accept")
+	accept := strings.Join(r.Header.Values("Accept"), ",")
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }
