@@ -75,8 +75,8 @@ func runWeb(ctx context.Context, p *process, app application) error {
 
 	server := web.New(web.Options{
 		Log: p.log, Registry: p.registry, Reporter: p.reporter, Health: checks,
-		RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody, Clients: clients, Throttle: limiter,
-		CrossOriginRoutes: pages.CrossOriginRoutes(),
+		RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody, BaseURL: p.config.BaseURL,
+		Clients: clients, Throttle: limiter, CrossOriginRoutes: pages.CrossOriginRoutes(),
 	}, pages)
 	checks.Booted()
 

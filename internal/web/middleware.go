@@ -58,6 +58,9 @@ type headKey struct{}
 
 const contentSecurityPolicy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
+// permissionsPolicy switches off the features of browsers that spy on a visitor.
+const permissionsPolicy = "browsing-topics=(), camera=(), display-capture=(), geolocation=(), microphone=(), usb=()"
+
 // identify sets the response header X-Request-Id: the request's own id when it is
 // acceptable, else a new one. Logs and error pages show it.
 func identify(next echo.HandlerFunc) echo.HandlerFunc {
@@ -92,30 +95,22 @@ func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // secureHeaders sets the security headers of every response. Its content security
-// policy permits only resources of the same origin.
-func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		header := c.Response().Header()
-		header.Set("Content-Security-Policy", contentSecurityPolicy)
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "same-origin")
-		header.Set("Cross-Origin-Opener-Policy", "same-origin")
-		return next(c)
-	}
-}
-
-// refuseCrossOrigin protects against cross-site request forgery: a cross-origin
-// request that may change data gets status 403. It needs no tokens, so pages can
-// be cached for all visitors. Other sites may post to the routes in except.
-func refuseCrossOrigin(except []string) echo.MiddlewareFunc {
-	protection := http.NewCrossOriginProtection()
-	for _, route := range except {
-		protection.AddInsecureBypassPattern(route)
-	}
+// policy permits only resources of the same origin. When the application is public
+// under https, browsers use no other scheme for a year (RFC 6797). Subdomains may be
+// other programs, so that does not include them.
+func secureHeaders(baseURL string) echo.MiddlewareFunc {
+	https := strings.HasPrefix(canonicalOrigin(baseURL), "https://")
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if err := protection.Check(c.Request()); err != nil {
-				return echo.NewHTTPError(http.StatusForbidden).SetInternal(err)
+			header := c.Response().Header()
+			header.Set("Content-Security-Policy", contentSecurityPolicy)
+			header.Set("X-Content-Type-Options", "nosniff")
+			header.Set("Referrer-Policy", "same-origin")
+			header.Set("Permissions-Policy", permissionsPolicy)
+			header.Set("Cross-Origin-Opener-Policy", "same-origin")
+			header.Set("Cross-Origin-Resource-Policy", "same-origin")
+			if https {
+				header.Set("Strict-Transport-Security", "max-age=31536000")
 			}
 			return next(c)
 		}

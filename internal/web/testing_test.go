@@ -38,8 +38,15 @@ type site struct {
 // if there is one.
 func newSite(t *testing.T, routes func(*echo.Echo), sentry ...string) *site {
 	t.Helper()
+	return newSiteAt(t, "", routes, sentry...)
+}
+
+// newSiteAt is newSite for a public address.
+func newSiteAt(t *testing.T, baseURL string, routes func(*echo.Echo), sentry ...string) *site {
+	t.Helper()
 	s := &site{log: &stacktest.Journal{}}
 	given := options(t, s.log)
+	given.BaseURL = baseURL
 	s.reporter = given.Reporter
 	for _, address := range sentry {
 		opened, err := telemetry.OpenSentry(telemetry.SentryOptions{DSN: address}, prometheus.NewRegistry())

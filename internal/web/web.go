@@ -25,6 +25,7 @@ type Options struct {
 	Health         *health.Health // serves /up and /health, which are public
 	RedisBudget    time.Duration  // total time that one request may wait for Redis
 	MaxRequestBody int64          // in bytes
+	BaseURL        string         // the public address; empty: not known
 
 	// CrossOriginRoutes are routes to which other sites may post, as patterns of
 	// http.ServeMux. They must not rely on a cookie.
@@ -58,8 +59,8 @@ func New(options Options, pages Pages) http.Handler {
 		identify,
 		observe(options.Log, options.Registry),
 		recoverPanics,
-		secureHeaders,
-		refuseCrossOrigin(options.CrossOriginRoutes),
+		secureHeaders(options.BaseURL),
+		refuseCrossOrigin(options.BaseURL, options.CrossOriginRoutes),
 		limitBody(options.MaxRequestBody, bodyTimeout),
 		limitRedis(options.RedisBudget),
 		limitRequests(options.Throttle, pages),

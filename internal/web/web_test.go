@@ -244,20 +244,69 @@ func TestNew_RefusesFormsOfOtherSites(t *testing.T) {
 	require.Equal(t, http.StatusOK, site.get(t, "/", "Sec-Fetch-Site", "cross-site").StatusCode)
 }
 
+func TestNew_TakesFormsOfItsPublicAddress(t *testing.T) {
+	t.Parallel()
+	forms := func(e *echo.Echo) {
+		e.POST("/letters", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	}
+	public := newSiteAt(t, "HTTPS://Public.Example.com:443/", forms)
+	port := newSiteAt(t, "http://public.example.com:8080", forms)
+	unknown := newSite(t, forms)
+
+	for _, one := range []struct {
+		site         *site
+		host, origin string
+		status       int
+	}{
+		{public, "app:3000", "https://public.example.com", 200},
+		{public, "public.example.com", "https://public.example.com", 200},
+		{public, "public.example.com:443", "https://public.example.com", 200},
+		{public, "PUBLIC.example.com", "https://public.example.com", 200},
+		{public, "app:3000", "https://Public.example.com:443", 200},
+		{public, "app:3000", "http://public.example.com", 403},
+		{public, "app:3000", "https://public.example.com:8443", 403},
+		{public, "app:3000", "https://evil.example", 403},
+		{public, "app:3000", "https://public.example.com.evil.example", 403},
+		{public, "app:3000", "null", 403},
+		{public, "app:3000", "public.example.com", 403},
+		{port, "app:3000", "http://public.example.com:8080", 200},
+		{port, "app:3000", "http://public.example.com", 403},
+		{unknown, "Public.example.com:80", "http://public.example.com", 200},
+		{unknown, "public.example.com:8080", "http://public.example.com", 403},
+		{unknown, "app:3000", "https://public.example.com", 403},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, one.site.URL+"/letters", nil)
+		require.NoError(t, err)
+		request.Host = one.host
+		request.Header.Set("Origin", one.origin)
+		response, err := one.site.Client().Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+
+		require.Equal(t, one.status, response.StatusCode, "%s from %s", one.host, one.origin)
+	}
+}
+
 func TestNew_EveryResponseHasSecurityHeaders(t *testing.T) {
 	t.Parallel()
-	site := newSite(t, func(e *echo.Echo) {
+	routes := func(e *echo.Echo) {
 		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
-	})
+	}
+	plain, secure := newSiteAt(t, "http://public.example.com", routes), newSiteAt(t, "https://public.example.com", routes)
 
 	for _, path := range []string{"/", "/nowhere", "/up"} {
-		header := site.get(t, path).Header
+		header := plain.get(t, path).Header
 
 		require.Contains(t, header.Get("Content-Security-Policy"), "default-src 'self'")
 		require.Contains(t, header.Get("Content-Security-Policy"), "frame-ancestors 'none'")
 		require.NotContains(t, header.Get("Content-Security-Policy"), "unsafe")
 		require.Equal(t, "nosniff", header.Get("X-Content-Type-Options"))
 		require.Equal(t, "same-origin", header.Get("Referrer-Policy"))
+		require.Contains(t, header.Get("Permissions-Policy"), "geolocation=()")
+		require.Equal(t, "same-origin", header.Get("Cross-Origin-Opener-Policy"))
+		require.Equal(t, "same-origin", header.Get("Cross-Origin-Resource-Policy"))
+		require.Empty(t, header.Get("Strict-Transport-Security"))
+		require.Equal(t, "max-age=31536000", secure.get(t, path).Header.Get("Strict-Transport-Security"))
 	}
 }
 
