@@ -63,6 +63,7 @@ func newStore(b *backends, settings *shop.Settings) (*shop.Shop, error) {
 		BaseURL: strings.TrimSuffix(b.config.BaseURL, "/"), Log: b.log, Registry: b.registry,
 		OrderLimit: shop.OrderLimit{Orders: settings.OrderLimit, Period: settings.OrderLimitPeriod},
 		SaleHold:   settings.FlashSaleHold, SaleLimit: settings.FlashSaleLimitPerCart,
+		SaleFairness: shop.SaleFairness{PerAddress: settings.FlashSaleLimitPerAddress, ShortestHold: settings.FlashSaleShortestHold},
 	}), nil
 }
 

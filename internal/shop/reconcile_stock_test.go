@@ -121,7 +121,7 @@ func TestReconcileStock_IgnoresConcurrentBuyers(t *testing.T) {
 	for i := range 60 {
 		buyers.Go(func() {
 			cart, claim := uuid.NewString(), uuid.NewString()
-			require.NoError(t, s.HoldSaleUnit(t.Context(), cart, sale.ID, claim))
+			require.NoError(t, s.HoldSaleUnit(t.Context(), claimOf(cart, sale.ID, claim)))
 			if i%2 == 0 {
 				require.NoError(t, s.GiveBackHold(t.Context(), cart, claim))
 				return
@@ -150,7 +150,9 @@ func TestReconcileStock_CorrectsDuringSales(t *testing.T) {
 		all.Go(func() { require.NoError(t, s.ReconcileStock(t.Context())) })
 	}
 	for range 40 {
-		all.Go(func() { require.NoError(t, s.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString())) })
+		all.Go(func() {
+			require.NoError(t, s.HoldSaleUnit(t.Context(), newClaim(sale)))
+		})
 	}
 	all.Wait()
 

@@ -92,19 +92,19 @@ func TestHoldSaleUnit_RedisRefusesOnlyHopelessClaims(t *testing.T) {
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 1)
 	ada, claim := uuid.NewString(), uuid.NewString()
 	require.NoError(t, process.ReconcileSales(t.Context()))
-	require.NoError(t, process.HoldSaleUnit(t.Context(), ada, sale.ID, claim))
+	require.NoError(t, process.HoldSaleUnit(t.Context(), claimOf(ada, sale.ID, claim)))
 
 	s.exec(t, `ALTER TABLE flash_sales RENAME TO flash_sales_away`)
-	err := process.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString())
+	err := process.HoldSaleUnit(t.Context(), newClaim(sale))
 	s.exec(t, `ALTER TABLE flash_sales_away RENAME TO flash_sales`)
 
 	require.ErrorIs(t, err, shop.ErrSaleSoldOut, "without a question to PostgreSQL")
-	require.NoError(t, process.HoldSaleUnit(t.Context(), ada, sale.ID, claim))
+	require.NoError(t, process.HoldSaleUnit(t.Context(), claimOf(ada, sale.ID, claim)))
 
 	stacktest.RedisCommand(t, redis, "FLUSHALL")
-	require.ErrorIs(t, process.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString()), shop.ErrSaleSoldOut)
+	require.ErrorIs(t, process.HoldSaleUnit(t.Context(), newClaim(sale)), shop.ErrSaleSoldOut)
 	require.NoError(t, process.GiveBackHold(t.Context(), ada, claim))
-	require.NoError(t, process.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString()), "Redis knows at once what came back")
+	require.NoError(t, process.HoldSaleUnit(t.Context(), newClaim(sale)), "Redis knows at once what came back")
 }
 
 func TestReconcileSales_CorrectsRedis(t *testing.T) {
@@ -115,11 +115,11 @@ func TestReconcileSales_CorrectsRedis(t *testing.T) {
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 5)
 	require.NoError(t, process.ReconcileSales(t.Context()))
 	tamper(t, redis, "0")
-	require.ErrorIs(t, process.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString()), shop.ErrSaleSoldOut)
+	require.ErrorIs(t, process.HoldSaleUnit(t.Context(), newClaim(sale)), shop.ErrSaleSoldOut)
 
 	require.NoError(t, process.ReconcileSales(t.Context()))
 
-	require.NoError(t, process.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString()))
+	require.NoError(t, process.HoldSaleUnit(t.Context(), newClaim(sale)))
 	s.expect(t, sale, 1, 0)
 }
 
@@ -133,7 +133,7 @@ func BenchmarkHoldSaleUnit_Losers(b *testing.B) {
 			}
 			process := s.process(b, address)
 			sale := s.sale(b, s.variant(b, "harbour-enamel-mug", 60), 1)
-			require.NoError(b, process.HoldSaleUnit(b.Context(), uuid.NewString(), sale.ID, uuid.NewString()))
+			require.NoError(b, process.HoldSaleUnit(b.Context(), newClaim(sale)))
 			tending, stop := context.WithCancel(b.Context())
 			var tender sync.WaitGroup
 			tender.Go(func() { _ = process.RunSales(tending) })
@@ -145,7 +145,7 @@ func BenchmarkHoldSaleUnit_Losers(b *testing.B) {
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if err := process.HoldSaleUnit(b.Context(), uuid.NewString(), sale.ID, uuid.NewString()); !errors.Is(err, shop.ErrSaleSoldOut) {
+					if err := process.HoldSaleUnit(b.Context(), newClaim(sale)); !errors.Is(err, shop.ErrSaleSoldOut) {
 						b.Error(err)
 					}
 				}
@@ -166,12 +166,12 @@ type buyer struct {
 // tries buys a unit if there is one to be had. The claim comes twice, as from
 // a double click.
 func (b *buyer) tries(t *testing.T, sale shop.Sale) {
-	err := b.shop.HoldSaleUnit(t.Context(), b.cart, sale.ID, b.claim)
+	err := b.shop.HoldSaleUnit(t.Context(), claimOf(b.cart, sale.ID, b.claim))
 	if errors.Is(err, shop.ErrSaleSoldOut) {
 		return
 	}
 	require.NoError(t, err)
-	if err := b.shop.HoldSaleUnit(t.Context(), b.cart, sale.ID, b.claim); err != nil {
+	if err := b.shop.HoldSaleUnit(t.Context(), claimOf(b.cart, sale.ID, b.claim)); err != nil {
 		require.ErrorIs(t, err, shop.ErrSaleSoldOut) // Redis has forgotten whose it was
 	}
 	if b.leaves {

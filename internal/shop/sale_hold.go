@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,30 +28,39 @@ var (
 	ErrSaleClosed  = errors.New("the sale is not open")
 	ErrSaleLimit   = errors.New("the cart has the largest allowed number of units of the sale")
 	ErrClaimID     = errors.New("the claim's id cannot be used")
+
+	ErrSaleAddressLimit = errors.New("carts of this address hold the largest allowed number of unpaid units of the sale")
 )
 
+// Claim asks for one unit of a sale.
+type Claim struct {
+	ID     string // a UUID, the idempotency key: one claim makes one hold
+	CartID string
+	SaleID int64
+	Holder string // stands for the client's address, see SaleFairness; empty: not limited
+}
+
 // HoldSaleUnit puts one unit of a sale into a cart and holds it for some minutes.
-// ClaimID, a UUID, is the idempotency key: one claim makes one hold. The error is
-// ErrSaleSoldOut, ErrSaleClosed, ErrSaleLimit, ErrClaimID or ErrNotFound when no
-// unit can be held.
+// The error is ErrSaleSoldOut, ErrSaleClosed, ErrSaleLimit, ErrSaleAddressLimit,
+// ErrClaimID or ErrNotFound when no unit can be held.
 //
 // PostgreSQL decides. Redis is called first and only refuses claims that would
 // get no unit, so that they do not wait for the lock of the one row of the sale.
-func (s *Shop) HoldSaleUnit(ctx context.Context, cartID string, saleID int64, claimID string) error {
-	if uuid.Validate(claimID) != nil || len(claimID) != 36 || cartID == "" {
+func (s *Shop) HoldSaleUnit(ctx context.Context, claim Claim) error {
+	if uuid.Validate(claim.ID) != nil || len(claim.ID) != 36 || claim.CartID == "" {
 		return ErrClaimID
 	}
-	claim := cartID + ":" + claimID
-	byRedis := s.claims.claim(ctx, saleID, claim, s.saleHold)
+	member := claim.CartID + ":" + claim.ID
+	byRedis := s.claims.claim(ctx, claim.SaleID, member, s.saleHold)
 	if byRedis == claimSoldOut {
 		s.metrics.claims.WithLabelValues("turned_away").Inc()
 		return ErrSaleSoldOut
 	}
 
-	sale, repeated, err := s.claimUnit(ctx, cartID, saleID, claimID)
+	sale, repeated, err := s.claimUnit(ctx, claim)
 	s.metrics.claims.WithLabelValues(claimLabel(repeated, err)).Inc()
 	if err != nil {
-		s.claims.unclaim(ctx, saleID, claim)
+		s.claims.unclaim(ctx, claim.SaleID, member)
 	}
 	// When both granted the claim, the count in Redis is right already.
 	if sale.ID != 0 && (err != nil || byRedis == claimUnknown) {
@@ -68,11 +78,12 @@ func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
 	var sale Sale
 	err := s.changeCart(ctx, cartID, func(tx pgx.Tx) error {
 		var saleID int64
+		var holder string
 		err := tx.QueryRow(ctx, `
 			DELETE FROM sale_holds
 			WHERE cart_id = $1 AND claim_id = $2 AND state = 'held'
-			RETURNING sale_id`, cartID, claimID,
-		).Scan(&saleID)
+			RETURNING sale_id, holder`, cartID, claimID,
+		).Scan(&saleID, &holder)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -80,6 +91,9 @@ func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
 			return fmt.Errorf("give hold back: %w", err)
 		}
 		if err := freeUnit(ctx, tx, saleID); err != nil {
+			return err
+		}
+		if err := countLapse(ctx, tx, saleID, cartID, holder); err != nil {
 			return err
 		}
 		sale, err = readSale(ctx, tx, saleID)
@@ -96,9 +110,9 @@ func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
 // claimUnit holds a unit in PostgreSQL. It returns the sale as it was last read, or
 // the zero Sale when it could not be read. Repeated says that the claim already
 // had its unit.
-func (s *Shop) claimUnit(ctx context.Context, cartID string, saleID int64, claimID string) (sale Sale, repeated bool, err error) {
+func (s *Shop) claimUnit(ctx context.Context, claim Claim) (sale Sale, repeated bool, err error) {
 	// A plain read refuses most claims without a lock and without a new cart.
-	sale, err = readSale(ctx, s.db, saleID)
+	sale, err = readSale(ctx, s.db, claim.SaleID)
 	if err != nil {
 		return sale, false, err
 	}
@@ -106,35 +120,39 @@ func (s *Shop) claimUnit(ctx context.Context, cartID string, saleID int64, claim
 		if err := s.ReleaseHolds(ctx); err != nil {
 			return sale, false, err
 		}
-		if sale, err = readSale(ctx, s.db, saleID); err != nil {
+		if sale, err = readSale(ctx, s.db, claim.SaleID); err != nil {
 			return sale, false, err
 		}
 	}
-	if sale.State != SaleOpen {
-		held, err := hasHold(ctx, s.db, cartID, claimID)
+	refusal := refusedBy(sale)
+	if refusal == nil {
+		refusal = s.mayHold(ctx, s.db, sale, claim.Holder)
+	}
+	if refusal != nil {
+		held, err := hasHold(ctx, s.db, claim)
 		if err != nil || held {
 			return sale, held, err
 		}
-		return sale, false, refusedBy(sale)
+		return sale, false, refusal
 	}
 
-	err = s.changeCart(ctx, cartID, func(tx pgx.Tx) error {
+	err = s.changeCart(ctx, claim.CartID, func(tx pgx.Tx) error {
 		var err error
-		if repeated, err = hasHold(ctx, tx, cartID, claimID); repeated || err != nil {
+		if repeated, err = hasHold(ctx, tx, claim); repeated || err != nil {
 			return err
 		}
-		if sale, err = readSale(ctx, tx, saleID); err != nil {
+		if sale, err = readSale(ctx, tx, claim.SaleID); err != nil {
 			return err
 		}
-		if err := s.holdUnit(ctx, tx, cartID, sale, claimID); err != nil {
+		if err := s.holdUnit(ctx, tx, sale, claim); err != nil {
 			return err
 		}
-		sale, err = readSale(ctx, tx, saleID)
+		sale, err = readSale(ctx, tx, claim.SaleID)
 		return err
 	})
 	if errors.Is(err, ErrSaleSoldOut) {
 		// The last unit was taken since the read above, so Redis has an old number.
-		if now, readErr := readSale(ctx, s.db, saleID); readErr == nil {
+		if now, readErr := readSale(ctx, s.db, claim.SaleID); readErr == nil {
 			sale = now
 		}
 	}
@@ -142,9 +160,9 @@ func (s *Shop) claimUnit(ctx context.Context, cartID string, saleID int64, claim
 }
 
 // hasHold reports whether a claim already has its unit.
-func hasHold(ctx context.Context, db querier, cartID, claimID string) (held bool, err error) {
+func hasHold(ctx context.Context, db querier, claim Claim) (held bool, err error) {
 	err = db.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM sale_holds WHERE cart_id = $1 AND claim_id = $2 AND state IN ('held', 'sold'))`, cartID, claimID,
+		SELECT EXISTS (SELECT FROM sale_holds WHERE cart_id = $1 AND claim_id = $2 AND state IN ('held', 'sold'))`, claim.CartID, claim.ID,
 	).Scan(&held)
 	if err != nil {
 		return false, fmt.Errorf("find hold: %w", err)
@@ -152,21 +170,26 @@ func hasHold(ctx context.Context, db querier, cartID, claimID string) (held bool
 	return held, nil
 }
 
+// refusedBy is the reason why a sale has no unit to hold, nil when it has one.
 func refusedBy(sale Sale) error {
-	if sale.State == SaleUpcoming || sale.State == SaleOver {
+	switch sale.State {
+	case SaleOpen:
+		return nil
+	case SaleUpcoming, SaleOver:
 		return ErrSaleClosed
+	default:
+		return ErrSaleSoldOut
 	}
-	return ErrSaleSoldOut
 }
 
 // holdUnit holds a unit of a sale for a cart that is locked. The conditional UPDATE
 // of the sale decides: however many transactions run at once, it succeeds as
 // often as there are units.
-func (s *Shop) holdUnit(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, claimID string) error {
+func (s *Shop) holdUnit(ctx context.Context, tx pgx.Tx, sale Sale, claim Claim) error {
 	var units int
 	err := tx.QueryRow(ctx, `
 		SELECT count(*) FROM sale_holds
-		WHERE cart_id = $1 AND sale_id = $2 AND state IN ('held', 'sold')`, cartID, sale.ID,
+		WHERE cart_id = $1 AND sale_id = $2 AND state IN ('held', 'sold')`, claim.CartID, sale.ID,
 	).Scan(&units)
 	if err != nil {
 		return fmt.Errorf("count holds of cart: %w", err)
@@ -187,14 +210,21 @@ func (s *Shop) holdUnit(ctx context.Context, tx pgx.Tx, cartID string, sale Sale
 		if err != nil {
 			return err
 		}
-		return refusedBy(now)
+		return cmp.Or(refusedBy(now), ErrSaleSoldOut) // it may have been open again since the update
 	}
-	if err := takeBackLapsed(ctx, tx, cartID, sale, claimID); err != nil {
+	if err := s.mayHold(ctx, tx, sale, claim.Holder); err != nil {
+		return err
+	}
+	if err := takeBackLapsed(ctx, tx, sale, claim); err != nil {
+		return err
+	}
+	life, err := s.holdLife(ctx, tx, sale.ID, claim.CartID, claim.Holder)
+	if err != nil {
 		return err
 	}
 	held, err := tx.Exec(ctx, `
-		INSERT INTO sale_holds (cart_id, claim_id, sale_id, expires_at) VALUES ($1, $2, $3, now() + $4::interval)
-		ON CONFLICT DO NOTHING`, cartID, claimID, sale.ID, s.saleHold)
+		INSERT INTO sale_holds (cart_id, claim_id, sale_id, holder, expires_at) VALUES ($1, $2, $3, $4, now() + $5::interval)
+		ON CONFLICT DO NOTHING`, claim.CartID, claim.ID, sale.ID, claim.Holder, life)
 	if err != nil {
 		return fmt.Errorf("hold unit of sale %d: %w", sale.ID, err)
 	}
@@ -242,7 +272,12 @@ func sellHolds(ctx context.Context, tx pgx.Tx, cart Cart) error {
 
 // isRefusal reports whether an error is the refusal of a claim and not a failure.
 func isRefusal(err error) bool {
-	return errors.Is(err, ErrSaleSoldOut) || errors.Is(err, ErrSaleClosed) || errors.Is(err, ErrSaleLimit) || errors.Is(err, ErrNotFound)
+	for _, refusal := range []error{ErrSaleSoldOut, ErrSaleClosed, ErrSaleLimit, ErrSaleAddressLimit, ErrNotFound} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // claimLabel is the result label of a claim in shop_sale_claims_total.
@@ -256,6 +291,8 @@ func claimLabel(repeated bool, err error) string {
 		return "sold_out"
 	case errors.Is(err, ErrSaleLimit):
 		return "limit"
+	case errors.Is(err, ErrSaleAddressLimit):
+		return "address_limit"
 	case isRefusal(err):
 		return "closed"
 	default:

@@ -47,9 +47,16 @@ func (s *Shop) ForgetHolds(ctx context.Context) error {
 			return fmt.Errorf("forget holds: %w", err)
 		}
 		if forgotten.RowsAffected() == 0 {
-			return nil
+			break
 		}
 	}
+	_, err := s.db.Exec(ctx, `
+		DELETE FROM sale_lapses
+		WHERE sale_id IN (SELECT id FROM flash_sales WHERE closed_at < now() - interval '1 day')`)
+	if err != nil {
+		return fmt.Errorf("forget lapses: %w", err)
+	}
+	return nil
 }
 
 // Private
@@ -64,19 +71,19 @@ func (s *Shop) lapse(ctx context.Context, cartID, grace string) error {
 		}
 		// In the order of the sales, so that this cannot deadlock with an order.
 		rows, err := tx.Query(ctx, `
-			SELECT sale_id, claim_id::text FROM sale_holds
+			SELECT sale_id, claim_id::text, holder FROM sale_holds
 			WHERE cart_id = $1 AND state = 'held' AND expires_at <= now() - $2::interval
 			ORDER BY sale_id, claim_id`, cartID, grace)
 		if err != nil {
 			return fmt.Errorf("find expired holds: %w", err)
 		}
 		type hold struct {
-			saleID  int64
-			claimID string
+			saleID          int64
+			claimID, holder string
 		}
 		holds, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hold, error) {
 			var one hold
-			err := row.Scan(&one.saleID, &one.claimID)
+			err := row.Scan(&one.saleID, &one.claimID, &one.holder)
 			return one, err
 		})
 		if err != nil {
@@ -84,6 +91,9 @@ func (s *Shop) lapse(ctx context.Context, cartID, grace string) error {
 		}
 		for _, one := range holds {
 			if err := freeUnit(ctx, tx, one.saleID); err != nil {
+				return err
+			}
+			if err := countLapse(ctx, tx, one.saleID, cartID, one.holder); err != nil {
 				return err
 			}
 			sale, err := readSale(ctx, tx, one.saleID)
@@ -154,7 +164,12 @@ func (s *Shop) renewHolds(ctx context.Context, cartID string) (renewed bool, err
 			return err
 		}
 		for _, sale := range sales {
-			err := s.holdUnit(ctx, tx, cartID, sale, uuid.NewString())
+			claim := Claim{ID: uuid.NewString(), CartID: cartID, SaleID: sale.ID}
+			if claim.Holder, err = holderOf(ctx, tx, cartID, sale.ID); err != nil {
+				return err
+			}
+			// A savepoint: a refusal must not keep the unit that was taken.
+			err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return s.holdUnit(ctx, tx, sale, claim) })
 			renewed = renewed || err == nil
 			if err != nil && !isRefusal(err) {
 				return err
@@ -165,9 +180,21 @@ func (s *Shop) renewHolds(ctx context.Context, cartID string) (renewed bool, err
 	return renewed && err == nil, err
 }
 
+// holderOf is the holder of the lapsed holds of a cart.
+func holderOf(ctx context.Context, tx pgx.Tx, cartID string, saleID int64) (holder string, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT max(holder) FROM sale_holds
+		WHERE cart_id = $1 AND sale_id = $2 AND state = 'lapsed'`, cartID, saleID,
+	).Scan(&holder)
+	if err != nil {
+		return "", fmt.Errorf("find holder: %w", err)
+	}
+	return holder, nil
+}
+
 // takeBackLapsed undoes one lapse in a cart that holds a unit again: it removes the
 // lapsed unit, so that the cart does not have it twice.
-func takeBackLapsed(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, claimID string) error {
+func takeBackLapsed(ctx context.Context, tx pgx.Tx, sale Sale, claim Claim) error {
 	lapsed, err := tx.Exec(ctx, `
 		DELETE FROM sale_holds
 		WHERE cart_id = $1 AND claim_id = (
@@ -175,16 +202,17 @@ func takeBackLapsed(ctx context.Context, tx pgx.Tx, cartID string, sale Sale, cl
 			WHERE cart_id = $1 AND sale_id = $2 AND state = 'lapsed'
 			ORDER BY claim_id = $3 DESC, held_at
 			LIMIT 1
-		)`, cartID, sale.ID, claimID)
+		)`, claim.CartID, sale.ID, claim.ID)
 	if err != nil {
 		return fmt.Errorf("forget lapsed hold: %w", err)
 	}
 	if lapsed.RowsAffected() == 0 {
 		return nil
 	}
-	removed, err := tx.Exec(ctx, `DELETE FROM cart_lines WHERE cart_id = $1 AND variant_id = $2 AND quantity = 1`, cartID, sale.Variant.ID)
+	line := []any{claim.CartID, sale.Variant.ID}
+	removed, err := tx.Exec(ctx, `DELETE FROM cart_lines WHERE cart_id = $1 AND variant_id = $2 AND quantity = 1`, line...)
 	if err == nil && removed.RowsAffected() == 0 {
-		_, err = tx.Exec(ctx, `UPDATE cart_lines SET quantity = quantity - 1 WHERE cart_id = $1 AND variant_id = $2`, cartID, sale.Variant.ID)
+		_, err = tx.Exec(ctx, `UPDATE cart_lines SET quantity = quantity - 1 WHERE cart_id = $1 AND variant_id = $2`, line...)
 	}
 	if err != nil {
 		return fmt.Errorf("remove lapsed unit from cart: %w", err)

@@ -95,7 +95,7 @@ func TestHoldSaleUnit_SellsAtTheSalesPriceFromTheSalesUnits(t *testing.T) {
 	sale := s.sale(t, mug, 50)
 	cart := s.filledCart(t, mug, 2)
 
-	require.NoError(t, s.HoldSaleUnit(t.Context(), cart, sale.ID, uuid.NewString()))
+	require.NoError(t, s.HoldSaleUnit(t.Context(), claimOf(cart, sale.ID, uuid.NewString())))
 	filled, err := s.Cart(t.Context(), cart)
 	require.NoError(t, err)
 	require.Len(t, filled.Lines, 2)
@@ -133,7 +133,7 @@ func TestHoldSaleUnit_OneClaimHoldsOneUnitHoweverOftenItComes(t *testing.T) {
 	results := make([]error, 8)
 	var clicks sync.WaitGroup
 	for i := range results {
-		clicks.Go(func() { results[i] = s.HoldSaleUnit(t.Context(), cart, sale.ID, claim) })
+		clicks.Go(func() { results[i] = s.HoldSaleUnit(t.Context(), claimOf(cart, sale.ID, claim)) })
 	}
 	clicks.Wait()
 	require.NoError(t, errors.Join(results...))
@@ -142,10 +142,10 @@ func TestHoldSaleUnit_OneClaimHoldsOneUnitHoweverOftenItComes(t *testing.T) {
 	require.NoError(t, s.SaveContact(t.Context(), cart, contact()))
 	_, err := s.PlaceOrder(t.Context(), purchase(cart))
 	require.NoError(t, err)
-	require.NoError(t, s.HoldSaleUnit(t.Context(), cart, sale.ID, claim), "also after it was bought")
+	require.NoError(t, s.HoldSaleUnit(t.Context(), claimOf(cart, sale.ID, claim)), "also after it was bought")
 	s.expect(t, sale, 0, 1)
 
-	require.NoError(t, s.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, claim), "another cart's claim is another one")
+	require.NoError(t, s.HoldSaleUnit(t.Context(), claimOf(uuid.NewString(), sale.ID, claim)), "another cart's claim is another one")
 	s.expect(t, sale, 1, 1)
 }
 
@@ -158,7 +158,9 @@ func TestHoldSaleUnit_RespectsTheLimitOfACart(t *testing.T) {
 	results := make([]error, 10)
 	var clicks sync.WaitGroup
 	for i := range results {
-		clicks.Go(func() { results[i] = s.HoldSaleUnit(t.Context(), cart, sale.ID, uuid.NewString()) })
+		clicks.Go(func() {
+			results[i] = s.HoldSaleUnit(t.Context(), claimOf(cart, sale.ID, uuid.NewString()))
+		})
 	}
 	clicks.Wait()
 
@@ -174,7 +176,7 @@ func TestHoldSaleUnit_RespectsTheLimitOfACart(t *testing.T) {
 	require.NoError(t, s.SaveContact(t.Context(), cart, contact()))
 	_, err := s.PlaceOrder(t.Context(), purchase(cart))
 	require.NoError(t, err)
-	require.ErrorIs(t, s.HoldSaleUnit(t.Context(), cart, sale.ID, uuid.NewString()), shop.ErrSaleLimit, "what was bought counts")
+	require.ErrorIs(t, s.HoldSaleUnit(t.Context(), claimOf(cart, sale.ID, uuid.NewString())), shop.ErrSaleLimit, "what was bought counts")
 }
 
 func TestHoldSaleUnit_NeedsAnOpenSale(t *testing.T) {
@@ -187,7 +189,7 @@ func TestHoldSaleUnit_NeedsAnOpenSale(t *testing.T) {
 	require.NoError(t, err)
 
 	hold := func(sale int64, claim string) error {
-		return s.HoldSaleUnit(t.Context(), uuid.NewString(), sale, claim)
+		return s.HoldSaleUnit(t.Context(), claimOf(uuid.NewString(), sale, claim))
 	}
 	require.ErrorIs(t, hold(upcoming.ID, uuid.NewString()), shop.ErrSaleClosed)
 	require.ErrorIs(t, hold(987654321, uuid.NewString()), shop.ErrNotFound)
@@ -203,8 +205,8 @@ func TestGiveBackHold_MakesTheUnitAvailable(t *testing.T) {
 	s := newStore(t)
 	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 1)
 	ada, grace, claim := uuid.NewString(), uuid.NewString(), uuid.NewString()
-	require.NoError(t, s.HoldSaleUnit(t.Context(), ada, sale.ID, claim))
-	require.ErrorIs(t, s.HoldSaleUnit(t.Context(), grace, sale.ID, uuid.NewString()), shop.ErrSaleSoldOut)
+	require.NoError(t, s.HoldSaleUnit(t.Context(), claimOf(ada, sale.ID, claim)))
+	require.ErrorIs(t, s.HoldSaleUnit(t.Context(), claimOf(grace, sale.ID, uuid.NewString())), shop.ErrSaleSoldOut)
 
 	require.NoError(t, s.GiveBackHold(t.Context(), grace, claim), "not hers to give")
 	s.expect(t, sale, 1, 0)
@@ -212,7 +214,7 @@ func TestGiveBackHold_MakesTheUnitAvailable(t *testing.T) {
 	require.NoError(t, s.GiveBackHold(t.Context(), ada, claim))
 	s.expect(t, sale, 0, 0)
 
-	require.NoError(t, s.HoldSaleUnit(t.Context(), grace, sale.ID, uuid.NewString()))
+	require.NoError(t, s.HoldSaleUnit(t.Context(), claimOf(grace, sale.ID, uuid.NewString())))
 }
 
 func TestHold_AnExpiredOneHasTheOrdinaryPriceAndANotice(t *testing.T) {
@@ -232,7 +234,7 @@ func TestHold_AnExpiredOneHasTheOrdinaryPriceAndANotice(t *testing.T) {
 	require.Equal(t, &sale.Price, lapsed.Lines[0].Lapsed)
 	s.expect(t, sale, 0, 0)
 
-	require.NoError(t, s.HoldSaleUnit(t.Context(), cart, sale.ID, uuid.NewString()))
+	require.NoError(t, s.HoldSaleUnit(t.Context(), claimOf(cart, sale.ID, uuid.NewString())))
 	again, err := s.Cart(t.Context(), cart)
 	require.NoError(t, err)
 	require.Equal(t, 1, again.Units(), "held again, it does not lie in the cart twice")
@@ -247,7 +249,7 @@ func TestPlaceOrder_SellsAHoldThatHasJustExpired(t *testing.T) {
 	wish := s.reviewed(t, cart)
 	s.exec(t, `UPDATE sale_holds SET expires_at = now() - interval '2 seconds'`)
 	require.NoError(t, s.ReleaseHolds(t.Context()))
-	require.ErrorIs(t, s.HoldSaleUnit(t.Context(), uuid.NewString(), sale.ID, uuid.NewString()), shop.ErrSaleSoldOut)
+	require.ErrorIs(t, s.HoldSaleUnit(t.Context(), newClaim(sale)), shop.ErrSaleSoldOut)
 
 	order, err := s.PlaceOrder(t.Context(), wish)
 
@@ -500,11 +502,20 @@ func terms(variant shop.Variant, units int) shop.SaleTerms {
 	}
 }
 
+func claimOf(cart string, saleID int64, id string) shop.Claim {
+	return shop.Claim{ID: id, CartID: cart, SaleID: saleID}
+}
+
+// newClaim is the claim of a new cart.
+func newClaim(sale shop.Sale) shop.Claim {
+	return claimOf(uuid.NewString(), sale.ID, uuid.NewString())
+}
+
 // held is a cart, ready to buy, that holds a unit of a sale.
 func (s store) held(t *testing.T, sale shop.Sale) string {
 	t.Helper()
 	cart := uuid.NewString()
-	require.NoError(t, s.HoldSaleUnit(t.Context(), cart, sale.ID, uuid.NewString()))
+	require.NoError(t, s.HoldSaleUnit(t.Context(), claimOf(cart, sale.ID, uuid.NewString())))
 	require.NoError(t, s.SaveContact(t.Context(), cart, contact()))
 	return cart
 }

@@ -21,6 +21,12 @@ type Settings struct {
 	FlashSaleHold         time.Duration `env:"FLASH_SALE_HOLD" envDefault:"10m" roles:"web" min:"10s" max:"24h" example:"10m" help:"how long a cart holds a unit of a flash sale"`
 	FlashSaleLimitPerCart int           `env:"FLASH_SALE_LIMIT_PER_CART" envDefault:"1" roles:"web" min:"1" max:"20" example:"1" help:"most units of one flash sale for one cart"`
 
+	// FlashSaleLimitPerAddress is never more than a fifth of the units of a sale, and
+	// never less than FlashSaleLimitPerCart. Units that are paid for do not count, so
+	// that an office behind one address can buy one after the other.
+	FlashSaleLimitPerAddress int           `env:"FLASH_SALE_LIMIT_PER_ADDRESS" envDefault:"5" roles:"web" min:"0" max:"1000000" example:"5" help:"most unpaid units of one flash sale that the carts of one address hold at a time; 0: no limit"`
+	FlashSaleShortestHold    time.Duration `env:"FLASH_SALE_SHORTEST_HOLD" envDefault:"2m" roles:"web" min:"10s" max:"24h" example:"2m" help:"FLASH_SALE_HOLD is halved down to this for carts and addresses whose holds end unpaid"`
+
 	// PaymentTimeout is less than the runtime's RequestTimeout, so that a shopper
 	// learns how a payment ended.
 	PaymentTimeout time.Duration `env:"PAYMENT_TIMEOUT" envDefault:"5s" roles:"web,worker-pg" min:"100ms" max:"1m" example:"5s" help:"longest wait for a reply of the payment gateway"`

@@ -46,6 +46,8 @@ type Shop struct {
 	orderLimit OrderLimit
 	saleHold   time.Duration
 	saleLimit  int
+
+	saleFairness SaleFairness
 }
 
 // Options are the parts and settings of the store. Parts without a remark are
@@ -69,6 +71,8 @@ type Options struct {
 
 	SaleHold  time.Duration // how long a cart holds a unit of a sale
 	SaleLimit int           // largest number of units of one sale in one cart
+
+	SaleFairness SaleFairness // the zero value limits no address
 }
 
 // New makes the store.
@@ -93,6 +97,8 @@ func New(options Options) *Shop {
 		orderLimit: options.OrderLimit,
 		saleHold:   options.SaleHold,
 		saleLimit:  options.SaleLimit,
+
+		saleFairness: options.SaleFairness,
 	}
 }
 

@@ -299,6 +299,44 @@ func TestCart_StartsEmptyWithAForgedOrExpiredCookie(t *testing.T) {
 	}
 }
 
+func TestCart_CookiesOfOtherProgramsDoNotStopAShopper(t *testing.T) {
+	t.Parallel()
+	for name, baseURL := range map[string]string{"cart": "http://leeward.example", "__Host-cart": "https://leeward.example"} {
+		site := newSiteWith(t, setup{baseURL: baseURL})
+		variant := strconv.Itoa(int(site.variant(t, "harbour-enamel-mug")))
+		bought := site.send(t, http.MethodPost, "/cart/lines?quantity=1&variant_id="+variant, nil)
+		cookies := bought.header.Values("Set-Cookie")
+		require.Len(t, cookies, 1)
+		require.True(t, strings.HasPrefix(cookies[0], name+"="), cookies)
+		signed, _, _ := strings.Cut(cookies[0], ";")
+
+		for _, shadowed := range []string{"cart=c1-legacy; " + signed, name + "=c1-legacy; " + signed, signed + "; " + name + "=x"} {
+			for range 2 {
+				site.send(t, http.MethodPost, "/cart/lines?quantity=1&variant_id="+variant, http.Header{"Cookie": {shadowed}})
+			}
+			cart := site.send(t, http.MethodGet, "/cart", http.Header{"Cookie": {shadowed}})
+			require.Contains(t, cart.body, "Harbour Enamel Mug")
+			require.NotContains(t, cart.body, "has expired")
+		}
+		require.Equal(t, 1, site.count(t, `SELECT count(*) FROM carts`))
+		require.Equal(t, 7, site.count(t, `SELECT quantity FROM cart_lines`))
+	}
+}
+
+func TestCart_AnotherHostCannotPlantOne(t *testing.T) {
+	t.Parallel()
+	site := newSiteWith(t, setup{baseURL: "https://leeward.example"})
+	variant := strconv.Itoa(int(site.variant(t, "harbour-enamel-mug")))
+	made := site.send(t, http.MethodPost, "/cart/lines?quantity=1&variant_id="+variant, nil)
+	signed, _, _ := strings.Cut(made.header.Get("Set-Cookie"), ";")
+	planted := strings.TrimPrefix(signed, "__Host-") // browsers take the prefix from this host alone
+
+	victim := site.send(t, http.MethodGet, "/cart", http.Header{"Cookie": {planted}})
+
+	require.NotContains(t, victim.body, "Harbour Enamel Mug")
+	require.NotContains(t, victim.body, "has expired")
+}
+
 func with(form url.Values, more url.Values) url.Values {
 	merged := url.Values{}
 	for name, values := range form {

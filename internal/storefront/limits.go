@@ -28,6 +28,10 @@ import (
 // their form once. Mail providers end reminders for all their users from few
 // addresses, and a link to end them cannot be guessed.
 //
+// Flash sales: a shopper without a cart sends a claim twice, so twenty claims in five
+// minutes are ten shoppers behind one address. How many unpaid units an address
+// holds is limited by shop.SaleFairness, also while Redis is unavailable.
+//
 // Bans: a shopper whose card was declined twice tries another one; five declined
 // cards from one cart are card testing. A mail program may break one or two links
 // to orders; ten wrong links are guesses. No browser requests "/.env".
@@ -44,7 +48,8 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 
 		throttle.Throttle("req-ip", settings.Requests, settings.RequestPeriod, perIP(asksForPage)),
 		throttle.Throttle("live-ip", 10*settings.Requests, settings.RequestPeriod, perIP(followsEvents)),
-		throttle.Throttle("cart-ip", 60, time.Minute, perIP(fillsCart)),
+		throttle.Throttle("cart-ip", 60, time.Minute, perIP(changesCart)),
+		throttle.Throttle("hold-ip", 20, 5*time.Minute, perIP(claimsSaleUnit)).Protected(),
 		throttle.Throttle("contact-ip", 60, time.Hour, perIP(givesContact)),
 		throttle.Throttle("reminder-ip", 600, time.Minute, perIP(endsReminders)),
 		throttle.Throttle("order-ip", 30, time.Minute, perIP(buys)).Protected(),
@@ -75,7 +80,11 @@ func asksForPage(r *throttle.Request) bool {
 // event stream, or for fragments when it has to poll.
 func followsEvents(r *throttle.Request) bool { return r.Path == "/live" || r.Below("/live/") }
 
-func fillsCart(r *throttle.Request) bool { return r.Is(http.MethodPost, "/cart/lines") }
+func changesCart(r *throttle.Request) bool { return r.Method == http.MethodPost && r.Below("/cart/") }
+
+func claimsSaleUnit(r *throttle.Request) bool {
+	return r.Method == http.MethodPost && r.Below("/sales/")
+}
 
 func givesContact(r *throttle.Request) bool { return r.Is(http.MethodPost, "/checkout") }
 

@@ -1,6 +1,9 @@
 package storefront
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"strconv"
@@ -34,12 +37,16 @@ func (s *Storefront) holdSaleUnit(c echo.Context) error {
 		return c.Redirect(http.StatusTemporaryRedirect, "/sales/"+strconv.FormatInt(saleID, 10)+"/holds?cart=new")
 	}
 
-	err = s.shop.HoldSaleUnit(c.Request().Context(), s.cartID(c), saleID, c.FormValue("claim_id"))
+	err = s.shop.HoldSaleUnit(c.Request().Context(), shop.Claim{
+		ID: c.FormValue("claim_id"), CartID: s.cartID(c), SaleID: saleID, Holder: s.holder(c),
+	})
 	switch {
 	case err == nil:
 		return c.Redirect(http.StatusSeeOther, "/cart?held="+strconv.FormatInt(saleID, 10))
 	case errors.Is(err, shop.ErrSaleLimit):
 		return c.Redirect(http.StatusSeeOther, "/cart?limit="+strconv.FormatInt(saleID, 10))
+	case errors.Is(err, shop.ErrSaleAddressLimit):
+		return s.renderAddressLimit(c)
 	case errors.Is(err, shop.ErrSaleSoldOut), errors.Is(err, shop.ErrSaleClosed):
 		return s.renderSaleGone(c, errors.Is(err, shop.ErrSaleClosed))
 	default:
@@ -60,6 +67,29 @@ func (s *Storefront) renderSaleGone(c echo.Context, over bool) error {
 	layout := s.bareLayout(c, "Somebody was quicker")
 	web.ForbidCaching(c)
 	return web.Render(c, http.StatusConflict, templates.SaleGone(templates.SaleGonePage{Layout: layout, Over: over}))
+}
+
+// renderAddressLimit replies when carts of the same address hold enough unpaid units.
+func (s *Storefront) renderAddressLimit(c echo.Context) error {
+	page := templates.ErrorPage{
+		Layout: s.bareLayout(c, "Enough for one address"), Status: http.StatusTooManyRequests, Heading: "Enough for one address",
+		Detail: "Carts at your network address already hold as many units of this sale as we keep for one address until they are paid. " +
+			"Please try again when one of them is bought or given back.",
+	}
+	web.ForbidCaching(c)
+	return web.Render(c, http.StatusTooManyRequests, templates.Error(page))
+}
+
+// holder stands for the client's address in the holds of sales: a keyed hash, so
+// that no address is stored. It is empty for a client that is not limited.
+func (s *Storefront) holder(c echo.Context) string {
+	client := web.LimitedClient(c)
+	if client == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, s.visitorKey)
+	mac.Write([]byte("holder\n" + client))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
 func (s *Storefront) renderCartCookie(c echo.Context) error {

@@ -100,6 +100,45 @@ func TestFlashSale_TooLateShoppersAreRefused(t *testing.T) {
 	}
 }
 
+func TestFlashSale_OneAddressTakesOnlyAFewUnits(t *testing.T) {
+	t.Parallel()
+	limits := usualLimits()
+	site := newLimitedSite(t, limits)
+	sale := site.startSale(t, 50)
+	statuses := map[int]int{}
+
+	for range 60 {
+		thief := site.shopperAt(t, "192.0.2.1") // without cookies each time
+		statuses[thief.post(sale.path, url.Values{"claim_id": {uuid.NewString()}}).status]++
+	}
+
+	require.Equal(t, 5, statuses[http.StatusOK], statuses)
+	require.Equal(t, 55, statuses[http.StatusTooManyRequests], statuses)
+	require.Equal(t, 5, site.count(t, `SELECT held FROM flash_sales`))
+	require.Equal(t, 5, site.count(t, `SELECT count(*) FROM carts`))
+	other := site.shopperAt(t, "192.0.2.2").post(sale.path, url.Values{"claim_id": {uuid.NewString()}})
+	require.Equal(t, "/cart", other.path)
+	for range 7 { // an address of the safelist, such as that of an office
+		colleague := site.shopperAt(t, "198.51.100.1").post(sale.path, url.Values{"claim_id": {uuid.NewString()}})
+		require.Equal(t, "/cart", colleague.path)
+	}
+	require.Zero(t, site.count(t, `SELECT count(*) FROM sale_holds WHERE holder LIKE '%192.0.2%'`), "no address is stored")
+}
+
+func TestFlashSale_SaysThatAnAddressHoldsEnough(t *testing.T) {
+	t.Parallel()
+	site := newLimitedSite(t, usualLimits())
+	sale := site.startSale(t, 50)
+	for range 5 {
+		require.Equal(t, "/cart", site.shopperAt(t, "192.0.2.1").post(sale.path, url.Values{"claim_id": {uuid.NewString()}}).path)
+	}
+
+	refused := site.shopperAt(t, "192.0.2.1").post(sale.path, url.Values{"claim_id": {uuid.NewString()}})
+
+	require.Equal(t, http.StatusTooManyRequests, refused.status)
+	require.Contains(t, refused.body, "Enough for one address")
+}
+
 func TestFlashSale_EnforcesTheLimitOfACart(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)

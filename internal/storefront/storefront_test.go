@@ -1,6 +1,7 @@
 package storefront_test
 
 import (
+	"cmp"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,7 +19,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/cache"
 	"slipway/internal/failopen"
+	"slipway/internal/failopen/failopentest"
 	"slipway/internal/health"
 	"slipway/internal/jobs"
 	"slipway/internal/live"
@@ -34,25 +37,38 @@ import (
 
 // site is a seeded store behind a real listener, without Redis.
 type site struct {
-	url string
-	db  *pgxpool.Pool
+	url   string
+	db    *pgxpool.Pool
+	pages *storefront.Storefront
 }
 
 func newSite(t *testing.T, adjust ...func(*shop.Options)) site {
 	t.Helper()
-	return newLimitedSite(t, nil, adjust...)
+	return newSiteWith(t, setup{}, adjust...)
 }
 
 // newLimitedSite is a site with limits, which believes X-Forwarded-For.
-func newLimitedSite(t *testing.T, limits *throttle.Settings, adjust ...func(*shop.Options)) site {
+func newLimitedSite(t *testing.T, limits *throttle.Settings) site {
+	t.Helper()
+	return newSiteWith(t, setup{limits: limits})
+}
+
+// setup is what sites of tests differ in. The zero value has no limits, no Redis
+// and no public address.
+type setup struct {
+	limits  *throttle.Settings
+	redis   failopen.Options
+	budget  time.Duration // for Redis; zero: a second
+	baseURL string
+}
+
+func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site {
 	t.Helper()
 	db := pgtest.New(t, shop.Migrations())
 	registry := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
 	reporter := telemetry.NewReporter(log, registry)
-	guard := failopen.NewGuard(failopen.Options{}, reporter)
-	redis, err := failopen.Open(guard)
-	require.NoError(t, err)
+	redis, guard := failopentest.Open(t, setup.redis)
 	metrics := jobs.NewMetrics(registry)
 	queue, err := jobs.NewJobs(db, metrics)
 	require.NoError(t, err)
@@ -60,9 +76,14 @@ func newLimitedSite(t *testing.T, limits *throttle.Settings, adjust ...func(*sho
 	require.NoError(t, err)
 
 	options := shop.Options{
-		DB: db, Jobs: queue, Tasks: tasks, Gateway: payment.NewSandbox(20 * time.Millisecond),
+		DB: db, Jobs: queue, Tasks: tasks, Redis: redis, Gateway: payment.NewSandbox(20 * time.Millisecond),
 		BaseURL: "http://leeward.example", Log: log, Registry: registry,
 		SaleHold: 10 * time.Minute, SaleLimit: 1,
+		SaleFairness: shop.SaleFairness{PerAddress: 5, ShortestHold: 2 * time.Minute},
+	}
+	if setup.redis.URL != "" {
+		options.Cache = cache.New(redis, cache.Options{}, registry)
+		t.Cleanup(options.Cache.Close)
 	}
 	for _, change := range adjust {
 		change(&options)
@@ -72,24 +93,26 @@ func newLimitedSite(t *testing.T, limits *throttle.Settings, adjust ...func(*sho
 	require.NoError(t, err)
 	pages, err := storefront.New(storefront.Options{
 		Shop: store, Hub: live.NewHub("", redis, live.StreamOptions{Lifetime: time.Second, Limit: 10}, reporter, registry),
-		Secret: strings.Repeat("s", 32), Cards: payment.TestCards, Development: true,
+		Secret: strings.Repeat("s", 32), Secure: strings.HasPrefix(setup.baseURL, "https://"), Cards: payment.TestCards, Development: true,
 		Mails: mail.NewDirectory(t.TempDir(), "a@leeward.example"), PageTimeout: 10 * time.Second,
 		SaleHold: 10 * time.Minute, SaleLimit: 1,
 	})
 	require.NoError(t, err)
 	clients := throttle.NewClients([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 64, log)
 	var limiter *throttle.Limiter
-	if limits != nil {
-		limiter, err = throttle.New(throttle.Options{Redis: redis, Clients: clients, Rules: pages.Limits(*limits), Log: log, Registry: registry})
+	if setup.limits != nil {
+		rules := pages.Limits(*setup.limits)
+		limiter, err = throttle.New(throttle.Options{Redis: redis, Clients: clients, Rules: rules, Log: log, Registry: registry})
 		require.NoError(t, err)
 	}
 	server := web.New(web.Options{
 		Clients: clients, Throttle: limiter, Log: log, Registry: registry, Reporter: reporter, Health: health.New(registry),
-		RedisBudget: time.Second, MaxRequestBody: 1 << 20, CrossOriginRoutes: pages.CrossOriginRoutes(),
+		RedisBudget: cmp.Or(setup.budget, time.Second), MaxRequestBody: 1 << 20, BaseURL: setup.baseURL,
+		CrossOriginRoutes: pages.CrossOriginRoutes(),
 	}, pages)
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
-	return site{url: listener.URL, db: db}
+	return site{url: listener.URL, db: db, pages: pages}
 }
 
 // shopper is one browser: it keeps cookies and follows redirects.

@@ -83,6 +83,7 @@ func (l *Limiter) Check(r *http.Request) (*Request, Decision) {
 	request := newRequest(r, l.clients)
 	for _, rule := range l.rules.safelists {
 		if rule.match(request) {
+			request.Safelisted = true
 			l.metrics.count(rule.name, backendLocal, resultSafelisted)
 			return request, Decision{Result: Passed, Rule: rule.name}
 		}

@@ -21,6 +21,8 @@ type Request struct {
 	Client netip.Addr // zero when unknown
 	IP     string     // key of the client: its address, or its network in IPv6
 
+	Safelisted bool // no rule limits the client
+
 	form      *http.Request // has the part of the body that was read; nil before
 	truncated bool          // the body is longer than that part
 	outcomes  []*Rule       // rules to call with the status of the response

@@ -15,9 +15,20 @@ func Refusal(c echo.Context) (throttle.Decision, bool) {
 	return decision, refused
 }
 
+// LimitedClient is the key under which the limits count the client of a request:
+// its address, or its network in IPv6. It is empty for a client that is not limited.
+// A handler uses it for a limit of its own, on something scarce.
+func LimitedClient(c echo.Context) string {
+	key, _ := c.Get(clientKey).(string)
+	return key
+}
+
 // Private
 
-const refusalKey = "throttle refusal"
+const (
+	refusalKey = "throttle refusal"
+	clientKey  = "throttle client"
+)
 
 // limitRequests refuses requests over the limits. It never refuses health checks,
 // because a proxy would stop using this process.
@@ -29,6 +40,9 @@ func limitRequests(limiter *throttle.Limiter, pages Pages) echo.MiddlewareFunc {
 			}
 			request, decision := limiter.Check(c.Request())
 			c.SetRequest(request.Request)
+			if !request.Safelisted {
+				c.Set(clientKey, request.IP)
+			}
 			if decision.Refused() {
 				c.Set(refusalKey, decision)
 				decision.SetHeaders(c.Response().Header())
