@@ -2,6 +2,7 @@ package storefront_test
 
 import (
 	"cmp"
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +42,7 @@ type site struct {
 	url   string
 	db    *pgxpool.Pool
 	pages *storefront.Storefront
+	guard *failopen.Guard // of Redis
 }
 
 func newSite(t *testing.T, adjust ...func(*shop.Options)) site {
@@ -91,11 +94,21 @@ func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site 
 	store := shop.New(options)
 	_, err = store.Seed(t.Context())
 	require.NoError(t, err)
+	stale := web.NewStale(web.StaleOptions{
+		MaxAge: time.Minute, Size: 1 << 20, RedisBudget: cmp.Or(setup.budget, time.Second), Log: log, Reporter: reporter, Registry: registry,
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	var rendering sync.WaitGroup
+	rendering.Go(func() { _ = stale.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		rendering.Wait()
+	})
 	pages, err := storefront.New(storefront.Options{
 		Shop: store, Hub: live.NewHub("", redis, live.StreamOptions{Lifetime: time.Second, Limit: 10}, reporter, registry),
 		Secret: strings.Repeat("s", 32), Secure: strings.HasPrefix(setup.baseURL, "https://"), Cards: payment.TestCards, Development: true,
 		Mails: mail.NewDirectory(t.TempDir(), "a@leeward.example"), PageTimeout: 10 * time.Second,
-		SaleHold: 10 * time.Minute, SaleLimit: 1,
+		SaleHold: 10 * time.Minute, SaleLimit: 1, Stale: stale,
 	})
 	require.NoError(t, err)
 	clients := throttle.NewClients([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 64, log)
@@ -112,7 +125,7 @@ func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site 
 	}, pages)
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
-	return site{url: listener.URL, db: db, pages: pages}
+	return site{url: listener.URL, db: db, pages: pages, guard: guard}
 }
 
 // shopper is one browser: it keeps cookies and follows redirects.
