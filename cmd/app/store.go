@@ -72,7 +72,7 @@ func newStorefront(
 ) (*storefront.Storefront, error) {
 	return storefront.New(storefront.Options{
 		Shop: store, Hub: hub, AssetsDir: b.config.AssetsDir,
-		Secret: b.config.SecretKeyBase, Secure: strings.HasPrefix(b.config.BaseURL, "https://"),
+		Secret: b.config.SecretKeyBase, BaseURL: b.config.BaseURL,
 		Cards: payment.TestCards, Development: b.config.Environment == config.Development,
 		Mails: mail.NewDirectory(b.config.MailDir, settings.MailFrom), PageTimeout: b.config.RequestTimeout,
 		SaleHold: settings.FlashSaleHold, SaleLimit: settings.FlashSaleLimitPerCart,

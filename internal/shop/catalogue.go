@@ -25,6 +25,19 @@ func (s *Shop) Categories(ctx context.Context) ([]Category, error) {
 	return categoriesCache.Fetch(ctx, s.cache, "", s.readCategories)
 }
 
+// ProductSlugs are the slugs of all products, at most limit.
+func (s *Shop) ProductSlugs(ctx context.Context, limit int) ([]string, error) {
+	rows, err := s.db.Query(ctx, `SELECT slug FROM products ORDER BY id LIMIT $1`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list products: %w", err)
+	}
+	slugs, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list products: %w", err)
+	}
+	return slugs, nil
+}
+
 // Featured lists the first featured products.
 func (s *Shop) Featured(ctx context.Context, limit int) ([]Card, error) {
 	featured, _, err := s.FrontPage(ctx, limit, 0)

@@ -27,6 +27,7 @@ func (s *Storefront) layout(c echo.Context, title, description string, watched .
 	}
 	layout := s.bareLayout(c, title)
 	layout.Description = description
+	layout.Canonical = canonical(c)
 	layout.Categories = categories
 	layout.CartUnits = units
 	layout.Live = liveAddress(lastEvent(c), watched)

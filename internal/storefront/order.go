@@ -94,7 +94,6 @@ func (s *Storefront) showOrder(c echo.Context) error {
 		return err
 	}
 	layout.Live += "&order=" + order.Token
-	c.Response().Header().Set("X-Robots-Tag", "noindex")
 	web.ForbidCaching(c)
 	return web.Render(c, http.StatusOK, templates.Order(templates.OrderPage{
 		Layout: layout, Order: order, Fresh: time.Since(order.PlacedAt) < freshFor,

@@ -11,17 +11,22 @@ import (
 func (s *Storefront) Routes(e *echo.Echo) {
 	e.GET("/live", s.streamEvents) // without web.Deadline: a stream has its own lifetime
 	e.GET(assets.Prefix+"*", echo.WrapHandler(s.assets))
+	e.GET("/robots.txt", s.showRobots)
 
 	// Each route gets its middleware by itself: a group with middleware would also
 	// handle all unknown paths.
-	page := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), web.RetryRead, s.rememberLastEvent}
-	public := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(nil), web.RetryRead, s.rememberLastEvent}
-	listing := []echo.MiddlewareFunc{web.Deadline(s.pageTimeout), s.stale.Serve(listingQuery), web.RetryRead, s.rememberLastEvent}
+	deadline := web.Deadline(s.pageTimeout)
+	page := []echo.MiddlewareFunc{deadline, notIndexed, web.RetryRead, s.rememberLastEvent}
+	public := []echo.MiddlewareFunc{deadline, s.stale.Serve(nil), s.indexed(nil), web.RetryRead, s.rememberLastEvent}
+	listing := []echo.MiddlewareFunc{
+		deadline, s.stale.Serve(listingQuery), s.indexed(canonicalListing), web.RetryRead, s.rememberLastEvent,
+	}
 	e.GET("/", s.showHome, public...)
 	e.GET("/categories/:slug", s.showCategory, listing...)
 	e.GET("/products/:slug", s.showProduct, public...)
 	e.GET("/search", s.search, page...)
 	e.GET("/pictures/:file", s.showPicture, public...)
+	e.GET("/sitemap.xml", s.showSitemap, public...)
 	e.GET("/live/fragments", s.showFragments, page...)
 
 	e.GET("/cart", s.showCart, page...)

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"slipway/internal/assets"
@@ -24,6 +25,7 @@ type Storefront struct {
 	hub         *live.Hub
 	assets      *assets.Assets
 	cart        *web.SignedCookie
+	baseURL     string
 	visitorKey  []byte
 	cards       []payment.TestCard
 	development bool
@@ -40,7 +42,7 @@ type Options struct {
 	Hub         *live.Hub
 	AssetsDir   string             // has the assets of other builds; empty: only its own
 	Secret      string             // signs cookies
-	Secure      bool               // cookies are sent over HTTPS only
+	BaseURL     string             // the public address; cookies are sent over HTTPS only when it is https
 	Cards       []payment.TestCard // test cards of the payment gateway
 	Development bool               // serves the pages of sent mails
 	Mails       *mail.Directory    // the sent mails; used only in development
@@ -73,7 +75,8 @@ func New(options Options) (*Storefront, error) {
 		shop:        options.Shop,
 		hub:         options.Hub,
 		assets:      loaded,
-		cart:        web.NewSignedCookie(options.Secret, "cart", shop.CartLifetime, options.Secure),
+		cart:        web.NewSignedCookie(options.Secret, "cart", shop.CartLifetime, strings.HasPrefix(options.BaseURL, "https://")),
+		baseURL:     strings.TrimSuffix(options.BaseURL, "/"),
 		visitorKey:  visitorKey,
 		cards:       options.Cards,
 		development: options.Development,

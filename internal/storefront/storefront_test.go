@@ -106,7 +106,7 @@ func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site 
 	})
 	pages, err := storefront.New(storefront.Options{
 		Shop: store, Hub: live.NewHub("", redis, live.StreamOptions{Lifetime: time.Second, Limit: 10}, reporter, registry),
-		Secret: strings.Repeat("s", 32), Secure: strings.HasPrefix(setup.baseURL, "https://"), Cards: payment.TestCards, Development: true,
+		Secret: strings.Repeat("s", 32), BaseURL: setup.baseURL, Cards: payment.TestCards, Development: true,
 		Mails: mail.NewDirectory(t.TempDir(), "a@leeward.example"), PageTimeout: 10 * time.Second,
 		SaleHold: 10 * time.Minute, SaleLimit: 1, Stale: stale,
 	})

@@ -12,6 +12,7 @@ import (
 type Layout struct {
 	Title       string
 	Description string
+	Canonical   string          // address for search engines; empty: they do not index the page
 	Path        string          // of the page, for the navigation's current mark
 	Query       string          // what the search field shows
 	Categories  []shop.Category // of the navigation; may be empty while the database is unavailable

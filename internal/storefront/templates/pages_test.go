@@ -264,7 +264,7 @@ func TestHome_ShowsAProductOnce(t *testing.T) {
 func newPages(words string) map[string]templ.Component {
 	category := shop.Category{ID: 1, Slug: words, Name: words, Tagline: words}
 	layout := Layout{
-		Title: words, Description: words, Query: words, Notice: words, Categories: []shop.Category{category},
+		Title: words, Description: words, Canonical: words, Query: words, Notice: words, Categories: []shop.Category{category},
 		Stylesheet: "/assets/store.css", Script: "/assets/store.js", Icon: "/assets/icon.svg", Live: "/live",
 		CartUnits: 2, Development: true,
 	}
