@@ -38,7 +38,8 @@ type Config struct {
 	Port        int    `env:"PORT" envDefault:"3000" roles:"web,worker-pg" min:"1" max:"65535" example:"3000" help:"public port of web"`
 	OpsPort     int    `env:"OPS_PORT" envDefault:"9090" roles:"web,worker-pg,worker-redis,health" min:"1" max:"65535" example:"9090" help:"port of /up, /health and /metrics"`
 
-	// BaseURL is the public address of the application, for links in mails.
+	// BaseURL is the public address of the application: for links in mails, and the
+	// origin of its own forms. With https, browsers are told to use no other scheme.
 	BaseURL string `env:"BASE_URL" roles:"web,worker-pg" required:"true" schemes:"http,https" example:"https://app.example.com" help:"public address, for links in mails; required in production"`
 
 	// SecretKeyBase signs cookies. A new value makes every cookie invalid.
