@@ -230,8 +230,8 @@ func (w *RedisWorker) backoff(kind string, attempt int) time.Duration {
 }
 
 // handleFailure reports tasks that panicked or failed for good, except when the
-// database was unavailable for all attempts: its probe reports that. It marks a
-// task that was cancelled while it ran, so that perform does not run it again.
+// database was unavailable or refused this worker: its probe reports that. It marks
+// a task that was cancelled while it ran, so that perform does not run it again.
 func (w *RedisWorker) handleFailure(ctx context.Context, failure taskqueue.Failure) {
 	var panicked *telemetry.Panic
 	unexpected := failure.Archived && !postgres.Unusable(failure.Err) && !errors.Is(failure.Err, taskqueue.ErrCancelled)
