@@ -86,7 +86,7 @@ func TestOneAtATime_RunsEqualKeysOneAfterTheOther(t *testing.T) {
 		<-finish
 		return nil
 	})
-	startHandlers(t, db, time.Second, work)
+	startHandlers(t, db, work)
 	require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
 		return queue.Enqueue(t.Context(), tx, reconcileArgs{Store: 1}, reconcileArgs{Store: 1}, reconcileArgs{Store: 2})
 	}))

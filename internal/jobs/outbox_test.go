@@ -214,7 +214,7 @@ func awaitOutbox(t *testing.T, db *pgxpool.Pool) {
 // startOutbox starts a worker-pg that relays tasks.
 func startOutbox(t *testing.T, db *pgxpool.Pool, tasks *Tasks) {
 	t.Helper()
-	startHandlers(t, db, time.Second, tasks.OutboxHandlers()...)
+	startHandlers(t, db, tasks.OutboxHandlers()...)
 }
 
 func startParcelWorker(t *testing.T, server *devstack.Redis, work func(context.Context, parcelTask) error) *redisWorker {

@@ -21,7 +21,7 @@ func TestPermanent_FailsAJobForGoodAtOnce(t *testing.T) {
 	queue := newJobs(t, db, prometheus.NewRegistry())
 	enqueue(t, db, queue, "ada")
 
-	startHandlers(t, db, time.Second, Handle(func(_ context.Context, args greetArgs) error {
+	startHandlers(t, db, Handle(func(_ context.Context, args greetArgs) error {
 		return fmt.Errorf("greet %s: %w", args.Name, Permanent(errors.New("no such mailbox")))
 	}))
 
@@ -54,7 +54,7 @@ func TestCheck_FailsWorkWithWrongArgsAtOnceInBothBackends(t *testing.T) {
 	server := stacktest.Redis(t)
 	handler := Handle(func(context.Context, knockArgs) error { panic("args that cannot work reach no handler") })
 	worker := startTaskHandlers(t, server.URL(), time.Second, handler)
-	startHandlers(t, worker.db, time.Second, handler)
+	startHandlers(t, worker.db, handler)
 	tasks, _ := newTasks(t, server.URL())
 
 	require.True(t, tasks.Enqueue(t.Context(), knockArgs{Door: -1}))

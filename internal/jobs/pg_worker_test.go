@@ -226,9 +226,9 @@ func newPGWorker(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, work fu
 }
 
 // startHandlers starts a worker of any kinds and waits until it takes jobs.
-func startHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) {
+func startHandlers(t *testing.T, db *pgxpool.Pool, handlers ...Handler) {
 	t.Helper()
-	w := newHandlers(t, db, shutdown, handlers...)
+	w := newHandlers(t, db, time.Second, handlers...)
 	stacktest.Eventually(t, w.worker.Started)
 }
 

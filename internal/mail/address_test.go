@@ -12,7 +12,7 @@ func TestAddress_ReturnsTheFormThatEveryServerCarries(t *testing.T) {
 
 	for text, expected := range map[string]string{
 		"ada@example.com":                        "ada@example.com",
-		"Ada.Lovelace+shop@Mail.EXAMPLE.co.uk":   "Ada.Lovelace+shop@mail.example.co.uk",
+		"Ada.Lovelace+news@Mail.EXAMPLE.co.uk":   "Ada.Lovelace+news@mail.example.co.uk",
 		"info@bücher.example":                    "info@xn--bcher-kva.example",
 		"info@BÜCHER.example":                    "info@xn--bcher-kva.example",
 		"info@bu\u0308cher.example":              "info@xn--bcher-kva.example",

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -113,8 +114,13 @@ func connectError(err error) error {
 // for another login or refuses the sender's address.
 func sendError(err error) error {
 	var failure *gomail.SendError
+	if !errors.As(err, &failure) {
+		return err
+	}
+	reason, _, _ := strings.Cut(err.Error(), ", affected ") // the library adds the recipient, which is not for logs
+	err = errors.New(reason)
 	switch {
-	case !errors.As(err, &failure), failure.ErrorCode() < 500:
+	case failure.ErrorCode() < 500:
 		return err
 	case slices.Contains(loginReplies, failure.ErrorCode()), failure.Reason == gomail.ErrSMTPMailFrom:
 		return &senderRefused{err}

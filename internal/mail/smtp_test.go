@@ -154,6 +154,7 @@ func TestSMTP_TellsWhetherAnotherAttemptCanSucceed(t *testing.T) {
 			code, reason, _ := strings.Cut(text, " ")
 			require.ErrorContains(t, err, code)
 			require.ErrorContains(t, err, reason)
+			require.NotContains(t, err.Error(), "ada@example.com")
 			require.Equal(t, expected == never, errors.Is(err, ErrUndeliverable), err)
 			require.Equal(t, expected == operator, errors.Is(err, ErrSenderRefused), err)
 			require.Equal(t, expected == operator, strings.Contains(journal.String(), "level=ERROR"), journal.String())

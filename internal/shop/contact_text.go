@@ -40,7 +40,8 @@ var emailProblems = []struct {
 	{mail.ErrAddress, "This is not a complete email address, such as ada@example.com."},
 	{mail.ErrAddressLocal, "Before the @, this has letters or signs that many mail servers do not accept. " +
 		"Please give an address that has only the letters a to z there, such as ada@example.com."},
-	{mail.ErrAddressDomain, "This has numbers in place of a domain, so it is not a complete email address. Please give one such as ada@example.com."},
+	{mail.ErrAddressDomain, "This has numbers in place of a domain, so it is not a complete email address. " +
+		"Please give one such as ada@example.com."},
 	{mail.ErrAddressCoded, "This is an encoded form of an email address. Please type the address itself, such as ada@example.com."},
 	{mail.ErrAddressLength, "This is too long for an email address: at most 64 characters fit before the @, and 254 in all."},
 }

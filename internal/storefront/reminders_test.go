@@ -1,7 +1,6 @@
 package storefront_test
 
 import (
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,14 +39,14 @@ func TestReminders_EndByOneClickOfAMailProgram(t *testing.T) {
 		_, err := site.db.Exec(t.Context(), `UPDATE reminder_recipients SET unsubscribed_at = NULL`)
 		require.NoError(t, err)
 
-		response := site.postFrom(t, header, "/reminders/"+reminderToken, "List-Unsubscribe=One-Click")
+		answer := site.postFrom(t, header, "/reminders/"+reminderToken, "List-Unsubscribe=One-Click")
 
-		require.Equal(t, http.StatusOK, response.StatusCode, "no redirect, which mail providers do not follow")
-		require.Empty(t, response.Cookies())
+		require.Equal(t, http.StatusOK, answer.status, "no redirect, which mail providers do not follow")
+		require.Empty(t, answer.header.Values("Set-Cookie"))
 		require.Equal(t, 1, site.count(t, `SELECT count(*) FROM reminder_recipients WHERE unsubscribed_at IS NOT NULL`))
 	}
 	other := site.postFrom(t, http.Header{"Sec-Fetch-Site": {"cross-site"}}, "/checkout", "email=ada@example.com")
-	require.Equal(t, http.StatusForbidden, other.StatusCode, "other routes stay closed to other sites")
+	require.Equal(t, http.StatusForbidden, other.status, "other routes stay closed to other sites")
 }
 
 func TestReminders_DoNotEndWhenTheirLinkIsOpened(t *testing.T) {
@@ -82,7 +81,7 @@ func (s site) remember(t *testing.T) {
 }
 
 // postFrom posts a form without following redirects.
-func (s site) postFrom(t *testing.T, header http.Header, path, form string) *http.Response {
+func (s site) postFrom(t *testing.T, header http.Header, path, form string) answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, strings.NewReader(form))
 	require.NoError(t, err)
@@ -91,8 +90,5 @@ func (s site) postFrom(t *testing.T, header http.Header, path, form string) *htt
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	require.NoError(t, err)
-	_, err = io.Copy(io.Discard, response.Body)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	return response
+	return (&shopper{t: t, site: s}).read(response)
 }
