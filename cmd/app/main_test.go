@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -160,6 +161,8 @@ func TestConfigCheck_PrintsAllProblemsFirst(t *testing.T) {
 }
 
 func TestDev_NamesAllProblemsBeforeItStartsAnything(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	for _, only := range [][]string{nil, {"--only", "web"}} {
 		t.Chdir(t.TempDir())
 		require.NoError(t, os.WriteFile(".env", []byte("\ufeffPORT=abc\nREQUEST_TIMEOUT=10\nREDIS_ULR=x\n"), 0o600))
@@ -169,7 +172,7 @@ func TestDev_NamesAllProblemsBeforeItStartsAnything(t *testing.T) {
 		}
 		var stdout, stderr bytes.Buffer
 
-		code := run(t.Context(), testApplication(), append([]string{"dev"}, only...), &stdout, &stderr)
+		code := run(ctx, testApplication(), append([]string{"dev"}, only...), &stdout, &stderr)
 
 		require.Equal(t, exitUsage, code)
 		require.Contains(t, stdout.String(), `PORT "abc" is not a whole number`)
@@ -179,7 +182,7 @@ func TestDev_NamesAllProblemsBeforeItStartsAnything(t *testing.T) {
 		require.NoDirExists(t, "tmp")
 
 		require.NoError(t, os.WriteFile(".env", []byte("A=1\nPORT\n"), 0o600))
-		code = run(t.Context(), testApplication(), append([]string{"dev"}, only...), &stdout, &stderr)
+		code = run(ctx, testApplication(), append([]string{"dev"}, only...), &stdout, &stderr)
 		require.Equal(t, exitUsage, code)
 		require.Contains(t, stderr.String(), ".env line 2 is neither NAME=value nor a comment")
 		require.NoDirExists(t, "tmp")

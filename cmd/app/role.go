@@ -55,7 +55,7 @@ func newProcess(c *cobra.Command, app application, role config.Role) (*process, 
 		registry: telemetry.NewRegistry(),
 	}
 	for _, warning := range warnings {
-		p.log.Warn("Setting needs attention", "name", warning.Name, "problem", warning.Text, "example", warning.Example)
+		p.log.Warn("Setting needs attention", "name", warning.Name, "problem", warning.Text)
 	}
 	p.reporter = telemetry.NewReporter(p.log, p.registry)
 	failopen.LogThrough(func(source string, err error) { p.reporter.Report(telemetry.Redis, source, err) })

@@ -229,8 +229,9 @@ func TestLoad_RefusesPublicAddressesWithoutEncryptionInProduction(t *testing.T) 
 func TestLoad_WarnsOfMisspeltNames(t *testing.T) {
 	t.Parallel()
 	for name, meant := range map[string]string{
-		"REDIS_ULR": "REDIS_URL", "REDIS_URI": "REDIS_URL", "redis_url": "REDIS_URL", "REDIS_URL\u00a0": "REDIS_URL", "\ufeffREDIS_URL": "REDIS_URL",
-		"REDIS-URL": "REDIS_URL", "RREDIS_URL": "REDIS_URL", "SENTRY_DNS": "SENTRY_DSN", "DATABASE_POOLSIZE": "DATABASE_POOL_SIZE",
+		"REDIS_ULR": "REDIS_URL", "REDIS_URI": "REDIS_URL", "redis_url": "REDIS_URL", "REDIS_URL\u00a0": "REDIS_URL",
+		"\ufeffREDIS_URL": "REDIS_URL",
+		"REDIS-URL":       "REDIS_URL", "RREDIS_URL": "REDIS_URL", "SENTRY_DNS": "SENTRY_DSN", "DATABASE_POOLSIZE": "DATABASE_POOL_SIZE",
 		"RACK_ATTACK_REQ_IP_LIMITS": "RACK_ATTACK_REQ_IP_LIMIT", "SECRET_KEYBASE": "SECRET_KEY_BASE", "PROT": "PORT", "MAIL_DIRS": "MAIL_DIR",
 	} {
 		variables := development()

@@ -65,6 +65,27 @@ func TestSchedule_RunsOnceADayThroughBothNights(t *testing.T) {
 	}
 }
 
+// A worker may ask at any minute, also in the hour that clocks repeat.
+func TestSchedule_FindsTheNextRunAtAnyMinuteOfTheNight(t *testing.T) {
+	t.Parallel()
+	for name, night := range map[string]string{
+		"Europe/Vienna": "2026-10-24T22:00:00Z", "Australia/Lord_Howe": "2027-04-03T12:00:00Z", "America/Santiago": "2026-04-05T01:00:00Z",
+	} {
+		zone, begin := zone(t, name), at(t, night)
+		shown := watch(zone, begin)
+		for text, quarters := range map[string][]int64{"every day at 2:30am": {10}, "*/30 0-2,23 * * *": {0, 2, 4, 6, 8, 10, 92, 94}} {
+			schedule, err := ParseSchedule(text, zone)
+			require.NoError(t, err)
+			runs := observed(begin, shown, quarters)
+
+			for now := begin; now.Before(begin.Add(8 * time.Hour)); now = now.Add(time.Minute) {
+				later := slices.IndexFunc(runs, func(run time.Time) bool { return run.After(now) })
+				require.Equal(t, runs[later].Format(time.RFC3339), schedule.Next(now).Format(time.RFC3339), "%s %s at %s", name, text, now)
+			}
+		}
+	}
+}
+
 // Every hour has a run, also the hour that clocks repeat.
 func TestSchedule_RunsEveryHourThroughBothNights(t *testing.T) {
 	t.Parallel()
@@ -85,7 +106,7 @@ func TestSchedule_RunsEveryHourThroughBothNights(t *testing.T) {
 }
 
 // Next is compared with the notes of an observer who looks at the clock of a zone
-// once a minute for a year: a time of day is due when the clock shows it, or
+// once a quarter of an hour for a year: a time of day is due when the clock shows it, or
 // something later, for the first time.
 func TestSchedule_AgreesWithTheClocksOfTheWorld(t *testing.T) {
 	t.Parallel()
@@ -96,17 +117,17 @@ func TestSchedule_AgreesWithTheClocksOfTheWorld(t *testing.T) {
 	} {
 		zone, begin := zone(t, name), time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
 		shown := watch(zone, begin)
-		for text, minutes := range map[string][]int64{
-			"every day at midnight": {0}, "30 0 * * *": {30}, "every day at 1:45am": {105}, "every day at 2:15am": {135},
-			"every day at 2:30am and 3am": {150, 180}, "every day at 23:30": {1410}, "*/30 2-3 * * *": {120, 150, 180, 210},
+		for text, quarters := range map[string][]int64{
+			"every day at midnight": {0}, "30 0 * * *": {2}, "every day at 1:45am": {7}, "every day at 2:15am": {9},
+			"every day at 2:30am and 3am": {10, 12}, "every day at 23:30": {94}, "*/30 2-3 * * *": {8, 10, 12, 14},
 		} {
 			schedule, err := ParseSchedule(text, zone)
 			require.NoError(t, err)
 
 			next := begin
-			for _, run := range observed(begin, shown, minutes) {
+			for _, run := range observed(begin, shown, quarters) {
 				next = schedule.Next(next)
-				require.Equal(t, run.Format(time.RFC3339), next.Format(time.RFC3339), "%s %s", name, text)
+				require.True(t, run.Equal(next), "%s %s: %s is due, not %s", name, text, run, next)
 			}
 		}
 	}
@@ -114,24 +135,26 @@ func TestSchedule_AgreesWithTheClocksOfTheWorld(t *testing.T) {
 
 // Private
 
-// watch returns what the clock of a zone shows in each minute of the year after a
-// time, as the number of minutes since 1970.
+const quarter = 15 * time.Minute
+
+// watch returns what the clock of a zone shows in each quarter of an hour of the year
+// after a time, as the number of quarters since 1970.
 func watch(zone *time.Location, begin time.Time) (shown []int64) {
-	for at := begin; at.Before(begin.AddDate(1, 0, 0)); at = at.Add(time.Minute) {
+	for at := begin; at.Before(begin.AddDate(1, 0, 0)); at = at.Add(quarter) {
 		_, offset := at.In(zone).Zone()
-		shown = append(shown, (at.Unix()+int64(offset))/60)
+		shown = append(shown, (at.Unix()+int64(offset))/int64(quarter.Seconds()))
 	}
 	return shown
 }
 
-// observed returns when some minutes of the day are due.
-func observed(begin time.Time, shown, minutes []int64) (runs []time.Time) {
-	const day = 24 * 60
+// observed returns when some quarters of the day are due.
+func observed(begin time.Time, shown, quarters []int64) (runs []time.Time) {
+	const day = 24 * 4
 	latest := shown[0]
 	for i, now := range shown {
-		for at := begin.Add(time.Duration(i) * time.Minute); latest < now; {
+		for at := begin.Add(time.Duration(i) * quarter); latest < now; {
 			latest++
-			if slices.Contains(minutes, latest%day) && (len(runs) == 0 || !runs[len(runs)-1].Equal(at)) {
+			if slices.Contains(quarters, latest%day) && (len(runs) == 0 || !runs[len(runs)-1].Equal(at)) {
 				runs = append(runs, at)
 			}
 		}

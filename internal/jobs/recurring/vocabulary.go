@@ -30,8 +30,9 @@ var weekdays = map[string][]int{
 var (
 	numbers = []string{
 		"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-		"fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+		"fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 	}
+	tens     = map[string]int{"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60}
 	ordinals = []string{"", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"}
 
 	amount   = regexp.MustCompile(`^(\d+)([a-z]+)$`) // 5m
@@ -41,10 +42,18 @@ var (
 	clock    = regexp.MustCompile(`^(\d{1,2})(?::(\d{2}))?(am|pm)?$`)
 )
 
-// number reads "5" or "five".
+// number reads "5", "five" or "forty-five".
 func number(word string) (value int, is bool) {
 	if i := slices.Index(numbers, word); i >= 0 {
 		return i, true
+	}
+	ten, one, two := strings.Cut(word, "-")
+	if value, is = tens[ten]; is && two {
+		i := slices.Index(numbers, one)
+		return value + i, i > 0 && i < 10
+	}
+	if is {
+		return value, true
 	}
 	value, err := strconv.Atoi(word)
 	return value, err == nil && value >= 0

@@ -26,19 +26,6 @@ func parseWords(words []string, zone *time.Location) (Schedule, error) {
 
 // Private
 
-// sentence is what the words of a schedule have said so far, and the words that
-// follow.
-type sentence struct {
-	words []string
-
-	count     int    // 0: there was no "every"
-	unit      string // second, minute, hour, day, week, month, year; empty: days are named
-	weekdays  []int
-	monthDays []int
-	times     []timeOfDay
-	minutes   []int // of "every hour at minute 12"
-}
-
 // phrase reads the next phrase.
 func (s *sentence) phrase() error {
 	switch {
@@ -48,13 +35,15 @@ func (s *sentence) phrase() error {
 		if s.take("minute", "minutes") {
 			return s.list(s.minute)
 		}
-		return s.list(s.time)
-	case s.take("on", "from"):
+		return s.timesOfDay("at")
+	case s.take("on"):
 		s.take("the")
-		if s.take("day", "days") {
-			return s.list(s.monthDay)
+		return s.days("on")
+	case s.take("from"):
+		if err := s.days("from"); err != nil || len(s.weekdays) > 1 {
+			return err
 		}
-		return s.list(s.day)
+		return s.unexpected("from")
 	case s.take("of"):
 		s.take("the", "every", "each")
 		if !s.take("month") || len(s.monthDays) == 0 {
@@ -62,11 +51,30 @@ func (s *sentence) phrase() error {
 		}
 		return nil
 	case s.isDay():
-		return s.list(s.day)
+		return s.days(s.words[0])
 	case s.count > 0 && clock.MatchString(s.words[0]): // every day 9am
-		return s.list(s.time)
+		return s.timesOfDay(s.words[0])
 	}
 	return s.unexpected(s.words[0])
+}
+
+// days reads days of the week or of the month. A sentence names days once.
+func (s *sentence) days(word string) error {
+	if len(s.weekdays)+len(s.monthDays) > 0 {
+		return s.unexpected(word)
+	}
+	if s.take("day", "days") {
+		return s.list(s.monthDay)
+	}
+	return s.list(s.day)
+}
+
+// timesOfDay reads times of day. A sentence names them once.
+func (s *sentence) timesOfDay(word string) error {
+	if len(s.times) > 0 {
+		return s.unexpected(word)
+	}
+	return s.list(s.time)
 }
 
 // every reads what follows the word "every".
@@ -79,7 +87,7 @@ func (s *sentence) every() error {
 		return errForms
 	}
 	if s.isDay() {
-		return s.list(s.day)
+		return s.days("every")
 	}
 	if match := amount.FindStringSubmatch(s.words[0]); match != nil && units[match[2]] != "" {
 		s.words = slices.Concat(match[1:], s.words[1:])
@@ -205,7 +213,10 @@ func (s *sentence) isDay() bool {
 	_, weekday := weekdaysOf(s.words[0])
 	_, monthDay := dayOfMonth(s.words[0])
 	monthDay = monthDay && s.words[0] != "second" // every second
-	return weekday || monthDay || dayRange.MatchString(s.words[0])
+	if match := dayRange.FindStringSubmatch(s.words[0]); match != nil {
+		_, weekday = weekdaysOf(match[1])
+	}
+	return weekday || monthDay
 }
 
 // take skips the next word if it is one of some words.
@@ -219,102 +230,4 @@ func (s *sentence) take(words ...string) bool {
 
 func (s *sentence) unexpected(word string) error {
 	return fmt.Errorf("%q is not understood here; %w", word, errForms)
-}
-
-// schedule returns the schedule that the sentence describes.
-func (s *sentence) schedule(zone *time.Location) (Schedule, error) {
-	if s.count+len(s.weekdays)+len(s.monthDays)+len(s.times) == 0 {
-		return Schedule{}, errForms
-	}
-	named := len(s.weekdays)+len(s.monthDays) > 0
-	if length := lengths[s.unit]; length > 0 {
-		if named || len(s.times) > 0 {
-			return Schedule{}, fmt.Errorf(`"every %s" goes on all day and every day; %w`, s.unit, errForms)
-		}
-		if s.unit == "hour" && len(s.minutes) > 0 {
-			return s.hours(zone)
-		}
-		if len(s.minutes) == 0 {
-			return Schedule{interval: time.Duration(s.count) * length}, nil
-		}
-	}
-	if len(s.minutes) > 0 {
-		return Schedule{}, fmt.Errorf(`"at minute" goes with "every hour" only; %w`, errForms)
-	}
-	return s.days(zone)
-}
-
-// hours returns "every 2 hours at minute 12".
-func (s *sentence) hours(zone *time.Location) (Schedule, error) {
-	if 24%s.count != 0 {
-		return Schedule{}, fmt.Errorf(`with "at minute", the number of hours must divide 24`)
-	}
-	return parseCron(fmt.Sprintf("%s */%d * * *", joined(s.minutes), s.count), zone)
-}
-
-// days returns a schedule of days and times of day.
-func (s *sentence) days(zone *time.Location) (Schedule, error) {
-	dayOfMonth, month, weekday := "*", "*", "*"
-	var nthDay, nthWeek int
-	switch s.unit {
-	case "day":
-		nthDay = s.count
-	case "week":
-		nthWeek = s.count
-		weekday = "0" // the same as in Solid Queue
-	case "month":
-		if 12%s.count != 0 {
-			return Schedule{}, fmt.Errorf("the number of months must divide 12")
-		}
-		dayOfMonth, month = "1", fmt.Sprintf("*/%d", s.count)
-	case "year":
-		dayOfMonth, month = "1", "1"
-	}
-	if s.contradicts() {
-		return Schedule{}, fmt.Errorf("these days do not go together; %w", errForms)
-	}
-	if len(s.weekdays) > 0 {
-		weekday = joined(s.weekdays)
-	}
-	if len(s.monthDays) > 0 {
-		dayOfMonth = joined(s.monthDays)
-	}
-	if len(s.times) == 0 {
-		s.times = []timeOfDay{{}} // midnight
-	}
-	var all Schedule
-	for _, time := range s.times {
-		one, err := parseCron(fmt.Sprintf("%d %d %s %s %s", time.minute, time.hour, dayOfMonth, month, weekday), zone)
-		if err != nil {
-			return Schedule{}, err
-		}
-		one.calendars[0].nthDay, one.calendars[0].nthWeek = nthDay, nthWeek
-		all.calendars = append(all.calendars, one.calendars...)
-	}
-	return all, nil
-}
-
-// contradicts reports whether days are named that do not go together, such as "every
-// day on the 1st" and "every month on monday".
-func (s *sentence) contradicts() bool {
-	weekdays, monthDays := len(s.weekdays) > 0, len(s.monthDays) > 0
-	switch s.unit {
-	case "day":
-		return weekdays || monthDays
-	case "week":
-		return monthDays
-	case "month":
-		return weekdays
-	case "year":
-		return weekdays || monthDays || s.count > 1
-	}
-	return weekdays && monthDays
-}
-
-func joined(numbers []int) string {
-	var texts []string
-	for _, number := range slices.Compact(slices.Sorted(slices.Values(numbers))) {
-		texts = append(texts, strconv.Itoa(number))
-	}
-	return strings.Join(texts, ",")
 }
