@@ -103,10 +103,12 @@ func TestLongPoll_ARedisThatRefusesIsAskedSeldom(t *testing.T) {
 	refused := func() int { return statistic(t, client, "total_error_replies") }
 
 	require.NoError(t, client.Do(t.Context(), "ACL", "SETUSER", "default", "-eval", "-evalsha").Err())
+	require.NoError(t, client.LPush(t.Context(), pendingKey("low"), "unknown").Err()) // wakes the servers
 	stacktest.Eventually(t, func() bool { return refused() > 0 })
 	before, timer := refused(), time.NewTimer(2*time.Second)
 	<-timer.C
 	asked := refused() - before
+	require.NoError(t, client.LRem(t.Context(), pendingKey("low"), 1, "unknown").Err())
 	require.NoError(t, client.Do(t.Context(), "ACL", "SETUSER", "default", "+eval", "+evalsha").Err())
 	enqueueEcho(t, client, "low", "after")
 
