@@ -38,7 +38,7 @@ func TestWriteProbe_FindsThatCommitsHang(t *testing.T) {
 
 	// The pool is kept free for reads.
 	for _, statement := range []string{`INSERT INTO mugs VALUES ('blue', 100)`, "\n\tupdate mugs SET price = 1", `DELETE FROM mugs`} {
-		_, err := db.Exec(context.Background(), statement) // only the guard ends it
+		_, err := db.Exec(bounded(t, 5*time.Second), statement)
 		require.ErrorIs(t, err, postgres.ErrCommits)
 		requireUnavailable(t, err)
 		require.False(t, postgres.Lost(err), "a retry would be refused too")
