@@ -170,7 +170,8 @@ func (f *faultyRedis) spoil() {
 func (f *faultyRedis) requireNoneSpoilt(families []string) {
 	f.t.Helper()
 	for _, family := range families {
-		spoilt := slices.DeleteFunc(slices.Clone(f.spoilt), func(key string) bool { return !strings.HasPrefix(key, "slipway:"+faultyInstallation+":"+family) })
+		prefix := "slipway:" + faultyInstallation + ":" + family
+		spoilt := slices.DeleteFunc(slices.Clone(f.spoilt), func(key string) bool { return !strings.HasPrefix(key, prefix) })
 		require.NotEmpty(f.t, spoilt, family)
 		for _, key := range spoilt {
 			require.NotEqual(f.t, "list", f.command("TYPE", key), key)

@@ -59,7 +59,7 @@ func (c *Config) check(checks *Checker) {
 		fmt.Sprintf("is %d; worker-pg needs 8: one for each of three queues, one to listen, one to write results, and three for jobs",
 			c.DatabasePoolSize))
 	checks.smtpURL("SMTP_URL", c.SMTPURL)
-	checks.That("INSTALLATION", isInstallation(c.Installation), fmt.Sprintf("has other characters than letters, digits and %s", installationMarks))
+	checks.That("INSTALLATION", isInstallation(c.Installation), "has other characters than letters, digits and "+installationMarks)
 	checks.redisURL("REDIS_URL", c.RedisURL)
 	if c.QueueRedisURL != c.RedisURL {
 		checks.redisURL("QUEUE_REDIS_URL", c.QueueRedisURL)

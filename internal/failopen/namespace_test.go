@@ -29,7 +29,8 @@ func TestNamespace_BeginsEveryKeyAndChannel(t *testing.T) {
 	a, b := use("a"), use("b")
 
 	require.True(t, a.Set(t.Context(), "test", "mug", []byte("3"), time.Hour))
-	require.True(t, a.Run(t.Context(), "test", NewScript(`redis.call('SET', KEYS[1], KEYS[2], 'EX', 60) return 1`), []string{"one", "two"}, nil, nil))
+	script := NewScript(`redis.call('SET', KEYS[1], KEYS[2], 'EX', 60) return 1`)
+	require.True(t, a.Run(t.Context(), "test", script, []string{"one", "two"}, nil, nil))
 	require.True(t, a.Ping(t.Context(), "test"))
 	number := int64(0)
 	require.True(t, a.Command(t.Context(), "test", "exists", []string{"mug", "one", "two"}, readNumber(&number)))

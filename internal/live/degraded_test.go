@@ -92,7 +92,7 @@ func TestHub_AShortOutageDegradesNoPage(t *testing.T) {
 
 func TestHub_PagesReloadAfterAnOutage(t *testing.T) {
 	t.Parallel()
-	hub := newHub(t, "", StreamOptions{Limit: 10})
+	hub := newHub(t, StreamOptions{Limit: 10})
 	hub.markConnected(5, false)
 	s := newStream("mugs")
 	_, ok := hub.join(s, 5)

@@ -99,7 +99,7 @@ func TestServe_APageWithTooOldANumberMustReload(t *testing.T) {
 
 func TestServe_StoresABoundedNumberOfEvents(t *testing.T) {
 	t.Parallel()
-	hub := newHub(t, "", StreamOptions{Lifetime: time.Minute, Limit: 10})
+	hub := newHub(t, StreamOptions{Lifetime: time.Minute, Limit: 10})
 	hub.markConnected(1000, false)
 	for i := range int64(maxRecent + 10) {
 		hub.deliver(event{number: 1001 + i, Fragment: Fragment{Topics: []string{"mugs"}}})

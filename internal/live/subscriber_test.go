@@ -116,7 +116,7 @@ func TestHub_AnEventDuringAReconnectIsNotMissed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			hub := newHub(t, "", StreamOptions{Limit: 10})
+			hub := newHub(t, StreamOptions{Limit: 10})
 			hub.markConnected(50, false)
 			s := newStream("mugs")
 			_, ok := hub.join(s, 50)
@@ -136,7 +136,7 @@ func TestHub_AnEventDuringAReconnectIsNotMissed(t *testing.T) {
 
 func TestHub_StoresABoundedSizeOfEvents(t *testing.T) {
 	t.Parallel()
-	hub := newHub(t, "", StreamOptions{Limit: 10})
+	hub := newHub(t, StreamOptions{Limit: 10})
 	hub.markConnected(1, false)
 
 	for i := range int64(100) {

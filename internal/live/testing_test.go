@@ -313,10 +313,11 @@ func readRecords(body io.Reader, records chan<- record) {
 	}
 }
 
-func newHub(t *testing.T, address string, options StreamOptions) *Hub {
+// newHub makes a hub without Redis.
+func newHub(t *testing.T, options StreamOptions) *Hub {
 	t.Helper()
 	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	return NewHub(address, openRedis(t, address), options, reporter, prometheus.NewRegistry())
+	return NewHub("", openRedis(t, ""), options, reporter, prometheus.NewRegistry())
 }
 
 func newStream(topics ...string) *stream {
