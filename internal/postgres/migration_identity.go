@@ -49,8 +49,8 @@ func (m *Migrator) identities(ctx context.Context) (map[string]map[int64]identit
 
 // identify stores the identities of this build's migrations: of those that are
 // applied and have none yet, because they are older than the table, and of those
-// that are about to be applied. A crash after that leaves the identity of a
-// migration that was not applied, which the next call replaces.
+// that are about to be applied. The identity of a migration that is not applied,
+// after a failure or after Down, means nothing, and the next call replaces it.
 func (m *Migrator) identify(ctx context.Context, all []Migration) error {
 	return pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
 		for _, migration := range all {

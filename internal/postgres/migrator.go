@@ -142,10 +142,6 @@ func (m *Migrator) Down(ctx context.Context) (string, error) {
 	if _, err := provider.ApplyVersion(ctx, newest.file.version, false); err != nil {
 		return "", fmt.Errorf("take back %s: %w", newest.Name, err)
 	}
-	_, err = m.pool.Exec(ctx, `DELETE FROM migration_identities WHERE owner = $1 AND version = $2`, newest.owner, newest.file.version)
-	if err != nil {
-		return "", fmt.Errorf("delete the identity of %s: %w", newest.Name, err)
-	}
 	return newest.Name, nil
 }
 
