@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -47,7 +46,7 @@ type Claim struct {
 // PostgreSQL decides. Redis is called first and only refuses claims that would
 // get no unit, so that they do not wait for the lock of the one row of the sale.
 func (s *Shop) HoldSaleUnit(ctx context.Context, claim Claim) error {
-	if uuid.Validate(claim.ID) != nil || len(claim.ID) != 36 || claim.CartID == "" {
+	if !isUUID(claim.ID) || claim.CartID == "" {
 		return ErrClaimID
 	}
 	member := claim.CartID + ":" + claim.ID
@@ -72,7 +71,7 @@ func (s *Shop) HoldSaleUnit(ctx context.Context, claim Claim) error {
 // GiveBackHold removes a held unit from a cart. It does nothing when the cart does
 // not hold it.
 func (s *Shop) GiveBackHold(ctx context.Context, cartID, claimID string) error {
-	if uuid.Validate(claimID) != nil || len(claimID) != 36 || cartID == "" {
+	if !isUUID(claimID) || cartID == "" {
 		return ErrNotFound
 	}
 	var sale Sale

@@ -22,7 +22,7 @@ type calendar struct {
 
 // next returns the first due time after a time, zero when there is none.
 func (c calendar) next(after time.Time) time.Time {
-	if const24 := uint64(1<<24 - 1); c.fields.Hour&const24 == const24 {
+	if c.fields.Hour&everyHour == everyHour {
 		return c.nextShown(after)
 	}
 	// Clocks have shown everything up to now, and after a repeated hour also what
@@ -41,6 +41,9 @@ func (c calendar) next(after time.Time) time.Time {
 }
 
 // Private
+
+// everyHour has one bit for each hour of the day, as the field Hour does.
+const everyHour = uint64(1<<24 - 1)
 
 // Times that clocks show are written as times in UTC: 2:30 in any zone is 2:30 UTC.
 
