@@ -137,7 +137,7 @@ type redisGuards struct {
 }
 
 func (p *process) guardRedis(options failopen.Options) redisGuards {
-	options.URL, options.Name, options.Namespace = p.config.RedisURL, "shared", p.config.Namespace()
+	options.URL, options.Name, options.Namespace = p.config.RedisURL, "shared", p.namespace()
 	guards := redisGuards{shared: failopen.NewGuard(options, p.reporter)}
 	guards.queue = guards.shared
 	if p.config.QueueRedisURL != p.config.RedisURL {
@@ -156,3 +156,6 @@ func (g redisGuards) run(ctx context.Context) error {
 	go func() { queue <- g.queue.Run(ctx) }()
 	return errors.Join(g.shared.Run(ctx), <-queue)
 }
+
+// namespace begins every key, queue and channel of this installation in Redis.
+func (p *process) namespace() string { return "slipway:" + p.config.Installation }

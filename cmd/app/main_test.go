@@ -129,7 +129,7 @@ func TestConfigCheck_MasksSecretsAndConnectsToNothing(t *testing.T) {
 func TestConfigCheck_PrintsAllProblemsFirst(t *testing.T) {
 	setNoVariables(t)
 	for name, value := range map[string]string{
-		"APP_ENV": "production", "BASE_URL": "https://app.example/shop", "SECRET_KEY_BASE": testSecret, "PORT": "abc",
+		"APP_ENV": "production", "BASE_URL": "https://app.example/path", "SECRET_KEY_BASE": testSecret, "PORT": "abc",
 		"DATABASE_URL": "postgres://app:secret@db/app?pool=5", "REDIS_ULR": "redis://redis", "MAIL_DIR": "/mail",
 	} {
 		t.Setenv(name, value)

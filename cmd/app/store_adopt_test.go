@@ -43,6 +43,7 @@ func TestAdopt_ReplacingTheStoreTakesFiveEdits(t *testing.T) {
 		"TestLayers", "TestExamples", "TestSettings", "TestVariables", "TestCommands", "TestConfigCheck", "TestVersion", "TestSeed",
 		"TestRoles_NameEveryMissing", "TestKamal_", "TestDocker", "TestDeployment", "TestRecurringWork", "TestJobsCheck", "TestKinds",
 	}, "|")+")")
+	a.run("go", "test", "-vet=off", "./cmd/mutants", "-run", "TestReadMutants")
 
 	d := deployOn(t, pgtest.Empty(t))
 	d.program = program

@@ -87,7 +87,7 @@ func withLimits(c *cobra.Command, app application, use func(context.Context, *fa
 	if err != nil {
 		return err
 	}
-	options := failopen.Options{URL: p.config.RedisURL, Namespace: p.config.Namespace(), Timeout: p.config.RedisTimeout, PoolSize: 1}
+	options := failopen.Options{URL: p.config.RedisURL, Namespace: p.namespace(), Timeout: p.config.RedisTimeout, PoolSize: 1}
 	guard := failopen.NewGuard(options, p.reporter)
 	redis, err := failopen.Open(guard)
 	if err != nil {

@@ -41,7 +41,7 @@ func runWorkerRedis(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	worker, err := jobs.NewRedisWorker(b.db, work.tasks, jobs.RedisWorkerOptions{
-		URL: p.config.QueueRedisURL, Namespace: p.config.Namespace(), PoolSize: p.config.RedisPoolSize,
+		URL: p.config.QueueRedisURL, Namespace: p.namespace(), PoolSize: p.config.RedisPoolSize,
 		Servers: p.config.TasksServers, Concurrency: p.config.TasksConcurrency,
 		CheckInterval: p.config.TasksCheckInterval, ShutdownTimeout: p.config.JobsShutdownTimeout, Version: p.build.name(),
 		Log: p.log, Metrics: b.metrics, Reporter: p.reporter,

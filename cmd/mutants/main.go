@@ -30,20 +30,20 @@ func run() error {
 // Private
 
 func newCommand() *cobra.Command {
-	var list string
-	command := &cobra.Command{
+	return &cobra.Command{
 		Use:   "mutants [PATTERN]",
 		Short: "Break one promise at a time, and run the tests that must notice",
-		Long: `Run the tests of each mutant of cmd/mutants/mutants.yml, first on the source as it
-is, then with the mutant in place of the original text. No file of the source
-changes: the compiler reads the changed copy of a file from elsewhere. PATTERN, a
-regular expression, chooses mutants by promise, file or test.
+		Long: `Run the tests of each mutant, first on the source as it is, then with the mutant in
+place of the original text. No file of the source changes: the compiler reads the
+changed copy of a file from elsewhere. The mutants of the runtime are listed in
+cmd/mutants/mutants.yml, those of the application in files of that name in its
+packages. PATTERN, a regular expression, chooses mutants by promise, file or test.
 
 The exit code is 0 when every mutant was caught.`,
 		Args:          cobra.MaximumNArgs(1),
 		SilenceErrors: true, SilenceUsage: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			mutants, err := readMutants(list, ".")
+			mutants, err := readMutants(".")
 			if err != nil {
 				return err
 			}
@@ -63,6 +63,4 @@ The exit code is 0 when every mutant was caught.`,
 			return err
 		},
 	}
-	command.Flags().StringVar(&list, "list", "cmd/mutants/mutants.yml", "file that lists the mutants")
-	return command
 }

@@ -22,26 +22,41 @@ type mutant struct {
 	Test    string `yaml:"test"` // arguments of go test, separated by blanks
 }
 
-// readMutants reads the list and checks that each mutant changes one place of the
-// source in the directory root. Its error names each mutant that does not.
-func readMutants(list, root string) ([]mutant, error) {
+// readMutants reads the lists mutants.yml of all packages of the source in the
+// directory root, and checks that each mutant changes one place. Its error names
+// each mutant that does not.
+func readMutants(root string) (mutants []mutant, err error) {
+	lists, err := filepath.Glob(filepath.Join(root, "*", "*", "mutants.yml"))
+	if err != nil {
+		return nil, fmt.Errorf("find the lists of mutants: %w", err)
+	}
+	var problems []error
+	for _, list := range lists {
+		listed, err := readList(list)
+		if err != nil {
+			return nil, err
+		}
+		for i, m := range listed {
+			if _, err := m.mutated(root); err != nil {
+				problems = append(problems, fmt.Errorf("mutant %d of %s (%s): %w", i+1, list, m.Promise, err))
+			}
+		}
+		mutants = append(mutants, listed...)
+	}
+	return mutants, errors.Join(problems...)
+}
+
+func readList(list string) (mutants []mutant, err error) {
 	content, err := os.ReadFile(list)
 	if err != nil {
-		return nil, fmt.Errorf("read the list of mutants: %w", err)
+		return nil, fmt.Errorf("read a list of mutants: %w", err)
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	decoder.KnownFields(true)
-	var mutants []mutant
 	if err := decoder.Decode(&mutants); err != nil {
 		return nil, fmt.Errorf("read the list of mutants %s: %w", list, err)
 	}
-	var problems []error
-	for i, m := range mutants {
-		if _, err := m.mutated(root); err != nil {
-			problems = append(problems, fmt.Errorf("mutant %d of %s (%s): %w", i+1, list, m.Promise, err))
-		}
-	}
-	return mutants, errors.Join(problems...)
+	return mutants, nil
 }
 
 func matching(mutants []mutant, pattern *regexp.Regexp) []mutant {

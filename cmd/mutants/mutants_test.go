@@ -12,7 +12,7 @@ import (
 func TestReadMutants_EveryMutantChangesOnePlaceOfTheSource(t *testing.T) {
 	t.Parallel()
 
-	mutants, err := readMutants("mutants.yml", "../..")
+	mutants, err := readMutants("../..")
 
 	require.NoError(t, err)
 	require.NotEmpty(t, mutants)
@@ -21,7 +21,8 @@ func TestReadMutants_EveryMutantChangesOnePlaceOfTheSource(t *testing.T) {
 func TestReadMutants_NamesEachMutantThatDoesNotApply(t *testing.T) {
 	t.Parallel()
 	root := sample(t)
-	list := filepath.Join(root, "mutants.yml")
+	list := filepath.Join(root, "internal", "math", "mutants.yml")
+	require.NoError(t, os.MkdirAll(filepath.Dir(list), 0o700))
 	require.NoError(t, os.WriteFile(list, []byte(`
 - {promise: gone, file: double.go, before: 'absent text', after: 'x', test: .}
 - {promise: twice, file: double.go, before: 'n', after: 'm', test: .}
@@ -29,7 +30,7 @@ func TestReadMutants_NamesEachMutantThatDoesNotApply(t *testing.T) {
 - {promise: untested, file: double.go, before: 'n * 2', after: 'n * 3'}
 `), 0o600))
 
-	_, err := readMutants(list, root)
+	_, err := readMutants(root)
 
 	require.ErrorContains(t, err, "mutant 1 of "+list+" (gone): its text before occurs 0 times in double.go")
 	require.ErrorContains(t, err, "mutant 2 of "+list+" (twice): its text before occurs")

@@ -71,7 +71,7 @@ type Config struct {
 	StaleCacheSize int64         `env:"STALE_CACHE_SIZE" envDefault:"16777216" roles:"web" min:"0" max:"1099511627776" example:"16777216" help:"size of the cache for SERVE_STALE_FOR, in bytes"`
 
 	RedisURL           string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis,jobs,throttle" required:"worker-redis,throttle" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
-	Installation       string        `env:"INSTALLATION" roles:"web,worker-pg,worker-redis,jobs,throttle" example:"shop-staging" help:"name of this installation in Redis; unset: APP_ENV and the name of the PostgreSQL database, as production/shop"`
+	Installation       string        `env:"INSTALLATION" roles:"web,worker-pg,worker-redis,jobs,throttle" example:"app-staging" help:"name of this installation in Redis; unset: APP_ENV and the name of the PostgreSQL database, as production/app"`
 	QueueRedisURL      string        `env:"QUEUE_REDIS_URL" roles:"web,worker-pg,worker-redis,jobs" secret:"url" example:"redis://:secret@127.0.0.1:6379/1" help:"Redis of the task queue; unset: REDIS_URL"`
 	RedisPoolSize      int           `env:"REDIS_POOL_SIZE" envDefault:"20" roles:"web,worker-pg,worker-redis" min:"1" max:"10000" example:"20" help:"most connections to Redis of one process"`
 	RedisTimeout       time.Duration `env:"REDIS_TIMEOUT" envDefault:"250ms" roles:"web,worker-pg,worker-redis,throttle" min:"1ms" max:"10s" example:"250ms" help:"longest wait for one reply of Redis"`

@@ -7,9 +7,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Namespace begins every key, queue and channel of this installation in Redis.
-func (c Config) Namespace() string { return "slipway:" + c.Installation }
-
 // Private
 
 // installationMarks are the marks that a name may have besides letters and digits.

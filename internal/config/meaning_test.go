@@ -82,7 +82,7 @@ func TestLoad_NamesOptionsOfOtherToolsInTheDatabaseAddress(t *testing.T) {
 	t.Parallel()
 	for options, text := range map[string]string{
 		"pool=5":                     "has the option pool, which PostgreSQL does not get from an address: write DATABASE_POOL_SIZE",
-		"schema=shop":                "has the option schema, which PostgreSQL does not get from an address: write search_path",
+		"schema=app":                 "has the option schema, which PostgreSQL does not get from an address: write search_path",
 		"pgbouncer=true":             "has the option pgbouncer, which PostgreSQL does not get from an address: leave it out",
 		"connection_limit=5":         "has the option connection_limit, ",
 		"pool_max_conns=5":           "write DATABASE_POOL_SIZE",
@@ -127,14 +127,14 @@ func TestLoad_TrimsEveryValueForEveryQuestion(t *testing.T) {
 func TestLoad_NamesCharactersThatCannotBeSeen(t *testing.T) {
 	t.Parallel()
 	for value, text := range map[string]string{
-		"https://shop\u200b.example.com": "has a character that cannot be seen (U+200B, zero-width space) after 12 others; type the value again",
+		"https://app\u200b.example.com":  "has a character that cannot be seen (U+200B, zero-width space) after 11 others; type the value again",
 		"\ufeffhttps://shop.example.com": "has a character that cannot be seen (U+FEFF, byte-order mark) after 0 others",
 		"https://shop.example.com\u2060": "has a character that cannot be seen (U+2060, word joiner) after 24 others",
-		"https://shop\n.example.com":     "has a character that cannot be seen (U+000A, line break)",
+		"https://app\n.example.com":      "has a character that cannot be seen (U+000A, line break)",
 		"https://sh\u202eop.example.com": "has a character that cannot be seen (U+202E, right-to-left override)",
 		"https://sh\u00a0op.example.com": "has a character that cannot be seen (U+00A0, no-break space)",
-		"https://shop\u3164.example.com": "has a character that cannot be seen (U+3164)",
-		"https://shop\xff.example.com":   "is not valid UTF-8",
+		"https://app\u3164.example.com":  "has a character that cannot be seen (U+3164)",
+		"https://app\xff.example.com":    "is not valid UTF-8",
 	} {
 		_, _, err := runtime.Load(Web, map[string]string{"DATABASE_URL": "postgres://localhost/app", "BASE_URL": value})
 
@@ -196,7 +196,7 @@ func TestLoad_RefusesPublicAddressesWithoutEncryptionInProduction(t *testing.T) 
 	t.Parallel()
 	for address, problem := range map[string]string{
 		"http://shop.example.com": "refused", "http://192.0.2.7": "refused", "http://shop.example.com:8080": "refused",
-		"http://10.0.0.7:3000": "warned", "http://shop": "warned", "http://shop.internal": "warned", "http://localhost:3000": "warned",
+		"http://10.0.0.7:3000": "warned", "http://app": "warned", "http://app.internal": "warned", "http://localhost:3000": "warned",
 		"http://[::1]:3000": "warned", "http://app.example": "warned", "https://shop.example.com": "",
 	} {
 		for _, role := range []Role{Web, WorkerPG} {
