@@ -36,14 +36,14 @@ func TestAdopt_ReplacingTheStoreTakesFiveEdits(t *testing.T) {
 
 	require.Len(t, a.edited, 5)
 	require.Empty(t, strings.Join(a.traces(), "\n"))
-	a.run("go", "vet", "./...") // compiles all tests
+	a.runGo("vet", "./...") // compiles all tests
 	program := filepath.Join(t.TempDir(), "app")
-	a.run("go", "build", "-o", program, "./cmd/app")
-	a.run("go", "test", "-vet=off", "./cmd/app", "-run", "^("+strings.Join([]string{
+	a.runGo("build", "-o", program, "./cmd/app")
+	a.runGo("test", "-vet=off", "./cmd/app", "-run", "^("+strings.Join([]string{
 		"TestLayers", "TestExamples", "TestSettings", "TestVariables", "TestCommands", "TestConfigCheck", "TestVersion", "TestSeed",
 		"TestRoles_NameEveryMissing", "TestKamal_", "TestDocker", "TestDeployment", "TestRecurringWork", "TestJobsCheck", "TestKinds",
 	}, "|")+")")
-	a.run("go", "test", "-vet=off", "./cmd/mutants", "-run", "TestReadMutants")
+	a.runGo("test", "-vet=off", "./cmd/mutants", "-run", "TestReadMutants")
 
 	d := deployOn(t, pgtest.Empty(t))
 	d.program = program
@@ -84,12 +84,12 @@ func (a *adoption) edit(file string, change func(before string) (after string)) 
 	a.edited = append(a.edited, file)
 }
 
-func (a *adoption) run(program string, args ...string) {
+func (a *adoption) runGo(args ...string) {
 	a.t.Helper()
-	command := exec.CommandContext(a.t.Context(), program, args...)
+	command := exec.CommandContext(a.t.Context(), "go", args...)
 	command.Dir = a.dir
 	output, err := command.CombinedOutput()
-	require.NoError(a.t, err, "%s %v:\n%s", program, args, output)
+	require.NoError(a.t, err, "go %v:\n%s", args, output)
 }
 
 // traces are the lines of Go code that name the store.

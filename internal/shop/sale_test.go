@@ -275,36 +275,28 @@ func TestPlaceOrder_RenewsAHoldThatLapsedWhileUnitsAreLeft(t *testing.T) {
 	s.expect(t, sale, 0, 1)
 }
 
-func TestPlaceOrder_RenewsNoHoldOfASaleThatHasEnded(t *testing.T) {
+func TestPlaceOrder_RenewsNoHoldThatIsPast(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
-	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 2)
-	cart := s.held(t, sale)
-	wish := s.reviewed(t, cart)
-	s.lapse(t, cart)
-	s.exec(t, `UPDATE flash_sales SET ends_at = now() - interval '1 second'`)
+	for name, change := range map[string]string{
+		"its sale has ended": `UPDATE flash_sales SET ends_at = now() - interval '1 second'`,
+		"it lapsed long ago": `UPDATE sale_holds SET expires_at = now() - interval '10 minutes 1 second'`, // SaleHold is 10 minutes
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 2)
+			cart := s.held(t, sale)
+			wish := s.reviewed(t, cart)
+			s.lapse(t, cart)
+			s.exec(t, change)
 
-	_, err := s.PlaceOrder(t.Context(), wish)
+			_, err := s.PlaceOrder(t.Context(), wish)
 
-	require.ErrorIs(t, err, shop.ErrCartChanged)
-	require.Empty(t, s.gateway.authorized)
-	s.expect(t, sale, 0, 0)
-}
-
-func TestPlaceOrder_DoesNotRenewAHoldThatLapsedLongAgo(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 2)
-	cart := s.held(t, sale)
-	wish := s.reviewed(t, cart)
-	s.lapse(t, cart)
-	s.exec(t, `UPDATE sale_holds SET expires_at = now() - interval '10 minutes 1 second'`) // SaleHold is 10 minutes
-
-	_, err := s.PlaceOrder(t.Context(), wish)
-
-	require.ErrorIs(t, err, shop.ErrCartChanged)
-	require.Empty(t, s.gateway.authorized)
-	s.expect(t, sale, 0, 0)
+			require.ErrorIs(t, err, shop.ErrCartChanged)
+			require.Empty(t, s.gateway.authorized)
+			s.expect(t, sale, 0, 0)
+		})
+	}
 }
 
 func TestPlaceOrder_NeverChargesMoreThanWasReviewed(t *testing.T) {
