@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
@@ -52,6 +53,29 @@ func (f *faultyPostgres) admin(statements ...string) {
 		_, err := connection.Exec(f.t.Context(), statement)
 		require.NoError(f.t, err, statement)
 	}
+}
+
+// configure runs statements that change the configuration, and waits until new
+// sessions have it. By then the server has told the others.
+func (f *faultyPostgres) configure(statements ...string) {
+	f.t.Helper()
+	connect := func() *pgx.Conn {
+		connection, err := pgx.Connect(f.t.Context(), f.adminURL)
+		require.NoError(f.t, err)
+		return connection
+	}
+	var before time.Time
+	connection := connect()
+	require.NoError(f.t, connection.QueryRow(f.t.Context(), `SELECT clock_timestamp()`).Scan(&before))
+	require.NoError(f.t, connection.Close(context.Background()))
+	f.admin(append(statements, `SELECT pg_reload_conf()`)...)
+	stacktest.Eventually(f.t, func() bool {
+		connection := connect()
+		defer connection.Close(context.Background())
+		var loaded bool
+		require.NoError(f.t, connection.QueryRow(f.t.Context(), `SELECT pg_conf_load_time() > $1`, before).Scan(&loaded))
+		return loaded
+	})
 }
 
 // terminate ends every connection of the web process.

@@ -50,9 +50,9 @@ func postgresFaults() []postgresFault {
 		},
 		{name: "read-only",
 			begin: func(f *faultyPostgres) func() {
-				f.admin(`ALTER SYSTEM SET default_transaction_read_only = on`, `SELECT pg_reload_conf()`)
+				f.configure(`ALTER SYSTEM SET default_transaction_read_only = on`)
 				return func() {
-					f.admin(`SET default_transaction_read_only = off`, `ALTER SYSTEM RESET default_transaction_read_only`, `SELECT pg_reload_conf()`)
+					f.configure(`SET default_transaction_read_only = off`, `ALTER SYSTEM RESET default_transaction_read_only`)
 				}
 			},
 			page: "fresh", read: 200, write: 503, health: "error", check: "database", reason: "read_only",
@@ -91,9 +91,9 @@ func postgresFaults() []postgresFault {
 		},
 		{name: "synchronous standby lost",
 			begin: func(f *faultyPostgres) func() {
-				f.admin(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
+				f.configure(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
 				f.web.eventually(func() bool { return f.web.health().Checks["writes"].Status == "error" }, "finds that commits hang")
-				return func() { f.admin(`ALTER SYSTEM RESET synchronous_standby_names`, `SELECT pg_reload_conf()`) }
+				return func() { f.configure(`ALTER SYSTEM RESET synchronous_standby_names`) }
 			},
 			page: "fresh", read: 200, write: 503, health: "error", check: "writes", reason: "synchronous_standby_names",
 		},

@@ -50,7 +50,7 @@ func TestGuard_EndsAllConnectionsWhenItOpens(t *testing.T) {
 			idle := connectionID(t, r)
 			require.Equal(t, idle, connectionID(t, r), "a connection is used again")
 
-			r.guard.open(errors.New("broken"), 1)
+			r.guard.open(errors.New("broken"), 1, false)
 			inUse.Wait()
 			r.guard.close()
 
@@ -68,7 +68,7 @@ func TestGuard_DoesNotReportCallsThatItEnds(t *testing.T) {
 	closed := &net.OpError{Op: "read", Err: net.ErrClosed}
 	for _, err := range []error{closed, errors.New("UNKNOWN: redis eval error: " + closed.Error())} { // as the task queue passes it on
 		r.guard.Do(t.Context(), "test", func(context.Context) error {
-			r.guard.open(errors.New("broken"), 1)
+			r.guard.open(errors.New("broken"), 1, false)
 			return err
 		})
 		require.EqualValues(t, 1, r.guard.outage.Load().failed.Load())

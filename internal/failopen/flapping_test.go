@@ -159,6 +159,26 @@ func TestGuard_BacksOffWhenCallsFailSoonAfterEachRecovery(t *testing.T) {
 	stacktest.Eventually(t, func() bool { return strings.Count(log.String(), "Backend is available again") == openings(log) })
 }
 
+func TestGuard_DoesNotBackOffWhenCallsSucceededAfterEachRecovery(t *testing.T) {
+	t.Parallel()
+	r := openProbed(t, stacktest.Redis(t).URL(), &stacktest.Journal{})
+	call := func(err error) { r.guard.Do(t.Context(), "test", func(context.Context) error { return err }) }
+
+	for range 8 {
+		for range 40 {
+			call(nil)
+		}
+		for range 3 {
+			call(errors.New("Redis restarts"))
+		}
+		require.True(t, isOpen(r))
+		stacktest.Eventually(t, func() bool { return !isOpen(r) })
+	}
+
+	require.Equal(t, relapse{openings: 1, since: r.guard.last.Load().since}, r.guard.last.Load().relapse)
+	require.NoError(t, r.guard.Check(t.Context()))
+}
+
 func TestRelapse_DoublesUpToABound(t *testing.T) {
 	t.Parallel()
 	series := relapse{openings: 1}

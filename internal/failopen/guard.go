@@ -213,6 +213,7 @@ func (g *Guard) close() {
 func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	var cause error
 	var failed int64
+	var recovered bool
 	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         g.options.Name,
 		Interval:     10 * time.Second,
@@ -224,24 +225,26 @@ func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 		},
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
 			failed = int64(counts.TotalFailures)
+			recovered = counts.TotalSuccesses >= 10*counts.TotalFailures
 			mostFailed := counts.Requests >= 20 && counts.TotalFailures*2 >= counts.Requests
 			return int(counts.ConsecutiveFailures) >= g.options.Failures || mostFailed
 		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
-				g.open(cause, failed)
+				g.open(cause, failed, recovered)
 			}
 		},
 	})
 }
 
-// open refuses calls from now on, ends all connections and wakes Run. It does
-// nothing while the breaker is open. It must not block: the breaker calls it
-// under its lock.
-func (g *Guard) open(cause error, failed int64) {
+// open refuses calls from now on, ends all connections and wakes Run. Recovered
+// says that calls mostly succeeded since the breaker closed, so that this outage is
+// no relapse of the last one. It does nothing while the breaker is open. It must
+// not block: the breaker calls it under its lock.
+func (g *Guard) open(cause error, failed int64, recovered bool) {
 	now := time.Now()
 	begun := &outage{since: now, class: telemetry.Class(cause), relapse: relapse{openings: 1, since: now}}
-	if last := g.last.Load(); last != nil && now.Sub(time.Unix(0, g.closedAt.Load())) < g.relapseWithin {
+	if last := g.last.Load(); last != nil && !recovered && now.Sub(time.Unix(0, g.closedAt.Load())) < g.relapseWithin {
 		begun.relapse = last.relapse.next()
 	}
 	begun.failed.Store(failed - 1) // record counts the last one

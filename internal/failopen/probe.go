@@ -58,7 +58,7 @@ func (g *Guard) Check(ctx context.Context) error {
 		g.reporter.Report(telemetry.Redis, "Guard.Check", err)
 		fault := faultOf(err)
 		if fault.class == "cluster" {
-			g.open(err, 1) // some calls would succeed, depending on the slots of their keys
+			g.open(err, 1, false) // some calls would succeed, depending on the slots of their keys
 		}
 		return fault
 	}

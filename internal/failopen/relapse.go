@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// relapse is a series of outages, each of which began soon after the last one
-// had ended: probes succeed, and calls do not.
+// relapse is a series of outages, each of which began soon after the last one had
+// ended and before calls mostly succeeded: probes succeed, and calls do not. A
+// Redis that is restarted again and again does not relapse.
 type relapse struct {
 	openings int       // of the breaker in this series
 	since    time.Time // of the first
