@@ -214,6 +214,9 @@ func (w *RedisWorker) perform(ctx context.Context, handler Handler, task taskque
 			return taskqueue.ErrCancelled
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return err // cancelled once more, before the handler began
+	}
 	// asynq's own timeout is a little longer, so that a handler that stops at this
 	// one ends its attempt here.
 	ctx, cancel := context.WithTimeout(ctx, handler.Timeout)
