@@ -1,8 +1,9 @@
 package taskqueue
 
 import (
-	"strconv"
 	"strings"
+
+	"slipway/internal/failopen"
 )
 
 // Private
@@ -24,22 +25,14 @@ func (n namespace) name(queue string) (name string, ok bool) {
 // channel returns the name of a channel of asynq. It has the number of the database,
 // because a message reaches the subscribers of all databases.
 func (n namespace) channel(database int, name string) string {
-	if n == "" {
-		return name
-	}
-	return n.key(strconv.Itoa(database) + ":" + name)
+	return failopen.Namespace(n).Channel(database, name)
 }
 
 // cancelled returns Slipway's own key, which exists while a task is marked as
 // cancelled.
 func (n namespace) cancelled(id string) string { return n.key("cancelled:" + id) }
 
-func (n namespace) key(name string) string {
-	if n == "" {
-		return name
-	}
-	return string(n) + ":" + name
-}
+func (n namespace) key(name string) string { return failopen.Namespace(n).Key(name) }
 
 // queuesKey is the set in which asynq 0.26 lists its queues.
 const queuesKey = "asynq:queues"
