@@ -3,8 +3,10 @@ package assets
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,9 +16,16 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/edge/coding"
 )
+
+// rules is a style sheet of about 20 KB.
+var rules = newRules()
 
 var style = strings.Repeat("body { margin: 0 }\n", 200)
 
@@ -114,6 +123,122 @@ func TestNotModified_ReadsAllLinesOfTheHeader(t *testing.T) {
 	require.False(t, NotModified(request, `"three"`))
 }
 
+func TestServeHTTP_SendsTheCodingThatTheClientWants(t *testing.T) {
+	t.Parallel()
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(rules)}})
+	assets.Compress()
+	sizes, tags := map[string]int{}, map[string]bool{}
+
+	for accepted, expected := range map[string]string{
+		"gzip, deflate, br, zstd": "br", "zstd, gzip": "zstd", "gzip": "gzip", "br;q=0.5, gzip": "gzip", "*": "br",
+		"br;q=0, *": "zstd", "": "", "identity": "", "deflate": "",
+	} {
+		answer := get(t, assets, assets.Path("site.css"), "Accept-Encoding", accepted)
+
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		require.Equal(t, expected, answer.Header.Get("Content-Encoding"), accepted)
+		require.Equal(t, strconv.Itoa(len(answer.body)), answer.Header.Get("Content-Length"))
+		require.Equal(t, rules, decode(t, expected, answer.body))
+		sizes[expected] = len(answer.body)
+		tags[answer.Header.Get("ETag")] = true
+	}
+
+	require.Len(t, tags, 4, "each coding has its ETag")
+	require.Less(t, sizes["br"], sizes["zstd"])
+	require.Less(t, sizes["zstd"], sizes["gzip"])
+	require.Less(t, sizes["gzip"], sizes[""])
+}
+
+func TestServeHTTP_HeadGetsTheHeaderOfGet(t *testing.T) {
+	t.Parallel()
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(rules)}})
+	assets.Compress()
+	server := httptest.NewServer(assets)
+	t.Cleanup(server.Close)
+	client := http.Client{Transport: &http.Transport{DisableCompression: true}}
+	t.Cleanup(client.CloseIdleConnections)
+
+	for _, accepted := range []string{"br", "zstd", "gzip", "identity"} {
+		headers := map[string]http.Header{}
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			request, err := http.NewRequestWithContext(t.Context(), method, server.URL+assets.Path("site.css"), nil)
+			require.NoError(t, err)
+			request.Header.Set("Accept-Encoding", accepted)
+			response, err := client.Do(request)
+			require.NoError(t, err)
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			require.Equal(t, method == http.MethodHead, len(body) == 0)
+			headers[method] = response.Header
+			headers[method].Del("Date")
+		}
+
+		require.Equal(t, headers[http.MethodGet], headers[http.MethodHead])
+	}
+}
+
+func TestServeHTTP_EachCodingIsCachedByItself(t *testing.T) {
+	t.Parallel()
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(rules)}})
+	assets.Compress()
+	path := assets.Path("site.css")
+
+	for _, accepted := range []string{"br", "zstd", "gzip", "identity"} {
+		tag := get(t, assets, path, "Accept-Encoding", accepted).Header.Get("ETag")
+		for _, wanted := range []string{"br", "zstd", "gzip", "identity"} {
+			answer := get(t, assets, path, "Accept-Encoding", wanted, "If-None-Match", `"a", W/`+tag)
+
+			require.Equal(t, accepted == wanted, answer.StatusCode == http.StatusNotModified, "%s for %s", accepted, wanted)
+		}
+	}
+}
+
+func TestCompress_KeepsOnlyWhatIsSmallerThanGzip(t *testing.T) {
+	t.Parallel()
+	assets := load(t, fstest.MapFS{
+		"tiny.css":    {Data: []byte("a")},
+		"picture.png": {Data: []byte(rules)}, // of a type that is compressed already
+	})
+	assets.Compress()
+
+	for _, name := range []string{"tiny.css", "picture.png"} {
+		for _, accepted := range []string{"br", "zstd", "gzip"} {
+			require.Empty(t, get(t, assets, assets.Path(name), "Accept-Encoding", accepted).Header.Get("Content-Encoding"))
+		}
+	}
+	asset := newFile([]byte("0123456789"), "hash", "text/css")
+	asset.keep(coding.Gzip, []byte("01234567"))
+	asset.keep(coding.Zstd, []byte("01234567"))
+	asset.keep(coding.Brotli, []byte("0123456"))
+	require.Equal(t, []coding.Coding{coding.Brotli, coding.Gzip}, asset.offers)
+}
+
+func TestServeHTTP_RangesAreOfTheIdentity(t *testing.T) {
+	t.Parallel()
+	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(rules)}})
+	assets.Compress()
+	path := assets.Path("site.css")
+	plain, zipped := get(t, assets, path).Header.Get("ETag"), get(t, assets, path, "Accept-Encoding", "gzip").Header.Get("ETag")
+
+	part := get(t, assets, path, "Accept-Encoding", "gzip, br", "Range", "bytes=10-29", "If-Range", plain)
+	require.Equal(t, http.StatusPartialContent, part.StatusCode)
+	require.Equal(t, rules[10:30], string(part.body))
+	require.Equal(t, plain, part.Header.Get("ETag"))
+	require.Empty(t, part.Header.Get("Content-Encoding"))
+	require.Equal(t, "Accept-Encoding", part.Header.Get("Vary"))
+
+	whole := get(t, assets, path, "Accept-Encoding", "gzip", "Range", "bytes=10-29", "If-Range", zipped)
+	require.Equal(t, http.StatusOK, whole.StatusCode)
+	require.Equal(t, rules, string(whole.body))
+
+	beyond := get(t, assets, path, "Range", "bytes=9999999-")
+	require.Equal(t, http.StatusRequestedRangeNotSatisfiable, beyond.StatusCode)
+
+	require.Equal(t, "bytes", get(t, assets, path).Header.Get("Accept-Ranges"))
+	require.Empty(t, get(t, assets, path, "Accept-Encoding", "br").Header.Get("Accept-Ranges"))
+}
+
 func TestServeHTTP_AMissingAssetIsNotCached(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
@@ -155,6 +280,30 @@ func TestBridge_ServesTheAssetsOfOtherBuilds(t *testing.T) {
 	require.Equal(t, "new", string(get(t, assets, assets.Path("site.css")).body))
 }
 
+func TestBridge_ServesWhatTheBuildHasCompressed(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	files := fstest.MapFS{"site.css": {Data: []byte(rules)}}
+	built := load(t, files)
+	built.Compress()
+	require.NoError(t, built.Export(directory))
+	path := built.Path("site.css")
+	exported := filepath.Join(directory, strings.TrimPrefix(path, Prefix))
+	for _, suffix := range []string{"", ".br", ".zst", ".gz"} {
+		require.FileExists(t, exported+suffix)
+	}
+
+	same, other := load(t, files), load(t, fstest.MapFS{})
+	require.NoError(t, same.Bridge(directory))
+	require.NoError(t, other.Bridge(directory))
+
+	for _, accepted := range []string{"br", "zstd", "gzip", "identity"} {
+		expected := get(t, built, path, "Accept-Encoding", accepted)
+		require.Equal(t, expected, get(t, same, path, "Accept-Encoding", accepted))
+		require.Equal(t, expected, get(t, other, path, "Accept-Encoding", accepted))
+	}
+}
+
 func TestBridge_ServesNothingElse(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
@@ -162,7 +311,7 @@ func TestBridge_ServesNothingElse(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(directory, "folder-0000000000000000.css"), 0o755))
 	for _, name := range []string{
 		"secret-0000000000000000.css", "assets/notes.css", "assets/notes-0000000000000000.unknowntype",
-		"assets/site-0000000000000000.css.gz",
+		"assets/site-0000000000000000.css.gz", "assets/site-0000000000000000.css.br", "assets/site-0000000000000000.css.zst",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(outside, name), []byte("secret"), 0o600))
 	}
@@ -173,6 +322,7 @@ func TestBridge_ServesNothingElse(t *testing.T) {
 	for _, name := range []string{
 		"../secret-0000000000000000.css", "a/../../secret-0000000000000000.css", "link-0000000000000000.css", "folder-0000000000000000.css",
 		"notes.css", "notes-0000000000000000.unknowntype", "site-0000000000000000.css.gz",
+		"site-0000000000000000.css.br", "site-0000000000000000.css.zst",
 	} {
 		recorder := httptest.NewRecorder()
 		request := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -212,6 +362,36 @@ func load(t *testing.T, files fstest.MapFS) *Assets {
 	assets, err := Load(files)
 	require.NoError(t, err)
 	return assets
+}
+
+// newRules makes a style sheet that compresses as real ones do.
+func newRules() string {
+	random := rand.New(rand.NewPCG(1, 2))
+	words := []string{"margin", "padding", "color", "width", "border", "display", "flex", "grid", "gap", "font"}
+	var rules strings.Builder
+	for range 600 {
+		fmt.Fprintf(&rules, ".%s-%s { %s: %dpx; %s: #%06x }\n", words[random.IntN(10)], words[random.IntN(10)],
+			words[random.IntN(10)], random.IntN(64), words[random.IntN(10)], random.IntN(1<<24))
+	}
+	return rules.String()
+}
+
+func decode(t *testing.T, name string, raw []byte) string {
+	t.Helper()
+	var reader io.Reader = bytes.NewReader(raw)
+	var err error
+	switch name {
+	case "gzip":
+		reader, err = gzip.NewReader(reader)
+	case "zstd":
+		reader, err = zstd.NewReader(reader, zstd.WithDecoderConcurrency(1))
+	case "br":
+		reader = brotli.NewReader(reader)
+	}
+	require.NoError(t, err)
+	body, err := io.ReadAll(reader)
+	require.NoError(t, err)
+	return string(body)
 }
 
 // answer is a response with its body.

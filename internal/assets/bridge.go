@@ -3,28 +3,29 @@ package assets
 import (
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+
+	"slipway/internal/edge/coding"
 )
 
-// Export writes every asset to directory under its hashed name, and the compressed
-// form beside it with the suffix .gz. It does not change existing files.
+// Export writes every asset to directory under its hashed name, and its compressed
+// forms beside it with the suffixes .br, .zst and .gz. It does not change existing files.
 func (a *Assets) Export(directory string) error {
 	for address, asset := range a.files {
 		path := filepath.Join(directory, filepath.FromSlash(strings.TrimPrefix(address, Prefix)))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fmt.Errorf("export assets: %w", err)
 		}
-		if asset.gzipped != nil {
-			if err := writeOnce(path+".gz", asset.gzipped); err != nil {
+		// The identity comes last: who sees it finds its variants too.
+		for _, one := range slices.Backward(asset.variants) {
+			if err := writeOnce(path+suffixes[one.coding], one.body); err != nil {
 				return fmt.Errorf("export assets: %w", err)
 			}
-		}
-		if err := writeOnce(path, asset.content); err != nil {
-			return fmt.Errorf("export assets: %w", err)
 		}
 	}
 	return nil
@@ -32,13 +33,18 @@ func (a *Assets) Export(directory string) error {
 
 // Bridge makes ServeHTTP also serve the assets that other builds have exported to
 // directory. During a deploy, a page of one build may request its assets from a
-// process of the other. Call it before ServeHTTP.
+// process of the other. The assets of this build get the variants that their own build
+// has exported there (see Compress). Call it before ServeHTTP.
 func (a *Assets) Bridge(directory string) error {
-	root, err := os.OpenRoot(directory)
+	root, err := os.OpenRoot(directory) // prevents access outside the directory
 	if err != nil {
 		return fmt.Errorf("open the assets of other builds: %w", err)
 	}
-	a.otherBuilds = root
+	a.otherBuilds = root.FS()
+	for address, asset := range a.files {
+		asset.readVariants(a.otherBuilds, strings.TrimPrefix(address, Prefix))
+		a.files[address] = asset
+	}
 	return nil
 }
 
@@ -66,28 +72,33 @@ var exported = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*-([0-9a-f]{16})\.
 
 // readOtherBuild returns an asset of another build.
 func (a *Assets) readOtherBuild(address string) (file, bool) {
-	name := strings.TrimPrefix(address, Prefix)
-	found := exported.FindStringSubmatch(name)
-	if a.otherBuilds == nil || found == nil || typeOf(name) == "" {
+	if a.otherBuilds == nil {
 		return file{}, false
 	}
-	content, err := a.readFile(name)
-	if err != nil {
-		return file{}, false
-	}
-	gzipped, err := a.readFile(name + ".gz")
-	if err != nil {
-		gzipped = nil
-	}
-	return file{content: content, gzipped: gzipped, hash: found[1], contentType: typeOf(name)}, true
+	asset, err := readExported(a.otherBuilds, strings.TrimPrefix(address, Prefix))
+	return asset, err == nil
 }
 
-// readFile reads an exported file. os.Root prevents access outside the directory.
-func (a *Assets) readFile(name string) ([]byte, error) {
-	opened, err := a.otherBuilds.Open(filepath.FromSlash(name))
-	if err != nil {
-		return nil, err
+// readExported reads an asset under its hashed name, with its variants.
+func readExported(directory fs.FS, name string) (file, error) {
+	found := exported.FindStringSubmatch(name)
+	if found == nil || typeOf(name) == "" {
+		return file{}, fmt.Errorf("asset %s: this is not the name of an exported asset", name)
 	}
-	content, err := io.ReadAll(opened)
-	return content, errors.Join(err, opened.Close())
+	content, err := fs.ReadFile(directory, name)
+	if err != nil {
+		return file{}, err
+	}
+	asset := newFile(content, found[1], typeOf(name))
+	asset.readVariants(directory, name)
+	return asset, nil
+}
+
+// readVariants adds the exported variants of a file to it.
+func (f *file) readVariants(directory fs.FS, name string) {
+	for _, c := range []coding.Coding{coding.Gzip, coding.Brotli, coding.Zstd} {
+		if encoded, err := fs.ReadFile(directory, name+suffixes[c]); err == nil {
+			f.keep(c, encoded)
+		}
+	}
 }

@@ -3,6 +3,8 @@ package assets
 import (
 	"net/http"
 	"strings"
+
+	"slipway/internal/edge/coding"
 )
 
 // NotModified reports whether the client of a GET or HEAD has the content with this
@@ -15,31 +17,15 @@ func NotModified(r *http.Request, tag string) bool {
 			if strings.HasPrefix(list, "*") {
 				return true
 			}
-			known, rest, ok := cutTag(list)
+			known, rest, ok := coding.CutTag(list)
 			if !ok {
 				break
 			}
-			if known == tag {
+			if strings.TrimPrefix(known, "W/") == tag {
 				return true
 			}
 			list = rest
 		}
 	}
 	return false
-}
-
-// Private
-
-// cutTag returns the ETag at the beginning of a list, without the mark of a weak
-// one. The text between its quotes may hold commas.
-func cutTag(list string) (tag, rest string, ok bool) {
-	list = strings.TrimPrefix(list, "W/")
-	if !strings.HasPrefix(list, `"`) {
-		return "", "", false
-	}
-	end := strings.IndexByte(list[1:], '"')
-	if end < 0 {
-		return "", "", false
-	}
-	return list[:end+2], list[end+2:], true
 }

@@ -1,29 +1,102 @@
-// Command build exports the assets of a directory under their hashed names. An image
-// contains them beside the binary, so that a deploy can copy them and each build can
-// serve the assets of the other (see assets.Bridge).
+// Command build makes the assets that the program embeds: from each internal/*/assets it
+// writes internal/*/dist, bundled and minified, with hashed names and a manifest (see
+// assets.Load). Run it in the root of the checkout, and commit the result.
+//
+// With -source-maps it adds source maps, for development. With -export DIRECTORY it
+// compresses the assets as far as it goes, and writes them to that directory too. An
+// image contains them beside the binary, so that a deploy can copy them and each build
+// can serve the assets of the other (see assets.Bridge).
 package main
 
 import (
+	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"testing/fstest"
 
 	"slipway/internal/assets"
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	var options options
+	flag.BoolVar(&options.sourceMaps, "source-maps", false, "write source maps too")
+	flag.StringVar(&options.export, "export", "", "compress the assets, and write them to this directory too")
+	flag.Parse()
+	if err := buildAll(".", options); err != nil {
 		fmt.Fprintf(os.Stderr, "build assets: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
-	if len(args) != 2 {
-		return fmt.Errorf("usage: build SOURCE-DIRECTORY TARGET-DIRECTORY")
-	}
-	loaded, err := assets.Load(os.DirFS(args[0]))
+// Private
+
+type options struct {
+	sourceMaps bool
+	export     string // empty: none
+}
+
+// buildAll builds the assets of every package of a checkout.
+func buildAll(root string, options options) error {
+	sources, err := filepath.Glob(filepath.Join(root, "internal/*/assets"))
 	if err != nil {
 		return err
 	}
-	return loaded.Export(args[1])
+	if options.export != "" { // an image copies it, with or without assets
+		if err := os.MkdirAll(options.export, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, source := range sources {
+		if err := build(source, filepath.Join(filepath.Dir(source), "dist"), options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build replaces the directory target by the assets of the directory source.
+func build(source, target string, options options) error {
+	bundled, err := bundle(source)
+	if err != nil {
+		return err
+	}
+	built, err := assets.Load(bundled.files)
+	if err != nil {
+		return err
+	}
+	if options.export != "" {
+		built.Compress()
+		if err := built.Export(options.export); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(target); err != nil {
+		return err
+	}
+	if err := built.Export(target); err != nil {
+		return err
+	}
+	if options.sourceMaps {
+		if err := bundled.writeMaps(target, built); err != nil {
+			return err
+		}
+	}
+	return built.WriteManifest(target)
+}
+
+// readAll reads all files of a directory into memory.
+func readAll(directory string) (fstest.MapFS, error) {
+	files := fstest.MapFS{}
+	source := os.DirFS(directory)
+	err := fs.WalkDir(source, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(source, name)
+		files[name] = &fstest.MapFile{Data: content}
+		return err
+	})
+	return files, err
 }

@@ -1,0 +1,1 @@
+(()=>{(()=>{let t=performance.getEntriesByType("navigation")[0],n=t&&t.serverTiming.find(c=>c.name==="cache"),e=document.getElementById("cache-status");!n||!e||(e.textContent="HTTP cache: "+n.description,e.hidden=!1)})();})();
