@@ -92,8 +92,9 @@ func scan(dir string) (map[string]stamp, error) {
 	return stamps, err
 }
 
+// ignoredDir reports whether a directory holds nothing that a developer writes.
 func ignoredDir(name string) bool {
-	return strings.HasPrefix(name, ".") || name == "tmp" || name == "node_modules"
+	return strings.HasPrefix(name, ".") || name == "tmp" || name == "dist" || name == "node_modules"
 }
 
 // isSource reports whether a file is part of the program's source or configuration.

@@ -32,7 +32,9 @@ func TestWatcher_NextIgnoresOtherFiles(t *testing.T) {
 	watcher, err := Watch(dir)
 	require.NoError(t, err)
 
-	for _, name := range []string{"page_templ.go", "page_test.go", "notes.md", ".#page.go", "tmp/dev/x.go", ".git/x.go", "node_modules/x.js"} {
+	for _, name := range []string{
+		"page_templ.go", "page_test.go", "notes.md", ".#page.go", "tmp/dev/x.go", "dist/x.css", ".git/x.go", "node_modules/x.js",
+	} {
 		write(t, dir, name)
 	}
 	write(t, dir, "page.templ")

@@ -17,9 +17,12 @@ const (
 	sentryTimeout = 5 * time.Second        // for sending one alert
 	sentryEvery   = 5 * time.Minute        // between two alerts with one fingerprint
 	sentryBurst   = 10                     // alerts of one process in a minute
-	sentryFlush   = 2 * time.Second        // for Close
-	sentryAbandon = 200 * time.Millisecond // the part of sentryFlush in which a cancelled send returns
+	sentryAbandon = 200 * time.Millisecond // the part of CloseTimeout in which a cancelled send returns
 )
+
+// CloseTimeout bounds how long Reporter.Close and Sentry.Close wait for alerts that
+// are being sent.
+const CloseTimeout = 2 * time.Second
 
 // SentryOptions are the settings of OpenSentry.
 type SentryOptions struct {
@@ -80,7 +83,7 @@ func OpenSentry(options SentryOptions, registry prometheus.Registerer) (*Sentry,
 	return s, nil
 }
 
-// Close sends queued alerts for up to two seconds, then cancels the rest. Later
+// Close sends queued alerts for up to CloseTimeout, then cancels the rest. Later
 // alerts are lost. It may be called again.
 func (s *Sentry) Close() {
 	if s == nil {
@@ -95,7 +98,7 @@ func (s *Sentry) Close() {
 
 	select {
 	case <-s.done:
-	case <-time.After(sentryFlush - sentryAbandon):
+	case <-time.After(CloseTimeout - sentryAbandon):
 	}
 	s.cancel()
 	select {
