@@ -16,6 +16,12 @@ func WithBudget(ctx context.Context, budget time.Duration) context.Context {
 	return context.WithValue(ctx, budgetKey{}, remaining)
 }
 
+// WithoutBudget ends the bound of WithBudget, for work in bulk that a request asks
+// for. Each call still has its timeout.
+func WithoutBudget(ctx context.Context) context.Context {
+	return context.WithValue(ctx, budgetKey{}, (*requestBudget)(nil))
+}
+
 // Private
 
 type budgetKey struct{}

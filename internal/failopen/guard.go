@@ -149,6 +149,15 @@ func (g *Guard) Dropped(kind string) {
 	}
 }
 
+// Refused reports that work of a kind was not sent to Redis because of a fault of
+// its caller. It does nothing when no Redis is configured.
+func (g *Guard) Refused(kind string, fault error) {
+	if !g.Disabled() {
+		g.reporter.Unexpected("enqueue "+kind, "", fault)
+		g.reporter.Dropped(telemetry.Redis, kind)
+	}
+}
+
 // Private
 
 // These errors say that a call was not made, or had less time than usual. None

@@ -261,6 +261,27 @@ func TestGuard_AShortDeadlineIsNoFailure(t *testing.T) {
 	require.False(t, isOpen(r))
 }
 
+func TestGuard_TheContextOfACallEndsWithItsTimeout(t *testing.T) {
+	t.Parallel()
+	guard := newGuard()
+	left := func(ctx context.Context) (left time.Duration) {
+		guard.Do(ctx, "test", func(ctx context.Context) error {
+			deadline, is := ctx.Deadline()
+			require.True(t, is)
+			left = time.Until(deadline)
+			return nil
+		})
+		return left
+	}
+	timeout := guard.options.Timeout
+
+	require.LessOrEqual(t, left(t.Context()), timeout)
+	require.LessOrEqual(t, left(WithBudget(t.Context(), timeout/4)), timeout/4)
+	short, cancel := context.WithTimeout(t.Context(), timeout/8)
+	defer cancel()
+	require.LessOrEqual(t, left(short), timeout/8)
+}
+
 func TestGuard_ABudgetBelowTheTimeoutStillOpensIt(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)

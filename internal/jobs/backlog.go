@@ -14,6 +14,10 @@ import (
 	"slipway/internal/jobs/taskqueue"
 )
 
+// MostCounted is the largest number to which the jobs of a queue in a state are
+// counted. Counting a million of them would take seconds.
+const MostCounted = 10_000
+
 // Backlog checks how much work waits for a worker, and for how long.
 type Backlog struct {
 	patience time.Duration
@@ -30,7 +34,8 @@ func NewBacklog(patience time.Duration, registry prometheus.Registerer) *Backlog
 		patience: patience,
 		depth: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "app_queue_depth",
-			Help: "Jobs and tasks that are due and wait for a worker. Every process reports the same numbers.",
+			Help: "Jobs and tasks that are due and wait for a worker. Jobs are counted up to 10000 a queue. " +
+				"Every process reports the same numbers.",
 		}, []string{"backend", "queue"}),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "app_queue_oldest_seconds",
@@ -44,13 +49,13 @@ func NewBacklog(patience time.Duration, registry prometheus.Registerer) *Backlog
 // Jobs adds the jobs in db.
 func (b *Backlog) Jobs(db *pgxpool.Pool) { b.db = db }
 
-// Tasks adds the tasks in the Redis that guard protects.
-func (b *Backlog) Tasks(guard *failopen.Guard) error {
+// Tasks adds the tasks of the queues in the Redis that guard protects.
+func (b *Backlog) Tasks(guard *failopen.Guard, queues Queues) error {
 	if guard.Disabled() {
 		return nil
 	}
 	var err error
-	b.tasks, err = taskqueue.NewDepthReader(guard, taskQueues)
+	b.tasks, err = taskqueue.NewDepthReader(guard, taskQueues(queues))
 	return err
 }
 
@@ -77,16 +82,35 @@ func (b *Backlog) checkJobs(ctx context.Context) error {
 		return nil
 	}
 	rows, err := b.db.Query(ctx, `
-		SELECT queue, count(*), greatest(now() - min(scheduled_at), interval '0')
-		FROM river_job
-		WHERE state = 'available'
-		GROUP BY queue`)
+		WITH RECURSIVE queues AS (
+			(SELECT queue FROM river_job WHERE state = 'available' ORDER BY queue LIMIT 1)
+			UNION ALL
+			SELECT next.queue
+			FROM queues, LATERAL (
+				SELECT j.queue FROM river_job AS j WHERE j.state = 'available' AND j.queue > queues.queue ORDER BY j.queue LIMIT 1
+			) AS next
+		)
+		SELECT queue, waiting.count, greatest(now() - oldest.scheduled_at, interval '0')
+		FROM queues, LATERAL (
+			SELECT count(*) FROM (SELECT FROM river_job AS j WHERE j.state = 'available' AND j.queue = queues.queue LIMIT $1) AS counted
+		) AS waiting, LATERAL (
+			SELECT min(first.scheduled_at) AS scheduled_at
+			FROM generate_series(1, 4) AS level, LATERAL (
+				SELECT j.scheduled_at FROM river_job AS j
+				WHERE j.state = 'available' AND j.queue = queues.queue AND j.priority = level
+				ORDER BY j.scheduled_at
+				LIMIT 1
+			) AS first
+		) AS oldest`, MostCounted+1)
 	if err != nil {
 		return fmt.Errorf("jobs: %w", err)
 	}
 	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (taskqueue.Depth, error) {
 		var found taskqueue.Depth
 		err := row.Scan(&found.Queue, &found.Waiting, &found.Oldest)
+		if found.Waiting > MostCounted {
+			found.Waiting, found.More = MostCounted, true
+		}
 		return found, err
 	})
 	if err != nil {
@@ -114,8 +138,11 @@ func (b *Backlog) judge(backend Backend, noun string, queues []taskqueue.Depth) 
 		b.depth.WithLabelValues(string(backend), found.Queue).Set(float64(found.Waiting))
 		b.oldest.WithLabelValues(string(backend), found.Queue).Set(found.Oldest.Seconds())
 		if found.Oldest > b.patience {
-			oldest := found.Oldest.Round(time.Second)
-			problems = append(problems, fmt.Errorf("%d %s wait in queue %s, the oldest for %s", found.Waiting, noun, found.Queue, oldest))
+			oldest, more := found.Oldest.Round(time.Second), ""
+			if found.More {
+				more = "+"
+			}
+			problems = append(problems, fmt.Errorf("%d%s %s wait in queue %s, the oldest for %s", found.Waiting, more, noun, found.Queue, oldest))
 		}
 	}
 	return errors.Join(problems...)

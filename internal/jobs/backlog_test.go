@@ -22,7 +22,7 @@ func TestBacklog_NamesQueuesThatWaitForTooLong(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	backlog := NewBacklog(5*time.Minute, registry)
 	backlog.Jobs(db)
-	require.NoError(t, backlog.Tasks(guard))
+	require.NoError(t, backlog.Tasks(guard, StandardQueues))
 	t.Cleanup(func() { require.NoError(t, backlog.Close()) })
 	require.NoError(t, backlog.Check(t.Context()))
 	insert := func(state, scheduled string) {
@@ -70,7 +70,7 @@ func TestBacklog_NamesQueuesThatWaitForTooLong(t *testing.T) {
 func TestBacklog_NeedsNoRedis(t *testing.T) {
 	t.Parallel()
 	backlog := NewBacklog(time.Minute, prometheus.NewRegistry())
-	require.NoError(t, backlog.Tasks(failopen.NewGuard(failopen.Options{}, newReporter())))
+	require.NoError(t, backlog.Tasks(failopen.NewGuard(failopen.Options{}, newReporter()), StandardQueues))
 
 	require.NoError(t, backlog.Check(t.Context()))
 	require.NoError(t, backlog.Close())

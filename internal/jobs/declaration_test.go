@@ -70,7 +70,7 @@ func TestUnique_WithinATimeAlsoDropsDuplicatesOfFinishedTasks(t *testing.T) {
 	require.Empty(t, worked)
 }
 
-func TestOneAtATime_RunsEqualKeysOneAfterTheOther(t *testing.T) {
+func TestLimit_RunsEqualKeysOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	queue := newJobs(t, db, prometheus.NewRegistry())
@@ -95,7 +95,7 @@ func TestOneAtATime_RunsEqualKeysOneAfterTheOther(t *testing.T) {
 	stacktest.Eventually(t, func() bool {
 		return count(t, db, `
 			SELECT count(*) FROM river_job
-			WHERE state IN ('scheduled', 'available') AND attempt = 0 AND metadata ? 'snoozes'`) == 1
+			WHERE state = 'scheduled' AND attempt = 0 AND metadata ? 'snoozes'`) == 1
 	})
 	close(finish)
 
@@ -144,5 +144,5 @@ type reconcileArgs struct {
 }
 
 func (reconcileArgs) Declare() Declaration {
-	return Declaration{Kind: "reconcile", OneAtATime: func(args json.RawMessage) string { return string(args) }}
+	return Declaration{Kind: "reconcile", Limit: Limit{Key: func(args json.RawMessage) string { return string(args) }}}
 }

@@ -4,23 +4,25 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"time"
-
-	"github.com/riverqueue/river"
+	"slices"
 )
 
 // Handler runs one kind of work.
 type Handler struct {
 	Declaration
-	work         func(ctx context.Context, payload []byte) error // runs a task
+	work         func(ctx context.Context, payload []byte) error
 	checkWritten func(payload []byte) error
-	addToRiver   func(*river.Workers, *keyLock) error // registers the kind of a job with River
+	around       []Middleware // the outermost first
 }
 
 // Handlers are kinds of work, of one backend or of both.
 type Handlers []Handler
+
+// Middleware runs around each run of work, for example to open a span or to set a
+// tenant. It must call next, once, and return its error or one that wraps it:
+// another error decides about the next attempt like one of the handler itself.
+type Middleware func(ctx context.Context, run Run, next func(ctx context.Context) error) error
 
 // Handle returns a handler that calls work. It may call work more than once for
 // the same args, and calls it again when it returns an error, unless the error is
@@ -28,26 +30,25 @@ type Handlers []Handler
 func Handle[T Args](work func(ctx context.Context, args T) error) Handler {
 	var kind T
 	declaration := kind.Declare().withDefaults()
-	checkAndWork := func(ctx context.Context, args T) error {
-		if err := check(declaration.Kind, args); err != nil {
-			return Permanent(err)
-		}
-		return work(ctx, args)
-	}
 	return Handler{
 		Declaration: declaration,
 		work: func(ctx context.Context, payload []byte) error {
 			args, err := readArgs[T](declaration.Kind, payload)
 			if err != nil {
+				return &unreadableError{err}
+			}
+			if err := check(declaration.Kind, args); err != nil {
 				return Permanent(err)
 			}
-			return checkAndWork(ctx, args)
+			return work(ctx, args)
 		},
 		checkWritten: func(payload []byte) error { return checkWritten[T](declaration.Kind, payload) },
-		addToRiver: func(workers *river.Workers, lock *keyLock) error {
-			return river.AddWorkerSafely(workers, &riverWorker[T]{declaration: declaration, lock: lock, work: checkAndWork})
-		},
 	}
+}
+
+// limited reports whether a kind has a limit.
+func (h Handlers) limited() bool {
+	return slices.ContainsFunc(h, func(handler Handler) bool { return handler.Limit.Key != nil })
 }
 
 // Find returns the handler of a kind.
@@ -60,9 +61,47 @@ func (h Handlers) Find(kind string) (Handler, bool) {
 	return Handler{}, false
 }
 
+// Use returns the handlers with middleware around each, the first one outermost.
+func (h Handlers) Use(middleware ...Middleware) Handlers {
+	wrapped := slices.Clone(h)
+	for i := range wrapped {
+		wrapped[i].around = slices.Concat(middleware, wrapped[i].around)
+	}
+	return wrapped
+}
+
+// Kinds returns the names of the kinds.
+func (h Handlers) Kinds() []string {
+	kinds := make([]string, len(h))
+	for i, handler := range h {
+		kinds[i] = handler.Kind
+	}
+	return kinds
+}
+
+// Queues returns the standard queues, and then the other queues of the kinds.
+func (h Handlers) Queues() Queues {
+	queues := StandardQueues
+	for _, handler := range h {
+		queues = queues.And(handler.Queue)
+	}
+	return queues
+}
+
 // CheckWritten checks args that an operator wrote. It also refuses unknown
 // fields, which are allowed in the args that another release enqueued.
 func (h Handler) CheckWritten(payload []byte) error { return h.checkWritten(payload) }
+
+// Perform runs work once as a worker does, inside the middleware. Its error is
+// Permanent when the work fails for good, or Snooze.
+func (h Handler) Perform(ctx context.Context, run Run, payload []byte) error {
+	next := func(ctx context.Context) error { return h.work(ctx, payload) }
+	for _, middleware := range slices.Backward(h.around) {
+		inner := next
+		next = func(ctx context.Context) error { return middleware(ctx, run, inner) }
+	}
+	return h.judge(h.waitForReader(run, next(withRun(ctx, run))), run.Attempt)
+}
 
 // Private
 
@@ -99,38 +138,4 @@ func check(kind string, args Args) error {
 		return fmt.Errorf("check the arguments of %s: %w", kind, err)
 	}
 	return nil
-}
-
-// riverArgs store args in River as their own JSON.
-type riverArgs[T Args] struct{ args T }
-
-func (a riverArgs[T]) Kind() string                     { return a.args.Declare().Kind }
-func (a riverArgs[T]) MarshalJSON() ([]byte, error)     { return json.Marshal(a.args) }
-func (a *riverArgs[T]) UnmarshalJSON(text []byte) error { return json.Unmarshal(text, &a.args) }
-
-// riverWorker runs one kind of job as its declaration describes.
-type riverWorker[T Args] struct {
-	river.WorkerDefaults[riverArgs[T]]
-	declaration Declaration
-	lock        *keyLock
-	work        func(ctx context.Context, args T) error
-}
-
-func (w *riverWorker[T]) Work(ctx context.Context, job *river.Job[riverArgs[T]]) error {
-	err := w.lock.run(ctx, w.declaration, job.EncodedArgs, func(ctx context.Context) error { return w.work(ctx, job.Args.args) })
-	if pause, is := isSnooze(err); is {
-		return errors.Join(river.JobSnooze(pause), err)
-	}
-	if isPermanent(err) {
-		job.MaxAttempts = job.Attempt // River discards a job that failed in its last attempt
-	}
-	return err
-}
-
-func (w *riverWorker[T]) Timeout(*river.Job[riverArgs[T]]) time.Duration {
-	return w.declaration.Timeout
-}
-
-func (w *riverWorker[T]) NextRetry(job *river.Job[riverArgs[T]]) time.Time {
-	return time.Now().Add(w.declaration.Backoff(job.Attempt))
 }

@@ -26,6 +26,11 @@ const (
 	beatEvery = 5 * time.Second
 	// deadAfter is the age of the last heartbeat from which a worker is dead.
 	deadAfter = 20 * time.Second
+	// runAgainWithin is how soon other workers run the jobs of a dead worker again: they
+	// release them at the first heartbeat of their own after deadAfter.
+	runAgainWithin = deadAfter + beatEvery
+	// signOffTimeout bounds the last statement of a worker that stops.
+	signOffTimeout = time.Second
 )
 
 // heartbeat writes the worker's row in the table of processes, and releases the
@@ -37,8 +42,11 @@ type heartbeat struct {
 	process    Process
 	state      atomic.Value // State
 	running    func() int   // jobs or tasks that run
+	keepRow    atomic.Bool  // the worker could not release its jobs, so another worker must find its row
 	releaser   *releaser
 	log        *slog.Logger
+	beats      *telemetry.LoopLog
+	releases   *telemetry.LoopLog
 	every      time.Duration // beatEvery
 	deadAfter  time.Duration // deadAfter
 
@@ -51,12 +59,16 @@ type heartbeat struct {
 	// clock. Only the difference between two heartbeats matters, so clocks need not
 	// agree.
 	beatenAt time.Time
+
+	prunedAt time.Time // when old claims of unique jobs were last deleted
 }
 
 func newHeartbeat(db *pgxpool.Pool, process Process, running func() int, log *slog.Logger, reporter *telemetry.Reporter) *heartbeat {
 	h := &heartbeat{
 		connection: postgres.NewConnection(db), process: process, running: running,
 		releaser: &releaser{db: db, log: log, reporter: reporter}, log: log, every: beatEvery, deadAfter: deadAfter,
+		beats:    telemetry.NewLoopLog(log, "Heartbeat was not written", "Heartbeats are written again"),
+		releases: telemetry.NewLoopLog(log, "Jobs of dead workers were not released", "Jobs of dead workers are released again"),
 	}
 	h.state.Store(Working)
 	return h
@@ -82,12 +94,12 @@ func (h *heartbeat) run(ctx context.Context) error {
 			return err
 		case err != nil:
 			h.steadySince = time.Time{}
-			h.log.WarnContext(ctx, "Heartbeat was not written", "error", err)
+			h.beats.Failed(ctx, err)
 		case h.steadySince.IsZero() || clockWasSet:
 			h.steadySince = time.Now()
 		case time.Since(h.steadySince) > h.deadAfter:
 			if err := h.releaseDead(ctx); err != nil && ctx.Err() == nil {
-				h.log.WarnContext(ctx, "Jobs of dead workers were not released", "error", err)
+				h.releases.Failed(ctx, err)
 			}
 		}
 		select {
@@ -130,10 +142,12 @@ func (h *heartbeat) beat(ctx context.Context) error {
 		}
 	}
 	h.beatenAt = time.Now()
+	h.beats.Worked(ctx)
 	return nil
 }
 
-// releaseDead releases the jobs of workers without a recent heartbeat.
+// releaseDead releases the jobs of workers without a recent heartbeat. Once a
+// minute, it also deletes old claims of unique jobs.
 func (h *heartbeat) releaseDead(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatEvery)
 	defer cancel()
@@ -141,15 +155,34 @@ func (h *heartbeat) releaseDead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to release jobs: %w", err)
 	}
-	return h.releaser.releaseDead(ctx, connection, h.process.ID, h.deadAfter)
+	if err := h.releaser.releaseDead(ctx, connection, h.process.ID, h.deadAfter); err != nil {
+		return err
+	}
+	h.releases.Worked(ctx)
+	if time.Since(h.prunedAt) < time.Minute {
+		return nil
+	}
+	h.prunedAt = time.Now()
+	return pruneClaims(ctx, connection)
+}
+
+// afterStop is the result of a worker that has stopped in order, from the result of
+// run. A worker whose database was away while it stopped may have been declared
+// dead: then its jobs run elsewhere, and there is nothing left to do.
+func (h *heartbeat) afterStop(err error) error {
+	if !errors.Is(err, ErrDeclaredDead) {
+		return err
+	}
+	h.log.Warn("Worker has stopped. Its heartbeat was missing for too long before that, so other workers may have run its last work again")
+	return nil
 }
 
 // signOff deletes the worker's row, so that no other worker counts it as dead later.
 func (h *heartbeat) signOff(ctx context.Context) error {
-	if h.process.StartedAt.IsZero() {
-		return nil // there is no row
+	if h.process.StartedAt.IsZero() || h.keepRow.Load() {
+		return nil // there is no row, or another worker needs it
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), signOffTimeout)
 	defer cancel()
 	connection, err := h.connection.Open(ctx)
 	if err == nil {

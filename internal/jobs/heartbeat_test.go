@@ -29,6 +29,14 @@ func TestHeartbeat_EndsAWorkerThatWasDeclaredDead(t *testing.T) {
 	require.ErrorIs(t, beating.wait(t), ErrDeclaredDead)
 }
 
+func TestHeartbeat_IsNoErrorWhenAStoppingWorkerWasDeclaredDead(t *testing.T) {
+	t.Parallel()
+	h := newTestHeartbeat(pgtest.New(t, migrations))
+
+	require.NoError(t, h.afterStop(ErrDeclaredDead))
+	require.ErrorIs(t, h.afterStop(context.DeadlineExceeded), context.DeadlineExceeded)
+}
+
 func TestHeartbeat_EndsAWorkerThatStoodStill(t *testing.T) {
 	t.Parallel()
 	h := newTestHeartbeat(pgtest.New(t, migrations))
@@ -151,7 +159,7 @@ func TestHeartbeat_ContinuesWhileThePoolIsExhausted(t *testing.T) {
 
 // newTestHeartbeat returns a heartbeat with short intervals.
 func newTestHeartbeat(db *pgxpool.Pool) *heartbeat {
-	h := newHeartbeat(db, newProcess(PG, "v1", 5), func() int { return 0 }, (&journal{}).logger(), newReporter())
+	h := newHeartbeat(db, newProcess(PG, "v1", StandardQueues, 5), func() int { return 0 }, (&journal{}).logger(), newReporter())
 	h.every, h.deadAfter = 50*time.Millisecond, 200*time.Millisecond
 	return h
 }

@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// StopMargin is the longest time that Run of either worker takes after the end of
+// its context and ShutdownTimeout: for handlers that do not heed the end of their
+// context, to return their work, and to delete the worker's row.
+const StopMargin = stopGrace + abandonTimeout + signOffTimeout
+
 // Private
 
 // stopGrace is what a worker waits beyond its shutdown timeout for handlers whose

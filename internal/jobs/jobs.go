@@ -5,9 +5,9 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,8 +30,10 @@ const (
 
 // Jobs enqueues jobs.
 type Jobs struct {
+	db      *pgxpool.Pool
 	client  *river.Client[pgx.Tx]
 	metrics *Metrics
+	known   *catalogue
 }
 
 // NewJobs returns an enqueuer that writes to pool. It runs no jobs.
@@ -40,41 +42,45 @@ func NewJobs(pool *pgxpool.Pool, metrics *Metrics) (*Jobs, error) {
 		// An enqueuer notifies the workers at most once in this time. A job that is
 		// enqueued sooner waits for their next poll, up to a second later.
 		FetchCooldown: river.FetchCooldownMin,
-		Hooks:         []rivertype.Hook{dueByDatabase},
+		Hooks:         []rivertype.Hook{finishInsert},
 		Logger:        slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare River: %w", err)
 	}
-	return &Jobs{client: client, metrics: metrics}, nil
+	return &Jobs{db: pool, client: client, metrics: metrics}, nil
 }
+
+// Know lets the enqueuer refuse kinds that are no jobs of this application. Without
+// it, every kind is enqueued.
+func (j *Jobs) Know(kinds Handlers) { j.known = newCatalogue("job", kinds) }
 
 // Enqueue inserts jobs in the transaction of the change that causes them, so
 // that both commit or neither does. It leaves out a unique job when an equal one
-// exists.
+// exists. It refuses a kind without a handler, and args that are larger than
+// MaxArgs. Any number of jobs takes a few statements.
 func (j *Jobs) Enqueue(ctx context.Context, tx pgx.Tx, jobs ...Args) error {
 	return j.EnqueueAt(ctx, tx, time.Time{}, jobs...)
 }
 
 // EnqueueAt is Enqueue for jobs that run at a time or later. The zero time means
-// now.
+// after the delay of their kind, if it has one.
 func (j *Jobs) EnqueueAt(ctx context.Context, tx pgx.Tx, at time.Time, jobs ...Args) error {
-	var many []river.InsertManyParams
-	for _, job := range jobs {
-		insert := insertOf(job, at)
-		if !insert.InsertOpts.UniqueOpts.ByArgs {
-			many = append(many, insert)
-			continue
-		}
-		// A statement of its own: one statement cannot insert two equal unique jobs.
-		if err := j.insert(ctx, tx, insert); err != nil {
+	inserts := make([]insert, len(jobs))
+	for i, job := range jobs {
+		var err error
+		if inserts[i], err = j.insertOf(job, at); err != nil {
 			return err
 		}
 	}
-	if len(many) >= copiedFrom {
-		return j.copy(ctx, tx, many)
-	}
-	return j.insert(ctx, tx, many...)
+	_, err := j.insertAll(ctx, tx, inserts)
+	return err
+}
+
+// EnqueueNow is Enqueue in a transaction of its own, for work that no change
+// causes.
+func (j *Jobs) EnqueueNow(ctx context.Context, jobs ...Args) error {
+	return pgx.BeginFunc(ctx, j.db, func(tx pgx.Tx) error { return j.Enqueue(ctx, tx, jobs...) })
 }
 
 // Private
@@ -82,29 +88,129 @@ func (j *Jobs) EnqueueAt(ctx context.Context, tx pgx.Tx, at time.Time, jobs ...A
 // copiedFrom is the number of jobs from which COPY is faster than INSERT.
 const copiedFrom = 10
 
-// copy inserts many jobs, none of them unique.
-func (j *Jobs) copy(ctx context.Context, tx pgx.Tx, inserts []river.InsertManyParams) error {
+// insertAll inserts jobs, except duplicates, and returns how many are new.
+func (j *Jobs) insertAll(ctx context.Context, tx pgx.Tx, inserts []insert) (inserted int, err error) {
+	var plain, waiting, within []insert
+	for _, one := range inserts {
+		switch unique := one.args.declaration.Unique; {
+		case unique.Within > 0:
+			within = append(within, one)
+		case unique.Waiting:
+			waiting = append(waiting, one)
+		default:
+			plain = append(plain, one)
+		}
+	}
+	if err := j.insertPlain(ctx, tx, plain); err != nil {
+		return 0, err
+	}
+	ofWaiting, err := j.insertWaiting(ctx, tx, waiting)
+	if err != nil {
+		return 0, err
+	}
+	ofWithin, err := j.insertWithin(ctx, tx, within)
+	return len(plain) + ofWaiting + ofWithin, err
+}
+
+// insertPlain inserts jobs that are not unique.
+func (j *Jobs) insertPlain(ctx context.Context, tx pgx.Tx, inserts []insert) error {
+	if len(inserts) < copiedFrom {
+		_, err := j.insertMany(ctx, tx, inserts)
+		return err
+	}
 	var now time.Time
 	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
 		return fmt.Errorf("ask the database for the time: %w", err)
 	}
 	ctx = context.WithValue(ctx, dueAt{}, now)
-	if _, err := j.client.InsertManyFastTx(ctx, tx, inserts); err != nil {
+	if _, err := j.client.InsertManyFastTx(ctx, tx, paramsOf(inserts)); err != nil {
 		return fmt.Errorf("enqueue %s: %w", kindsOf(inserts), err)
 	}
-	for _, insert := range inserts {
-		j.metrics.enqueued.WithLabelValues(string(PG), insert.Args.Kind(), "ok").Inc()
+	for _, one := range inserts {
+		j.count(one, "ok")
 	}
 	return nil
 }
 
-// dueByDatabase sets the time of jobs that are due now by the clock of the
-// database, because workers fetch by that clock. River uses the clock of this
-// machine: if it is fast, workers are notified of a job before it is due.
-var dueByDatabase = river.HookInsertBeginFunc(func(ctx context.Context, job *rivertype.JobInsertParams) error {
+// insertMany inserts jobs in one statement and returns the result of each.
+func (j *Jobs) insertMany(ctx context.Context, tx pgx.Tx, inserts []insert) ([]*rivertype.JobInsertResult, error) {
+	if len(inserts) == 0 {
+		return nil, nil
+	}
+	results, err := j.client.InsertManyTx(ctx, tx, paramsOf(inserts))
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %s: %w", kindsOf(inserts), err)
+	}
+	for i, result := range results {
+		outcome := "ok"
+		if result.UniqueSkippedAsDuplicate {
+			outcome = "duplicate"
+		}
+		j.count(inserts[i], outcome)
+	}
+	return results, nil
+}
+
+func (j *Jobs) count(one insert, outcome string) {
+	j.metrics.enqueued.WithLabelValues(string(PG), one.args.declaration.Kind, outcome).Inc()
+}
+
+// insert is a job on its way into the database.
+type insert struct {
+	args    insertedArgs
+	options *river.InsertOpts
+	unique  []byte // see uniqueKey; nil for a job that is not unique
+}
+
+// insertedArgs give the JSON of args of any kind to River.
+type insertedArgs struct {
+	declaration Declaration
+	payload     []byte
+	unique      []byte // in place of River's own key
+}
+
+func (i insertedArgs) Kind() string                 { return i.declaration.Kind }
+func (i insertedArgs) MarshalJSON() ([]byte, error) { return i.payload, nil }
+
+// insertOf returns a job as River stores it.
+func (j *Jobs) insertOf(job Args, at time.Time) (insert, error) {
+	declaration := job.Declare().withDefaults()
+	if err := j.known.check(declaration.Kind); err != nil {
+		return insert{}, err
+	}
+	payload, err := payloadOf(declaration.Kind, job)
+	if err != nil {
+		return insert{}, err
+	}
+	return newInsert(declaration, payload, at, metadata{}), nil
+}
+
+func newInsert(declaration Declaration, payload []byte, at time.Time, more metadata) insert {
+	at, more.ExpiresAt = declaration.schedule(at)
+	one := insert{
+		args: insertedArgs{declaration: declaration, payload: payload},
+		options: &river.InsertOpts{
+			Queue: string(declaration.Queue), Priority: declaration.Priority, MaxAttempts: declaration.mostAttempts(),
+			ScheduledAt: at, Metadata: more.json(),
+		},
+	}
+	if unique := declaration.Unique; unique.Within > 0 || unique.Waiting {
+		one.unique = uniqueKey(declaration, payload)
+	}
+	return one
+}
+
+// finishInsert sets what River's options cannot: the time of jobs that are due now
+// is by the clock of the database, because workers fetch by that clock. River uses
+// the clock of this machine: if it is fast, workers are notified of a job before it
+// is due. The key of a unique job has only the args that its kind names.
+var finishInsert = river.HookInsertBeginFunc(func(ctx context.Context, job *rivertype.JobInsertParams) error {
 	if job.ScheduledAt == nil {
 		at, _ := ctx.Value(dueAt{}).(time.Time) // River's INSERT turns zero into now(), its COPY does not
 		job.ScheduledAt = &at
+	}
+	if args, is := job.Args.(insertedArgs); is && args.unique != nil {
+		job.UniqueKey = args.unique
 	}
 	return nil
 })
@@ -112,56 +218,24 @@ var dueByDatabase = river.HookInsertBeginFunc(func(ctx context.Context, job *riv
 // dueAt is the context key of the database's time.
 type dueAt struct{}
 
-func (j *Jobs) insert(ctx context.Context, tx pgx.Tx, inserts ...river.InsertManyParams) error {
-	if len(inserts) == 0 {
-		return nil
+func paramsOf(inserts []insert) []river.InsertManyParams {
+	params := make([]river.InsertManyParams, len(inserts))
+	for i, one := range inserts {
+		params[i] = river.InsertManyParams{Args: one.args, InsertOpts: one.options}
 	}
-	results, err := j.client.InsertManyTx(ctx, tx, inserts)
-	if err != nil {
-		return fmt.Errorf("enqueue %s: %w", kindsOf(inserts), err)
-	}
-	for _, result := range results {
-		outcome := "ok"
-		if result.UniqueSkippedAsDuplicate {
-			outcome = "duplicate"
+	return params
+}
+
+// kindsOf names jobs in an error: the kinds, and how many there are.
+func kindsOf(inserts []insert) string {
+	var kinds []string
+	for _, one := range inserts {
+		if !slices.Contains(kinds, one.args.declaration.Kind) {
+			kinds = append(kinds, one.args.declaration.Kind)
 		}
-		j.metrics.enqueued.WithLabelValues(string(PG), result.Job.Kind, outcome).Inc()
 	}
-	return nil
-}
-
-// insertOf returns a job as River stores it.
-func insertOf(job Args, at time.Time) river.InsertManyParams {
-	declaration := job.Declare().withDefaults()
-	options := &river.InsertOpts{Queue: string(declaration.Queue), MaxAttempts: declaration.Attempts, ScheduledAt: at}
-	switch unique := declaration.Unique; {
-	case unique.Within > 0:
-		options.UniqueOpts = river.UniqueOpts{ByArgs: true, ByPeriod: unique.Within}
-	case unique.Waiting:
-		options.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: unfinished}
-	}
-	return river.InsertManyParams{Args: insertedArgs{job, declaration.Kind}, InsertOpts: options}
-}
-
-// unfinished are the states of a job that runs or will run.
-var unfinished = []rivertype.JobState{
-	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
-	rivertype.JobStateRunning, rivertype.JobStateScheduled,
-}
-
-// insertedArgs give args of any type to River.
-type insertedArgs struct {
-	args Args
-	kind string
-}
-
-func (i insertedArgs) Kind() string                 { return i.kind }
-func (i insertedArgs) MarshalJSON() ([]byte, error) { return json.Marshal(i.args) }
-
-// kindsOf names jobs in an error: the kind of one, the number of many.
-func kindsOf(inserts []river.InsertManyParams) string {
 	if len(inserts) == 1 {
-		return inserts[0].Args.Kind()
+		return kinds[0]
 	}
-	return fmt.Sprintf("%d jobs", len(inserts))
+	return fmt.Sprintf("%d jobs of %v", len(inserts), kinds)
 }

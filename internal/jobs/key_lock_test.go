@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"sync"
 	"syscall"
 	"testing"
@@ -13,16 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack/stacktest"
+	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres/pgtest"
 )
 
 func TestKeyLock_CancelsARunWhoseLockIsLost(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
-	one, other := newKeyLock(db), newKeyLock(db)
+	one, other := newKeyLock(db, nil, slog.New(slog.DiscardHandler)), newKeyLock(db, nil, slog.New(slog.DiscardHandler))
 
-	err := one.run(t.Context(), onePerStore, []byte("1"), func(ctx context.Context) error {
-		require.Error(t, other.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { return nil }))
+	err := one.run(t.Context(), onePerStore, asTask("one"), []byte("1"), func(ctx context.Context) error {
+		require.Error(t, other.run(t.Context(), onePerStore, asTask("other"), []byte("1"), func(context.Context) error { return nil }))
 		execute(t, db, `SELECT pg_terminate_backend(pid) `+fromLocks)
 		select {
 		case <-ctx.Done():
@@ -35,24 +37,25 @@ func TestKeyLock_CancelsARunWhoseLockIsLost(t *testing.T) {
 	pause, snoozed := isSnooze(err)
 	require.True(t, snoozed, err)
 	require.Positive(t, pause)
-	require.NoError(t, other.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { return nil }))
-	require.NoError(t, one.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { return nil }))
+	require.NoError(t, other.run(t.Context(), onePerStore, asTask("other"), []byte("1"), func(context.Context) error { return nil }))
+	require.NoError(t, one.run(t.Context(), onePerStore, asTask("one"), []byte("1"), func(context.Context) error { return nil }))
 }
 
 func TestKeyLock_ReleasesTheLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
-	lock := newKeyLock(db)
+	lock := newKeyLock(db, nil, slog.New(slog.DiscardHandler))
+	require.NoError(t, lock.run(t.Context(), onePerStore, asTask("lock"), []byte("0"), func(context.Context) error { return nil }))
 	lock.timeout = 300 * time.Millisecond
 	began, finish, ended := make(chan struct{}), make(chan struct{}), make(chan struct{}, 2)
 	go func() {
-		_ = lock.run(t.Context(), onePerStore, []byte("1"), func(context.Context) error { close(began); <-finish; return nil })
+		_ = lock.run(t.Context(), onePerStore, asTask("lock"), []byte("1"), func(context.Context) error { close(began); <-finish; return nil })
 		ended <- struct{}{}
 	}()
 	receive(t, began)
 	thaw := freezeLocks(t, db)
 	go func() {
-		_ = lock.run(t.Context(), onePerStore, []byte("2"), func(context.Context) error { return nil })
+		_ = lock.run(t.Context(), onePerStore, asTask("lock"), []byte("2"), func(context.Context) error { return nil })
 		ended <- struct{}{}
 	}()
 	stacktest.Eventually(t, func() bool { return len(lock.turn) == 1 })
@@ -64,7 +67,7 @@ func TestKeyLock_ReleasesTheLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testin
 
 	for _, key := range []string{"1", "2"} {
 		stacktest.Eventually(t, func() bool {
-			return lock.run(t.Context(), onePerStore, []byte(key), func(context.Context) error { return nil }) == nil
+			return lock.run(t.Context(), onePerStore, asTask("lock"), []byte(key), func(context.Context) error { return nil }) == nil
 		}, key)
 	}
 }
@@ -72,14 +75,14 @@ func TestKeyLock_ReleasesTheLockOfARunThatEndsWhileTheDatabaseIsFrozen(t *testin
 func TestKeyLock_UsesNoConnectionOfThePool(t *testing.T) {
 	t.Parallel()
 	db := smallPool(t, 2)
-	lock := newKeyLock(db)
+	lock := newKeyLock(db, nil, slog.New(slog.DiscardHandler))
 	var nested func(key int) error
 	nested = func(key int) error {
 		if key == 0 {
 			_, err := db.Exec(t.Context(), `SELECT 1`)
 			return err
 		}
-		return lock.run(t.Context(), onePerStore, []byte{byte('0' + key)}, func(context.Context) error { return nested(key - 1) })
+		return lock.run(t.Context(), onePerStore, asTask("lock"), []byte{byte('0' + key)}, func(context.Context) error { return nested(key - 1) })
 	}
 
 	require.NoError(t, nested(5)) // five runs at the same time
@@ -87,7 +90,10 @@ func TestKeyLock_UsesNoConnectionOfThePool(t *testing.T) {
 
 // Private
 
-var onePerStore = Declaration{Kind: "reconcile", OneAtATime: func(args json.RawMessage) string { return string(args) }}
+var onePerStore = Declaration{Kind: "reconcile", Limit: Limit{Key: func(args json.RawMessage) string { return string(args) }, Max: 1}}
+
+// asTask is a waiter, which no worker knows.
+func asTask(id string) waiter { return taskWaiter(taskqueue.Run{ID: id, Queue: "default"}) }
 
 // fromLocks are the key locks in the database of a test.
 const fromLocks = `

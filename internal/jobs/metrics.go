@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"slipway/internal/jobs/taskqueue"
+	"slipway/internal/telemetry"
 )
 
 // Metrics count what both backends enqueue and run.
@@ -17,11 +18,15 @@ type Metrics struct {
 	processed *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	enqueued  *prometheus.CounterVec
+	stuck     *prometheus.GaugeVec
+
+	unreadable *occasionally // logs kinds with args that this release cannot read
 }
 
 // NewMetrics registers the metrics of jobs and tasks.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		unreadable: newOccasionally(time.Minute),
 		processed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app_jobs_processed_total",
 			Help: "Runs of jobs and tasks, by result.",
@@ -36,7 +41,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "Jobs and tasks to enqueue, by result: ok, duplicate, carried (the outbox sends the task later) or dropped.",
 		}, []string{"backend", "kind", "result"}),
 	}
-	registry.MustRegister(m.processed, m.duration, m.enqueued)
+	m.stuck = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "app_jobs_stuck",
+		Help: "Runs of this process whose handlers ignore the end of their context.",
+	}, []string{"backend", "kind"})
+	registry.MustRegister(m.processed, m.duration, m.enqueued, m.stuck)
 	return m
 }
 
@@ -50,7 +59,8 @@ type runRecord struct {
 	id      any
 	attempt int
 	started time.Time
-	routine bool // its success is not worth a log line: transient tasks and recurring runs
+	final   bool // no attempt follows when it failed
+	routine bool // its success is not worth a log line: transient tasks, recurring runs, and the relay of durable tasks
 }
 
 // observe counts and logs one run that ended with err. A run that an operator
@@ -61,6 +71,13 @@ func (m *Metrics) observe(ctx context.Context, log *slog.Logger, r runRecord, er
 	m.processed.WithLabelValues(string(r.backend), r.queue, r.kind, result).Inc()
 	m.duration.WithLabelValues(string(r.backend), r.kind).Observe(took.Seconds())
 
+	var unreadable *unreadableError
+	if _, waits := isSnooze(err); waits && errors.As(err, &unreadable) {
+		m.unreadable.do(r.kind, func() {
+			log.WarnContext(ctx, "Work waits for a worker of another release, because this one cannot read its args",
+				"kind", r.kind, "id", r.id, "error", telemetry.Scrub(unreadable.Error()))
+		})
+	}
 	level := slog.LevelInfo
 	switch {
 	case result == "failed":
@@ -76,19 +93,28 @@ func (m *Metrics) observe(ctx context.Context, log *slog.Logger, r runRecord, er
 		slog.String("took", took.Round(time.Microsecond).String()),
 	}
 	if result == "failed" {
-		attributes = append(attributes, slog.Any("error", err))
+		attributes = append(attributes, slog.String("error", err.Error()))
 	}
-	message := "Job finished"
+	log.LogAttrs(ctx, level, r.message(result), attributes...)
+}
+
+func (r runRecord) message(result string) string {
+	noun, verb := "Job", "finished"
 	if r.backend == Redis {
-		message = "Task finished"
+		noun = "Task"
 	}
-	log.LogAttrs(ctx, level, message, attributes...)
+	if result == "failed" && r.final {
+		verb = "failed for good"
+	}
+	return noun + " " + verb
 }
 
 // resultOf names the result of a run as metrics do.
 func resultOf(ctx context.Context, err error) string {
 	_, snoozed := isSnooze(err)
 	switch {
+	case errors.Is(err, ErrExpired):
+		return "expired"
 	case errors.Is(err, taskqueue.ErrCancelled), err != nil && errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely):
 		return "cancelled"
 	case snoozed:

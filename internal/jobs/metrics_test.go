@@ -63,7 +63,7 @@ func counts(t *testing.T, registry *prometheus.Registry, name string) map[string
 			for _, label := range metric.GetLabel() {
 				labels += label.GetValue() + " "
 			}
-			counts[labels[:len(labels)-1]] = metric.GetCounter().GetValue()
+			counts[labels[:len(labels)-1]] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
 		}
 	}
 	return counts

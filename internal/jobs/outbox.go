@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -22,14 +21,25 @@ const OutboxKind = "carry_task"
 // tasks at once. Without that call, or when Redis is unavailable, the outbox jobs
 // send them within seconds after Redis replies again.
 func (t *Tasks) EnqueueTx(ctx context.Context, tx pgx.Tx, tasks ...Args) (deliver func(context.Context), err error) {
+	return t.EnqueueTxAt(ctx, tx, time.Time{}, tasks...)
+}
+
+// EnqueueTxAt is EnqueueTx for tasks that run at a time or later. The zero time
+// means after the delay of their kind, if it has one.
+func (t *Tasks) EnqueueTxAt(ctx context.Context, tx pgx.Tx, at time.Time, tasks ...Args) (deliver func(context.Context), err error) {
 	messages := make([]taskqueue.Message, len(tasks))
 	for i, task := range tasks {
+		if declaration := task.Declare(); !declaration.Durable {
+			return nil, fmt.Errorf("the task %s is transient: enqueue it with Enqueue after the commit, or declare it Durable", declaration.Kind)
+		}
 		id, err := uuid.NewV7()
 		if err != nil {
 			return nil, fmt.Errorf("make an id for the task %s: %w", task.Declare().Kind, err)
 		}
-		messages[i] = message(task)
-		messages[i].ID = cmp.Or(messages[i].ID, id.String())
+		if messages[i], err = t.message(task, at); err != nil {
+			return nil, err
+		}
+		messages[i].ID = id.String()
 		messages[i].Retention = max(messages[i].Retention, taskqueue.DoneRetention)
 	}
 	return t.insertOutbox(ctx, tx, messages...)
@@ -81,7 +91,7 @@ func (t *Tasks) deliver(ctx context.Context, messages []taskqueue.Message) {
 		if outcome == taskqueue.Refused {
 			outcome = "carried" // the outbox job sends it later
 		}
-		t.count(messages[i], outcome)
+		t.count(messages[i].Kind, outcome)
 	}
 }
 

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,23 @@ func TestEnqueueTx_DeliversTheTaskAtOnceAndOnlyOnce(t *testing.T) {
 	require.EqualValues(t, 1, client.LLen(t.Context(), "asynq:{default}:pending").Val())
 }
 
+func TestOutbox_KeepsTasksThatRedisRefuses(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	db := pgtest.New(t, migrations)
+	tasks := newDurableTasks(t, db, server.URL())
+	client := stacktest.RedisClient(t, server)
+	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "1").Err()) // it replies to reads and takes no task
+	enqueueTx(t, db, tasks, "ada")(t.Context())
+	startOutbox(t, db, tasks)
+	hurry(t, db)
+	awaitSnoozes(t, db, 1)
+
+	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
+
+	hurryUntil(t, db, func() bool { return client.LLen(t.Context(), "asynq:{default}:pending").Val() == 1 })
+}
+
 func TestOutbox_RelaysTasksThatWereNotDelivered(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
@@ -63,6 +81,7 @@ func TestOutbox_RelaysTasksThatWereNotDelivered(t *testing.T) {
 
 	hurry(t, db)
 	startOutbox(t, db, tasks)
+	awaitSnoozes(t, db, 2)
 	require.NoError(t, server.Restart(t.Context()))
 
 	hurryUntil(t, db, func() bool {
@@ -103,6 +122,19 @@ func TestOutbox_RelaysAgainWhatRedisLostAfterTheOutboxSentIt(t *testing.T) {
 
 	hurryUntil(t, db, func() bool { return client.LLen(t.Context(), "asynq:{default}:pending").Val() == 1 })
 	hurryUntil(t, db, func() bool { return unfinishedOutbox(t, db) == 0 })
+}
+
+func TestOutbox_LogsARelayThatSucceedsAtDebugOnly(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	tasks := newDurableTasks(t, db, stacktest.Redis(t).URL())
+	enqueueTx(t, db, tasks, "ada")(t.Context())
+	worker := newHandlers(t, db, time.Second, tasks.OutboxHandlers()...)
+
+	hurryUntil(t, db, func() bool { return unfinishedOutbox(t, db) == 0 })
+
+	stacktest.Eventually(t, func() bool { return strings.Contains(worker.log.String(), "result=done kind="+OutboxKind) })
+	require.NotContains(t, worker.log.String(), `level=INFO msg="Job finished"`)
 }
 
 func TestOutbox_DoesNotRelayAFinishedTask(t *testing.T) {
@@ -154,6 +186,15 @@ func TestEnqueue_RefusesADurableTaskOutsideATransaction(t *testing.T) {
 }
 
 // Private
+
+// awaitSnoozes waits until jobs of the outbox have met a Redis that did not take
+// their tasks, and wait for another run.
+func awaitSnoozes(t *testing.T, db *pgxpool.Pool, jobs int) {
+	t.Helper()
+	stacktest.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM river_job WHERE metadata ? 'snoozes' AND state IN ('scheduled', 'available')`) == jobs
+	})
+}
 
 // parcelTask is a durable task.
 type parcelTask struct {

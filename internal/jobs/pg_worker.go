@@ -1,12 +1,13 @@
 package jobs
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,18 +22,32 @@ import (
 
 // PGWorker runs jobs.
 type PGWorker struct {
+	queues    Queues
 	client    *river.Client[pgx.Tx]
 	heartbeat *heartbeat
+	lock      *keyLock // nil when no kind has a limit
+	stuck     *stuckRuns
 	timeout   time.Duration
 	log       *slog.Logger
 	started   atomic.Bool
 	active    atomic.Int64 // jobs that run
+	bound     *failedBound
+	unknown   unknownKinds
 }
 
-// PGWorkerOptions configure a worker. All fields but Version are required.
+// RiverPoolSize is the number of connections that River itself needs: one for each
+// queue that it fetches from, and the rest for results, for the leader and for its
+// upkeep.
+const RiverPoolSize = 8
+
+// PGWorkerOptions configure a worker. All fields but River,
+// Retention, StuckGrace and Version are required.
 type PGWorkerOptions struct {
-	Concurrency     map[Queue]int // jobs of each queue at the same time
+	River           *pgxpool.Pool // of RiverPoolSize connections, which jobs cannot use up; nil: River uses the pool of the jobs
+	Concurrency     map[Queue]int // jobs at the same time of each queue that it works
 	ShutdownTimeout time.Duration // how long running jobs may take to finish
+	Retention       Retention     // of jobs that ended
+	StuckGrace      time.Duration // how long a handler may run after the end of its context; default: 30 s
 	Version         string        // of this build, for the table of processes
 	Log             *slog.Logger
 	Metrics         *Metrics
@@ -42,30 +57,49 @@ type PGWorkerOptions struct {
 // NewPGWorker returns a worker of the kinds in handlers.
 func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (*PGWorker, error) {
 	w := &PGWorker{timeout: options.ShutdownTimeout, log: options.Log}
-	workers, lock := river.NewWorkers(), newKeyLock(db)
+	if err := handlers.Check(PG, nil); err != nil {
+		return nil, err
+	}
+	workers, mask := river.NewWorkers(), handlers.Mask()
+	lock := newKeyLock(db, nil, options.Log)
+	if handlers.limited() {
+		w.lock = lock
+	}
 	for _, handler := range handlers {
-		if err := handler.addToRiver(workers, lock); err != nil {
-			return nil, fmt.Errorf("add the job %s: %w", handler.Kind, err)
-		}
+		(&riverWorker{handler: handler, lock: lock}).addTo(workers)
 	}
 	queues := map[string]river.QueueConfig{}
 	concurrency := 0
-	for _, queue := range Queues {
-		queues[string(queue)] = river.QueueConfig{MaxWorkers: options.Concurrency[queue], FetchCooldown: FetchCooldown(queue)}
-		concurrency += options.Concurrency[queue]
+	for queue, slots := range options.Concurrency {
+		queues[string(queue)] = river.QueueConfig{MaxWorkers: slots, FetchCooldown: FetchCooldown(queue)}
+		w.queues = append(w.queues, queue)
+		concurrency += slots
 	}
-	w.heartbeat = newHeartbeat(db, newProcess(PG, options.Version, concurrency), w.running, options.Log, options.Reporter)
+	slices.Sort(w.queues)
+	w.unknown = unknownKinds{db: db, known: handlers.Kinds(), queues: w.queues.Names(), log: options.Log}
+	w.bound = &failedBound{
+		noun: "jobs", most: options.Retention.MostFailed, count: failedJobs{db}.count, trim: failedJobs{db}.trim,
+		log: options.Log, reporter: options.Reporter,
+	}
+	w.heartbeat = newHeartbeat(db, newProcess(PG, options.Version, w.queues, concurrency), w.running, options.Log, options.Reporter)
+	w.stuck = newStuckRuns(PG, handlers, concurrency, options.StuckGrace, options.Log, options.Metrics, options.Reporter)
 	var err error
-	w.client, err = river.NewClient(riverpgxv5.New(db), &river.Config{
-		ID:                   w.heartbeat.process.ID,
-		Queues:               queues,
-		Workers:              workers,
-		FetchOnlyKnownKinds:  true,
-		RescueStuckJobsAfter: rescueAfter,
-		SoftStopTimeout:      options.ShutdownTimeout,
-		Middleware:           []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, active: &w.active}},
-		ErrorHandler:         reportJobs{options.Log, options.Reporter},
-		Logger:               slog.New(quietRiver{options.Log.Handler()}),
+	w.client, err = river.NewClient(riverpgxv5.New(cmp.Or(options.River, db)), &river.Config{
+		ID:                          w.heartbeat.process.ID,
+		Queues:                      queues,
+		Workers:                     workers,
+		FetchOnlyKnownKinds:         true,
+		RescueStuckJobsAfter:        rescueAfter,
+		SoftStopTimeout:             options.ShutdownTimeout,
+		JobStuckHandler:             w.stuck.handleJob,
+		JobStuckThreshold:           w.stuck.grace,
+		CompletedJobRetentionPeriod: options.Retention.Done,
+		CancelledJobRetentionPeriod: options.Retention.Cancelled,
+		DiscardedJobRetentionPeriod: kept(options.Retention.Failed),
+
+		Middleware:   []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, active: &w.active, mask: mask}},
+		ErrorHandler: reportJobs{options.Log, options.Reporter, mask},
+		Logger:       slog.New(quietRiver{options.Log.Handler()}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare River: %w", err)
@@ -74,8 +108,8 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 }
 
 // Run runs jobs until ctx ends, and then finishes the running jobs or returns them
-// to their queues. It waits for a database that is unavailable. It returns ErrDeclaredDead
-// when other workers have taken its jobs.
+// to their queues. It waits for a database that is unavailable. It returns ErrStuck
+// when too many handlers ignore the end of their context, and ErrDeclaredDead when other workers have taken its jobs.
 func (w *PGWorker) Run(ctx context.Context) error {
 	if !w.start(ctx) {
 		return w.heartbeat.signOff(ctx)
@@ -87,9 +121,20 @@ func (w *PGWorker) Run(ctx context.Context) error {
 	defer stopBeating()
 	ended := make(chan error, 1)
 	go func() { ended <- w.heartbeat.run(beating) }()
+	var beside sync.WaitGroup
+	beside.Go(func() { w.bound.run(beating) })
+	beside.Go(func() { w.unknown.run(beating) })
+	if w.lock != nil {
+		beside.Go(func() { w.lock.sweepUntil(beating) })
+	}
+	defer beside.Wait()
+	defer stopBeating()
+	var stuck error
 	select {
 	case err := <-ended:
 		return errors.Join(err, w.stopDead())
+	case <-w.stuck.tooMany:
+		stuck = ErrStuck
 	case <-ctx.Done():
 	}
 
@@ -102,22 +147,23 @@ func (w *PGWorker) Run(ctx context.Context) error {
 			cancel()
 		}
 	}()
-	err := w.client.Stop(stopping)
-	if err != nil {
-		if err = w.abandon(); err != nil {
-			return err // the row stays, so that another worker releases the jobs
-		}
+	if err := w.client.Stop(stopping); err != nil {
+		w.abandon(stuck != nil)
 	}
 	stopBeating()
-	return errors.Join(err, <-ended)
+	return errors.Join(stuck, w.heartbeat.afterStop(<-ended))
 }
+
+// CheckStuck returns an error that names the kinds of which handlers ignore the end
+// of their context.
+func (w *PGWorker) CheckStuck() error { return w.stuck.check() }
 
 // Quiet takes no more jobs and finishes the running ones. Only a new process takes
 // jobs again.
 func (w *PGWorker) Quiet(ctx context.Context) {
 	w.heartbeat.state.Store(Quiet)
 	w.log.InfoContext(ctx, "Quiet: worker takes no more jobs")
-	for _, queue := range Queues {
+	for _, queue := range w.queues {
 		// River stops the queue at once, and then waits for its jobs. This method does
 		// not wait.
 		at, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
@@ -134,7 +180,10 @@ func (w *PGWorker) Started() bool { return w.started.Load() }
 // FetchCooldown is the shortest time between two fetches of a queue. River starts
 // at most MaxWorkers jobs in that time.
 func FetchCooldown(queue Queue) time.Duration {
-	return map[Queue]time.Duration{Critical: time.Millisecond, Default: time.Millisecond, Low: 10 * time.Millisecond}[queue]
+	if queue == Low {
+		return 10 * time.Millisecond
+	}
+	return time.Millisecond
 }
 
 // Private
@@ -163,42 +212,54 @@ func (w *PGWorker) stopDead() error {
 // River may never end when its queues were removed while it started.
 const pgIdleStop = 5 * time.Second
 
+// abandonTimeout bounds the release of the jobs that still run.
+const abandonTimeout = time.Second
+
 // abandon releases the jobs whose handlers still run after the end of their
-// context. The handlers end with the process.
-func (w *PGWorker) abandon() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+// context. The handlers end with the process. Stuck jobs that ended the worker count
+// a crash, so that they do not end workers for ever. When the database does not let it,
+// the worker's row stays, so that another worker releases the jobs.
+func (w *PGWorker) abandon(stuck bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), abandonTimeout)
 	defer cancel()
-	released, err := w.heartbeat.releaser.releaseOwn(ctx, w.heartbeat.process.ID, false)
-	if err != nil {
-		return fmt.Errorf("stop: %d jobs still run %s after the stop signal: %w", w.active.Load(), w.timeout+stopGrace, err)
-	}
-	if w.active.Load() == 0 {
+	released, err := w.heartbeat.releaser.releaseOwn(ctx, w.heartbeat.process.ID, stuck)
+	within := (w.timeout + stopGrace).String()
+	switch {
+	case err != nil && w.running() == 0:
+		w.heartbeat.keepRow.Store(true)
+		w.log.Warn("Worker stops although River has not ended, because no job runs and the database does not accept "+
+			"the results of the last jobs. Another worker runs these jobs again", "again_within", runAgainWithin.String(), "error", err)
+	case err != nil:
+		w.heartbeat.keepRow.Store(true)
+		w.log.Error("Jobs still run after their context ended, and the database does not accept that they return to their queues. "+
+			"Another worker runs them again", "jobs", w.running(), "within", within, "again_within", runAgainWithin.String(), "error", err)
+	case w.running() == 0:
 		w.log.Warn("Worker stops although River has not ended, because no job runs", "jobs", released)
-		return nil
+	default:
+		w.log.Error("Jobs still run after their context ended and were returned to their queues", "jobs", released, "within", within)
 	}
-	within := w.timeout + stopGrace
-	w.log.Error("Jobs still run after their context ended and were returned to their queues", "jobs", released, "within", within.String())
-	return nil
 }
 
 // start starts River, and tries again until it can. It returns false when ctx ended
 // first.
 func (w *PGWorker) start(ctx context.Context) bool {
+	attempts := telemetry.NewLoopLog(w.log, "Worker cannot take jobs yet and tries again", "Worker could not take jobs at first and does now")
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := w.heartbeat.beat(ctx)
 		if errors.Is(err, ErrDeclaredDead) {
 			w.heartbeat.process.StartedAt = time.Time{} // it runs no jobs yet, so it may insert a new row
 		}
 		if err == nil {
-			err = w.client.Start(context.WithoutCancel(ctx)) // Stop ends River, within its time limit
+			err = w.startRiver(ctx)
 		}
 		if err == nil {
+			attempts.Worked(ctx)
 			return true
 		}
 		if ctx.Err() != nil {
 			return false
 		}
-		w.log.WarnContext(ctx, "Worker cannot take jobs yet and tries again", "in", pause.String(), "error", err)
+		attempts.Failed(ctx, err)
 		select {
 		case <-ctx.Done():
 			return false
@@ -207,62 +268,15 @@ func (w *PGWorker) start(ctx context.Context) bool {
 	}
 }
 
-// observeJobs counts and logs every run of a job.
-type observeJobs struct {
-	river.MiddlewareDefaults
-	log     *slog.Logger
-	metrics *Metrics
-	active  *atomic.Int64
-}
-
-func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
-	o.active.Add(1)
-	defer o.active.Add(-1)
-	record := runRecord{
-		backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt,
-		started: time.Now(), routine: bytes.Contains(job.Metadata, recurringRun),
-	}
-	finished := false
-	defer func() {
-		if !finished {
-			o.metrics.observe(context.WithoutCancel(ctx), o.log, record, errors.New("panic")) // failed, even if ctx has ended
-		}
-	}()
-	err := next(ctx)
-	finished = true
-	o.metrics.observe(ctx, o.log, record, err)
-	return err
-}
-
-// reportJobs reports jobs that failed for good, and jobs that panicked. It logs
-// the stack of a panic, which observeJobs cannot see.
-type reportJobs struct {
-	log      *slog.Logger
-	reporter *telemetry.Reporter
-}
-
-func (r reportJobs) HandleError(_ context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
-	if job.Attempt >= job.MaxAttempts {
-		r.reporter.Unexpected("job "+job.Kind, strconv.FormatInt(job.ID, 10), err)
+// startRiver starts River. The end of ctx ends an attempt that waits for the
+// database, but not a River that has started: Stop ends that within its time limit.
+func (w *PGWorker) startRiver(ctx context.Context) error {
+	starting, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, giveUp)
+	defer stop()
+	if err := w.client.Start(starting); err != nil {
+		giveUp()
+		return fmt.Errorf("start River: %w", err)
 	}
 	return nil
 }
-
-func (r reportJobs) HandlePanic(ctx context.Context, job *rivertype.JobRow, cause any, stack string) *river.ErrorHandlerResult {
-	r.reporter.Unexpected("job "+job.Kind, strconv.FormatInt(job.ID, 10), &telemetry.Panic{Cause: cause, Stack: stack})
-	r.log.ErrorContext(ctx, "Job panicked", "kind", job.Kind, "id", job.ID, "panic", fmt.Sprint(cause), "stack", stack)
-	return nil
-}
-
-// quietRiver drops River's messages below warning: observeJobs logs every run.
-type quietRiver struct{ slog.Handler }
-
-func (q quietRiver) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
-}
-
-func (q quietRiver) WithAttrs(attributes []slog.Attr) slog.Handler {
-	return quietRiver{q.Handler.WithAttrs(attributes)}
-}
-
-func (q quietRiver) WithGroup(name string) slog.Handler { return quietRiver{q.Handler.WithGroup(name)} }

@@ -179,3 +179,72 @@ func TestPGWorker_HandsBackAJobThatUsesTheWholePool(t *testing.T) {
 	require.Equal(t, 1, waiting)
 	require.Zero(t, workers)
 }
+
+func TestPGWorker_StopsWithoutAnErrorWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Postgres(t)
+	migrate(t, server.URL())
+	db := openDatabase(t, server.URL())
+	began := make(chan struct{})
+	worker := startPGWorker(t, db, 100*time.Millisecond, func(ctx context.Context, _ greetArgs) error {
+		close(began)
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	receive(t, began)
+	require.NoError(t, server.Freeze())
+
+	require.NoError(t, worker.end(t))
+
+	require.NotContains(t, worker.log.String(), "Jobs still run")
+	require.Contains(t, worker.log.String(), `level=WARN msg="Worker stops although River has not ended, because no job runs `+
+		`and the database does not accept the results of the last jobs. Another worker runs these jobs again" again_within=25s`)
+	require.NoError(t, server.Thaw())
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM job_processes`), "another worker finds the row, and releases the job")
+}
+
+func TestPGWorker_CountsTheJobsThatItCouldNotHandBack(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Postgres(t)
+	migrate(t, server.URL())
+	db := openDatabase(t, server.URL())
+	began, finish := make(chan struct{}), make(chan struct{})
+	worker := startPGWorker(t, db, 100*time.Millisecond, func(context.Context, greetArgs) error {
+		close(began)
+		<-finish
+		return nil
+	})
+	t.Cleanup(func() { close(finish) })
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	receive(t, began)
+	require.NoError(t, server.Kill())
+
+	require.NoError(t, worker.end(t))
+
+	require.Contains(t, worker.log.String(), `level=ERROR msg="Jobs still run after their context ended, and the database does not accept `+
+		`that they return to their queues. Another worker runs them again" jobs=1`)
+}
+
+func TestPGWorker_StopsWhileRiverWaitsForAFrozenDatabase(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Postgres(t)
+	migrate(t, server.URL())
+	db := openDatabase(t, server.URL())
+	connection, err := db.Acquire(t.Context()) // River's first statement finds an open connection
+	require.NoError(t, err)
+	connection.Release()
+	worker, err := NewPGWorker(db, Handlers{Handle(func(context.Context, greetArgs) error { return nil })}, PGWorkerOptions{
+		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second,
+		Log: (&journal{}).logger(), Metrics: NewMetrics(prometheus.NewRegistry()), Reporter: newReporter(),
+	})
+	require.NoError(t, err)
+	require.NoError(t, server.Freeze())
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.startRiver(ctx) }()
+
+	stop()
+
+	require.ErrorIs(t, receive(t, ended), context.Canceled)
+}

@@ -105,14 +105,17 @@ func TestPGWorker_WaitsForADatabaseThatIsNotThereYet(t *testing.T) {
 		return nil
 	})
 	stacktest.Eventually(t, func() bool {
-		return strings.Count(worker.log.String(), "Worker cannot take jobs yet and tries again") >= 2
+		return strings.Contains(worker.log.String(), "Worker cannot take jobs yet and tries again")
 	})
 	require.False(t, worker.worker.Started())
 
 	require.NoError(t, server.Restart(t.Context()))
 
 	require.Equal(t, "ada", receive(t, worked))
-	require.True(t, worker.worker.Started())
+	stacktest.Eventually(t, worker.worker.Started)
+	tries := strings.Count(worker.log.String(), "Worker cannot take jobs yet and tries again")
+	require.LessOrEqual(t, tries, 3, "a line for each kind of failure")
+	require.Contains(t, worker.log.String(), "Worker could not take jobs at first and does now")
 }
 
 func TestPGWorker_SurvivesARestartOfTheDatabase(t *testing.T) {
@@ -140,7 +143,8 @@ func TestPGWorker_LogsRecurringRunsAtDebugOnly(t *testing.T) {
 	handler := Handle(func(context.Context, greetArgs) error { return nil })
 	for _, run := range []string{RecurringPrefix + "greet:2026-01-01T00:00:00Z", "manual:2026-01-01T00:00:00Z"} {
 		require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
-			return queue.EnqueueRun(t.Context(), tx, handler, Default, json.RawMessage(`{}`), run)
+			_, err := queue.EnqueueRun(t.Context(), tx, handler, Default, json.RawMessage(`{}`), run)
+			return err
 		}))
 	}
 

@@ -37,15 +37,12 @@ type Process struct {
 // Private
 
 // newProcess describes this process. Each start of a worker has a new id.
-func newProcess(backend Backend, version string, concurrency int) Process {
+func newProcess(backend Backend, version string, queues Queues, concurrency int) Process {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	process := Process{Backend: backend, Host: host, PID: os.Getpid(), Version: version, Concurrency: concurrency}
+	process := Process{Backend: backend, Host: host, PID: os.Getpid(), Version: version, Queues: queues.Names(), Concurrency: concurrency}
 	process.ID = fmt.Sprintf("%s:%d:%s", host, process.PID, strings.ToLower(rand.Text()[:8]))
-	for _, queue := range Queues {
-		process.Queues = append(process.Queues, string(queue))
-	}
 	return process
 }

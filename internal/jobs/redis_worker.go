@@ -24,7 +24,9 @@ type RedisWorker struct {
 	reaper        *taskqueue.Reaper
 	failed        *taskqueue.FailedTasks
 	heartbeat     *heartbeat
+	late          *taskqueue.LateRuns
 	lock          *keyLock
+	stuck         *stuckRuns
 	handlers      Handlers
 	timeout       time.Duration
 	log           *slog.Logger
@@ -32,12 +34,16 @@ type RedisWorker struct {
 	reporter      *telemetry.Reporter
 	started       atomic.Bool
 	stopping      atomic.Bool
-	active        atomic.Int64 // tasks that run
+	unknown       *occasionally // logs kinds that this release has no handler of
+	active        atomic.Int64  // tasks that run
+	bound         *failedBound
+	mask          Mask
 }
 
-// RedisWorkerOptions configure a worker. All fields but Namespace, PoolSize and
-// Version are required.
+// RedisWorkerOptions configure a worker. All fields but Namespace, PoolSize, Queues,
+// Retention, StuckGrace and Version are required.
 type RedisWorkerOptions struct {
+	Queues          Queues        // that it works; default: StandardQueues
 	URL             string        // of Redis
 	Namespace       string        // of this installation in Redis, see failopen.Options
 	PoolSize        int           // connections; more when Servers and Concurrency need more
@@ -45,6 +51,8 @@ type RedisWorkerOptions struct {
 	Concurrency     int           // tasks at the same time, over all servers
 	CheckInterval   time.Duration // between two checks of an idle worker for tasks
 	ShutdownTimeout time.Duration // how long running tasks may take to finish
+	Retention       Retention     // of tasks that failed for good or were cancelled
+	StuckGrace      time.Duration // how long a handler may run after the end of its context, under a minute; default: 30 s
 	Version         string        // of this build, for the table of processes
 	Log             *slog.Logger
 	Metrics         *Metrics
@@ -54,12 +62,19 @@ type RedisWorkerOptions struct {
 // NewRedisWorker returns a worker of the kinds in handlers. The table of processes
 // and the archive of failed tasks are in db.
 func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOptions) (*RedisWorker, error) {
+	if len(options.Queues) == 0 {
+		options.Queues = StandardQueues
+	}
+	if err := handlers.Check(Redis, nil); err != nil {
+		return nil, err
+	}
 	w := &RedisWorker{
-		failed: taskqueue.NewFailedTasks(db), lock: newKeyLock(db), handlers: handlers, timeout: options.ShutdownTimeout,
-		log: options.Log, metrics: options.Metrics, reporter: options.Reporter,
+		unknown: newOccasionally(time.Minute),
+		failed:  taskqueue.NewFailedTasks(db), handlers: handlers, timeout: options.ShutdownTimeout,
+		log: options.Log, metrics: options.Metrics, reporter: options.Reporter, mask: handlers.Mask(),
 	}
 	var err error
-	w.servers, err = taskqueue.NewServers(taskQueues, taskqueue.ServersOptions{
+	w.servers, err = taskqueue.NewServers(taskQueues(options.Queues), taskqueue.ServersOptions{
 		URL: options.URL, Namespace: options.Namespace, PoolSize: options.PoolSize, Servers: options.Servers, Concurrency: options.Concurrency,
 		CheckInterval: options.CheckInterval, ShutdownTimeout: options.ShutdownTimeout,
 		Work: w.work, Backoff: w.backoff, Failed: w.handleFailure, Reporter: options.Reporter,
@@ -68,13 +83,22 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 		return nil, err
 	}
 	w.cancellations = w.servers.Cancellations()
-	w.reaper = taskqueue.NewReaper(w.servers, w.failed, options.Log, options.Reporter)
-	w.heartbeat = newHeartbeat(db, newProcess(Redis, options.Version, options.Concurrency), w.running, options.Log, options.Reporter)
+	w.late = w.servers.LateRuns()
+	w.stuck = newStuckRuns(Redis, handlers, options.Concurrency, options.StuckGrace, options.Log, options.Metrics, options.Reporter)
+	w.lock = newKeyLock(db, w.servers.Waker(), options.Log)
+	w.reaper = taskqueue.NewReaper(w.servers, w.failed, options.Retention, options.Log, options.Reporter)
+	w.bound = &failedBound{
+		noun: "tasks", most: options.Retention.MostFailed, count: w.failed.CountFailed, trim: w.reaper.Trim,
+		log: options.Log, reporter: options.Reporter,
+	}
+	process := newProcess(Redis, options.Version, options.Queues, options.Concurrency)
+	w.heartbeat = newHeartbeat(db, process, w.running, options.Log, options.Reporter)
 	return w, nil
 }
 
 // Run runs tasks until ctx ends, and then finishes the running tasks or returns
 // them to their queues. It waits for a Redis that is unavailable. It returns
+// ErrStuck when too many handlers ignore the end of their context, and
 // ErrDeclaredDead when its own heartbeat was missing for too long.
 func (w *RedisWorker) Run(ctx context.Context) error {
 	defer w.servers.StopLongPoll()
@@ -90,11 +114,18 @@ func (w *RedisWorker) Run(ctx context.Context) error {
 	go func() { ended <- w.heartbeat.run(background) }()
 	var reaping sync.WaitGroup
 	reaping.Go(func() { w.reaper.Run(background) })
+	reaping.Go(func() { w.bound.run(background) })
+	if w.handlers.limited() {
+		reaping.Go(func() { w.lock.sweepUntil(background) })
+	}
 	defer reaping.Wait()
 	defer stopBackground()
+	var stuck error
 	select {
 	case err := <-ended:
 		return err
+	case <-w.stuck.tooMany:
+		stuck = ErrStuck
 	case <-ctx.Done():
 	}
 
@@ -104,8 +135,12 @@ func (w *RedisWorker) Run(ctx context.Context) error {
 	w.log.Info("Stopping: worker takes no more tasks and finishes the running ones", "within", w.timeout.String())
 	err := w.stop()
 	stopBackground()
-	return errors.Join(err, <-ended)
+	return errors.Join(stuck, err, w.heartbeat.afterStop(<-ended))
 }
+
+// CheckStuck returns an error that names the kinds of which handlers ignore the end
+// of their context.
+func (w *RedisWorker) CheckStuck() error { return w.stuck.check() }
 
 // Quiet takes no more tasks and finishes the running ones. Only a new process
 // takes tasks again.
@@ -154,8 +189,9 @@ func (w *RedisWorker) stop() error {
 		w.log.Warn("Worker stops without asynq, because Redis does not reply and no task runs")
 		return nil
 	case <-stopping.Done():
-		return fmt.Errorf("stop: %d tasks still run %s after the stop signal; other workers take them when their leases run out",
-			w.running(), w.timeout+stopGrace)
+		w.log.Error("Tasks still run after their context ended and Redis does not reply. Other workers take them when their leases run out",
+			"tasks", w.running(), "within", (w.timeout + stopGrace).String())
+		return nil
 	}
 }
 
@@ -170,6 +206,10 @@ var errUnknownKind = errors.New("this release has no handler of this kind, so th
 func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	handler, known := w.handlers.Find(task.Kind)
 	if !known {
+		w.unknown.do(task.Kind, func() {
+			w.log.WarnContext(ctx, "Task waits for a worker of another release, because this one has no handler of its kind",
+				"kind", task.Kind, "id", task.ID)
+		})
 		return taskqueue.Snooze(spread(unknownKindPause), fmt.Errorf("%w: %s", errUnknownKind, task.Kind))
 	}
 	w.active.Add(1)
@@ -178,20 +218,28 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 		backend: Redis, queue: task.Queue, kind: task.Kind, id: task.ID, attempt: task.Retries + 1,
 		started: time.Now(), routine: !handler.Durable || strings.HasPrefix(task.ID, RecurringPrefix),
 	}
+	run := Run{
+		Backend: Redis, ID: task.ID, Kind: task.Kind, Queue: Queue(task.Queue), Attempt: record.attempt,
+		EnqueuedAt: task.EnqueuedAt, ExpiresAt: task.ExpiresAt,
+	}
 
-	err := w.perform(ctx, handler, task)
+	err := w.mask.Error(task.Kind, task.Args, w.performOrAbandon(ctx, handler, run, task))
+	cancelled := errors.Is(err, taskqueue.ErrCancelled) || errors.Is(err, ErrExpired)
+	record.final = cancelled || isPermanent(err)
 	w.metrics.observe(ctx, w.log, record, err)
 	if after, is := isSnooze(err); is {
 		return taskqueue.Snooze(after, err)
 	}
+	if errors.Is(err, ErrExpired) && !handler.Durable {
+		return nil // it is out of date, and nobody misses it
+	}
 	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
 		return err // asynq has already returned a task whose context it cancelled to its queue
 	}
-	cancelled := errors.Is(err, taskqueue.ErrCancelled)
-	if record.attempt >= handler.Attempts || cancelled || isPermanent(err) {
+	if record.final {
 		w.failed.InsertOrLog(ctx, w.log, taskqueue.FailedTask{
 			ID: task.ID, Kind: task.Kind, Queue: task.Queue, Args: task.Args,
-			Error: telemetry.Scrub(err.Error()), Attempts: record.attempt, Cancelled: cancelled,
+			Error: err.Error(), Attempts: record.attempt, Cancelled: cancelled,
 		})
 		return taskqueue.Archive(err)
 	}
@@ -199,14 +247,19 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 }
 
 // perform calls the handler of a task, and turns a panic into an error.
-func (w *RedisWorker) perform(ctx context.Context, handler Handler, task taskqueue.Run) (err error) {
+func (w *RedisWorker) perform(ctx context.Context, handler Handler, run Run, task taskqueue.Run) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			panicked := telemetry.Recovered(cause)
-			w.log.ErrorContext(ctx, "Task panicked", "kind", handler.Kind, "id", task.ID, "panic", fmt.Sprint(cause), "stack", panicked.Stack)
-			err = panicked
+			panicked.Stack = w.mask.Text(task.Kind, task.Args, panicked.Stack)
+			panicText := w.mask.Text(task.Kind, task.Args, fmt.Sprint(cause))
+			w.log.ErrorContext(ctx, "Task panicked", "kind", handler.Kind, "id", task.ID, "panic", panicText, "stack", panicked.Stack)
+			err = handler.judge(panicked, run.Attempt)
 		}
 	}()
+	if run.expired() {
+		return ErrExpired
+	}
 	// asynq runs a task again that was cancelled while it ran. A task that was
 	// cancelled before its first run is not in a queue any more.
 	if task.Retries > 0 {
@@ -217,17 +270,18 @@ func (w *RedisWorker) perform(ctx context.Context, handler Handler, task taskque
 	if err := ctx.Err(); err != nil {
 		return err // cancelled once more, before the handler began
 	}
-	// asynq's own timeout is a little longer, so that a handler that stops at this
-	// one ends its attempt here.
-	ctx, cancel := context.WithTimeout(ctx, handler.Timeout)
-	defer cancel()
-	return w.lock.run(ctx, handler.Declaration, task.Args, func(ctx context.Context) error { return handler.work(ctx, task.Args) })
+	if w.isLate(ctx, task) {
+		return Snooze(spread(latePause), "the handler of the last attempt still runs")
+	}
+	return w.lock.run(ctx, handler.Declaration, taskWaiter(task), task.Args, func(ctx context.Context) error {
+		return handler.Perform(ctx, run, task.Args)
+	})
 }
 
 // backoff is the pause after a failed attempt, which counts from 1.
-func (w *RedisWorker) backoff(kind string, attempt int) time.Duration {
+func (w *RedisWorker) backoff(kind string, attempt int, failure error) time.Duration {
 	if handler, known := w.handlers.Find(kind); known {
-		return handler.Backoff(attempt)
+		return handler.ruleFor(failure).Backoff(attempt)
 	}
 	return Patient(attempt)
 }
@@ -237,7 +291,8 @@ func (w *RedisWorker) backoff(kind string, attempt int) time.Duration {
 // a task that was cancelled while it ran, so that perform does not run it again.
 func (w *RedisWorker) handleFailure(ctx context.Context, failure taskqueue.Failure) {
 	var panicked *telemetry.Panic
-	unexpected := failure.Archived && !postgres.Unusable(failure.Err) && !errors.Is(failure.Err, taskqueue.ErrCancelled)
+	expected := []error{taskqueue.ErrCancelled, ErrExpired}
+	unexpected := failure.Archived && !postgres.Unusable(failure.Err) && !isOneOf(failure.Err, expected)
 	switch {
 	case errors.As(failure.Err, &panicked) || unexpected:
 		w.reporter.Unexpected("task "+failure.Kind, failure.ID, failure.Err)

@@ -50,6 +50,27 @@ func TestRelease_NeverReleasesTheJobsOfItsOwnWorker(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM job_processes`))
 }
 
+func TestRelease_LeavesAWorkerThatMissedAHeartbeat(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	enqueue(t, db, newJobs(t, db, prometheus.NewRegistry()), "ada")
+	die(t, db, 1)
+	execute(t, db, `UPDATE job_processes SET beat_at = now() - interval '15 seconds'`)
+	other := newTestHeartbeat(db)
+	other.deadAfter = deadAfter
+	require.NoError(t, other.beat(t.Context()))
+
+	require.NoError(t, other.releaseDead(t.Context()))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'running'`))
+	execute(t, db, `UPDATE job_processes SET beat_at = now() - interval '21 seconds' WHERE id = 'dead'`)
+	execute(t, db, `INSERT INTO unique_jobs VALUES ('old', now() - interval '1 hour'), ('new', now())`)
+	other.prunedAt = time.Time{}
+	require.NoError(t, other.releaseDead(t.Context()))
+
+	require.Zero(t, count(t, db, `SELECT count(*) FROM river_job WHERE state = 'running'`))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM unique_jobs`), "a claim whose time is over is deleted")
+}
+
 func TestRelease_LeavesJobsOfUnknownWorkersAlone(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)

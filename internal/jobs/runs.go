@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
 
 	"slipway/internal/jobs/taskqueue"
 )
@@ -15,26 +15,27 @@ import (
 const RecurringPrefix = "recurring:"
 
 // EnqueueRun inserts a job with args in JSON, named run. RunUnfinished finds it by
-// that name.
-func (j *Jobs) EnqueueRun(ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string) error {
-	metadata, err := json.Marshal(map[string]string{runKey: run})
-	if err != nil {
-		return fmt.Errorf("name the run %s: %w", run, err)
+// that name. It reports false when the job is unique and an equal one exists.
+func (j *Jobs) EnqueueRun(
+	ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string,
+) (enqueued bool, err error) {
+	if err := checkSize(handler.Kind, args); err != nil {
+		return false, err
 	}
-	insert := river.InsertManyParams{
-		Args:       insertedArgs{rawArgs(args), handler.Kind},
-		InsertOpts: &river.InsertOpts{Queue: string(queue), MaxAttempts: handler.Attempts, Metadata: metadata},
-	}
-	return j.insert(ctx, tx, insert)
+	declaration := handler.Declaration
+	declaration.Queue = queue
+	inserted, err := j.insertAll(ctx, tx, []insert{newInsert(declaration, args, time.Time{}, metadata{Run: run})})
+	return inserted == 1, err
 }
 
-// RunUnfinished reports whether the job of a run waits or runs.
+// RunUnfinished reports whether the job of a run waits or runs. One that failed and
+// waits for its next attempt does not count: it may wait for days.
 func (j *Jobs) RunUnfinished(ctx context.Context, tx pgx.Tx, run string) (bool, error) {
 	var unfinished bool
 	err := tx.QueryRow(ctx, `
 		SELECT EXISTS (
 			SELECT FROM river_job
-			WHERE metadata @> jsonb_build_object('`+runKey+`', $1::text) AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
+			WHERE metadata @> jsonb_build_object('`+runKey+`', $1::text) AND state IN ('available', 'pending', 'running', 'scheduled')
 		)`, run).Scan(&unfinished)
 	if err != nil {
 		return false, fmt.Errorf("find the run %s: %w", run, err)
@@ -47,13 +48,16 @@ func (j *Jobs) RunUnfinished(ctx context.Context, tx pgx.Tx, run string) (bool, 
 func (t *Tasks) EnqueueRun(
 	ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string,
 ) (deliver func(context.Context), err error) {
-	m := messageOf(handler.Declaration, args)
-	m.ID, m.Queue, m.Retention = run, string(queue), taskqueue.DoneRetention
+	if err := checkSize(handler.Kind, args); err != nil {
+		return nil, err
+	}
+	m := messageOf(handler.Declaration, args, time.Time{})
+	m.ID, m.Queue, m.Retention = run, string(queue), max(m.Retention, taskqueue.DoneRetention)
 	return t.insertOutbox(ctx, tx, m)
 }
 
 // RunUnfinished reports whether the task of a run is in the outbox, waits or
-// runs. When Redis does not reply, only the outbox counts: one run too many is
+// runs. One that waits for its next attempt does not count. When Redis does not reply, only the outbox counts: one run too many is
 // better than none while Redis is unavailable.
 func (t *Tasks) RunUnfinished(ctx context.Context, tx pgx.Tx, queue Queue, run string) (bool, error) {
 	var inOutbox bool
@@ -68,23 +72,8 @@ func (t *Tasks) RunUnfinished(ctx context.Context, tx pgx.Tx, queue Queue, run s
 	switch t.client.State(ctx, "Tasks.RunUnfinished", string(queue), run) {
 	case "":
 		return inOutbox, nil // Redis does not have the task, or does not reply
-	case taskqueue.Completed, taskqueue.Archived:
+	case taskqueue.Completed, taskqueue.Archived, taskqueue.Retry:
 		return false, nil
 	}
 	return true, nil
 }
-
-// Private
-
-// runKey is the name under which the metadata of a job hold its run.
-const runKey = "slipway:run"
-
-// recurringRun is in the metadata of recurring runs, in PostgreSQL's spelling of
-// JSON.
-var recurringRun = []byte(`"` + runKey + `": "` + RecurringPrefix)
-
-// rawArgs are args that are JSON already.
-type rawArgs json.RawMessage
-
-func (r rawArgs) MarshalJSON() ([]byte, error) { return r, nil }
-func (rawArgs) Declare() Declaration           { return Declaration{} }

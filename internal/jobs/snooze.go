@@ -17,7 +17,10 @@ func Snooze(after time.Duration, reason string) error {
 type snoozeError struct {
 	after  time.Duration
 	reason string
+	cause  error // may be nil
 }
+
+func (s *snoozeError) Unwrap() error { return s.cause }
 
 func (s *snoozeError) Error() string {
 	return fmt.Sprintf("snoozed for %s: %s", s.after, s.reason)

@@ -1,8 +1,8 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -19,6 +19,7 @@ type Tasks struct {
 	jobs    *Jobs // the outbox of durable tasks
 	client  *taskqueue.Client
 	metrics *Metrics
+	known   *catalogue
 }
 
 // NewTasks returns an enqueuer that writes to the Redis that guard protects.
@@ -37,68 +38,112 @@ func (t *Tasks) Close() error { return t.client.Close() }
 // Disabled reports whether the configuration names no Redis.
 func (t *Tasks) Disabled() bool { return t.guard.Disabled() }
 
+// Know lets the enqueuer refuse kinds that are no tasks of this application. Without
+// it, every kind is enqueued.
+func (t *Tasks) Know(kinds Handlers) { t.known = newCatalogue("task", kinds) }
+
 // Enqueue sends transient tasks to worker-redis and reports whether Redis
-// accepted all of them. It drops what Redis does not accept, counts that and
-// reports it once a minute. It panics for a durable task, which needs EnqueueTx.
+// accepted all of them. It drops what Redis does not accept, and tasks that can
+// never run, counts that and reports it. It panics for a durable task, which needs
+// EnqueueTx.
 func (t *Tasks) Enqueue(ctx context.Context, tasks ...Args) bool {
-	messages := make([]taskqueue.Message, len(tasks))
-	for i, task := range tasks {
-		if task.Declare().Durable {
-			panic(fmt.Sprintf("task %s is durable: enqueue it with EnqueueTx", task.Declare().Kind)) // a programming error
-		}
-		messages[i] = message(task)
-	}
+	return t.EnqueueAt(ctx, time.Time{}, tasks...)
+}
+
+// EnqueueAt is Enqueue for tasks that run at a time or later. The zero time means
+// after the delay of their kind, if it has one.
+func (t *Tasks) EnqueueAt(ctx context.Context, at time.Time, tasks ...Args) bool {
 	accepted := true
+	messages := make([]taskqueue.Message, 0, len(tasks))
+	for _, task := range tasks {
+		declaration := task.Declare()
+		if declaration.Durable {
+			panic(fmt.Sprintf("task %s is durable: enqueue it with EnqueueTx", declaration.Kind)) // a programming error
+		}
+		m, err := t.message(task, at)
+		if err != nil {
+			accepted = false
+			t.refuse(declaration.Kind, err)
+			continue
+		}
+		messages = append(messages, m)
+	}
 	for i, outcome := range t.client.Enqueue(ctx, "Tasks.Enqueue", messages...) {
 		if outcome == taskqueue.Refused {
 			outcome, accepted = "dropped", false
 			t.guard.Dropped(messages[i].Kind)
 		}
-		t.count(messages[i], outcome)
+		t.count(messages[i].Kind, outcome)
 	}
 	return accepted
 }
 
 // Inspector returns an inspector of the tasks in Redis, and of those that failed
-// for good in db. It is nil without Redis.
-func (t *Tasks) Inspector(db *pgxpool.Pool) *taskqueue.Inspector {
-	return taskqueue.NewInspector(t.client, taskqueue.NewFailedTasks(db), defaultTimeout)
+// for good in db. It enqueues them again as kinds declare them. It is nil without
+// Redis.
+func (t *Tasks) Inspector(db *pgxpool.Pool, kinds Handlers) *taskqueue.Inspector {
+	return taskqueue.NewInspector(t.client, taskqueue.NewFailedTasks(db), kinds.again)
 }
 
 // Private
 
-// taskQueues are the queues of tasks. They share the workers, because tasks are
-// quick: a queue with a larger weight is asked first more often.
-var taskQueues = []taskqueue.Queue{{Name: string(Critical), Weight: 6}, {Name: string(Default), Weight: 3}, {Name: string(Low), Weight: 1}}
-
-// message is a task as its kind declares it.
-func message(task Args) taskqueue.Message {
-	declaration := task.Declare().withDefaults()
-	args, err := json.Marshal(task)
-	if err != nil {
-		panic(fmt.Sprintf("task %s cannot be JSON: %v", declaration.Kind, err)) // a programming error
+// taskQueues are queues of tasks with their weights. They share the workers, because
+// tasks are quick: a queue with a larger weight is asked first more often.
+func taskQueues(queues Queues) []taskqueue.Queue {
+	weights := map[Queue]int{Critical: 6, Default: 3, Low: 1}
+	all := make([]taskqueue.Queue, len(queues))
+	for i, queue := range queues {
+		all[i] = taskqueue.Queue{Name: string(queue), Weight: cmp.Or(weights[queue], weights[Default])}
 	}
-	return messageOf(declaration, args)
+	return all
 }
 
-func messageOf(declaration Declaration, args json.RawMessage) taskqueue.Message {
+// message is a task as its kind declares it.
+func (t *Tasks) message(task Args, at time.Time) (taskqueue.Message, error) {
+	declaration := task.Declare().withDefaults()
+	if err := t.known.check(declaration.Kind); err != nil {
+		return taskqueue.Message{}, err
+	}
+	payload, err := payloadOf(declaration.Kind, task)
+	if err != nil {
+		return taskqueue.Message{}, err
+	}
+	return messageOf(declaration, payload, at), nil
+}
+
+func messageOf(declaration Declaration, args json.RawMessage, at time.Time) taskqueue.Message {
+	at, expiresAt := declaration.schedule(at)
 	m := taskqueue.Message{
 		Kind: declaration.Kind, Args: args, Queue: string(declaration.Queue),
-		Attempts: declaration.Attempts, Timeout: declaration.Timeout,
+		Attempts: declaration.mostAttempts(), Timeout: declaration.Timeout, NotBefore: at, EnqueuedAt: time.Now(), ExpiresAt: expiresAt,
 	}
-	switch unique := declaration.Unique; {
-	case unique.Within > 0:
-		// asynq's own lock ends with the task. An id stays known for the retention.
-		period := time.Now().Truncate(unique.Within)
-		m.ID = fmt.Sprintf("%s:%d:%x", m.Kind, period.Unix(), sha256.Sum256(args))
-		m.Retention = unique.Within
-	case unique.Waiting:
-		m.UniqueFor = 24 * time.Hour // the lock ends with the task; this bounds the lock of a lost task
+	if unique := declaration.Unique; unique.Within > 0 || unique.Waiting {
+		m.Unique = uniqueKey(declaration, args)
+		m.UniqueFor = unique.Within
+		m.Retention = unique.Within // a task that is done is a duplicate's twin for that time
 	}
 	return m
 }
 
+// again is the message of a failed task that Redis does not have any more. It stays
+// in its queue. A task of a kind that this release does not know has as many
+// attempts as it had, and the default timeout.
+func (h Handlers) again(task taskqueue.FailedTask) taskqueue.Message {
+	m := taskqueue.Message{Kind: task.Kind, Args: task.Args, Attempts: max(task.Attempts, 1), Timeout: defaultTimeout}
+	if handler, known := h.Find(task.Kind); known {
+		m = messageOf(handler.Declaration, task.Args, time.Time{})
+	}
+	m.ID, m.Queue, m.Retention = task.ID, task.Queue, max(m.Retention, taskqueue.DoneRetention)
+	return m
+}
+
+// refuse counts and reports a task that can never run.
+func (t *Tasks) refuse(kind string, err error) {
+	t.metrics.enqueued.WithLabelValues(string(Redis), kind, "dropped").Inc()
+	t.guard.Refused(kind, err)
+}
+
 // count counts one task that was sent to Redis.
-func (t *Tasks) count(m taskqueue.Message, outcome taskqueue.Outcome) {
-	t.metrics.enqueued.WithLabelValues(string(Redis), m.Kind, string(outcome)).Inc()
+func (t *Tasks) count(kind string, outcome taskqueue.Outcome) {
+	t.metrics.enqueued.WithLabelValues(string(Redis), kind, string(outcome)).Inc()
 }

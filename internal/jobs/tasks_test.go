@@ -34,7 +34,9 @@ func TestTasks_AreRun(t *testing.T) {
 	stacktest.Eventually(t, func() bool {
 		return counts(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
 	})
-	require.Contains(t, worker.log.String(), `level=DEBUG msg="Task finished" result=done kind=wave id=`)
+	stacktest.Eventually(t, func() bool {
+		return strings.Contains(worker.log.String(), `level=DEBUG msg="Task finished" result=done kind=wave id=`)
+	})
 }
 
 func TestTasks_InBulkAreAllRun(t *testing.T) {

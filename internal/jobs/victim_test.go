@@ -151,6 +151,9 @@ func workAs(ctx context.Context, role string, log *slog.Logger) error {
 	if kind, backend, is := strings.Cut(role, " of "); is {
 		return stopAs(ctx, kind, backend, db)
 	}
+	if backend, is := strings.CutPrefix(role, "limited-"); is {
+		return workLimited(ctx, Backend(backend), db, tasks.OutboxHandlers(), log, metrics)
+	}
 	done := func(ctx context.Context, number int64) error {
 		if _, err := db.Exec(ctx, `SELECT pg_sleep(0.02)`); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"slipway/internal/telemetry"
@@ -24,13 +25,16 @@ type Monitor struct {
 	probe         *Probe
 	guard         *Guard // may be nil
 	reporter      *telemetry.Reporter
+	schema        *telemetry.LoopLog
 	readOnlySince time.Time // zero while the database accepts writes
 }
 
 // NewMonitor returns a monitor. The guard may be nil: then Check cannot return
-// ErrDiskFull.
-func NewMonitor(probe *Probe, guard *Guard, reporter *telemetry.Reporter) *Monitor {
-	return &Monitor{probe: probe, guard: guard, reporter: reporter}
+// ErrDiskFull. It logs that the schema is old to log, and everything else through
+// the reporter.
+func NewMonitor(probe *Probe, guard *Guard, reporter *telemetry.Reporter, log *slog.Logger) *Monitor {
+	schema := telemetry.NewLoopLog(log, "Program waits for a migration", "Schema of the database is new enough")
+	return &Monitor{probe: probe, guard: guard, reporter: reporter, schema: schema}
 }
 
 // Check probes the database once. It returns nil, ErrReadOnlyRecently,
@@ -45,7 +49,13 @@ func (m *Monitor) Check(ctx context.Context) error {
 	if reason := Refusal(err); reason != "" {
 		err = fmt.Errorf("%s: %w", reason, err)
 	}
-	if !errors.Is(err, ErrSchemaOld) { // the database works, and a migration is due
+	var old *schemaOldError
+	switch {
+	case errors.As(err, &old): // the database works, and a migration is due
+		m.schema.Failed(ctx, err, "database_has", old.found.String(), "program_needs", old.needed.String())
+	case err == nil:
+		m.schema.Worked(ctx)
+	default:
 		m.reporter.Report(telemetry.PG, "Probe.Check", err)
 	}
 	if errors.Is(err, ErrReadOnly) {

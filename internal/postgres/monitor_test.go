@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,13 +65,22 @@ func TestMonitor_ToleratesAReadOnlyDatabaseForAShortTime(t *testing.T) {
 	require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrReadOnly)
 }
 
-func TestMonitor_DoesNotReportAnOldSchema(t *testing.T) {
+func TestMonitor_LogsAnOldSchemaOnceWithTheVersions(t *testing.T) {
 	t.Parallel()
-	monitor, log := newMonitor(t, pgtest.Empty(t), nil)
+	address := pgtest.Empty(t)
+	monitor, log := newMonitor(t, address, nil)
 
-	require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrSchemaOld)
+	for range 20 {
+		require.ErrorIs(t, monitor.Check(bounded(t, patience)), postgres.ErrSchemaOld)
+	}
 
-	require.Empty(t, log.String())
+	require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+	require.Regexp(t, `level=WARN msg="Program waits for a migration" error=".*: run app migrate" `+
+		`database_has="River 0, runtime 0, application 0" program_needs="River [1-9]\d*, runtime [1-9]\d*, application 1"`, log.String())
+	_, err := newMigrator(t, address, one).Migrate(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, monitor.Check(bounded(t, patience)))
+	require.Contains(t, log.String(), `level=INFO msg="Schema of the database is new enough"`)
 }
 
 // Private
@@ -78,6 +88,6 @@ func TestMonitor_DoesNotReportAnOldSchema(t *testing.T) {
 func newMonitor(t *testing.T, address string, guard *postgres.Guard) (*postgres.Monitor, *stacktest.Journal) {
 	t.Helper()
 	log := &stacktest.Journal{}
-	reporter := telemetry.NewReporter(slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
-	return postgres.NewMonitor(newProbe(t, address), guard, reporter), log
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	return postgres.NewMonitor(newProbe(t, address), guard, telemetry.NewReporter(logger, prometheus.NewRegistry()), logger), log
 }

@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Options are the settings of Open. Every field but Guard is required: without a
-// limit, a slow database blocks every request.
+// Options are the settings of Open. Every field but Guard, Reserve and
+// IdleInTransactionTimeout is required: without a limit, a slow database blocks
+// every request.
 type Options struct {
 	URL              string
 	Name             string // application_name in pg_stat_activity
@@ -23,6 +25,11 @@ type Options struct {
 	LockTimeout      time.Duration
 	PingTimeout      time.Duration // of the ping of an idle connection before use
 	Guard            *Guard        // bounds the wait for a connection; nil waits until the context ends
+	Reserve          int           // connections that callers with the context of Yield leave to others; not with Guard
+
+	// IdleInTransactionTimeout is how long a transaction may stay open between two
+	// statements before the server ends its connection; 10 s when zero.
+	IdleInTransactionTimeout time.Duration
 }
 
 // The pool replaces old connections, so that a process follows a failover that
@@ -30,7 +37,9 @@ type Options struct {
 const (
 	connectionLifetime       = 10 * time.Minute
 	connectionLifetimeJitter = 2 * time.Minute
-	idleInTransactionTimeout = 10 * time.Second
+
+	// defaultIdleInTransactionTimeout is that of Options.
+	defaultIdleInTransactionTimeout = 10 * time.Second
 )
 
 // Open returns a pool of connections. It does not connect: statements fail while
@@ -52,10 +61,13 @@ func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 	parameters["timezone"] = "UTC"
 	parameters["statement_timeout"] = milliseconds(options.StatementTimeout)
 	parameters["lock_timeout"] = milliseconds(options.LockTimeout)
-	parameters["idle_in_transaction_session_timeout"] = milliseconds(idleInTransactionTimeout)
+	parameters["idle_in_transaction_session_timeout"] = milliseconds(cmp.Or(options.IdleInTransactionTimeout, defaultIdleInTransactionTimeout))
 
-	if options.Guard != nil {
+	switch {
+	case options.Guard != nil:
 		options.Guard.install(config)
+	case options.Reserve > 0:
+		installReserve(config, options.Reserve)
 	}
 	reconnector := &reconnector{}
 	reconnector.install(config)
@@ -67,10 +79,10 @@ func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// closeTimeout bounds how long Close waits for connections in use.
-const closeTimeout = time.Second
+// CloseTimeout bounds how long Close waits for connections in use.
+const CloseTimeout = time.Second
 
-// Close closes a pool. It waits up to a second for connections in use; the end of
+// Close closes a pool. It waits up to CloseTimeout for connections in use; the end of
 // the process closes those that remain, such as of a job that ignores its context.
 func Close(pool *pgxpool.Pool) {
 	closed := make(chan struct{})
@@ -80,7 +92,7 @@ func Close(pool *pgxpool.Pool) {
 	}()
 	select {
 	case <-closed:
-	case <-time.After(closeTimeout):
+	case <-time.After(CloseTimeout):
 	}
 }
 

@@ -16,6 +16,12 @@ import (
 // newer schema is no error, because an older build works with it.
 var ErrSchemaOld = errors.New("the database schema is older than this program needs: run app migrate")
 
+// String names the newest migration of each set, and 0 for a set that was never
+// applied.
+func (s Schema) String() string {
+	return fmt.Sprintf("River %d, runtime %d, application %d", s.river, s.runtime, s.application)
+}
+
 // Schema is a version of the database schema.
 type Schema struct {
 	river       int
@@ -68,18 +74,25 @@ func (s Schema) Check(ctx context.Context, db querier) error {
 
 	var problem *pgconn.PgError
 	if errors.As(err, &problem) && (problem.Code == "42P01" || problem.Code == "42703") {
-		return ErrSchemaOld // undefined_table or undefined_column: never migrated, or very long ago
+		return &schemaOldError{needed: s} // undefined_table or undefined_column: never migrated, or very long ago
 	}
 	if err != nil {
 		return fmt.Errorf("read schema version: %w", err)
 	}
 	if found.river < s.river || found.runtime < s.runtime || found.application < s.application {
-		return ErrSchemaOld
+		return &schemaOldError{found: found, needed: s}
 	}
 	return nil
 }
 
 // Private
+
+// schemaOldError is an ErrSchemaOld that knows the versions.
+type schemaOldError struct{ found, needed Schema }
+
+func (e *schemaOldError) Error() string { return ErrSchemaOld.Error() }
+func (e *schemaOldError) Unwrap() error { return ErrSchemaOld }
+func (e *schemaOldError) Class() string { return "schema" }
 
 // newest returns the number of the last of the migrations, which are in order, and 0
 // when there are none.

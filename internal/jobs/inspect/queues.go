@@ -18,9 +18,13 @@ type Queue struct {
 	Backend jobs.Backend  `json:"backend"`
 	Name    string        `json:"name"`
 	Paused  bool          `json:"paused"`
-	Counts  map[State]int `json:"counts"` // of all states but Done
-	Oldest  time.Duration `json:"oldest"` // how long the oldest pending one has been due, in nanoseconds
+	Counts  map[State]int `json:"counts"`         // of all states but Done, each at most jobs.MostCounted
+	More    []State       `json:"more,omitempty"` // the states in which there are more than that
+	Oldest  time.Duration `json:"oldest"`         // how long the oldest pending one has been due, in nanoseconds
 }
+
+// CountedStates are the states of Queue.Counts, in order.
+var CountedStates = []State{Pending, Scheduled, Running, Retrying, Failed, Cancelled}
 
 // Queues returns all queues of both backends. When Redis does not reply, it
 // returns the queues of jobs and an error.
@@ -96,30 +100,39 @@ func (i *Inspector) Recurring(ctx context.Context) ([]Recurring, error) {
 
 // Private
 
+// jobQueues counts with a bound for each queue and state.
 func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
+	states := riverStatesOf(CountedStates)
 	rows, err := i.db.Query(ctx, `
-		SELECT names.name, coalesce(q.paused_at IS NOT NULL, false),
-		       count(j.id) FILTER (WHERE j.state = 'available'), count(j.id) FILTER (WHERE j.state IN ('scheduled', 'pending')),
-		       count(j.id) FILTER (WHERE j.state = 'running'), count(j.id) FILTER (WHERE j.state = 'retryable'),
-		       count(j.id) FILTER (WHERE j.state = 'discarded'), count(j.id) FILTER (WHERE j.state = 'cancelled'),
-		       coalesce(extract(epoch FROM now() - min(j.scheduled_at) FILTER (WHERE j.state = 'available')), 0)::float8
+		SELECT names.name, coalesce(q.paused_at IS NOT NULL, false), ARRAY(
+		           SELECT (SELECT count(*) FROM (SELECT FROM river_job WHERE state = states.state AND queue = names.name LIMIT $3) AS counted)
+		           FROM unnest($2::text[]::river_job_state[]) WITH ORDINALITY AS states (state, position)
+		           ORDER BY states.position
+		       ), coalesce(extract(epoch FROM now() - (
+		           SELECT min(first.scheduled_at)
+		           FROM generate_series(1, 4) AS level, LATERAL (
+		               SELECT scheduled_at FROM river_job AS j
+		               WHERE j.state = 'available' AND j.queue = names.name AND j.priority = level
+		               ORDER BY scheduled_at
+		               LIMIT 1
+		           ) AS first
+		       )), 0)::float8
 		FROM unnest($1::text[]) WITH ORDINALITY AS names (name, position)
 		LEFT JOIN river_queue q ON q.name = names.name
-		LEFT JOIN river_job j ON j.queue = names.name
-			AND j.state IN ('available', 'scheduled', 'pending', 'running', 'retryable', 'discarded', 'cancelled')
-		GROUP BY names.name, names.position, q.paused_at
-		ORDER BY names.position`, jobs.Queues)
+		ORDER BY names.position`, i.queues, states, jobs.MostCounted+1)
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}
 	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Queue, error) {
 		queue := Queue{Backend: jobs.PG, Counts: map[State]int{}}
-		var pending, scheduled, running, retrying, failed, cancelled int
+		var counts []int
 		var oldest float64
-		err := row.Scan(&queue.Name, &queue.Paused, &pending, &scheduled, &running, &retrying, &failed, &cancelled, &oldest)
-		queue.Counts = map[State]int{
-			Pending: pending, Scheduled: scheduled, Running: running, Retrying: retrying, Failed: failed, Cancelled: cancelled,
+		err := row.Scan(&queue.Name, &queue.Paused, &counts, &oldest)
+		for n, count := range counts {
+			state := stateOfJob(states[n])
+			queue.Counts[state] += count
 		}
+		queue.bound()
 		queue.Oldest = max(0, time.Duration(oldest*float64(time.Second)))
 		return queue, err
 	})
@@ -129,11 +142,21 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 	return queues, nil
 }
 
+// bound cuts counts that are larger than the bound.
+func (q *Queue) bound() {
+	for _, state := range CountedStates {
+		if q.Counts[state] > jobs.MostCounted {
+			q.Counts[state] = jobs.MostCounted
+			q.More = append(q.More, state)
+		}
+	}
+}
+
 func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 	if i.tasks == nil {
 		return nil, nil
 	}
-	archived, err := i.failed.Count(ctx)
+	archived, err := i.failed.Count(ctx, jobs.MostCounted)
 	if err != nil {
 		return nil, err
 	}
@@ -142,26 +165,28 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 		return nil, fmt.Errorf("list the queues of tasks: %w", err)
 	}
 	var queues []Queue
-	for _, name := range jobs.Queues {
+	for _, name := range i.queues {
 		var counts taskqueue.QueueCounts
 		if slices.Contains(known, string(name)) { // a queue that was never used is unknown
 			if counts, err = i.tasks.CountQueue(string(name)); err != nil {
 				return queues, fmt.Errorf("count tasks: %w", err)
 			}
 		}
-		queues = append(queues, Queue{
+		queue := Queue{
 			Backend: jobs.Redis, Name: string(name), Paused: counts.Paused, Oldest: counts.Oldest,
 			Counts: map[State]int{
 				Pending: counts.Pending, Scheduled: counts.Scheduled, Running: counts.Active, Retrying: counts.Retry,
 				Failed: archived[string(name)].Failed, Cancelled: archived[string(name)].Cancelled,
 			},
-		})
+		}
+		queue.bound()
+		queues = append(queues, queue)
 	}
 	return queues, nil
 }
 
 func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue string, paused bool) error {
-	if !slices.Contains(jobs.Queues, jobs.Queue(queue)) {
+	if !slices.Contains(i.queues, jobs.Queue(queue)) {
 		return fmt.Errorf("there is no queue %q: it is one of critical, default, low", queue)
 	}
 	var err error
@@ -171,9 +196,9 @@ func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue s
 	case i.tasks == nil:
 		return ErrNoRedis
 	case paused:
-		err = i.tasks.Pause(queue)
+		err = i.tasks.Pause(ctx, queue)
 	default:
-		err = i.tasks.Resume(queue)
+		err = i.tasks.Resume(ctx, queue)
 	}
 	if err != nil {
 		return fmt.Errorf("pause or resume %s of %s: %w", queue, backend, err)

@@ -188,7 +188,7 @@ func (w writtenEntry) parse(key string, jobKinds, taskKinds jobs.Handlers) (entr
 	if err != nil {
 		problems = append(problems, fmt.Errorf("args: %w", err))
 	}
-	return entry, append(problems, entry.applyDefaults(known)...)
+	return entry, append(problems, entry.applyDefaults(known, slices.Concat(jobKinds, taskKinds).Queues())...)
 }
 
 // schedule parses the schedule. Its zone is either a word of it or a key of its own.
@@ -210,12 +210,12 @@ func (w writtenEntry) schedule() (Schedule, error) {
 
 // applyDefaults sets the fields that the file leaves out, and checks the others. The
 // queue of an unknown kind has no default.
-func (e *Entry) applyDefaults(known bool) (problems []error) {
+func (e *Entry) applyDefaults(known bool, queues jobs.Queues) (problems []error) {
 	if e.Queue == "" && known {
 		e.Queue = e.Handler.Queue
 	}
-	if e.Queue != "" && !slices.Contains(jobs.Queues, e.Queue) {
-		problems = append(problems, fmt.Errorf("queue %q: it is one of critical, default, low", e.Queue))
+	if e.Queue != "" && !slices.Contains(queues, e.Queue) {
+		problems = append(problems, fmt.Errorf("queue %q: it is one of %s", e.Queue, strings.Join(queues.Names(), ", ")))
 	}
 	switch e.CatchUp {
 	case "":

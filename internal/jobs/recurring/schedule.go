@@ -86,12 +86,18 @@ func parseSchedule(text string, zone *time.Location) (Schedule, error) {
 var (
 	cronStart   = regexp.MustCompile(`^(@.*|[0-9*?][0-9*?,/-]*)$`)
 	cronParser  = cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+	cronWord    = regexp.MustCompile(`[^ ,/*?-]+`)
+	cronName    = regexp.MustCompile(`^(\d+|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)$`)
+	quartzWord  = regexp.MustCompile(`^(.*#.*|[0-9]*[lw]|lw|(sun|mon|tue|wed|thu|fri|sat)l)$`)
 	untilSunday = regexp.MustCompile(`^(\d)-7$`)
 )
 
 // parseCron reads a cron expression of five fields, of six with seconds first, or a
 // name such as @daily.
 func parseCron(expression string, zone *time.Location) (Schedule, error) {
+	if err := checkCronWords(expression); err != nil {
+		return Schedule{}, fmt.Errorf("%w; %w", err, errForms)
+	}
 	parsed, err := cronParser.Parse(withSunday(expression))
 	if err != nil {
 		return Schedule{}, fmt.Errorf("%w; %w", err, errForms)
@@ -102,6 +108,22 @@ func parseCron(expression string, zone *time.Location) (Schedule, error) {
 	fields := parsed.(*cron.SpecSchedule) // the parser makes no other type
 	fields.Location = time.UTC
 	return Schedule{calendars: []calendar{{fields: fields, zone: zone}}}, nil
+}
+
+// checkCronWords refuses words that no field of a cron expression has.
+func checkCronWords(expression string) error {
+	if strings.HasPrefix(expression, "@") {
+		return nil
+	}
+	for _, word := range cronWord.FindAllString(expression, -1) {
+		switch {
+		case quartzWord.MatchString(word):
+			return fmt.Errorf("%q has one of L, W and #, which are part of Quartz and not of cron", word)
+		case !cronName.MatchString(word):
+			return fmt.Errorf("%q is no number, month or day of the week", word)
+		}
+	}
+	return nil
 }
 
 // withSunday writes Sunday as 0, where an expression has 7 as the day of the week.

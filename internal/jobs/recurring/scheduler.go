@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"slipway/internal/jobs"
+	"slipway/internal/telemetry"
 )
 
 // ErrNoSuchEntry means that config/recurring.yml has no entry with the key.
@@ -36,10 +37,12 @@ func NewScheduler(db *pgxpool.Pool, enqueuer *jobs.Jobs, tasks *jobs.Tasks, entr
 // Run enqueues due runs until ctx ends. It waits for a database that is
 // unavailable.
 func (s *Scheduler) Run(ctx context.Context) error {
+	rounds := telemetry.NewLoopLog(s.log, "Scheduler could not check for due runs", "Scheduler checks for due runs again")
 	for {
-		err := s.round(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "Scheduler could not check for due runs", "error", err)
+		if err := s.round(ctx); err == nil {
+			rounds.Worked(ctx)
+		} else if ctx.Err() == nil {
+			rounds.Failed(ctx, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -249,7 +252,8 @@ func (s *Scheduler) insert(ctx context.Context, tx pgx.Tx, entry Entry, at time.
 	if entry.Backend == jobs.Redis {
 		return s.tasks.EnqueueRun(ctx, tx, entry.Handler, entry.Queue, entry.Args, runID(entry.Key, at))
 	}
-	return func(context.Context) {}, s.jobs.EnqueueRun(ctx, tx, entry.Handler, entry.Queue, entry.Args, runID(entry.Key, at))
+	_, err = s.jobs.EnqueueRun(ctx, tx, entry.Handler, entry.Queue, entry.Args, runID(entry.Key, at)) // an equal unique job does its work
+	return func(context.Context) {}, err
 }
 
 // busy reports whether the run that was enqueued before a run is not done.

@@ -129,7 +129,8 @@ func TestScheduler_FindsThePreviousRunWhenTheClockWasSetBack(t *testing.T) {
 	var before time.Time
 	s.query(t, `SELECT max(run_at) FROM recurring_runs`, nil, &before)
 	require.NoError(t, pgx.BeginFunc(t.Context(), s.db, func(tx pgx.Tx) error {
-		return s.jobs.EnqueueRun(t.Context(), tx, jobKinds[0], jobs.Low, []byte("{}"), runID("tick", before))
+		_, err := s.jobs.EnqueueRun(t.Context(), tx, jobKinds[0], jobs.Low, []byte("{}"), runID("tick", before))
+		return err
 	}))
 
 	require.NoError(t, scheduler.enqueue(t.Context(), s.entries[0], before.Add(time.Hour), false))

@@ -50,7 +50,7 @@ func number(word string) (value int, is bool) {
 	ten, one, two := strings.Cut(word, "-")
 	if value, is = tens[ten]; is && two {
 		i := slices.Index(numbers, one)
-		return value + i, i > 0 && i < 10
+		return value + i, i > 0 && i < 10 && value < 60
 	}
 	if is {
 		return value, true

@@ -12,7 +12,7 @@ import (
 
 var (
 	// zoneWord matches a word of a schedule that can only be the name of a zone.
-	zoneWord = regexp.MustCompile(`^([A-Za-z_]+/[A-Za-z_/+-]+[0-9]*|(?i:utc|gmt|local))$`)
+	zoneWord = regexp.MustCompile(`^([A-Za-z_]+/[A-Za-z_/+-]+[0-9]*|(?i:utc|gmt|local|est|mst|hst))$`)
 	// machineZone matches names that differ between machines, or that are not part of
 	// every copy of the time zone database.
 	machineZone = regexp.MustCompile(`(?i)^(local|localtime|posixrules|factory|(posix|right)/.*)$`)

@@ -3,6 +3,7 @@ package taskqueue
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"slipway/internal/telemetry"
 )
@@ -21,6 +22,12 @@ func (l asynqLog) Error(args ...any) { l.report(args) }
 // survives.
 func (l asynqLog) Fatal(args ...any) { l.report(args) }
 
+// report leaves out final failures of tasks, which the worker logs with their
+// errors.
 func (l asynqLog) report(args []any) {
-	l.reporter.Report(telemetry.Redis, "asynq.Server", errors.New(fmt.Sprint(args...)))
+	text := fmt.Sprint(args...)
+	if strings.HasPrefix(text, "Retry exhausted for task") {
+		return
+	}
+	l.reporter.Report(telemetry.Redis, "asynq.Server", errors.New(text))
 }

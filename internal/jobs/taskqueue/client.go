@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
@@ -19,10 +20,9 @@ type Client struct {
 	guard     *failopen.Guard
 	namespace namespace
 	redis     *redis.Client // nil without Redis
-	single    *asynq.Client
-	bulk      *asynq.Client
-	bulkRedis *redis.Client
-	pipeline  *autoPipeline // of bulkRedis
+	single    sender
+	bulk      sender
+	pipeline  *autoPipeline // of bulk
 }
 
 // NewClient returns a client of the Redis that guard protects.
@@ -36,22 +36,32 @@ func NewClient(guard *failopen.Guard) (*Client, error) {
 		return nil, err
 	}
 	client.redis = redis.NewClient(options)
-	client.single = asynq.NewClientFromRedisClient(client.redis)
+	client.single = sender{client.redis, asynq.NewClientFromRedisClient(client.redis)}
 	client.pipeline = newAutoPipeline(options)
-	client.bulkRedis = redis.NewClient(options)
-	client.bulkRedis.AddHook(client.pipeline)
-	client.bulk = asynq.NewClientFromRedisClient(client.bulkRedis)
+	bulk := redis.NewClient(options)
+	bulk.AddHook(client.pipeline)
+	client.bulk = sender{bulk, asynq.NewClientFromRedisClient(bulk)}
 	return client, nil
 }
 
 // Enqueue sends tasks to Redis and returns the outcome of each. Source names the
-// caller in metrics.
+// caller in metrics. More than enqueuedAtOnce tasks take longer than the calls of
+// one request may: each part has the time of one call, and the rest is refused once
+// Redis does not take a part.
 func (c *Client) Enqueue(ctx context.Context, source string, messages ...Message) []Outcome {
+	if len(messages) <= enqueuedAtOnce {
+		return c.enqueuePart(ctx, source, messages)
+	}
+	ctx = failopen.WithoutBudget(ctx)
 	outcomes := make([]Outcome, 0, len(messages))
 	for part := range slices.Chunk(messages, enqueuedAtOnce) {
-		outcomes = append(outcomes, c.enqueuePart(ctx, source, part)...)
+		sent := c.enqueuePart(ctx, source, part)
+		outcomes = append(outcomes, sent...)
+		if slices.Contains(sent, Refused) {
+			break
+		}
 	}
-	return outcomes
+	return append(outcomes, slices.Repeat([]Outcome{Refused}, len(messages)-len(outcomes))...)
 }
 
 // Has reports whether Redis has the task, in any state. It is not ok when Redis
@@ -88,7 +98,7 @@ func (c *Client) Close() error {
 		return nil
 	}
 	c.pipeline.stop()
-	if err := errors.Join(c.redis.Close(), c.bulkRedis.Close()); err != nil {
+	if err := errors.Join(c.redis.Close(), c.bulk.redis.Close()); err != nil {
 		return fmt.Errorf("close the connections to the task queue: %w", err)
 	}
 	return nil
@@ -120,7 +130,21 @@ func (c *Client) enqueuePart(ctx context.Context, source string, part []Message)
 	return outcomes
 }
 
-func (c *Client) enqueue(ctx context.Context, client *asynq.Client, message Message) (Outcome, error) {
-	_, err := client.EnqueueContext(ctx, message.task(), message.options(c.namespace)...)
+func (c *Client) enqueue(ctx context.Context, via sender, message Message) (Outcome, error) {
+	if len(message.Unique) > 0 {
+		if message.ID == "" {
+			message.ID = uuid.NewString()
+		}
+		if claimed, err := claim(ctx, via.redis, c.namespace, message); err != nil || !claimed {
+			return duplicateOr(err)
+		}
+	}
+	_, err := via.asynq.EnqueueContext(ctx, message.task(), message.options(c.namespace)...)
 	return outcomeOf(err)
+}
+
+// sender is a connection to Redis, and asynq's view of it.
+type sender struct {
+	redis *redis.Client
+	asynq *asynq.Client
 }

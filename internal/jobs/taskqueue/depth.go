@@ -15,6 +15,7 @@ import (
 type Depth struct {
 	Queue   string
 	Waiting int           // jobs or tasks that wait for a worker
+	More    bool          // there are more than Waiting
 	Oldest  time.Duration // how long the oldest of them has waited
 }
 

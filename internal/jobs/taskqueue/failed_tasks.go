@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -25,6 +26,11 @@ type FailedTask struct {
 	Cancelled bool      // by an operator; it did not fail
 }
 
+// Execer is a transaction or a pool.
+type Execer interface {
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+}
+
 // FailedTasks is the archive of tasks that failed for good or were cancelled, in
 // PostgreSQL. asynq's own archive drops the oldest task beyond ten thousand, and
 // does not tell a cancelled task from a failed one.
@@ -35,11 +41,16 @@ func NewFailedTasks(db *pgxpool.Pool) *FailedTasks { return &FailedTasks{db} }
 
 // Insert stores a task, or its newest failure when the task is there already.
 func (f *FailedTasks) Insert(ctx context.Context, task FailedTask) error {
+	return f.InsertIn(ctx, f.db, task)
+}
+
+// InsertIn is Insert in a transaction, or through a pool.
+func (f *FailedTasks) InsertIn(ctx context.Context, db Execer, task FailedTask) error {
 	args := task.Args
 	if !json.Valid(args) {
 		args, _ = json.Marshal(string(args)) // no error is possible for a string
 	}
-	_, err := f.db.Exec(ctx, `
+	_, err := db.Exec(ctx, `
 		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (id) DO UPDATE SET error = excluded.error, attempts = excluded.attempts, cancelled = excluded.cancelled, failed_at = now()`,
@@ -60,32 +71,13 @@ func (f *FailedTasks) InsertOrLog(ctx context.Context, log *slog.Logger, task Fa
 	}
 }
 
-// FailedFilter selects failed tasks. An empty Queue, Kind or State selects all.
-type FailedFilter struct {
-	Queue string
-	Kind  string
-	State string // "failed" or "cancelled"
-	Limit int    // most tasks of a list; 0 lists none
-}
-
-// List returns the selected tasks, the newest first.
-func (f *FailedTasks) List(ctx context.Context, filter FailedFilter) ([]FailedTask, error) {
-	rows, err := f.db.Query(ctx, `
-		SELECT `+failedColumns+`
-		FROM failed_tasks
-		WHERE ($1 = '' OR queue = $1)
-		  AND ($2 = '' OR kind = $2)
-		  AND ($3 = '' OR cancelled = ($3 = 'cancelled'))
-		ORDER BY failed_at DESC
-		LIMIT $4`, filter.Queue, filter.Kind, filter.State, filter.Limit)
-	if err != nil {
-		return nil, fmt.Errorf("list failed tasks: %w", err)
+// RemoveIn deletes a task, which may not be there, in a transaction or through a
+// pool.
+func (f *FailedTasks) RemoveIn(ctx context.Context, db Execer, queue, id string) error {
+	if _, err := db.Exec(ctx, `DELETE FROM failed_tasks WHERE id = $1 AND queue = $2`, id, queue); err != nil {
+		return fmt.Errorf("delete the failed task %s from the archive: %w", id, err)
 	}
-	tasks, err := pgx.CollectRows(rows, pgx.RowToStructByPos[FailedTask])
-	if err != nil {
-		return nil, fmt.Errorf("list failed tasks: %w", err)
-	}
-	return tasks, nil
+	return nil
 }
 
 // Find returns one task, or ErrNotFound.
@@ -104,66 +96,18 @@ func (f *FailedTasks) Find(ctx context.Context, queue, id string) (FailedTask, e
 	return task, nil
 }
 
-// FailedCount is how many tasks of one queue are in the archive.
-type FailedCount struct{ Failed, Cancelled int }
-
-// Count returns the counts by queue.
-func (f *FailedTasks) Count(ctx context.Context) (map[string]FailedCount, error) {
-	rows, err := f.db.Query(ctx, `
-		SELECT queue, count(*) FILTER (WHERE NOT cancelled), count(*) FILTER (WHERE cancelled)
-		FROM failed_tasks
-		GROUP BY queue`)
-	if err != nil {
-		return nil, fmt.Errorf("count failed tasks: %w", err)
-	}
-	counts := map[string]FailedCount{}
-	var queue string
-	var count FailedCount
-	_, err = pgx.ForEachRow(rows, []any{&queue, &count.Failed, &count.Cancelled}, func() error {
-		counts[queue] = count
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count failed tasks: %w", err)
-	}
-	return counts, nil
-}
-
 // Private
 
 const failedColumns = `id, kind, queue, args, error, attempts, failed_at, cancelled`
 
-// failedRetention is how long the archive holds a task.
-const failedRetention = 90 * 24 * time.Hour
-
-// message returns a failed task as a new task with the id and the args that it
-// had. The archive does not hold its timeout.
-func (f *FailedTasks) message(ctx context.Context, id string, timeout time.Duration) (Message, error) {
-	var m Message
-	var attempts int
-	err := f.db.QueryRow(ctx, `SELECT id, kind, queue, args, attempts FROM failed_tasks WHERE id = $1`, id).
-		Scan(&m.ID, &m.Kind, &m.Queue, &m.Args, &attempts)
-	if err != nil {
-		return Message{}, fmt.Errorf("read the failed task %s: %w", id, err)
-	}
-	m.Attempts, m.Timeout, m.Retention = max(attempts, 1), timeout, DoneRetention
-	return m, nil
-}
-
-// remove deletes a task from the archive.
-func (f *FailedTasks) remove(ctx context.Context, id string) error {
+// remove deletes a task from the archive, unless it has failed again since it was
+// read.
+func (f *FailedTasks) remove(ctx context.Context, task FailedTask) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if _, err := f.db.Exec(ctx, `DELETE FROM failed_tasks WHERE id = $1`, id); err != nil {
-		return fmt.Errorf("delete the failed task %s from the archive: %w", id, err)
-	}
-	return nil
-}
-
-// prune deletes tasks that are older than failedRetention.
-func (f *FailedTasks) prune(ctx context.Context) error {
-	if _, err := f.db.Exec(ctx, `DELETE FROM failed_tasks WHERE failed_at < now() - $1::interval`, failedRetention); err != nil {
-		return fmt.Errorf("delete old failed tasks: %w", err)
+	_, err := f.db.Exec(ctx, `DELETE FROM failed_tasks WHERE id = $1 AND failed_at <= $2`, task.ID, task.FailedAt)
+	if err != nil {
+		return fmt.Errorf("delete the failed task %s from the archive: %w", task.ID, err)
 	}
 	return nil
 }

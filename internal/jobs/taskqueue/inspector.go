@@ -53,12 +53,12 @@ type Inspector struct {
 	cancellations *Cancellations
 	client        *Client
 	failed        *FailedTasks
-	timeout       time.Duration
+	again         func(FailedTask) Message
 }
 
-// NewInspector returns an inspector of the Redis of client, nil without Redis.
-// Timeout bounds one attempt of a task that Revive enqueues again.
-func NewInspector(client *Client, failed *FailedTasks, timeout time.Duration) *Inspector {
+// NewInspector returns an inspector of the Redis of client, nil without Redis. Again
+// is the message of a task that Revive enqueues anew, as its kind declares it.
+func NewInspector(client *Client, failed *FailedTasks, again func(FailedTask) Message) *Inspector {
 	if client.redis == nil {
 		return nil
 	}
@@ -66,33 +66,8 @@ func NewInspector(client *Client, failed *FailedTasks, timeout time.Duration) *I
 		asynq:         asynq.NewInspectorFromRedisClient(&canceller{client.redis, client.namespace}),
 		namespace:     client.namespace,
 		cancellations: &Cancellations{client.redis, client.namespace},
-		client:        client, failed: failed, timeout: timeout,
+		client:        client, failed: failed, again: again,
 	}
-}
-
-// List returns one page of the tasks of a queue in a state, none of a queue that
-// does not exist. Pages count from 1. Archived tasks are in FailedTasks, and
-// asking for them here is an error.
-func (i *Inspector) List(queue string, state State, page, size int) ([]Task, error) {
-	list, listable := map[State]func(queue string, options ...asynq.ListOption) ([]*asynq.TaskInfo, error){
-		Pending: i.asynq.ListPendingTasks, Scheduled: i.asynq.ListScheduledTasks, Active: i.asynq.ListActiveTasks,
-		Retry: i.asynq.ListRetryTasks, Completed: i.asynq.ListCompletedTasks,
-	}[state]
-	if !listable {
-		return nil, fmt.Errorf("asynq lists no tasks that are %s", state)
-	}
-	found, err := list(i.namespace.queue(queue), asynq.Page(page), asynq.PageSize(size))
-	if isMissing(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	tasks := make([]Task, len(found))
-	for n, task := range found {
-		tasks[n] = taskOf(queue, task)
-	}
-	return tasks, nil
 }
 
 // Find returns one task, or ErrNotFound.
@@ -136,14 +111,19 @@ func (i *Inspector) CountQueue(name string) (QueueCounts, error) {
 }
 
 // Pause stops all workers from taking tasks of a queue until Resume. A queue may
-// be paused already.
-func (i *Inspector) Pause(queue string) error {
-	return unlessAlreadySo(i.asynq.PauseQueue(i.namespace.queue(queue)))
+// be paused already. The database holds the pause too, so that workers pause the
+// queue again when Redis has lost it.
+func (i *Inspector) Pause(ctx context.Context, queue string) error {
+	return i.failed.setPaused(ctx, queue, true, func() error {
+		return unlessAlreadySo(i.asynq.PauseQueue(i.namespace.queue(queue)))
+	})
 }
 
 // Resume ends a pause. A queue may not be paused.
-func (i *Inspector) Resume(queue string) error {
-	return unlessAlreadySo(i.asynq.UnpauseQueue(i.namespace.queue(queue)))
+func (i *Inspector) Resume(ctx context.Context, queue string) error {
+	return i.failed.setPaused(ctx, queue, false, func() error {
+		return unlessAlreadySo(i.asynq.UnpauseQueue(i.namespace.queue(queue)))
+	})
 }
 
 // RunNow makes a task pending that waits for its time or for its next attempt.
@@ -160,16 +140,17 @@ func (i *Inspector) Retry(ctx context.Context, queue, id string) error {
 	return i.RunNow(queue, id)
 }
 
-// Revive enqueues a task of the archive again, and removes it from the archive.
-func (i *Inspector) Revive(ctx context.Context, queue, id string) error {
-	err := i.Retry(ctx, queue, id)
+// Revive enqueues a task of the archive again, and removes it from the archive. It
+// returns ErrDuplicate when an equal unique task waits or runs.
+func (i *Inspector) Revive(ctx context.Context, task FailedTask) error {
+	err := i.Retry(ctx, task.Queue, task.ID)
 	if isMissing(err) {
-		err = i.enqueueAgain(ctx, id)
+		err = i.enqueueAgain(ctx, task)
 	}
 	if err != nil {
 		return err
 	}
-	return i.failed.remove(ctx, id)
+	return i.failed.remove(ctx, task)
 }
 
 // CancelActive cancels the context of a task that runs. The task does not run
@@ -181,45 +162,39 @@ func (i *Inspector) CancelActive(ctx context.Context, id string) error {
 	return i.asynq.CancelProcessing(id)
 }
 
-// CancelWaiting moves a task that does not run to the archive.
-func (i *Inspector) CancelWaiting(ctx context.Context, queue, id string) error {
-	if err := i.cancellations.Mark(ctx, id); err != nil {
-		return err
-	}
-	task, err := i.asynq.GetTaskInfo(i.namespace.queue(queue), id)
+// Archive ends a task that does not run: asynq keeps it in its own archive. It
+// returns ErrNotFound when Redis does not have the task.
+func (i *Inspector) Archive(ctx context.Context, queue, id string) (Task, error) {
+	task, err := i.Find(queue, id)
 	if err != nil {
-		return err
+		return Task{}, err
 	}
-	if err := i.asynq.ArchiveTask(i.namespace.queue(queue), id); err != nil {
-		return err
+	if err := i.cancellations.Mark(ctx, id); err != nil {
+		return Task{}, err
 	}
-	return i.failed.Insert(ctx, FailedTask{
-		ID: task.ID, Kind: task.Type, Queue: queue, Args: task.Payload,
-		Error: ErrCancelled.Error(), Attempts: task.Retried, Cancelled: true,
-	})
+	if task.State == Archived {
+		return task, nil
+	}
+	return task, i.asynq.ArchiveTask(i.namespace.queue(queue), id)
 }
 
-// Discard deletes a task from Redis and from the archive.
-func (i *Inspector) Discard(ctx context.Context, queue, id string) error {
+// Delete deletes a task that does not run from Redis, which may not have it.
+func (i *Inspector) Delete(ctx context.Context, queue, id string) error {
 	if err := i.asynq.DeleteTask(i.namespace.queue(queue), id); err != nil && !isMissing(err) {
 		return err
 	}
-	if err := i.cancellations.Unmark(ctx, id); err != nil {
-		return err
-	}
-	return i.failed.remove(ctx, id)
+	return i.cancellations.Unmark(ctx, id)
 }
 
 // Private
 
 // enqueueAgain enqueues a failed task that asynq does not hold any more.
-func (i *Inspector) enqueueAgain(ctx context.Context, id string) error {
-	message, err := i.failed.message(ctx, id, i.timeout)
-	if err != nil {
-		return err
-	}
-	if i.client.Enqueue(ctx, "Tasks.Again", message)[0] == Refused {
-		return fmt.Errorf("enqueue the task %s again: Redis does not accept it", id)
+func (i *Inspector) enqueueAgain(ctx context.Context, task FailedTask) error {
+	switch i.client.Enqueue(ctx, "Tasks.Again", i.again(task))[0] {
+	case Refused:
+		return fmt.Errorf("enqueue the task %s again: Redis does not accept it", task.ID)
+	case Duplicate:
+		return ErrDuplicate
 	}
 	return nil
 }

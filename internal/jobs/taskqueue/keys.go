@@ -32,18 +32,28 @@ func (n namespace) channel(database int, name string) string {
 // cancelled.
 func (n namespace) cancelled(id string) string { return n.key("cancelled:" + id) }
 
+// unique returns Slipway's own key that holds the newest of equal unique tasks.
+func (n namespace) unique(key string) string { return n.key("unique:" + key) }
+
+// late returns Slipway's own key, which exists while a handler of a task runs
+// although its attempt has ended.
+func (n namespace) late(id string) string { return n.key("late:" + id) }
+
 func (n namespace) key(name string) string { return failopen.Namespace(n).Key(name) }
 
 // queuesKey is the set in which asynq 0.26 lists its queues.
 const queuesKey = "asynq:queues"
 
 // The keys of one queue, as asynq 0.26 names them. Queue is a name in Redis.
-func pendingKey(queue string) string  { return "asynq:{" + queue + "}:pending" }
-func activeKey(queue string) string   { return "asynq:{" + queue + "}:active" }
-func leaseKey(queue string) string    { return "asynq:{" + queue + "}:lease" }
-func archivedKey(queue string) string { return "asynq:{" + queue + "}:archived" }
-func taskPrefix(queue string) string  { return "asynq:{" + queue + "}:t:" }
-func taskKey(queue, id string) string { return taskPrefix(queue) + id }
+func pendingKey(queue string) string   { return "asynq:{" + queue + "}:pending" }
+func activeKey(queue string) string    { return "asynq:{" + queue + "}:active" }
+func leaseKey(queue string) string     { return "asynq:{" + queue + "}:lease" }
+func archivedKey(queue string) string  { return "asynq:{" + queue + "}:archived" }
+func scheduledKey(queue string) string { return "asynq:{" + queue + "}:scheduled" }
+func retryKey(queue string) string     { return "asynq:{" + queue + "}:retry" }
+func completedKey(queue string) string { return "asynq:{" + queue + "}:completed" }
+func taskPrefix(queue string) string   { return "asynq:{" + queue + "}:t:" }
+func taskKey(queue, id string) string  { return taskPrefix(queue) + id }
 
 func isLeaseKey(key string) bool { return strings.HasSuffix(key, ":lease") }
 

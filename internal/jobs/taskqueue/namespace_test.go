@@ -35,14 +35,14 @@ func TestNamespace_TwoInstallationsShareNoTask(t *testing.T) {
 	require.True(t, ok)
 	names, err := a.inspector.QueueNames()
 	require.NoError(t, err)
-	pending, err := b.inspector.List("default", Pending, 1, 10)
+	pending, err := b.inspector.List(t.Context(), "default", Pending, Place{}, 10)
 	require.NoError(t, err)
 
 	require.Len(t, depths, len(queues))
 	require.Contains(t, depths, Depth{Queue: "default", Waiting: 2, Oldest: depths[indexOf(depths, "default")].Oldest})
 	require.ElementsMatch(t, namesOf(queues), names)
-	require.Len(t, pending, 1)
-	require.Equal(t, "default", pending[0].Queue)
+	require.Len(t, pending.Tasks, 1)
+	require.Equal(t, "default", pending.Tasks[0].Queue)
 
 	b.serve(t, server, "slipway:b")
 	run := receive(t, b.runs)
@@ -55,7 +55,7 @@ func TestNamespace_TwoInstallationsShareNoTask(t *testing.T) {
 
 	require.NoError(t, a.inspector.CancelActive(t.Context(), "same"))
 	require.ErrorIs(t, receive(t, a.ended), context.Canceled)
-	require.NoError(t, a.inspector.Pause("default"))
+	require.NoError(t, a.inspector.Pause(t.Context(), "default"))
 	counts, err := b.inspector.CountQueue("default")
 	require.NoError(t, err)
 	require.Equal(t, 1, counts.Active, "neither cancelled nor gone")
@@ -79,7 +79,7 @@ func install(t *testing.T, server *devstack.Redis, namespace string) *installati
 	})
 	failed := NewFailedTasks(pgtest.New(t, migrations))
 	return &installation{
-		client: client, inspector: NewInspector(client, failed, time.Minute), depth: depth,
+		client: client, inspector: NewInspector(client, failed, nil), depth: depth,
 		runs: make(chan Run, 10), ended: make(chan error, 10),
 	}
 }
@@ -104,7 +104,7 @@ func (i *installation) serve(t *testing.T, server *devstack.Redis, namespace str
 			i.ended <- ctx.Err()
 			return Archive(ctx.Err())
 		},
-		Backoff: func(string, int) time.Duration { return time.Minute },
+		Backoff: func(string, int, error) time.Duration { return time.Minute },
 		Failed:  func(context.Context, Failure) {},
 	})
 	require.NoError(t, err)

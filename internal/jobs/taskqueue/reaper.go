@@ -38,6 +38,7 @@ type Reaper struct {
 	namespace     namespace
 	queues        []string // without the namespace
 	failed        *FailedTasks
+	retention     Retention
 	log           *slog.Logger
 	reporter      *telemetry.Reporter
 	unleased      map[string]time.Time // when an active task without a lease was first seen, by queue and id
@@ -45,9 +46,12 @@ type Reaper struct {
 	leaseGrace, unleasedGrace time.Duration
 }
 
-// NewReaper returns a reaper of the tasks that servers run.
-func NewReaper(servers *Servers, failed *FailedTasks, log *slog.Logger, reporter *telemetry.Reporter) *Reaper {
-	return newReaper(servers.redis, servers.namespace, servers.queues, failed, log, reporter)
+// NewReaper returns a reaper of the tasks that servers run. It deletes tasks from
+// the archive after their retention.
+func NewReaper(servers *Servers, failed *FailedTasks, retention Retention, log *slog.Logger, reporter *telemetry.Reporter) *Reaper {
+	r := newReaper(servers.redis, servers.namespace, servers.queues, failed, log, reporter)
+	r.retention = retention
+	return r
 }
 
 // Run reaps every ten seconds until ctx ends. Before that, it logs which settings
@@ -70,7 +74,10 @@ func (r *Reaper) Run(ctx context.Context) {
 				r.log.WarnContext(ctx, "Reaper could not check the tasks of a queue", "queue", queue, "error", telemetry.Scrub(err.Error()))
 			}
 		}
-		if err := r.failed.prune(ctx); err != nil && ctx.Err() == nil {
+		if err := r.pauseAgain(ctx); err != nil && ctx.Err() == nil {
+			r.log.WarnContext(ctx, "Reaper could not check which queues are paused", "error", telemetry.Scrub(err.Error()))
+		}
+		if err := r.prune(ctx); err != nil && ctx.Err() == nil {
 			r.log.WarnContext(ctx, "Reaper could not delete old failed tasks", "error", err)
 		}
 	}
@@ -105,6 +112,12 @@ func (r *Reaper) reap(ctx context.Context, queue string) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
+	return r.giveBack(ctx, queue, lost)
+}
+
+// giveBack returns tasks to their queue, without those whose lease was extended
+// since lost listed them.
+func (r *Reaper) giveBack(ctx context.Context, queue string, lost []string) error {
 	now, err := r.redis.Time(ctx).Result()
 	if err != nil {
 		return fmt.Errorf("ask Redis for the time: %w", err)

@@ -75,6 +75,27 @@ func TestReaper_WaitsAQuarterOfAMinuteAfterALease(t *testing.T) {
 	require.Equal(t, []string{late}, lost)
 }
 
+func TestReaper_LeavesATaskWhoseLeaseWasExtendedMeanwhile(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	tasks := newTaskClient(t, server)
+	client := stacktest.RedisClient(t, server)
+	reaper := newReaper(client, "", queues, nil, slog.New(slog.DiscardHandler), newReporter())
+	enqueueWaves(t, tasks, "ada", "bob")
+	dead := take(t, client, time.Now().Add(-time.Hour))
+	slow := take(t, client, time.Now().Add(-time.Hour))
+	lost, err := reaper.lost(t.Context(), "default")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{dead, slow}, lost)
+	extended := redis.Z{Score: float64(time.Now().Add(30 * time.Second).Unix()), Member: slow}
+	require.NoError(t, client.ZAdd(t.Context(), "asynq:{default}:lease", extended).Err())
+
+	require.NoError(t, reaper.giveBack(t.Context(), "default", lost))
+
+	require.Equal(t, []string{dead}, client.LRange(t.Context(), "asynq:{default}:pending", 0, -1).Val())
+	require.Equal(t, []string{slow}, client.LRange(t.Context(), "asynq:{default}:active", 0, -1).Val())
+}
+
 func TestReaper_ArchivesATaskThatKillsItsWorkers(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)

@@ -14,6 +14,9 @@ import (
 // ErrNotFound means that neither Redis nor the archive has the task.
 var ErrNotFound = errors.New("there is no such task")
 
+// ErrDuplicate means that an equal unique task waits or runs.
+var ErrDuplicate = errors.New("an equal task waits or runs")
+
 // Outcome is what became of a task that was sent to Redis.
 type Outcome string
 
@@ -36,6 +39,14 @@ func outcomeOf(err error) (Outcome, error) {
 		return Duplicate, nil
 	}
 	return Refused, err
+}
+
+// duplicateOr is the outcome of a task whose key could not be claimed.
+func duplicateOr(err error) (Outcome, error) {
+	if err != nil {
+		return Refused, err
+	}
+	return Duplicate, nil
 }
 
 // isTaskMissing reports whether asynq has the queue but no such task.

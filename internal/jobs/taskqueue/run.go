@@ -15,6 +15,11 @@ type Run struct {
 	Queue   string
 	Args    []byte
 	Retries int // failed attempts before this one
+
+	EnqueuedAt time.Time // zero when another release enqueued the task
+	ExpiresAt  time.Time // zero: never
+
+	unique string // the key of a unique task in hex; empty: it has no duplicates
 }
 
 // Snooze is the result of a run that is to be repeated after a pause. It uses up
@@ -71,6 +76,10 @@ func runOf(ctx context.Context, n namespace, task *asynq.Task) Run {
 	queue, _ := asynq.GetQueueName(ctx)
 	run.Queue, _ = n.name(queue)
 	run.Retries, _ = asynq.GetRetryCount(ctx)
+	headers := task.Headers()
+	run.EnqueuedAt, _ = time.Parse(time.RFC3339Nano, headers[headerEnqueuedAt])
+	run.ExpiresAt, _ = time.Parse(time.RFC3339Nano, headers[headerExpiresAt])
+	run.unique = headers[headerUnique]
 	return run
 }
 

@@ -42,7 +42,7 @@ type ServersOptions struct {
 	// uses up an attempt.
 	Work func(ctx context.Context, run Run) error
 	// Backoff is the pause after a failed attempt, which counts from 1.
-	Backoff func(kind string, attempt int) time.Duration
+	Backoff func(kind string, attempt int, failure error) time.Duration
 	// Failed is called after each run that ended with an error.
 	Failed func(ctx context.Context, failure Failure)
 
@@ -122,6 +122,12 @@ func (s *Servers) Close() error {
 // Cancellations returns the marks on cancelled tasks.
 func (s *Servers) Cancellations() *Cancellations { return &Cancellations{s.redis, s.namespace} }
 
+// LateRuns returns the marks on tasks whose handlers still run.
+func (s *Servers) LateRuns() *LateRuns { return &LateRuns{s.redis, s.namespace} }
+
+// Waker returns what wakes waiting tasks.
+func (s *Servers) Waker() *Waker { return &Waker{s.redis, s.namespace} }
+
 // Private
 
 // The servers except the first check for tasks and for due tasks less often: one
@@ -153,7 +159,12 @@ func (s *Servers) config(index int) asynq.Config {
 }
 
 func (s *Servers) work(ctx context.Context, task *asynq.Task) error {
-	return s.options.Work(ctx, runOf(ctx, s.namespace, task))
+	run := runOf(ctx, s.namespace, task)
+	err := s.options.Work(ctx, run)
+	if err == nil || isArchived(err) {
+		s.release(context.WithoutCancel(ctx), run)
+	}
+	return err
 }
 
 func (s *Servers) handleError(ctx context.Context, task *asynq.Task, err error) {
@@ -176,5 +187,5 @@ func (s *Servers) retryDelay(retries int, err error, task *asynq.Task) time.Dura
 	case endedLeaseLost, endedCancelled:
 		return 0
 	}
-	return s.options.Backoff(task.Type(), retries+1)
+	return s.options.Backoff(task.Type(), retries+1, err)
 }

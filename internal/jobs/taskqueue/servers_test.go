@@ -54,7 +54,7 @@ func TestServers_ALostLeaseUsesUpNoAttempt(t *testing.T) {
 	servers, err := NewServers(queues, ServersOptions{
 		URL: server.URL(), PoolSize: 10, Servers: 1, Concurrency: 5, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: time.Second,
 		Work:    func(_ context.Context, run Run) error { runs <- run; return nil },
-		Backoff: func(string, int) time.Duration { return time.Hour }, // only a lost lease has no backoff
+		Backoff: func(string, int, error) time.Duration { return time.Hour }, // only a lost lease has no backoff
 		Failed:  func(context.Context, Failure) {}, Reporter: newReporter(),
 	})
 	require.NoError(t, err)

@@ -1,0 +1,264 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"slipway/internal/jobs"
+	"slipway/internal/jobs/taskqueue"
+)
+
+// Bulk is an action on everything that a filter selects. The Limit and After of
+// the filter mean nothing here.
+type Bulk struct {
+	Action Action
+	Filter Filter // an empty State selects DefaultStates
+	Most   int    // jobs and tasks at most; 0: all
+}
+
+// Report says what a bulk action did. Taken is Done, Skipped and Failed together.
+type Report struct {
+	Action      Action         `json:"action"`
+	Taken       int            `json:"taken"`        // jobs and tasks that were selected and tried, each once
+	Done        int            `json:"done"`         // those on which the action was done
+	Skipped     map[string]int `json:"skipped"`      // those that need no action any more, or may not have it, by reason
+	Failed      int            `json:"failed"`       // those on which the action ended with an error
+	Problems    []string       `json:"problems"`     // the first of the errors
+	FailedAgain int            `json:"failed_again"` // those that were retried, and have failed for good again already
+	Rest        bool           `json:"rest"`         // the action ended before it came to all that was selected
+}
+
+// Complete reports whether the action was done on all that it took.
+func (r Report) Complete() bool { return r.Done == r.Taken }
+
+// ActOnAll does an action to everything that the filter selected at its start. It
+// takes each job and task once, also when a retry fails again, and leaves alone
+// what appears later. Jobs that relay durable tasks are cancelled and discarded
+// only when the filter names their kind, because the tasks would be lost with
+// them. When ctx ends, or a backend does not reply, it returns what it has done so
+// far and an error.
+func (i *Inspector) ActOnAll(ctx context.Context, bulk Bulk) (Report, error) {
+	b := &bulkRun{Inspector: i, Bulk: bulk, report: Report{Action: bulk.Action, Skipped: map[string]int{}, Problems: []string{}}}
+	b.states = DefaultStates(bulk.Action)
+	if bulk.Filter.State != "" {
+		b.states = []State{bulk.Filter.State}
+	}
+	err := b.begin(ctx)
+	for _, step := range []func(context.Context) error{b.actOnJobs, b.actOnArchive, b.actOnTasks} {
+		if err == nil && !b.full() {
+			err = step(ctx)
+		}
+	}
+	b.report.Rest = b.report.Rest || err != nil
+	return b.report, errors.Join(err, b.countFailedAgain(ctx))
+}
+
+// Private
+
+const (
+	actedAtOnce  = 8  // tasks of a page, side by side
+	mostProblems = 10 // errors that a report holds
+)
+
+// bulkRun is one bulk action that runs.
+type bulkRun struct {
+	*Inspector
+	Bulk
+	states []State
+	report Report
+	mutex  sync.Mutex // guards the report while tasks are acted on side by side
+
+	startedAt   time.Time // by the database
+	newest      int64     // the newest job then
+	tasksThen   []ID      // in the outbox and in Redis then
+	revivedJobs []int64
+	revived     []string // tasks
+}
+
+// begin notes what there is at the start.
+func (b *bulkRun) begin(ctx context.Context) error {
+	err := b.db.QueryRow(ctx, `SELECT now(), coalesce((SELECT max(id) FROM river_job), 0)`).Scan(&b.startedAt, &b.newest)
+	if err != nil {
+		return fmt.Errorf("read the newest job: %w", err)
+	}
+	if b.Filter.Backend == jobs.PG {
+		return nil
+	}
+	if b.tasks == nil {
+		if b.Filter.Backend == jobs.Redis {
+			return ErrNoRedis
+		}
+		return nil
+	}
+	return b.noteTasks(ctx)
+}
+
+// full reports whether no more may be taken.
+func (b *bulkRun) full() bool {
+	if b.Most > 0 && b.report.Taken >= b.Most {
+		b.report.Rest = true
+		return true
+	}
+	return false
+}
+
+// pageSize is how many to read next, one more than may be taken so that a rest is
+// seen.
+func (b *bulkRun) pageSize() int {
+	if b.Most > 0 {
+		return min(PageSize, b.Most-b.report.Taken+1)
+	}
+	return PageSize
+}
+
+// allowed is the part of a page that may be taken.
+func allowed[T any](b *bulkRun, page []T) []T {
+	if b.Most > 0 && len(page) > b.Most-b.report.Taken {
+		b.report.Rest = true
+		return page[:b.Most-b.report.Taken]
+	}
+	return page
+}
+
+// actOnArchive acts on failed and cancelled tasks.
+func (b *bulkRun) actOnArchive(ctx context.Context) error {
+	var states []string
+	for _, state := range []State{Failed, Cancelled} {
+		if slices.Contains(b.states, state) {
+			states = append(states, string(state))
+		}
+	}
+	if b.Filter.Backend == jobs.PG || len(states) == 0 {
+		return nil
+	}
+	filter := taskqueue.FailedFilter{Queue: b.Filter.Queue, Kind: b.Filter.Kind, Until: b.startedAt}
+	if len(states) == 1 {
+		filter.State = states[0]
+	}
+	for !b.report.Rest {
+		filter.Limit = b.pageSize()
+		found, err := b.failed.List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return nil
+		}
+		taken := allowed(b, found)
+		if err := sideBySide(ctx, taken, b.actOnFailed); err != nil {
+			return err
+		}
+		if len(taken) > 0 {
+			last := taken[len(taken)-1]
+			filter.After = taskqueue.FailedPlace{At: last.FailedAt, ID: last.ID}
+		}
+	}
+	return nil
+}
+
+func (b *bulkRun) actOnFailed(ctx context.Context, task taskqueue.FailedTask) {
+	id := ID{Backend: jobs.Redis, Queue: task.Queue, Task: task.ID}
+	if b.tasks == nil {
+		b.note(id, ErrNoRedis)
+		return
+	}
+	if b.Action == Retry {
+		err := b.revive(ctx, task)
+		b.note(id, err)
+		if err == nil {
+			b.mutex.Lock()
+			b.revived = append(b.revived, task.ID)
+			b.mutex.Unlock()
+		}
+		return
+	}
+	b.note(id, b.discardTask(ctx, id))
+}
+
+// actOnTasks acts on the tasks that were in the outbox or in Redis at the start.
+func (b *bulkRun) actOnTasks(ctx context.Context) error {
+	for page := range slices.Chunk(b.tasksThen, PageSize) {
+		taken := allowed(b, page)
+		if err := sideBySide(ctx, taken, b.actOnNoted); err != nil {
+			return err
+		}
+		if b.report.Rest {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (b *bulkRun) actOnNoted(ctx context.Context, id ID) {
+	item, err := b.Show(ctx, id)
+	switch {
+	case err == nil && !slices.Contains(b.states, item.State):
+		err = fmt.Errorf("%w: it is %s", ErrState, item.State)
+	case err == nil:
+		err = b.actOnTask(ctx, b.Action, item)
+	}
+	b.note(id, err)
+}
+
+// note adds one job or task to the report.
+func (b *bulkRun) note(id ID, err error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.report.Taken++
+	switch {
+	case err == nil:
+		b.report.Done++
+	case errors.Is(err, ErrNotFound), errors.Is(err, taskqueue.ErrNotFound):
+		b.report.Skipped["it was gone"]++
+	case errors.Is(err, ErrState):
+		b.report.Skipped["it had changed its state"]++
+	case errors.Is(err, ErrEqual):
+		b.report.Skipped["equal work already waits or runs"]++
+	default:
+		b.report.Failed++
+		if len(b.report.Problems) < mostProblems {
+			b.report.Problems = append(b.report.Problems, fmt.Sprintf("%s %s: %v", b.Action, id, err))
+		}
+	}
+}
+
+// countFailedAgain counts what failed for good again after its retry. It also does
+// so after ctx has ended.
+func (b *bulkRun) countFailedAgain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if len(b.revivedJobs) == 0 && len(b.revived) == 0 {
+		return nil
+	}
+	err := b.db.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM river_job WHERE id = ANY($1) AND state = 'discarded')
+		     + (SELECT count(*) FROM failed_tasks WHERE id = ANY($2) AND failed_at > $3 AND NOT cancelled)`,
+		b.revivedJobs, b.revived, b.startedAt).Scan(&b.report.FailedAgain)
+	if err != nil {
+		return fmt.Errorf("count what failed again: %w", err)
+	}
+	return nil
+}
+
+// sideBySide calls do for all, some at the same time. When ctx ends, it begins no
+// more and lets the others finish, so that the report is exact.
+func sideBySide[T any](ctx context.Context, all []T, do func(context.Context, T)) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	turns := make(chan struct{}, actedAtOnce)
+	for _, one := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		turns <- struct{}{}
+		running.Go(func() {
+			defer func() { <-turns }()
+			do(context.WithoutCancel(ctx), one)
+		})
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package jobs
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"github.com/riverqueue/river/rivertype"
+)
+
+// Private
+
+// metadata is what this package stores with a job beside its args.
+type metadata struct {
+	Run       string    `json:"slipway:run,omitempty"` // the name of a recurring run or of one by hand
+	ExpiresAt time.Time `json:"slipway:expires_at,omitzero"`
+}
+
+// runKey is the name under which the metadata of a job hold its run.
+const runKey = "slipway:run"
+
+// recurringRun is in the metadata of recurring runs, in PostgreSQL's spelling of
+// JSON.
+var recurringRun = []byte(`"` + runKey + `": "` + RecurringPrefix)
+
+// json returns the metadata as River stores them, nil when there are none.
+func (m metadata) json() []byte {
+	if m == (metadata{}) {
+		return nil
+	}
+	written, _ := json.Marshal(m) // no error: it has a text and a time
+	return written
+}
+
+// metadataOf reads the metadata of a job. Other programs may write there too, so
+// what cannot be read is left out.
+func metadataOf(job *rivertype.JobRow) (m metadata) {
+	if bytes.Contains(job.Metadata, []byte(`"slipway:expires_at"`)) { // spares the other jobs the reading
+		_ = json.Unmarshal(job.Metadata, &m)
+	}
+	return m
+}
