@@ -19,11 +19,11 @@ RUN --mount=type=cache,target=/go/pkg/mod \
 
 COPY . .
 
-# Kamal copies these fingerprinted, compressed files from the old version to the
-# new one and back (asset_path), so that pages of one version find their assets
-# while the other version serves.
+# The binary embeds the compressed assets. Kamal also copies them as files from the
+# old version to the new one and back (asset_path), so that pages of one version
+# find their assets while the other version serves.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    go run ./internal/assets/build internal/*/assets /out/assets
+    go run ./internal/assets/build -export /out/assets
 
 # The binary contains nothing of the builder, so that two builds of one commit
 # are identical.

@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,12 +28,15 @@ type application struct {
 	migrations   fs.FS           // its numbered SQL files; nil: none
 	recurring    []byte          // its schedules, see config/recurring.yml
 
+	// queues are its own queues beside the standard ones, with the jobs of each that
+	// one worker-pg runs at the same time.
+	queues map[jobs.Queue]int
+
 	// work returns the handlers of its jobs and tasks.
 	work func(b *backends) (work, error)
 
-	// pages returns its pages. Only web calls it. Stale serves its public pages
-	// while PostgreSQL is unavailable.
-	pages func(b *backends, hub *live.Hub, stale *web.Stale) (pages, error)
+	// pages returns its pages. Only web calls it.
+	pages func(b *backends, hub *live.Hub) (pages, error)
 
 	// seed stores sample data and returns a report of one line or more. Nil: there
 	// is no sample data, and `app dev` skips that step.
@@ -58,14 +65,46 @@ type pages interface {
 	CrossOriginRoutes() []string
 }
 
+// check returns all faults of the declarations, nil when there are none. Queues are
+// all queues of the installation.
+func (w work) check(queues jobs.Queues) error {
+	problems := []error{w.jobs.Check(jobs.PG, queues), w.tasks.Check(jobs.Redis, queues)}
+	for _, kind := range w.tasks.Kinds() {
+		if _, both := w.jobs.Find(kind); both {
+			problems = append(problems, fmt.Errorf("%s is declared as a job and as a task: give one of them another Kind", kind))
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // declared is the work of an application without any backend: its declarations
-// can be read, and its handlers cannot run.
+// can be read, and its handlers cannot run. It returns an error when a declaration
+// cannot be used.
 func (a application) declared() (work, error) {
-	return a.work(&backends{process: &process{registry: prometheus.NewRegistry()}})
+	declared, err := a.work(&backends{process: &process{registry: prometheus.NewRegistry()}})
+	if err != nil {
+		return work{}, err
+	}
+	if err := declared.check(a.allQueues()); err != nil {
+		return work{}, fmt.Errorf("the declarations of jobs and tasks cannot be used:\n%w", err)
+	}
+	return declared, nil
+}
+
+// allQueues are the standard queues and those of the application.
+func (a application) allQueues() jobs.Queues {
+	return jobs.StandardQueues.And(slices.Sorted(maps.Keys(a.queues))...)
 }
 
 // schema is every environment variable that the program reads.
-func (a application) schema() *config.Schema { return config.NewSchema(a.settings) }
+func (a application) schema() *config.Schema {
+	schema := config.NewSchema(a.settings)
+	schema.Queues = map[string]int{}
+	for queue, slots := range a.queues {
+		schema.Queues[string(queue)] = slots
+	}
+	return schema
+}
 
 // help lists the variables of a role, for the help of its command.
 func (a application) help(role config.Role) string { return a.schema().Help(role) }

@@ -25,7 +25,7 @@ func (b *backends) databaseCheck(migrations fs.FS) (health.Check, error) {
 	if err != nil {
 		return health.Check{}, err
 	}
-	monitor := postgres.NewMonitor(postgres.NewProbe(b.db, schema), b.databaseGuard, b.reporter)
+	monitor := postgres.NewMonitor(postgres.NewProbe(b.db, schema), b.databaseGuard, b.reporter, b.log)
 	return health.Check{
 		Name: "database", Critical: true, Gate: true, Every: 500 * time.Millisecond, RetryEvery: 100 * time.Millisecond,
 		Probe: func(ctx context.Context) error { return databaseFinding(monitor.Check(ctx)) },
@@ -80,11 +80,34 @@ func queuesCheck(backlog *jobs.Backlog) health.Check {
 	return health.Check{Name: "queues", Every: 5 * time.Second, RetryEvery: time.Second, Timeout: 2 * time.Second, Probe: backlog.Check}
 }
 
+// rightsCheck fails while the database does not let a worker use a table of the
+// runtime.
+func (b *backends) rightsCheck() health.Check {
+	rights := jobs.NewRights(b.db, b.log)
+	return health.Check{Name: "rights", Critical: true, Every: 30 * time.Second, RetryEvery: 5 * time.Second, Timeout: 2 * time.Second,
+		Probe: func(ctx context.Context) error {
+			if err := rights.Check(ctx); err != nil {
+				return health.Finding{Status: health.Error, Reason: err.Error()}
+			}
+			return nil
+		}}
+}
+
 // workingCheck fails until a worker has begun to fetch work.
 func workingCheck(name string, started func() bool) health.Check {
 	return health.Check{Name: name, Critical: true, Probe: func(context.Context) error {
 		if !started() {
 			return errors.New("the worker waits for its backend before it takes work")
+		}
+		return nil
+	}}
+}
+
+// stuckCheck fails while handlers of a worker ignore the end of their context.
+func stuckCheck(stuck func() error) health.Check {
+	return health.Check{Name: "stuck", Probe: func(context.Context) error {
+		if err := stuck(); err != nil {
+			return health.Finding{Status: health.Degraded, Reason: err.Error()}
 		}
 		return nil
 	}}
@@ -133,7 +156,7 @@ func (b *backends) backlog(of ...jobs.Backend) (*jobs.Backlog, error) {
 		backlog.Jobs(b.db)
 	}
 	if slices.Contains(of, jobs.Redis) {
-		if err := backlog.Tasks(b.guards.queue); err != nil {
+		if err := backlog.Tasks(b.guards.queue, b.queues); err != nil {
 			return nil, err
 		}
 	}

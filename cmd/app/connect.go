@@ -35,6 +35,7 @@ type backends struct {
 type connectOptions struct {
 	name             string // of the connections in pg_stat_activity
 	poolSize         int
+	reserve          int // connections of the pool that only urgent work uses, see postgres.Options
 	pingTimeout      time.Duration
 	statementTimeout time.Duration
 	guarded          bool             // pages wait for a connection for a bounded time only
@@ -72,8 +73,9 @@ func (b *backends) open(ctx context.Context, options connectOptions) (err error)
 		b.databaseGuard = postgres.NewGuard(b.config.DatabaseAcquireTimeout, b.config.DatabaseQueueLimit, b.reporter)
 	}
 	b.db, err = postgres.Open(ctx, postgres.Options{
-		URL: b.config.DatabaseURL, Name: options.name, PoolSize: options.poolSize,
-		ConnectTimeout: b.config.DatabaseConnectTimeout, StatementTimeout: options.statementTimeout,
+		URL: b.config.DatabaseURL, Name: options.name, PoolSize: options.poolSize, Reserve: options.reserve,
+		IdleInTransactionTimeout: b.config.DatabaseIdleTimeout,
+		ConnectTimeout:           b.config.DatabaseConnectTimeout, StatementTimeout: options.statementTimeout,
 		LockTimeout: b.config.DatabaseLockTimeout, PingTimeout: options.pingTimeout, Guard: b.databaseGuard,
 	})
 	if err != nil {
@@ -93,8 +95,12 @@ func (b *backends) open(ctx context.Context, options connectOptions) (err error)
 	if b.jobs, err = jobs.NewJobs(b.db, b.metrics); err != nil {
 		return err
 	}
-	b.tasks, err = jobs.NewTasks(b.guards.queue, b.jobs, b.metrics)
-	return err
+	if b.tasks, err = jobs.NewTasks(b.guards.queue, b.jobs, b.metrics); err != nil {
+		return err
+	}
+	b.jobs.Know(append(b.declared.jobs, b.tasks.OutboxHandlers()...))
+	b.tasks.Know(b.declared.tasks)
+	return nil
 }
 
 // close ends all connections, in the reverse order of open.

@@ -18,8 +18,8 @@ import (
 	"slipway/internal/devstack"
 )
 
-// devDir is the directory of the checkout that holds everything that `app dev`
-// makes.
+// devDir is the default of --dir: the directory of the checkout that holds
+// everything that `app dev` makes.
 const devDir = "tmp/dev"
 
 // devMailDir is the default of MAIL_DIR in development. --fresh deletes it with
@@ -28,8 +28,10 @@ const devMailDir = "tmp/mail"
 
 // devOptions are the flags of `app dev`.
 type devOptions struct {
-	fresh bool
-	only  string // the one role to run; empty for all
+	fresh   bool
+	dir     string // of the program, of the data of private servers, and of their addresses
+	builder bool   // build for processes with only, and run no role
+	only    string // the one role to run, of the program that a builder has built; empty for all
 }
 
 // roles are the roles to run.
@@ -40,14 +42,8 @@ func (o devOptions) roles() []string {
 	return []string{o.only}
 }
 
-// dir is the directory of this server's files. Containers that share a checkout
-// run one role each and must not share a directory.
-func (o devOptions) dir() string {
-	if o.only == "" {
-		return devDir
-	}
-	return devDir + "-" + o.only
-}
+// program is the program that the roles run.
+func (o devOptions) program() string { return filepath.Join(o.dir, "app") }
 
 // variables returns the environment as the roles will have them: `app dev` chooses the
 // ports and addresses that are not set.
@@ -75,14 +71,18 @@ web, worker-pg and worker-redis. A change of a source file builds and restarts t
 build that fails leaves them as they are. Ctrl-C stops everything in order, a second one
 at once. tmp/dev/env holds the addresses for other terminals.
 
-With --only it runs one role, and neither seeds nor chooses ports. Containers that share
-a checkout use it to run one role each.
+Containers that share a checkout divide the work: one with --builder builds, migrates and
+seeds, and one with --only for each role runs the program that is in --dir, and restarts it
+when the builder has replaced it. They choose no ports.
 
 Reads DATABASE_URL and REDIS_URL, each used instead of a private server; PORT, the first
 port to try (3000); BASE_URL (http://localhost:PORT); NO_COLOR. The roles get the whole
 environment.`,
 		Example: "  app dev\n  app dev --fresh\n  . tmp/dev/env && psql \"$DATABASE_URL\"",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if options.only != "" && options.builder {
+				return &usageError{err: errors.New("--builder runs no role; leave out --only"), usage: c.UsageString()}
+			}
 			if options.only != "" && !slices.Contains(roleNames(), options.only) {
 				unknown := fmt.Errorf("--only %s is no role; it must be one of: %s", options.only, strings.Join(roleNames(), ", "))
 				return &usageError{err: unknown, usage: c.UsageString()}
@@ -91,7 +91,9 @@ environment.`,
 		},
 	}
 	command.Flags().BoolVar(&options.fresh, "fresh", false, "start over: delete the private data and the mail first")
-	command.Flags().StringVar(&options.only, "only", "", "run one role: web, worker-pg or worker-redis")
+	command.Flags().StringVar(&options.dir, "dir", devDir, "directory for the program, the data and the addresses")
+	command.Flags().BoolVar(&options.builder, "builder", false, "build, migrate and seed only, and run no role")
+	command.Flags().StringVar(&options.only, "only", "", "run one role of the program in --dir: web, worker-pg or worker-redis")
 	command.AddCommand(newDevExecCommand())
 	return command
 }
@@ -109,9 +111,13 @@ func runDev(ctx context.Context, stdout io.Writer, app application, options devO
 	stopping, killing, release := devstack.Signals(ctx)
 	defer release()
 	output := devstack.NewOutput(stdout, variables["NO_COLOR"] == "" && devstack.IsTerminal(os.Stdout))
+	server := &devServer{app: app, options: options, output: output, variables: variables, generated: true}
+	if options.only != "" {
+		return server.runRole(stopping, killing)
+	}
 
 	stack, err := devstack.Start(stopping, devstack.Options{
-		Dir:         options.dir(),
+		Dir:         options.dir,
 		Durable:     true,
 		Fresh:       options.fresh,
 		DatabaseURL: variables["DATABASE_URL"],
@@ -139,10 +145,10 @@ func runDev(ctx context.Context, stdout io.Writer, app application, options devO
 			return fmt.Errorf("delete the mail: %w", err)
 		}
 	}
-	if err := writeDevEnv(options.dir(), stack); err != nil {
+	if err := writeDevEnv(options.dir, stack); err != nil {
 		return err
 	}
-	server := &devServer{app: app, options: options, output: output, stack: stack, variables: variables}
+	server.stack = stack
 	return server.run(stopping, killing)
 }
 

@@ -27,10 +27,13 @@ type devServer struct {
 	app       application
 	options   devOptions
 	output    *devstack.Output
-	stack     *devstack.Stack
+	stack     *devstack.Stack   // nil with --only
 	variables map[string]string // the environment, with .env
 
-	templates bool                 // a template has changed and must be generated
+	generated bool                 // the templates are generated
+	bundler   bool                 // the program that builds the assets is built
+	bundled   bool                 // the assets are built
+	migrated  bool                 // the database has the schema of the source files
 	seeded    bool                 // the sample data is stored
 	roles     *devstack.Supervisor // nil until the first build succeeds
 	group     sync.WaitGroup
@@ -66,17 +69,28 @@ func (d *devServer) run(stopping, killing context.Context) error {
 
 // update builds the source files as they are now and restarts the roles.
 func (d *devServer) update(ctx context.Context, changed []string) error {
-	if err := d.generate(ctx, changed); err != nil {
+	d.forget(changed)
+	if err := d.generate(ctx); err != nil {
 		return fmt.Errorf("generate the templates: %w", err)
 	}
-	if err := d.build(ctx); err != nil {
+	if err := d.bundle(ctx); err != nil {
+		return fmt.Errorf("build the assets: %w", err)
+	}
+	next := d.options.program() + ".next"
+	if err := d.build(ctx, next); err != nil {
 		return fmt.Errorf("build: %w", err)
 	}
-	if err := d.runCommand(ctx, "migrate", d.program(), "migrate"); err != nil {
+	if err := d.migrate(ctx, next); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	if err := d.seed(ctx); err != nil {
+	if err := d.seed(ctx, next); err != nil {
 		return fmt.Errorf("seed: %w", err)
+	}
+	if err := os.Rename(next, d.options.program()); err != nil { // processes with --only see it, and restart
+		return fmt.Errorf("replace the program: %w", err)
+	}
+	if d.options.builder {
+		return nil
 	}
 	if d.roles != nil {
 		d.roles.Restart()
@@ -85,39 +99,90 @@ func (d *devServer) update(ctx context.Context, changed []string) error {
 	return d.startRoles(ctx)
 }
 
-func (d *devServer) generate(ctx context.Context, changed []string) error {
-	if slices.ContainsFunc(changed, func(path string) bool { return filepath.Ext(path) == ".templ" }) {
-		d.templates = true
+// forget says which steps the changed files make necessary again.
+func (d *devServer) forget(changed []string) {
+	for _, path := range changed {
+		switch {
+		case filepath.Ext(path) == ".templ":
+			d.generated = false
+		case isAsset(path):
+			d.bundled = false
+		default:
+			d.migrated = false
+		}
+		if filepath.Ext(path) == ".go" || path == "go.mod" {
+			d.bundler = false
+		}
 	}
-	if !d.templates {
+}
+
+// isAsset reports whether a file is in a directory of assets.
+func isAsset(path string) bool {
+	return slices.Contains(strings.Split(filepath.ToSlash(filepath.Dir(path)), "/"), "assets")
+}
+
+func (d *devServer) generate(ctx context.Context) error {
+	if d.generated {
 		return nil
 	}
 	if err := d.runCommand(ctx, "templ", "go", "tool", "templ", "generate"); err != nil {
 		return err
 	}
-	d.templates = false
+	d.generated = true
 	return nil
 }
 
-func (d *devServer) build(ctx context.Context) error {
-	started := time.Now()
-	next := d.program() + ".next"
-	if err := d.runCommand(ctx, "build", "go", "build", "-buildvcs=false", "-o", next, "./cmd/app"); err != nil {
+// assetBuild is the program that builds the assets of a checkout.
+const assetBuild = "./internal/assets/build"
+
+// bundle builds the assets when the server starts, for their source maps, and after each
+// change of one.
+func (d *devServer) bundle(ctx context.Context) error {
+	if _, err := os.Stat(assetBuild); d.bundled || err != nil {
+		return nil
+	}
+	bundler := filepath.Join(d.options.dir, "build-assets") // starts sooner than go run
+	if !d.bundler {
+		if err := d.runCommand(ctx, "assets", "go", "build", "-buildvcs=false", "-o", bundler, assetBuild); err != nil {
+			return err
+		}
+		d.bundler = true
+	}
+	if err := d.runCommand(ctx, "assets", bundler, "-source-maps"); err != nil {
 		return err
 	}
-	if err := os.Rename(next, d.program()); err != nil {
+	d.bundled = true
+	return nil
+}
+
+func (d *devServer) build(ctx context.Context, program string) error {
+	started := time.Now()
+	if err := d.runCommand(ctx, "build", "go", "build", "-buildvcs=false", "-o", program, "./cmd/app"); err != nil {
 		return err
 	}
 	d.say("Built in %.1f s", time.Since(started).Seconds())
 	return nil
 }
 
-// seed runs once in the life of a server, because the sample data never changes.
-func (d *devServer) seed(ctx context.Context) error {
-	if d.seeded || d.options.only != "" || d.app.seed == nil {
+// migrate does nothing after changes of templates and assets alone, which appear sooner
+// without it.
+func (d *devServer) migrate(ctx context.Context, program string) error {
+	if d.migrated {
 		return nil
 	}
-	if err := d.runCommand(ctx, "seed", d.program(), "seed"); err != nil {
+	if err := d.runCommand(ctx, "migrate", program, "migrate"); err != nil {
+		return err
+	}
+	d.migrated = true
+	return nil
+}
+
+// seed runs once in the life of a server, because the sample data never changes.
+func (d *devServer) seed(ctx context.Context, program string) error {
+	if d.seeded || d.app.seed == nil {
+		return nil
+	}
+	if err := d.runCommand(ctx, "seed", program, "seed"); err != nil {
 		return err
 	}
 	d.seeded = true
@@ -134,15 +199,7 @@ func (d *devServer) runCommand(ctx context.Context, name, program string, args .
 }
 
 func (d *devServer) startRoles(ctx context.Context) error {
-	port := d.wantedPort()
-	if name := d.options.only; name != "" {
-		d.roles = devstack.Supervise(d.output, []devstack.Role{{Name: name, Program: d.program(), Args: []string{name}, Env: d.environment()}})
-		if name == "web" {
-			d.group.Go(func() { d.announce(ctx, port, d.address(port)) })
-		}
-		return nil
-	}
-	port, err := devstack.FreePort(port)
+	port, err := devstack.FreePort(d.wantedPort())
 	if err != nil {
 		return err
 	}
@@ -158,7 +215,7 @@ func (d *devServer) startRoles(ctx context.Context) error {
 		if name == "web" {
 			env = append(env, "PORT="+strconv.Itoa(port))
 		}
-		roles = append(roles, devstack.Role{Name: name, Program: d.program(), Args: []string{name}, Env: env})
+		roles = append(roles, devstack.Role{Name: name, Program: d.options.program(), Args: []string{name}, Env: env})
 	}
 	d.roles = devstack.Supervise(d.output, roles)
 	d.group.Go(func() { d.announce(ctx, port, address) })
@@ -228,5 +285,3 @@ func (d *devServer) environment(more ...string) []string {
 func (d *devServer) say(format string, args ...any) {
 	d.output.Printf("dev", format, args...)
 }
-
-func (d *devServer) program() string { return filepath.Join(d.options.dir(), "app") }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack/stacktest"
 )
 
 func TestDevExec_RunsACommandBesideItsServers(t *testing.T) {
@@ -50,12 +53,17 @@ func TestDev_ServesRebuildsAndStops(t *testing.T) {
 	}
 	project := newProject(t)
 	writeProject(t, project, "one")
+	writeAssets(t, project, "body {}")
 	dev := startDev(t, project)
 
+	dev.expect("assets       | bundled body {} -source-maps")
 	address, _, _ := strings.Cut(dev.expect("The board is open at ")[len("The board is open at "):], " ")
 	require.Equal(t, "one", download(t, address))
 
 	writeProject(t, project, "two")
+	dev.expect("web          | started two")
+	writeAssets(t, project, "main {}")
+	dev.expect("assets       | bundled main {} -source-maps")
 	dev.expect("web          | started two")
 	writeProject(t, project, `three" "`)
 	dev.expect("Cannot build")
@@ -80,6 +88,40 @@ func TestDev_ServesRebuildsAndStops(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
+// Containers divide the work of `app dev`: one builds, the others run a role each.
+func TestDev_RolesRestartWithWhatTheBuilderHasBuilt(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds the program")
+	}
+	project, built := newProject(t), newProject(t)
+	writeProject(t, project, "one")
+	port := fmt.Sprint(stacktest.Port(t))
+	builder := startDev(t, project, "--builder", "--dir", built)
+	web := startDev(t, project, "--only", "web", "--dir", built, "PORT="+port)
+	worker := startDev(t, project, "--only", "worker-pg", "--dir", built)
+	builder.expect("Built in")
+	web.expect("web          | started one")
+	worker.expect("worker-pg    | started one")
+
+	writeProject(t, project, "two")
+
+	web.expect("web          | started two")
+	worker.expect("worker-pg    | started two")
+	require.Equal(t, "two", download(t, "http://127.0.0.1:"+port))
+	entries, err := os.ReadDir(project)
+	require.NoError(t, err)
+	require.Len(t, entries, 2, "cmd and go.mod: nothing else was written to the checkout")
+	for _, run := range []devRun{web, worker, builder} {
+		require.NoError(t, run.command.Process.Signal(syscall.SIGTERM))
+		stopped := run.lines.Scan()
+		for stopped {
+			stopped = run.lines.Scan() // until the process has ended
+		}
+		require.NoError(t, run.command.Wait())
+	}
+}
+
 // Private
 
 // devRun is a running `app dev`.
@@ -89,14 +131,19 @@ type devRun struct {
 	lines   *bufio.Scanner
 }
 
-func startDev(t *testing.T, project string) devRun {
+// startDev runs `app dev` in a project. An option of the form NAME=value is a
+// variable.
+func startDev(t *testing.T, project string, options ...string) devRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	command := exec.CommandContext(ctx, os.Args[0], "dev")
+	isVariable := func(option string) bool { return strings.Contains(option, "=") }
+	arguments := append([]string{"dev"}, slices.DeleteFunc(slices.Clone(options), isVariable)...)
+	command := exec.CommandContext(ctx, os.Args[0], arguments...)
 	command.Dir = project
 	command.Env = append(os.Environ(), "TEST_BINARY_IS_APP="+isTestApplication,
 		"GOFLAGS=", "DATABASE_URL=", "REDIS_URL=", "BASE_URL=", "PORT=")
+	command.Env = append(command.Env, slices.DeleteFunc(slices.Clone(options), func(option string) bool { return !isVariable(option) })...)
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
 	command.Stderr = os.Stderr
@@ -146,6 +193,30 @@ func writeProject(t *testing.T, dir, version string) {
 	source := strings.ReplaceAll(projectSource, "VERSION", version)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "cmd/app/main.go"), []byte(source), 0o644))
 }
+
+// writeAssets writes a style sheet, and a small program that stands in for the build of
+// assets.
+func writeAssets(t *testing.T, dir, style string) {
+	t.Helper()
+	for name, text := range map[string]string{"internal/site/assets/site.css": style, "internal/assets/build/main.go": assetBuildSource} {
+		file := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	}
+}
+
+const assetBuildSource = `package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	style, err := os.ReadFile("internal/site/assets/site.css")
+	fmt.Println("bundled", string(style), os.Args[1], err)
+}
+`
 
 const projectSource = `package main
 

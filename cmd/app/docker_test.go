@@ -44,6 +44,20 @@ func needImage(t *testing.T) {
 	t.Skip("there is no image slipway: bin/test builds it where a container engine runs")
 }
 
+// needProgram skips a test on a machine without a program. Continuous integration
+// must have it: bin/setup and bin/engine install what the tests need.
+func needProgram(t *testing.T, program string) {
+	t.Helper()
+	_, err := exec.LookPath(program)
+	if err == nil {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		require.NoError(t, err)
+	}
+	t.Skip(program + " is not installed")
+}
+
 // composeUp starts the file of production from nothing, with two workers of jobs,
 // and returns the address of web once that is up.
 func composeUp(t *testing.T) (web string) {

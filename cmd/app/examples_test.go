@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -48,6 +49,22 @@ func TestExamples_NameTheReadersAndTheDefaultOfAVariable(t *testing.T) {
 			require.Contains(t, entry.comment, "Default: "+variable.Default+".", "%s in %s", entry.name, file)
 			if entry.off {
 				require.Equal(t, variable.Default, entry.value, "%s in %s", entry.name, file)
+			}
+		}
+	}
+}
+
+func TestExamples_CountTheConnectionsOfTheProgram(t *testing.T) {
+	t.Parallel()
+	outside := fmt.Sprintf("Outside the pool, web has %d more, worker-redis %d, worker-pg %d.",
+		outsidePool[config.Web], outsidePool[config.WorkerRedis], outsidePool[config.WorkerPG])
+	pools := fmt.Sprintf("(%d and %d)",
+		defaultSettings(t, config.WorkerPG).DatabasePoolSize, defaultSettings(t, config.WorkerRedis).DatabasePoolSize)
+	for _, file := range []string{"env.example", ".env.production.example"} {
+		for _, entry := range readExample(t, file) {
+			if entry.name == "DATABASE_POOL_SIZE" {
+				require.Contains(t, entry.comment, outside, file)
+				require.Contains(t, entry.comment, pools, file)
 			}
 		}
 	}
@@ -128,15 +145,18 @@ func TestSettings_EveryFieldIsUsed(t *testing.T) {
 		}))
 	}
 
+	// The numbers of jobs at the same time are read through methods of Config.
+	source.WriteString(strings.ReplaceAll(repositoryFile(t, "internal/config/pool.go"), "c.", "config."))
+
 	for _, variable := range newApplication().schema().Variables() {
 		used := regexp.MustCompile(`\b(config|settings)\.` + variable.Field + `\b`)
-		require.Regexp(t, used, source.String(), "no code reads the field %s of %s", variable.Field, variable.Name)
+		require.True(t, used.MatchString(source.String()), "no code reads the field %s of %s", variable.Field, variable.Name)
 	}
 }
 
 func TestVariables_AreDeclaredInFull(t *testing.T) {
 	t.Parallel()
-	known := []string{"all", "web", "worker-pg", "worker-redis", "migrate", "seed", "health", "throttle", "jobs"}
+	known := []string{"all", "web", "worker-pg", "worker-redis", "migrate", "seed", "health", "throttle", "jobs", "cache"}
 
 	for _, variable := range newApplication().schema().Variables() {
 		require.Regexp(t, `^[A-Z][A-Z0-9_]+$`, variable.Name, variable.Field)

@@ -38,7 +38,9 @@ func startFaultyRedis(t *testing.T, durable bool) *faultyRedis {
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
 	f := &faultyRedis{t: t, redis: server}
-	f.proxy = toxiproxy.NewProxy(quiet(toxiproxy.NewServer, toxiproxy.NewMetricsContainer(nil)), "redis", "127.0.0.1:0", options.Addr)
+	// The proxy listens anew for each fault, so its port must not be one that an outgoing connection may take meanwhile.
+	listen := fmt.Sprintf("127.0.0.1:%d", stacktest.Port(t))
+	f.proxy = toxiproxy.NewProxy(quiet(toxiproxy.NewServer, toxiproxy.NewMetricsContainer(nil)), "redis", listen, options.Addr)
 	require.NoError(t, f.proxy.Start())
 	t.Cleanup(f.proxy.Stop)
 

@@ -39,9 +39,9 @@ func newHealthCommand(app application) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
 			defer cancel()
-			status, body, err := fetch(ctx, "http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(p.config.OpsPort))+path)
+			status, body, err := p.askOps(ctx, path, 64<<10)
 			if err != nil {
-				return fmt.Errorf("nothing answers on OPS_PORT %d: %w", p.config.OpsPort, err)
+				return err
 			}
 			if deep {
 				body = readable(body)
@@ -59,18 +59,24 @@ func newHealthCommand(app application) *cobra.Command {
 
 // Private
 
-func fetch(ctx context.Context, address string) (status int, body string, err error) {
+// askOps gets a path of the role on this machine that has OPS_PORT, and at most limit
+// bytes of the body.
+func (p *process) askOps(ctx context.Context, path string, limit int64) (status int, body string, err error) {
+	address := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(p.config.OpsPort)) + path
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return 0, "", err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, "", err
+		return 0, "", fmt.Errorf("nothing answers on OPS_PORT %d: %w", p.config.OpsPort, err)
 	}
 	defer response.Body.Close()
-	content, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-	return response.StatusCode, string(content), err
+	content, err := io.ReadAll(io.LimitReader(response.Body, limit))
+	if err != nil {
+		return 0, "", fmt.Errorf("nothing answers on OPS_PORT %d: %w", p.config.OpsPort, err)
+	}
+	return response.StatusCode, string(content), nil
 }
 
 // readable returns the body of /health as a table, and any other body unchanged.

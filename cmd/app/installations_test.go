@@ -56,8 +56,8 @@ func TestInstallations_ThatShareARedisNeverMeet(t *testing.T) {
 			require.Contains(t, streamB.await(t, "note-count"), "2 notes")
 
 			// A client that A refuses is welcome in B.
-			webA.eventually(func() bool { return status(webA.url+"/") == http.StatusTooManyRequests }, "refuses a client")
-			require.Equal(t, http.StatusOK, status(webB.url+"/"))
+			webA.eventually(func() bool { return status(webA.url+"/thanks") == http.StatusTooManyRequests }, "refuses a client")
+			require.Equal(t, http.StatusOK, status(webB.url+"/thanks"))
 
 			// Every key names its installation.
 			keys, is := stacktest.RedisCommand(t, a.redis, "KEYS", "*").([]any)

@@ -40,12 +40,18 @@ func newJobsCommand(app application) *cobra.Command {
 
 // Private
 
-// jobsTimeout bounds one command, jobsTasksTimeout one call of Redis: an
-// operator at a terminal can wait longer than a page.
+// jobsTimeout bounds one command, jobsBulkTimeout one with --all, and
+// jobsTasksTimeout one call of Redis: an operator at a terminal can wait longer
+// than a page.
 const (
 	jobsTimeout      = 5 * time.Minute
+	jobsBulkTimeout  = 12 * time.Hour
 	jobsTasksTimeout = 2 * time.Second
 )
+
+// jobsConnections are the connections to each backend, because bulk actions act on
+// several tasks at a time.
+const jobsConnections = 10
 
 // jobsSession is what the commands work with.
 type jobsSession struct {
@@ -54,17 +60,22 @@ type jobsSession struct {
 	inspector *inspect.Inspector
 }
 
-// withJobs opens both backends for one command.
+// withJobs opens both backends for one command, which may take jobsTimeout.
 func withJobs(c *cobra.Command, app application, do func(ctx context.Context, session jobsSession) error) error {
+	return withJobsFor(c, app, jobsTimeout, do)
+}
+
+// withJobsFor is withJobs with a time limit of the caller.
+func withJobsFor(c *cobra.Command, app application, limit time.Duration, do func(ctx context.Context, session jobsSession) error) error {
 	p, err := newProcess(c, app, config.Jobs)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.Context(), jobsTimeout)
+	ctx, cancel := context.WithTimeout(c.Context(), limit)
 	defer cancel()
 	b, err := p.connect(ctx, connectOptions{
-		name: "app jobs", poolSize: 2, pingTimeout: time.Second, statementTimeout: time.Minute,
-		redis: failopen.Options{Timeout: jobsTasksTimeout, DialTimeout: jobsTasksTimeout, PoolSize: 2},
+		name: "app jobs", poolSize: jobsConnections, pingTimeout: time.Second, statementTimeout: time.Minute,
+		redis: failopen.Options{Timeout: jobsTasksTimeout, DialTimeout: jobsTasksTimeout, PoolSize: jobsConnections},
 	})
 	if err != nil {
 		return err
@@ -88,9 +99,9 @@ func parseBackend(text string) (jobs.Backend, error) {
 	return "", fmt.Errorf("there is no backend %q: it is pg or redis", text)
 }
 
-func checkQueue(name string) error {
-	if !slices.Contains(jobs.Queues, jobs.Queue(name)) {
-		return fmt.Errorf("there is no queue %q: it is one of %s", name, joined(jobs.Queues))
+func checkQueue(app application, name string) error {
+	if queues := app.allQueues(); !slices.Contains(queues, jobs.Queue(name)) {
+		return fmt.Errorf("there is no queue %q: it is one of %s", name, joined(queues))
 	}
 	return nil
 }

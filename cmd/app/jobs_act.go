@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,25 +24,28 @@ func newJobsActCommand(app application, action inspect.Action, short string) *co
 	command := &cobra.Command{
 		Use:   string(action) + " [ID...]",
 		Short: short,
-		Long: short + ".\n\nName jobs and tasks by their ids, or use --all to act on everything that the filter selects:\n" +
-			fmt.Sprintf("page by page of %d, and on no more than --most.%s", inspect.PageSize, note),
+		Long: short + ".\n\nName jobs and tasks by their ids, or use --all to act on everything that the filter selects when the\n" +
+			"command starts, each once. The command ends with what it took, did and skipped, and why, also after\n" +
+			"Ctrl-C. It exits with 1 when something could not be acted on." + note,
 		Example: fmt.Sprintf("  app jobs %[1]s pg:123 redis:default:0197\n  app jobs %[1]s --all --queue low", action),
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := request.read(args); err != nil {
+			if err := request.read(app, args); err != nil {
 				return &usageError{err: err, usage: c.UsageString()}
 			}
-			return withJobs(c, app, func(ctx context.Context, session jobsSession) error {
-				if request.all {
+			if request.all {
+				return withJobsFor(c, app, jobsBulkTimeout, func(ctx context.Context, session jobsSession) error {
 					return request.actOnAll(ctx, c, session.inspector)
-				}
+				})
+			}
+			return withJobs(c, app, func(ctx context.Context, session jobsSession) error {
 				return request.actOnIDs(ctx, c, session.inspector)
 			})
 		},
 	}
 	request.flags.addTo(command)
 	command.Flags().BoolVar(&request.all, "all", false, "act on everything that the filter selects")
-	command.Flags().IntVar(&request.most, "most", 10_000, "largest number of jobs and tasks that --all acts on")
+	command.Flags().IntVar(&request.most, "most", 0, "largest number of jobs and tasks that --all acts on; 0: all")
 	return command
 }
 
@@ -58,8 +63,8 @@ type actRequest struct {
 }
 
 // read checks the flags and the ids of a command line.
-func (r *actRequest) read(args []string) error {
-	filter, err := r.flags.read()
+func (r *actRequest) read(app application, args []string) error {
+	filter, err := r.flags.read(app)
 	for _, text := range args {
 		id, wrong := inspect.ParseID(text)
 		r.ids, err = append(r.ids, id), errors.Join(err, wrong)
@@ -77,8 +82,8 @@ func (r *actRequest) read(args []string) error {
 	case r.all && filter.State != "" && !slices.Contains(inspect.Actions[r.action], filter.State):
 		return fmt.Errorf("%s cannot act on work that is %s; it acts on work that is %s",
 			r.action, filter.State, joined(inspect.Actions[r.action]))
-	case r.most < 1:
-		return errors.New("--most must be at least 1")
+	case r.most < 0:
+		return errors.New("--most must be at least 0")
 	}
 	return nil
 }
@@ -96,44 +101,51 @@ func (r *actRequest) actOnIDs(ctx context.Context, c *cobra.Command, inspector *
 	return errors.Join(append(problems, r.printDone(c, done, len(problems)))...)
 }
 
-// actOnAll reads the states in which the action makes sense, page by page. No
-// item is acted on twice, because one that was retried may have failed again. A
-// page without progress is the last.
+// actOnAll acts on everything that the filter selects, and prints what it did also
+// when it is interrupted.
 func (r *actRequest) actOnAll(ctx context.Context, c *cobra.Command, inspector *inspect.Inspector) error {
-	done := 0
-	var problems []error
-	seen := map[inspect.ID]bool{}
-	filter, states := r.filter, inspect.DefaultStates(r.action)
-	if filter.State != "" {
-		states = []inspect.State{filter.State}
+	report, err := inspector.ActOnAll(ctx, inspect.Bulk{Action: r.action, Filter: r.filter, Most: r.most})
+	if failure := printReport(c, report, err); failure != nil {
+		return failure
 	}
-	for _, state := range states {
-		for progress := true; progress && done < r.most; {
-			progress = false
-			filter.State, filter.Limit = state, min(inspect.PageSize, r.most-done)
-			items, err := inspector.List(ctx, filter)
-			if err != nil && len(problems) == 0 {
-				problems = append(problems, err)
-			}
-			for _, item := range items {
-				if seen[item.ID] {
-					continue
-				}
-				seen[item.ID] = true
-				switch err := inspector.Act(ctx, r.action, item.ID); {
-				case err == nil:
-					done++
-					progress = true
-				case !errors.Is(err, inspect.ErrState) && !errors.Is(err, inspect.ErrNotFound) && len(problems) < 10:
-					problems = append(problems, err)
-				}
-			}
-			if ctx.Err() != nil {
-				return errors.Join(append(problems, ctx.Err(), r.printDone(c, done, len(problems)))...)
-			}
-		}
+	switch {
+	case c.Context().Err() != nil:
+		return errors.New("interrupted: the report says how far it came; run the command again for the rest")
+	case err != nil:
+		return err
+	case !report.Complete():
+		return fmt.Errorf("%s: not done on %d of %d", r.action, report.Taken-report.Done, report.Taken)
 	}
-	return errors.Join(append(problems, r.printDone(c, done, len(problems)))...)
+	return nil
+}
+
+// printReport prints the report of a bulk action, such as
+// "retry: 503 taken, 501 done, 2 skipped (it was gone: 2), 0 failed".
+func printReport(c *cobra.Command, report inspect.Report, err error) error {
+	var reasons []string
+	skipped := 0
+	for _, reason := range slices.Sorted(maps.Keys(report.Skipped)) {
+		skipped += report.Skipped[reason]
+		reasons = append(reasons, fmt.Sprintf("%s: %d", reason, report.Skipped[reason]))
+	}
+	line := fmt.Sprintf("%s: %d taken, %d done, %d skipped", report.Action, report.Taken, report.Done, skipped)
+	if skipped > 0 {
+		line += " (" + strings.Join(reasons, "; ") + ")"
+	}
+	line += fmt.Sprintf(", %d failed", report.Failed)
+	if report.Action == inspect.Retry {
+		line += fmt.Sprintf("; %d of the retried have failed for good again so far", report.FailedAgain)
+	}
+	switch {
+	case err != nil:
+		line += "; it ended early"
+	case report.Rest:
+		line += "; it ended at --most and there is more"
+	}
+	for _, problem := range report.Problems {
+		line += "\n  " + problem
+	}
+	return printResult(c, line, report)
 }
 
 func (r *actRequest) printDone(c *cobra.Command, done, failed int) error {

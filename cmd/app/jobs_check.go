@@ -1,13 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
-
-	"slipway/internal/jobs"
 )
 
 func newJobsCheckCommand(app application) *cobra.Command {
@@ -25,32 +21,9 @@ func newJobsCheckCommand(app application) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := checkKinds(work.kinds()); err != nil {
-				return err
-			}
 			counts := map[string]any{"jobs": len(work.jobs), "tasks": len(work.tasks), "recurring": len(entries)}
 			line := fmt.Sprintf("%d kinds of jobs, %d kinds of tasks, %d recurring: all can be used", len(work.jobs), len(work.tasks), len(entries))
 			return printResult(c, line, counts)
 		},
 	}
-}
-
-// Private
-
-// checkKinds finds kinds without a name, kinds that are declared twice, and
-// unknown queues.
-func checkKinds(kinds jobs.Handlers) error {
-	seen := map[string]bool{}
-	for _, kind := range kinds {
-		switch {
-		case kind.Kind == "":
-			return errors.New("a kind of work has no name")
-		case seen[kind.Kind]:
-			return fmt.Errorf("%s is declared twice", kind.Kind)
-		case !slices.Contains(jobs.Queues, kind.Queue):
-			return fmt.Errorf("%s: there is no queue %q", kind.Kind, kind.Queue)
-		}
-		seen[kind.Kind] = true
-	}
-	return nil
 }

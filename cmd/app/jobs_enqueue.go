@@ -24,8 +24,13 @@ func newJobsEnqueueCommand(app application) *cobra.Command {
 				payload = []byte(args[1])
 			}
 			return withJobs(c, app, func(ctx context.Context, session jobsSession) error {
-				if err := session.enqueue(ctx, args[0], payload); err != nil {
+				enqueued, err := session.enqueue(ctx, args[0], payload)
+				if err != nil {
 					return err
+				}
+				if !enqueued {
+					line := "not enqueued: an equal " + args[0] + " is there already, and its kind is unique"
+					return printResult(c, line, map[string]any{"duplicate": args[0]})
 				}
 				return printResult(c, "enqueued: "+args[0], map[string]any{"enqueued": args[0]})
 			})
@@ -35,35 +40,38 @@ func newJobsEnqueueCommand(app application) *cobra.Command {
 
 // Private
 
-func (s jobsSession) enqueue(ctx context.Context, kind string, payload []byte) error {
+// enqueue reports false when the work is unique and an equal job exists.
+func (s jobsSession) enqueue(ctx context.Context, kind string, payload []byte) (enqueued bool, err error) {
 	handler, isJob := s.work.jobs.Find(kind)
 	isTask := false
 	if !isJob {
 		handler, isTask = s.work.tasks.Find(kind)
 	}
 	if !isJob && !isTask {
-		return fmt.Errorf("there is no kind of work called %q: there are %s", kind, s.work.kindNames())
+		return false, fmt.Errorf("there is no kind of work called %q: there are %s", kind, s.work.kindNames())
 	}
 	if err := handler.CheckWritten(payload); err != nil {
-		return err
+		return false, err
 	}
 	if isTask && s.tasks.Disabled() {
-		return fmt.Errorf("%s is a task, and there is no Redis to enqueue it in: set REDIS_URL", kind)
+		return false, fmt.Errorf("%s is a task, and there is no Redis to enqueue it in: set REDIS_URL", kind)
 	}
 	run := "manual:" + time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
 	deliver := func(context.Context) {}
-	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) (err error) {
+	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) (err error) {
 		if isJob {
-			return s.jobs.EnqueueRun(ctx, tx, handler, handler.Queue, payload, run)
+			enqueued, err = s.jobs.EnqueueRun(ctx, tx, handler, handler.Queue, payload, run)
+			return err
 		}
+		enqueued = true // whether Redis has an equal one is known at the delivery
 		deliver, err = s.tasks.EnqueueRun(ctx, tx, handler, handler.Queue, payload, run)
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	deliver(ctx)
-	return nil
+	return enqueued, nil
 }
 
 func (w work) kindNames() string {

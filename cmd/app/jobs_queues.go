@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,8 @@ func newJobsQueuesCommand(app application) *cobra.Command {
 	return &cobra.Command{
 		Use:   "queues",
 		Short: "Show how much work waits in each queue, and for how long",
+		Long: fmt.Sprintf("Show how much work each queue holds by state, and for how long the oldest pending work has waited.\n"+
+			"Counts stop at %d and are then shown as %[1]d+.", jobs.MostCounted),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return withJobs(c, app, func(ctx context.Context, session jobsSession) error {
 				queues, err := session.inspector.Queues(ctx)
@@ -59,14 +62,14 @@ func queueCommand(app application, name, short string, do queueAction) *cobra.Co
 	return &cobra.Command{
 		Use:   name + " BACKEND QUEUE",
 		Short: short,
-		Long: short + ". BACKEND is pg or redis, QUEUE critical, default or low. A pause lasts over\n" +
+		Long: short + ". BACKEND is pg or redis, QUEUE a queue such as low. A pause lasts over\n" +
 			"restarts and deploys, until the queue is resumed.",
 		Example: fmt.Sprintf("  app jobs %s pg low", name),
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			backend, err := parseBackend(args[0])
 			if err == nil {
-				err = checkQueue(args[1])
+				err = checkQueue(app, args[1])
 			}
 			if err != nil {
 				return &usageError{err: err, usage: c.UsageString()}
@@ -89,13 +92,22 @@ func printQueues(c *cobra.Command, queues []inspect.Queue) error {
 		if queue.Paused {
 			paused = "paused"
 		}
-		counts := queue.Counts
-		rows[i] = []any{
-			queue.Backend, queue.Name, counts[inspect.Pending], counts[inspect.Scheduled], counts[inspect.Running], counts[inspect.Retrying],
-			counts[inspect.Failed], counts[inspect.Cancelled], queue.Oldest.Round(time.Millisecond), paused,
+		rows[i] = []any{queue.Backend, queue.Name}
+		for _, state := range inspect.CountedStates {
+			rows[i] = append(rows[i], counted(queue, state))
 		}
+		rows[i] = append(rows[i], queue.Oldest.Round(time.Millisecond), paused)
 	}
 	return printTable(c, queues, "BACKEND\tQUEUE\tPENDING\tSCHEDULED\tRUNNING\tRETRYING\tFAILED\tCANCELLED\tOLDEST\t", rows)
+}
+
+// counted returns a count, such as 7, or 10000+ when there are more.
+func counted(queue inspect.Queue, state inspect.State) string {
+	more := ""
+	if slices.Contains(queue.More, state) {
+		more = "+"
+	}
+	return fmt.Sprintf("%d%s", queue.Counts[state], more)
 }
 
 func printWorkers(c *cobra.Command, workers []jobs.Process) error {

@@ -14,23 +14,29 @@ import (
 func newJobsListCommand(app application) *cobra.Command {
 	filter := &jobsFilter{}
 	var limit int
+	var after string
 	command := &cobra.Command{
-		Use:     "list",
-		Short:   "List jobs and tasks, the newest first",
-		Long:    "List jobs and tasks, the newest first. Secrets among their args are masked.",
+		Use:   "list",
+		Short: "List jobs and tasks, the newest first",
+		Long: "List jobs and tasks: jobs, then failed and cancelled tasks, each the newest first, then other tasks\n" +
+			"by state. Secrets are masked. When there are more, the output ends with a cursor for --after,\n" +
+			"which lists the next page with the same filter.",
 		Example: "  app jobs list --state failed\n  app jobs list --backend redis --queue low --json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			chosen, err := filter.read()
+			chosen, err := filter.read(app)
 			if err != nil {
 				return &usageError{err: err, usage: c.UsageString()}
 			}
 			if limit < 1 || limit > inspect.PageSize {
 				return &usageError{err: fmt.Errorf("--limit must be from 1 to %d", inspect.PageSize), usage: c.UsageString()}
 			}
-			chosen.Limit = limit
+			chosen.Limit, chosen.After = limit, inspect.Cursor(after)
+			if err := chosen.After.Check(); err != nil {
+				return &usageError{err: fmt.Errorf("--after %w", err), usage: c.UsageString()}
+			}
 			return withJobs(c, app, func(ctx context.Context, session jobsSession) error {
-				items, err := session.inspector.List(ctx, chosen)
-				if failure := printItems(c, items); failure != nil {
+				page, err := session.inspector.List(ctx, chosen)
+				if failure := printPage(c, page); failure != nil {
 					return failure
 				}
 				return err
@@ -39,6 +45,7 @@ func newJobsListCommand(app application) *cobra.Command {
 	}
 	filter.addTo(command)
 	command.Flags().IntVar(&limit, "limit", 50, fmt.Sprintf("largest number of jobs and tasks to list; at most %d", inspect.PageSize))
+	command.Flags().StringVar(&after, "after", "", "list the page after the one that ended with this cursor")
 	return command
 }
 
@@ -69,12 +76,12 @@ type jobsFilter struct{ backend, queue, kind, state string }
 
 func (f *jobsFilter) addTo(command *cobra.Command) {
 	command.Flags().StringVar(&f.backend, "backend", "", "pg or redis; default both")
-	command.Flags().StringVar(&f.queue, "queue", "", "critical, default or low; default all")
+	command.Flags().StringVar(&f.queue, "queue", "", "a queue such as low; default all")
 	command.Flags().StringVar(&f.kind, "kind", "", "the kind of work; default all")
 	command.Flags().StringVar(&f.state, "state", "", "pending, scheduled, running, retrying, failed, cancelled or done; default all")
 }
 
-func (f *jobsFilter) read() (inspect.Filter, error) {
+func (f *jobsFilter) read(app application) (inspect.Filter, error) {
 	filter := inspect.Filter{Backend: jobs.Backend(f.backend), Queue: f.queue, Kind: f.kind, State: inspect.State(f.state)}
 	if f.backend != "" {
 		if _, err := parseBackend(f.backend); err != nil {
@@ -82,7 +89,7 @@ func (f *jobsFilter) read() (inspect.Filter, error) {
 		}
 	}
 	if f.queue != "" {
-		if err := checkQueue(f.queue); err != nil {
+		if err := checkQueue(app, f.queue); err != nil {
 			return inspect.Filter{}, err
 		}
 	}
@@ -94,11 +101,16 @@ func (f *jobsFilter) read() (inspect.Filter, error) {
 
 // Private
 
-func printItems(c *cobra.Command, items []inspect.Item) error {
-	rows := make([][]any, len(items))
-	for i, item := range items {
+func printPage(c *cobra.Command, page inspect.Page) error {
+	rows := make([][]any, len(page.Items))
+	for i, item := range page.Items {
 		attempts := fmt.Sprintf("%d/%d", item.Attempt, item.MaxAttempts)
 		rows[i] = []any{item.ID, item.State, item.Queue, item.Kind, attempts, short(string(item.Args)), short(item.Error)}
 	}
-	return printTable(c, items, "ID\tSTATE\tQUEUE\tKIND\tATTEMPT\tARGS\tERROR", rows)
+	err := printTable(c, page, "ID\tSTATE\tQUEUE\tKIND\tATTEMPT\tARGS\tERROR", rows)
+	if err != nil || page.Next == "" || asJSON(c) {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "There are more: add --after %s\n", page.Next)
+	return err
 }

@@ -51,7 +51,7 @@ func TestJobs_ShowWorkersAndRecurringWork(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	require.JSONEq(t, `[]`, d.jobs(0, "workers", "--json"))
-	require.JSONEq(t, `[]`, d.jobs(0, "list", "--json"))
+	require.JSONEq(t, `{"items": []}`, d.jobs(0, "list", "--json"))
 
 	d.start("worker-pg")
 	worker := d.start("worker-redis")
@@ -73,10 +73,14 @@ func TestJobs_ActOnMoreThanOnePage(t *testing.T) {
 		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts)
 		SELECT 'task-' || n, 'archive_note', 'critical', '{"note_id": 1}', 'gone', 4 FROM generate_series(1, 503) AS n`)
 
-	require.Contains(t, d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--most", "700"), "retry: 700 done")
+	some := d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--most", "700")
+	require.Contains(t, some,
+		"retry: 700 taken, 700 done, 0 skipped, 0 failed; 0 of the retried have failed for good again so far; it ended at --most")
 	rest := d.jobs(0, "retry", "--all", "--state", "failed", "--backend", "pg", "--json")
-	require.JSONEq(t, `{"action": "retry", "done": 503, "failed": 0}`, rest)
-	require.Contains(t, d.jobs(0, "discard", "--all", "--backend", "redis"), "discard: 503 done")
+	require.JSONEq(t, `{
+		"action": "retry", "taken": 503, "done": 503, "skipped": {}, "failed": 0, "problems": [], "failed_again": 0, "rest": false
+	}`, rest)
+	require.Contains(t, d.jobs(0, "discard", "--all", "--backend", "redis"), "discard: 503 taken, 503 done, 0 skipped, 0 failed\n")
 
 	require.EqualValues(t, 1203, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
 	require.Zero(t, d.query(`SELECT count(*) FROM failed_tasks`))
@@ -94,12 +98,12 @@ func TestJobs_RetryRevivesCancelledWorkOnRequestOnly(t *testing.T) {
 		SELECT 'task-' || cancelled, 'archive_note', 'critical', '{"note_id": 1}', 'gone', 4, cancelled
 		FROM unnest('{true,false}'::boolean[]) AS cancelled`)
 
-	require.Contains(t, d.jobs(0, "retry", "--all"), "retry: 2 done")
+	require.Contains(t, d.jobs(0, "retry", "--all"), "retry: 2 taken, 2 done")
 
 	require.EqualValues(t, 1, d.query(`SELECT count(*) FROM river_job WHERE state = 'cancelled'`))
 	require.EqualValues(t, 1, d.query(`SELECT count(*) FROM failed_tasks WHERE cancelled`))
 	require.Len(t, d.listed(4, "--state", "cancelled"), 2)
-	require.Contains(t, d.jobs(0, "retry", "--all", "--state", "cancelled"), "retry: 2 done")
+	require.Contains(t, d.jobs(0, "retry", "--all", "--state", "cancelled"), "retry: 2 taken, 2 done")
 	require.Zero(t, d.query(`SELECT count(*) FROM failed_tasks`))
 	require.EqualValues(t, 2, d.query(`SELECT count(*) FROM river_job WHERE state = 'available'`))
 }
@@ -120,6 +124,7 @@ func TestJobs_RefuseWrongArguments(t *testing.T) {
 		{2, `there is no backend "kafka"`, []string{"list", "--backend", "kafka"}},
 		{2, `there is no queue "urgent"`, []string{"pause", "pg", "urgent"}},
 		{2, `--limit must be from 1 to 500`, []string{"list", "--limit", "501"}},
+		{2, `--after "x": this is no cursor`, []string{"list", "--after", "x"}},
 		{2, `name ids, or use --all`, []string{"retry"}},
 		{2, `name ids, or use --all`, []string{"retry", "pg:1", "--queue", "low"}},
 		{2, `discard --all needs a filter`, []string{"discard", "--all"}},
@@ -198,8 +203,9 @@ type listedJob struct {
 // work that there is.
 func (d *deployment) listed(all int, filter ...string) []listedJob {
 	d.t.Helper()
-	var found []listedJob
-	require.NoError(d.t, json.Unmarshal([]byte(d.jobs(0, append([]string{"list", "--json"}, filter...)...)), &found))
+	var page struct{ Items []listedJob }
+	require.NoError(d.t, json.Unmarshal([]byte(d.jobs(0, append([]string{"list", "--json"}, filter...)...)), &page))
+	found := page.Items
 	require.NotEmpty(d.t, found, fmt.Sprint(filter))
 	require.Less(d.t, len(found), all, fmt.Sprint(filter))
 	for i, job := range found {

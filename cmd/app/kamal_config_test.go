@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -54,11 +55,11 @@ type kamalRole struct {
 
 // role is the one of the program that the containers of a Kamal role are.
 func (r kamalRole) role() config.Role {
-	if r.Cmd == "" {
-		return config.Web // the image's own command
-	}
-	return config.Role(strings.TrimPrefix(r.Cmd, "app "))
+	return config.Role(strings.TrimPrefix(ruby.ReplaceAllString(r.Cmd, ""), "app "))
 }
+
+// ruby is an expression that Kamal replaces by its value.
+var ruby = regexp.MustCompile(`<%=.*?%>`)
 
 type kamalAccessory struct {
 	Image   string

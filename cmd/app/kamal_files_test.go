@@ -27,12 +27,7 @@ func TestKamal_FilesStayShortAndClean(t *testing.T) {
 
 func TestKamal_ShellcheckFindsNothing(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("shellcheck"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ShellCheck is not installed")
-		}
-		t.Skip("ShellCheck is not installed: run bin/setup")
-	}
+	needProgram(t, "shellcheck")
 	var files []string
 	for _, pattern := range []string{".kamal/hooks/*", "bin/*"} {
 		found, err := filepath.Glob(inRepository(pattern))

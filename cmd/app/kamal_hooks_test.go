@@ -18,10 +18,10 @@ func TestKamalPreConnect_NamesEveryEmptySecretBeforeAChange(t *testing.T) {
 	registry := all[:1]
 
 	for command, needed := range map[string][]string{
-		"setup": all, "deploy": all, "redeploy": all, "rollback": all,
+		"setup": all, "deploy": all, "redeploy": all, "rollback": all, "upgrade": all, "app boot": all, "app exec": all,
 		"accessory reboot": registry, "accessory boot": registry, "accessory upgrade": registry,
 		"accessory logs": nil, "accessory details": nil, "accessory exec": nil,
-		"app logs": nil, "app exec": nil, "app details": nil, "app maintenance": nil, "app live": nil, "app stop": nil, "app containers": nil,
+		"app logs": nil, "app start": nil, "app details": nil, "app maintenance": nil, "app live": nil, "app stop": nil, "app containers": nil,
 		"details": nil, "audit": nil, "proxy logs": nil, "lock release": nil, "server exec": nil, "prune all": nil, "": nil,
 	} {
 		main, sub, _ := strings.Cut(command, " ")
@@ -58,7 +58,7 @@ func TestKamalPreConnect_NamesEveryEmptySecretBeforeAChange(t *testing.T) {
 	}
 }
 
-func TestKamalPreConnect_FindsOutWhichAccessoryCommandItIs(t *testing.T) {
+func TestKamalPreConnect_FindsOutWhichCommandItIs(t *testing.T) {
 	t.Parallel()
 	hook, err := filepath.Abs(inRepository(".kamal/hooks/pre-connect"))
 	require.NoError(t, err)
@@ -66,9 +66,17 @@ func TestKamalPreConnect_FindsOutWhichAccessoryCommandItIs(t *testing.T) {
 	for line, held := range map[string]bool{
 		"accessory reboot redis": true, "accessory boot all": true, "accessory upgrade redis": true,
 		"accessory logs redis": false, "accessory exec redis --reuse redis-cli": false, "accessory restart redis": false, "logs-redis": false,
+		"app boot": true, "app boot --roles web": true, "app exec --primary env": true,
+		"migrate": true, "migrate-status": true, "seed -d staging": true,
+		"app exec --reuse env": false, "app logs --grep boot": false, "app details": false, "health": false, "jobs": false, "versions": false,
+		"logs-web --since 1h": false,
 	} {
+		main := "app"
+		if strings.Contains(line, "accessory") || line == "logs-redis" {
+			main = "accessory"
+		}
 		kamal := exec.Command("/bin/sh", append([]string{"-c", hook + "; exit $?", "kamal"}, strings.Fields(line)...)...)
-		kamal.Dir, kamal.Env = inRepository(""), append(gitFree(), "KAMAL_COMMAND=accessory")
+		kamal.Dir, kamal.Env = inRepository(""), append(gitFree(), "KAMAL_COMMAND="+main)
 
 		output, err := kamal.CombinedOutput()
 
@@ -127,6 +135,7 @@ func TestKamalPreBuild_WantsACleanAndPushedTree(t *testing.T) {
 	git("checkout", "--quiet", "--detach") // as continuous integration has it
 	output, err = runHook(t, dir, "pre-build")
 	require.NoError(t, err, output)
+	requireBuildOfAFetchedCommit(t, remote)
 	write("two")
 	refused(" M file")
 	git("commit", "--quiet", "--all", "--message=Two")
@@ -157,15 +166,15 @@ func TestKamalPreDeploy_MigratesAndChecksInTheNewImage(t *testing.T) {
 		},
 		"setup": {
 			environment: []string{"KAMAL_COMMAND=setup"},
-			calls:       slices.Concat([]string{migrate}, checks), says: "fake said app migrate",
+			says:        "setup: web migrates the database when it starts.\n",
 		},
 		"some roles": {
 			environment: []string{"KAMAL_COMMAND=redeploy", "KAMAL_ROLES=web,worker-redis"},
 			calls:       []string{migrate, checks[0], checks[2]},
 		},
 		"rollback": {environment: []string{"KAMAL_COMMAND=rollback"}},
-		"first deploy": {
-			environment: []string{"KAMAL_COMMAND=setup", "PRE_DEPLOY=none"},
+		"a database that has moved": {
+			environment: []string{"KAMAL_COMMAND=deploy", "PRE_DEPLOY=none"},
 			says:        "no migration, no checks",
 		},
 		"new secret": {
@@ -219,6 +228,36 @@ func TestKamalPostDeploy_PrintsWhatIsLive(t *testing.T) {
 }
 
 // Private
+
+// requireBuildOfAFetchedCommit checks the newest commit of a remote out as
+// continuous integration does, which fetches it alone, and requires that it can be
+// built, but no commit that exists only there.
+func requireBuildOfAFetchedCommit(t *testing.T, remote string) {
+	t.Helper()
+	dir := t.TempDir()
+	git := func(args ...string) string {
+		t.Helper()
+		command := exec.Command("git", append([]string{"-c", "user.name=Ada", "-c", "user.email=ada@app.example"}, args...)...)
+		command.Dir, command.Env = dir, gitFree()
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, string(output))
+		return strings.TrimSpace(string(output))
+	}
+	git("init", "--quiet")
+	git("remote", "add", "origin", "file://"+remote)
+	commit, _, _ := strings.Cut(git("ls-remote", "origin", "main"), "\t")
+	git("fetch", "--quiet", "--depth=1", "origin", commit)
+	git("checkout", "--quiet", "--detach", "FETCH_HEAD")
+	require.Empty(t, git("branch", "--remotes"))
+
+	output, err := runHook(t, dir, "pre-build")
+	require.NoError(t, err, output)
+
+	git("commit", "--quiet", "--allow-empty", "--message=Only here")
+	output, err = runHook(t, dir, "pre-build")
+	require.Error(t, err)
+	require.Contains(t, output, "no remote has the commit")
+}
 
 // runHook runs a hook of the repository in dir, with nothing of this process's
 // environment but PATH.

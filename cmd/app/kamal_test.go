@@ -13,13 +13,6 @@ import (
 	"slipway/internal/config"
 )
 
-// What a role gives itself at most between SIGTERM and its end, beside the
-// timeouts in its settings.
-const (
-	workerGrace = 5*time.Second + time.Second + time.Second // jobs.stopGrace for handlers, to release jobs, to sign off
-	closing     = time.Second + 2*time.Second + time.Second // OPS_PORT, Sentry, the pool
-)
-
 // notOurs are the secrets that the program itself does not read: Kamal does,
 // or the image of an accessory.
 var notOurs = []string{"KAMAL_REGISTRY_PASSWORD", "POSTGRES_PASSWORD"}
@@ -39,7 +32,10 @@ func TestKamal_HasTheRolesOfTheProgram(t *testing.T) {
 		if !slices.Contains(roles, server.role()) {
 			roles = append(roles, server.role())
 		}
-		require.Equal(t, map[string]any{"read-only": true, "cap-drop": "ALL", "security-opt": "no-new-privileges"}, server.Options)
+		require.Equal(t, map[string]any{
+			"read-only": true, "cap-drop": "ALL", "security-opt": "no-new-privileges",
+			"network-alias": deploy.Service + "-" + string(server.role()), // by which Prometheus finds the containers
+		}, server.Options)
 	}
 
 	require.ElementsMatch(t, config.Roles, roles)
@@ -50,6 +46,17 @@ func TestKamal_HasTheRolesOfTheProgram(t *testing.T) {
 	require.Equal(t, 5*len(deploy.Servers), deploy.RetainContainers)
 	require.Contains(t, deploy.Logging.Options, "max-size")
 	require.Contains(t, deploy.Logging.Options, "max-file")
+}
+
+func TestKamal_MigratesTheDatabaseOfAFirstDeploy(t *testing.T) {
+	t.Parallel()
+	added := regexp.MustCompile(`^app web<%= '(.+)' if ARGV\.include\?\('setup'\) %>$`).FindStringSubmatch(readKamal(t).Servers["web"].Cmd)
+
+	require.Len(t, added, 2)
+	command, rest, err := newRootCommand(newApplication()).Find(strings.Fields("web" + added[1]))
+	require.NoError(t, err)
+	require.NoError(t, command.ParseFlags(rest))
+	require.Equal(t, "true", command.Flag("migrate").Value.String())
 }
 
 func TestKamal_SendsRequestsWhereWebListens(t *testing.T) {
@@ -74,10 +81,7 @@ func TestKamal_WaitsLongerThanTheProgramTakes(t *testing.T) {
 	for name, server := range deploy.Servers {
 		settings, _, err := newApplication().schema().Load(server.role(), deploy.given(t, name))
 		require.NoError(t, err)
-		budget := settings.ShutdownTimeout + closing
-		if server.role() != config.Web {
-			budget = settings.JobsShutdownTimeout + workerGrace + closing
-		}
+		budget := stopBudget(server.role(), settings)
 
 		require.Greater(t, inSeconds(server.StopTimeout), budget, name)
 		require.Greater(t, inSeconds(deploy.DrainTimeout), settings.LiveStreamLifetime, name)

@@ -15,11 +15,14 @@ import (
 // levels are the packages of the runtime. Each imports only packages of a
 // lower level.
 var levels = [][]string{
-	{"config", "telemetry", "devstack"},
-	{"devstack/stacktest", "postgres", "failopen", "assets", "mail", "payment", "health"},
-	{"postgres/pgtest", "failopen/failopentest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue", "edge"},
+	{"config", "telemetry", "devstack", "edge/coding"},
+	{"devstack/stacktest", "postgres", "failopen", "assets", "mail", "payment", "health", "edge/httpcache", "edge/certificate"},
+	{
+		"postgres/pgtest", "failopen/failopentest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue",
+		"edge", "edge/purge", "edge/testorigin",
+	},
 	{"jobs"},
-	{"web", "jobs/inspect", "jobs/recurring"},
+	{"web", "jobs/inspect", "jobs/jobstest", "jobs/recurring"},
 }
 
 // store are the packages that an adopter replaces.
@@ -31,29 +34,35 @@ var doors = map[string][]string{
 	"github.com/labstack/echo/v4":  {"web", "storefront"},
 	"github.com/a-h/templ":         {"web", "storefront", "storefront/templates"},
 	"github.com/jackc/pgx/v5": {
-		"config", "telemetry", "devstack", "postgres", "postgres/pgtest",
-		"jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop",
+		"config", "telemetry", "devstack", "edge/purge", "postgres", "postgres/pgtest",
+		"jobs", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
 	},
 	"github.com/jackc/pgx/v5/pgxpool": {
-		"config", "postgres", "postgres/pgtest",
-		"jobs", "jobs/inspect", "jobs/recurring", "jobs/taskqueue", "shop",
+		"config", "edge/purge", "postgres", "postgres/pgtest",
+		"jobs", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
 	},
 	"github.com/caarlos0/env/v11":              {"config"},
 	"github.com/sony/gobreaker/v2":             {"failopen"},
-	"github.com/maypok86/otter/v2":             {"cache", "edge"},
+	"github.com/maypok86/otter/v2":             {"cache", "edge/httpcache"},
+	"github.com/klauspost/compress/gzip":       {"edge/coding"},
+	"github.com/klauspost/compress/zstd":       {"edge/coding"},
+	"github.com/andybalholm/brotli":            {"edge/coding"},
+	"github.com/evanw/esbuild/pkg/api":         {"assets/build"},
 	"github.com/getsentry/sentry-go":           {"telemetry"},
 	"github.com/wneessen/go-mail":              {"mail"},
 	"github.com/pressly/goose/v3":              {"postgres"},
 	"github.com/joho/godotenv":                 {"config"},
 	"github.com/oschwald/maxminddb-golang/v2":  {"throttle"},
-	"github.com/google/uuid":                   {"jobs", "shop", "storefront"},
+	"github.com/google/uuid":                   {"jobs", "jobs/taskqueue", "shop", "storefront"},
 	"github.com/riverqueue/river":              {"jobs", "jobs/inspect"},
 	"github.com/hibiken/asynq":                 {"jobs/taskqueue"},
 	"github.com/robfig/cron/v3":                {"jobs/recurring"},
 	"go.yaml.in/yaml/v3":                       {"jobs/recurring"},
-	"github.com/stretchr/testify":              {"devstack/stacktest", "failopen/failopentest", "postgres/pgtest"},
+	"github.com/stretchr/testify":              {"devstack/stacktest", "failopen/failopentest", "jobs/jobstest", "postgres/pgtest"},
 	"github.com/Shopify/toxiproxy/v2":          {}, // tests alone
 	"github.com/riverqueue/river/rivermigrate": {"postgres"},
+	"golang.org/x/crypto/acme":                 {"edge/certificate"},
+	"golang.org/x/crypto/acme/autocert":        {"edge/certificate"},
 }
 
 func TestLayers_TheRuntimeDoesNotKnowTheStore(t *testing.T) {
@@ -110,6 +119,15 @@ func TestLayers_LibrariesStayBehindTheirDoors(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestLayers_TheProgramContainsNoToolOfTheBuild(t *testing.T) {
+	t.Parallel()
+	packages, err := exec.Command("go", "list", "-deps", "slipway/cmd/app").Output()
+	require.NoError(t, err)
+
+	require.Contains(t, string(packages), "slipway/internal/web\n")
+	require.NotContains(t, string(packages), "esbuild")
 }
 
 func TestLayers_OneFileOfTheProgramKnowsTheStore(t *testing.T) {

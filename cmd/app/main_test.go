@@ -163,7 +163,7 @@ func TestConfigCheck_PrintsAllProblemsFirst(t *testing.T) {
 func TestDev_NamesAllProblemsBeforeItStartsAnything(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for _, only := range [][]string{nil, {"--only", "web"}} {
+	for _, only := range [][]string{nil, {"--only", "web"}, {"--builder"}} {
 		t.Chdir(t.TempDir())
 		require.NoError(t, os.WriteFile(".env", []byte("\ufeffPORT=abc\nREQUEST_TIMEOUT=10\nREDIS_ULR=x\n"), 0o600))
 		for _, name := range []string{"APP_ENV", "PORT", "REQUEST_TIMEOUT", "DATABASE_URL", "REDIS_URL", "OPS_PORT"} {
@@ -207,7 +207,9 @@ func TestRoles_NameEveryMissingVariableBeforeTheyConnect(t *testing.T) {
 // Private
 
 // runFourAtATime runs at least four tests at a time: they wait for processes and
-// for timeouts more than they compute. The flag -parallel overrides it.
+// for timeouts more than they compute. The flag -parallel overrides it. The tests
+// that start containers, compile the program or send a crowd of visitors load the
+// machine alone: they do not call t.Parallel, so they run before the others.
 func runFourAtATime() {
 	flag.Parse()
 	given := false

@@ -30,7 +30,7 @@ func newMigrateCommand(app application) *cobra.Command {
 					fmt.Fprintln(c.OutOrStdout(), "The schema is up to date.")
 					return nil
 				}
-				fmt.Fprintf(c.OutOrStdout(), "Applied %d migrations. The schema is up to date.\n", applied)
+				fmt.Fprintf(c.OutOrStdout(), "Migrations applied: %d. The schema is up to date.\n", applied)
 				return nil
 			})
 		},

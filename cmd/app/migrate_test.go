@@ -36,7 +36,7 @@ func TestMigrateDown_IsForDevelopment(t *testing.T) {
 	d.environment["APP_ENV"] = "development"
 	require.Contains(t, d.exits(exitOK, "migrate", "down"), "Took back 00001_create_notes.sql.")
 	require.Contains(t, d.exits(exitFailed, "migrate", "status"), "1 migrations are missing")
-	require.Contains(t, d.exits(exitOK, "migrate"), "Applied 1 migrations.")
+	require.Contains(t, d.exits(exitOK, "migrate"), "Migrations applied: 1.")
 }
 
 func TestMigrate_SaysInWordsWhyTheDatabaseRefusesIt(t *testing.T) {
@@ -55,7 +55,13 @@ func TestMigrate_SaysInWordsWhyTheDatabaseRefusesIt(t *testing.T) {
 // exits runs a command, requires its exit code, and returns what it has printed.
 func (d *deployment) exits(code int, args ...string) string {
 	d.t.Helper()
-	p := d.launch(nil, args...)
+	return d.exitsWith(nil, code, args...)
+}
+
+// exitsWith is exits with more environment variables.
+func (d *deployment) exitsWith(more []string, code int, args ...string) string {
+	d.t.Helper()
+	p := d.launch(more, args...)
 	<-p.done
 	require.Equal(d.t, code, p.cmd.ProcessState.ExitCode(), p.output.String())
 	return p.output.String()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -18,8 +17,8 @@ func TestWeb_RedisFaults(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	exercise := redisExercise{
-		page: "/", mark: `id="visitor"`, accepted: "/thanks",
-		prepare: func(*visitor) (string, url.Values) { return "/notes", newNote() },
+		page: "/thanks", mark: "Thank you", accepted: "/thanks",
+		prepare: writeNote,
 		use: func(t *testing.T, web *appProcess) {
 			t.Helper()
 			eve := newVisitorAt(t, web.url)

@@ -14,6 +14,7 @@ func (f *faultyRedis) impersonate(reply string, cuts bool) (end func()) {
 	f.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(f.t, err)
+	f.t.Cleanup(func() { _ = listener.Close() }) // also when the test fails before the fault ends
 	f.running.Go(func() {
 		for {
 			connection, err := listener.Accept()
@@ -27,6 +28,6 @@ func (f *faultyRedis) impersonate(reply string, cuts bool) (end func()) {
 	f.direct(listener.Addr().String())
 	return func() {
 		f.direct(upstream)
-		require.NoError(f.t, listener.Close())
+		_ = listener.Close()
 	}
 }

@@ -20,6 +20,8 @@ import (
 	"slipway/internal/config"
 	"slipway/internal/failopen"
 	"slipway/internal/health"
+	"slipway/internal/jobs"
+	"slipway/internal/postgres"
 	"slipway/internal/telemetry"
 	"slipway/internal/web"
 )
@@ -28,10 +30,29 @@ import (
 type process struct {
 	config   config.Config
 	build    build
+	declared work        // of the application, to read only: its handlers cannot run
+	queues   jobs.Queues // all queues of the installation
 	log      *slog.Logger
 	registry *prometheus.Registry
 	reporter *telemetry.Reporter
 }
+
+const (
+	// opsDrain is how long the listener on OPS_PORT finishes its requests.
+	opsDrain = time.Second
+	// webStopMargin is the longest time that web takes after SIGTERM and
+	// SHUTDOWN_TIMEOUT: for its listeners, its error reports and its connections.
+	webStopMargin = opsDrain + telemetry.CloseTimeout + postgres.CloseTimeout
+	// workerStopMargin is the longest time that a worker takes after SIGTERM and
+	// JOBS_SHUTDOWN_TIMEOUT.
+	workerStopMargin = jobs.StopMargin + webStopMargin
+)
+
+// outsidePool are the connections to PostgreSQL of a role beside DATABASE_POOL_SIZE,
+// for work that must go on while the pool is busy: two probes; in web the listener of
+// the HTTP cache; in a worker the heartbeat and the locks of keys; in worker-pg the
+// listener and the pool of River.
+var outsidePool = map[config.Role]int{config.Web: 3, config.WorkerRedis: 4, config.WorkerPG: 5 + jobs.RiverPoolSize}
 
 // service is a part of a role that works until its context ends.
 type service func(ctx context.Context) error
@@ -48,7 +69,13 @@ func newProcess(c *cobra.Command, app application, role config.Role) (*process, 
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
 	}
+	declared, err := app.declared()
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
+	}
 	p := &process{
+		declared: declared,
+		queues:   app.allQueues(),
 		config:   settings,
 		build:    currentBuild(settings.KamalVersion),
 		log:      telemetry.NewLogger(c.ErrOrStderr(), settings.LogLevel, settings.LogFormat == config.LogJSON, string(role)),
@@ -70,7 +97,8 @@ func startRole(c *cobra.Command, app application, role config.Role) (*process, e
 		return nil, err
 	}
 	p.log.Info("Role starts", "version", p.build.name(), "commit", p.build.Commit,
-		"environment", string(p.config.Environment), "ops_port", p.config.OpsPort)
+		"environment", string(p.config.Environment), "ops_port", p.config.OpsPort,
+		"database_connections", p.config.DatabasePoolSize+outsidePool[role])
 	p.registry.MustRegister(p.build.metric())
 	if p.config.SentryDSN != "" && p.config.Environment == config.Production {
 		sentry, err := telemetry.OpenSentry(telemetry.SentryOptions{
@@ -121,7 +149,7 @@ func (p *process) ops(checks *health.Health) service {
 	mux.HandleFunc("GET /health", checks.ServeHealth)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
 	return func(ctx context.Context) error {
-		return web.Serve(ctx, p.address(p.config.OpsPort), mux, time.Second, nil, p.log)
+		return web.Serve(ctx, web.Listener{Address: p.address(p.config.OpsPort), Handler: mux, Drain: opsDrain, Log: p.log})
 	}
 }
 

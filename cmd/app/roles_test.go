@@ -24,7 +24,7 @@ func TestRoles_TwoMigrationsAtOnceAreOne(t *testing.T) {
 	require.Zero(t, first.cmd.ProcessState.ExitCode(), first.output.String())
 	require.Zero(t, second.cmd.ProcessState.ExitCode(), second.output.String())
 	output := first.output.String() + second.output.String()
-	require.Equal(t, 1, strings.Count(output, "Applied "), output)
+	require.Equal(t, 1, strings.Count(output, "Migrations applied: "), output)
 	d.command("migrate", "status")
 }
 

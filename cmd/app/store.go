@@ -16,7 +16,6 @@ import (
 	"slipway/internal/payment"
 	"slipway/internal/shop"
 	"slipway/internal/storefront"
-	"slipway/internal/web"
 )
 
 // newApplication plugs the store into the runtime. To run another application,
@@ -35,12 +34,12 @@ func newApplication() application {
 			}
 			return work{jobs: store.Jobs(), tasks: store.Tasks(), background: []service{store.RunSales}}, nil
 		},
-		pages: func(b *backends, hub *live.Hub, stale *web.Stale) (pages, error) {
+		pages: func(b *backends, hub *live.Hub) (pages, error) {
 			store, err := newStore(b, settings)
 			if err != nil {
 				return nil, err
 			}
-			return newStorefront(b, settings, store, hub, stale)
+			return newStorefront(b, settings, store, hub)
 		},
 	}
 }
@@ -67,16 +66,13 @@ func newStore(b *backends, settings *shop.Settings) (*shop.Shop, error) {
 	}), nil
 }
 
-func newStorefront(
-	b *backends, settings *shop.Settings, store *shop.Shop, hub *live.Hub, stale *web.Stale,
-) (*storefront.Storefront, error) {
+func newStorefront(b *backends, settings *shop.Settings, store *shop.Shop, hub *live.Hub) (*storefront.Storefront, error) {
 	return storefront.New(storefront.Options{
 		Shop: store, Hub: hub, AssetsDir: b.config.AssetsDir,
 		Secret: b.config.SecretKeyBase, BaseURL: b.config.BaseURL,
 		Cards: payment.TestCards, Development: b.config.Environment == config.Development,
 		Mails: mail.NewDirectory(b.config.MailDir, settings.MailFrom), PageTimeout: b.config.RequestTimeout,
 		SaleHold: settings.FlashSaleHold, SaleLimit: settings.FlashSaleLimitPerCart,
-		Stale: stale,
 	})
 }
 

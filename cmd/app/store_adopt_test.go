@@ -21,7 +21,6 @@ import (
 // application in a copy of the checkout, as an adopter does. The runtime and all
 // of its tests must not need the store.
 func TestAdopt_ReplacingTheStoreTakesFiveEdits(t *testing.T) {
-	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds a copy of the program")
 	}

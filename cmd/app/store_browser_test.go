@@ -10,17 +10,21 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 )
 
-// browser starts Chromium with a profile of its own.
+// browser starts Chromium with a profile of its own. A selector of one word also finds
+// the text of attributes, and a digest may contain any short one, so name two elements.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	program := chromium(t)
@@ -87,7 +91,7 @@ func TestBrowser_AShopperBuys(t *testing.T) {
 	d.environment["APP_ENV"] = "development" // shows the mail
 	web, workerPG, _ := d.startAll()
 
-	do(tab, t, chromedp.Navigate(web.url+"/"), chromedp.WaitVisible(`h1`))
+	do(tab, t, chromedp.Navigate(web.url+"/"), chromedp.WaitVisible(`main h1`))
 	picture(tab, t, "store")
 	do(tab, t, chromedp.Click(`nav.shelves a[href="/categories/galley"]`), chromedp.WaitVisible(`a[href="/products/harbour-enamel-mug"]`))
 	picture(tab, t, "category")
@@ -117,7 +121,7 @@ func TestBrowser_AShopperBuys(t *testing.T) {
 	picture(tab, t, "order")
 
 	workerPG.eventually(func() bool { return len(d.mails()) == 1 }, "sends the mail")
-	do(tab, t, chromedp.Navigate(web.url+"/dev/mail"), chromedp.Click(`main a[href^="/dev/mail/"]`), chromedp.WaitVisible(`iframe`))
+	do(tab, t, chromedp.Navigate(web.url+"/dev/mail"), chromedp.Click(`main a[href^="/dev/mail/"]`), chromedp.WaitVisible(`main iframe`))
 	require.Contains(t, text(tab, t, `main`), "Your Leeward order LW-100001")
 	picture(tab, t, "mail")
 }
@@ -244,7 +248,7 @@ func TestBrowser_PagesFitAPhoneAndDarkMode(t *testing.T) {
 			"home": "/", "category": "/categories/locker", "product": "/products/fisherman-jumper",
 			"search": "/search?q=lantrn", "cart": "/cart", "missing": "/nope",
 		} {
-			do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`h1`))
+			do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`main h1`))
 			overflow := ask(tab, t, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
 			require.Zero(t, overflow, "%s is wider than a phone", path)
 			picture(tab, t, "phone-"+name+"-"+scheme)
@@ -259,7 +263,7 @@ func TestBrowser_TheContentSecurityPolicyBlocksNothing(t *testing.T) {
 	web := d.start("web")
 
 	for _, path := range []string{"/", "/categories/galley", "/products/harbour-enamel-mug", "/cart", "/nope"} {
-		do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`h1`))
+		do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`main h1`))
 		broken := ask(tab, t, chromedp.Evaluate[int](`
 			[...document.images].forEach(i => i.loading = "eager");
 			Promise.all([...document.images].map(i => i.decode().then(() => 0, () => 1))).then(all => all.reduce((a, b) => a + b, 0))`,
@@ -267,5 +271,57 @@ func TestBrowser_TheContentSecurityPolicyBlocksNothing(t *testing.T) {
 		require.Zero(t, broken, "%s has pictures that do not show", path)
 		styled := ask(tab, t, chromedp.Evaluate[bool](`document.styleSheets.length > 0 && document.styleSheets[0].cssRules.length > 50`))
 		require.True(t, styled, path)
+	}
+}
+
+func TestBrowser_ScriptsAndStylesHaveTheirDigests(t *testing.T) {
+	t.Parallel()
+	tab := browser(t)
+	d := deployStore(t)
+	web := d.start("web")
+	problems := listenForProblems(tab, t)
+
+	for _, path := range []string{"/", "/products/harbour-enamel-mug", "/cart", "/checkout"} {
+		do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`main h1`))
+		unchecked := ask(tab, t, chromedp.Evaluate[int](
+			`document.querySelectorAll("script:not([integrity^='sha384-']), link[rel=stylesheet]:not([integrity^='sha384-'])").length`))
+		require.Zero(t, unchecked, path)
+		styled := ask(tab, t, chromedp.Evaluate[bool](`document.styleSheets.length === 1 && document.styleSheets[0].cssRules.length > 50`))
+		require.True(t, styled, path)
+	}
+	require.Empty(t, problems())
+
+	// The browser would notice another file.
+	refused := ask(tab, t, chromedp.Evaluate[bool](`new Promise((resolve) => {
+		const script = document.createElement("script");
+		script.src = document.querySelector("script").src;
+		script.integrity = "sha384-" + btoa("x".repeat(48));
+		script.onload = () => resolve(false);
+		script.onerror = () => resolve(true);
+		document.head.append(script);
+	})`, chromedp.EvalAwaitPromise))
+	require.True(t, refused)
+	require.Eventually(t, func() bool { return strings.Contains(problems(), "integrity") }, 5*time.Second, 10*time.Millisecond)
+}
+
+// listenForProblems returns a function that tells what the console of a tab has shown since.
+func listenForProblems(tab context.Context, t *testing.T) func() string {
+	t.Helper()
+	var lock sync.Mutex
+	var shown strings.Builder
+	require.NoError(t, chromedp.Listen(tab, func(event any) {
+		lock.Lock()
+		defer lock.Unlock()
+		switch event := event.(type) {
+		case *log.EventEntryAdded:
+			fmt.Fprintln(&shown, event.Entry.Level, event.Entry.Text, event.Entry.URL)
+		case *runtime.EventExceptionThrown:
+			fmt.Fprintln(&shown, event.ExceptionDetails)
+		}
+	}))
+	return func() string {
+		lock.Lock()
+		defer lock.Unlock()
+		return shown.String()
 	}
 }

@@ -13,7 +13,6 @@ import (
 )
 
 func TestStoreImage_FinishesAnOrderBeforeItStops(t *testing.T) {
-	t.Parallel()
 	h := newContainerStore(t)
 
 	h.startRoles()
@@ -43,7 +42,6 @@ func TestStoreImage_FinishesAnOrderBeforeItStops(t *testing.T) {
 }
 
 func TestStoreImage_SellsWhileItsRedisRestarts(t *testing.T) {
-	t.Parallel()
 	h := newContainerStore(t)
 	h.role("web", "web")
 	h.role("worker-pg", "worker-pg")
@@ -89,7 +87,6 @@ func TestStoreImage_SellsWhileItsRedisRestarts(t *testing.T) {
 }
 
 func TestStoreCompose_UpFromNothingSells(t *testing.T) {
-	t.Parallel()
 	web := composeUp(t)
 
 	_, page := newVisitor(t, web).get("/products/kelp-soap")

@@ -30,7 +30,6 @@ const (
 // unit do not buy it. FLASH_SALE_RUNS is the number of runs. FLASH_SALE_SEED repeats
 // the moments of a run that failed.
 func TestFlashSale_ChaosSellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
-	t.Parallel()
 	seed := numberFrom(t, "FLASH_SALE_SEED", uint64(time.Now().UnixNano()))
 	for run := range numberFrom(t, "FLASH_SALE_RUNS", 1) {
 		t.Run(fmt.Sprintf("seed %d", seed+run), func(t *testing.T) { sellThroughChaos(t, seed+run) })

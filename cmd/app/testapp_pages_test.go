@@ -24,14 +24,13 @@ type testPages struct {
 	hub      *live.Hub
 	assets   *assets.Assets
 	visitor  *web.SignedCookie
-	stale    *web.Stale
 	timeout  time.Duration
 	slowWork time.Duration
 }
 
 var errEmptyNote = errors.New("a note is not empty")
 
-func newTestPages(b *backends, board *board, hub *live.Hub, stale *web.Stale, settings *testSettings) (*testPages, error) {
+func newTestPages(b *backends, board *board, hub *live.Hub, settings *testSettings) (*testPages, error) {
 	loaded, err := assets.Load(testFiles("assets"))
 	if err != nil {
 		return nil, err
@@ -44,8 +43,7 @@ func newTestPages(b *backends, board *board, hub *live.Hub, stale *web.Stale, se
 	secure := strings.HasPrefix(b.config.BaseURL, "https://")
 	return &testPages{
 		board: board, hub: hub, assets: loaded,
-		visitor: web.NewSignedCookie(b.config.SecretKeyBase, "visitor", time.Hour, secure),
-		stale:   stale,
+		visitor: web.NewSignedCookie(b.config.SecretKeyBase, visitorCookie, time.Hour, secure),
 		timeout: b.config.RequestTimeout, slowWork: settings.SlowWork,
 	}, nil
 }
@@ -60,7 +58,7 @@ func (p *testPages) Routes(e *echo.Echo) {
 	e.GET(assets.Prefix+"*", echo.WrapHandler(p.assets))
 
 	page := []echo.MiddlewareFunc{web.Deadline(p.timeout), web.RetryRead}
-	public := []echo.MiddlewareFunc{web.Deadline(p.timeout), p.stale.Serve(nil), web.RetryRead}
+	public := []echo.MiddlewareFunc{web.Share(web.Sharing{Fresh: time.Minute}), web.Deadline(p.timeout), web.RetryRead}
 	e.GET("/", p.showBoard, public...)
 	e.GET("/thanks", p.showThanks, page...)
 	e.POST("/notes", p.addNote, page...)
@@ -79,6 +77,9 @@ func (*testPages) ErrorStatus(err error) int {
 func (*testPages) ErrorPage(_ echo.Context, status int, requestID string) templ.Component {
 	return htmlPage(fmt.Sprintf("<h1>%d %s</h1> request %s", status, http.StatusText(status), requestID))
 }
+
+// PrivateCookies: whoever was thanked is known.
+func (*testPages) PrivateCookies() []string { return []string{visitorCookie} }
 
 // CrossOriginRoutes: no other site may post.
 func (*testPages) CrossOriginRoutes() []string { return nil }
@@ -103,10 +104,13 @@ func (*testPages) Limits(settings throttle.Settings) []throttle.Rule {
 
 // Private
 
-// showBoard is the public page. What is for one visitor only is left out of the
-// copy that is served while PostgreSQL is unavailable.
+const visitorCookie = "visitor"
+
+// showBoard is the public page. It greets visitors who were thanked, and nobody else
+// gets their page.
 func (p *testPages) showBoard(c echo.Context) error {
 	ctx := c.Request().Context()
+	web.Tag(c, "board")
 	title, err := p.board.title(ctx)
 	if err != nil {
 		return err
@@ -115,13 +119,12 @@ func (p *testPages) showBoard(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	html := "<h1>" + title + "</h1>" + motto
-	if web.IsForCache(c) {
-		return web.Render(c, http.StatusOK, htmlPage(html+"This page may be a few minutes old."))
+	html := "<h1>" + title + "</h1>" + motto + "<p hidden data-when-stale>This page may be a few minutes old.</p>"
+	if _, known := p.visitor.Value(c); known {
+		html += `<p id="visitor">Welcome.</p>`
 	}
-	p.visitor.Set(c, "ada")
-	form := fmt.Sprintf(`<form method="post" action="/notes"><input name="key" value="%d"></form>`, time.Now().UnixNano())
-	return web.Render(c, http.StatusOK, htmlPage(html+`<p id="visitor">Welcome.</p>`+form))
+	form := `<form method="post" action="/notes"><input name="body"></form>`
+	return web.Render(c, http.StatusOK, htmlPage(html+form))
 }
 
 func (p *testPages) showThanks(c echo.Context) error {
@@ -129,6 +132,7 @@ func (p *testPages) showThanks(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	p.visitor.Set(c, "ada")
 	return web.Render(c, http.StatusOK, htmlPage("<h1>"+title+"</h1>Thank you."))
 }
 

@@ -14,7 +14,6 @@ import (
 	"slipway/internal/jobs"
 	"slipway/internal/live"
 	"slipway/internal/mail"
-	"slipway/internal/web"
 )
 
 // testApplication is the application of the runtime's own tests: a board on
@@ -35,8 +34,8 @@ func testApplication() application {
 			board := &board{b}
 			return work{jobs: board.jobs(sender, settings.SlowWork), tasks: board.tasks()}, nil
 		},
-		pages: func(b *backends, hub *live.Hub, stale *web.Stale) (pages, error) {
-			return newTestPages(b, &board{b}, hub, stale, settings)
+		pages: func(b *backends, hub *live.Hub) (pages, error) {
+			return newTestPages(b, &board{b}, hub, settings)
 		},
 	}
 }

@@ -70,3 +70,10 @@ func (f forwardedFor) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // newNote is the form of the test application, filled in.
 func newNote() url.Values { return url.Values{"key": {rand.Text()}, "body": {"Back at five."}} }
+
+// writeNote fills in the form for a note, by a visitor whom the pages know.
+func writeNote(v *visitor) (path string, form url.Values) {
+	status, _ := v.get("/thanks")
+	require.Equal(v.t, http.StatusOK, status)
+	return "/notes", newNote()
+}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -10,6 +12,9 @@ import (
 
 	"slipway/internal/cache"
 	"slipway/internal/config"
+	"slipway/internal/edge/httpcache"
+	"slipway/internal/edge/purge"
+	"slipway/internal/edge/testorigin"
 	"slipway/internal/health"
 	"slipway/internal/jobs"
 	"slipway/internal/live"
@@ -18,23 +23,37 @@ import (
 )
 
 func newWebCommand(app application) *cobra.Command {
-	return &cobra.Command{
+	var migrate bool
+	command := &cobra.Command{
 		Use:   "web",
 		Short: "Serve the pages",
 		Long: "Serve the pages on PORT, and /up, /health and /metrics on OPS_PORT.\n" +
-			"On SIGTERM, requests under way are finished within SHUTDOWN_TIMEOUT.\n\n" + app.help(config.Web),
+			"With TLS_DOMAIN, serve them on HTTPS_PORT, and redirect from HTTP_PORT.\n" +
+			"On SIGTERM, requests under way are finished within SHUTDOWN_TIMEOUT, and the process\n" +
+			"ends at most " + webStopMargin.String() + " later: SIGKILL must not come before that.\n\n" + app.help(config.Web),
 		Example: "  DATABASE_URL=postgres://localhost/app REDIS_URL=redis://localhost:6379/0 app web",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := startRole(c, app, config.Web)
 			if err != nil {
 				return err
 			}
+			if migrate {
+				if ready, err := p.migrateFirst(c.Context(), app.migrations); err != nil || !ready {
+					return err
+				}
+			}
 			return runWeb(c.Context(), p, app)
 		},
 	}
+	command.Flags().BoolVar(&migrate, "migrate", false, "before serving, wait for PostgreSQL and do what app migrate does")
+	return command
 }
 
 func runWeb(ctx context.Context, p *process, app application) error {
+	domains, err := p.domains()
+	if err != nil {
+		return err
+	}
 	options := p.roleOptions(config.Web, p.config.DatabaseStatementTimeout)
 	options.guarded, options.cache = true, &cache.Options{}
 	b, err := p.connect(ctx, options)
@@ -45,11 +64,7 @@ func runWeb(ctx context.Context, p *process, app application) error {
 
 	streams := live.StreamOptions{Lifetime: p.config.LiveStreamLifetime, Limit: p.config.LiveStreamLimit}
 	hub := live.NewHub(p.config.RedisURL, b.redis, streams, p.reporter, p.registry)
-	stale := web.NewStale(web.StaleOptions{
-		MaxAge: p.config.ServeStaleFor, Size: p.config.StaleCacheSize, RedisBudget: p.config.RedisBudget,
-		Log: p.log, Reporter: p.reporter, Registry: p.registry,
-	})
-	pages, err := app.pages(b, hub, stale)
+	pages, err := app.pages(b, hub)
 	if err != nil {
 		return err
 	}
@@ -73,24 +88,43 @@ func runWeb(ctx context.Context, p *process, app application) error {
 		[]health.Check{database, b.writesCheck(), b.poolCheck(), queuesCheck(backlog)}, b.redisChecks(false), geoIPCheck(countries),
 	)...)
 
-	server := web.New(web.Options{
+	webOptions := web.Options{
 		Log: p.log, Registry: p.registry, Reporter: p.reporter, Health: checks,
 		RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody, BaseURL: p.config.BaseURL,
+		CacheSize: p.config.CacheSize, MaxCacheItem: p.config.MaxCacheItemSize, StaleFor: p.config.ServeStaleFor,
 		Clients: clients, Throttle: limiter, CrossOriginRoutes: pages.CrossOriginRoutes(),
-	}, pages)
+		Development: p.config.Environment == config.Development,
+	}
+	if p.config.Environment == config.Test {
+		if err := p.probeEdge(&webOptions); err != nil {
+			return err
+		}
+	}
+	server := web.New(webOptions, pages)
+	defer server.Close()
+	purges := purge.NewListener(b.db, server, p.log)
 	checks.Booted()
 
-	return p.run(ctx, p.serve(server, hub), p.ops(checks), checks.Run, b.guards.run, hub.Run, stale.Run, p.handleSignals(checks, nil))
+	return p.run(ctx, p.serve(server, domains, hub),
+		p.ops(checks), checks.Run, b.guards.run, hub.Run, purges.Run, p.handleSignals(checks, nil))
 }
 
 // Private
 
-// serve is the public listener. A shutdown ends event streams first: they would
-// hold it up, and browsers reconnect by themselves.
-func (p *process) serve(handler http.Handler, hub *live.Hub) service {
-	return func(ctx context.Context) error {
-		return web.Serve(ctx, p.address(p.config.Port), handler, p.config.ShutdownTimeout, hub.Close, p.log)
+// probeEdge puts a scriptable origin behind the edge, beside the pages, or in place of
+// them the server at EDGE_TEST_ORIGIN, with the policy of RFC 9111.
+func (p *process) probeEdge(options *web.Options) error {
+	options.InFront = testorigin.New().Beside
+	if p.config.EdgeTestOrigin == "" {
+		return nil
 	}
+	origin, err := url.Parse(p.config.EdgeTestOrigin)
+	if err != nil {
+		return fmt.Errorf("read EDGE_TEST_ORIGIN: %w", err)
+	}
+	options.Policy = httpcache.RFC9111
+	options.InFront = func(http.Handler) http.Handler { return testorigin.Proxy(origin) }
+	return nil
 }
 
 // limiter applies the limits of pages. It is nil when limits are switched off.

@@ -42,21 +42,21 @@ func TestWeb_LimitsRequestsAndTheOperatorMayEndIt(t *testing.T) {
 	}
 
 	for range 5 {
-		require.Equal(t, http.StatusOK, status(web.url+"/"))
+		require.Equal(t, http.StatusOK, status(web.url+"/thanks"))
 	}
-	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/"))
+	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/thanks"))
 	require.Equal(t, http.StatusOK, status(web.url+"/up"))
 	require.Equal(t, http.StatusNotFound, status(web.url+"/assets/none"), "not counted")
 	require.Contains(t, metricsOf(t, web), `app_throttle_decisions_total{result="throttled",rule="req-ip"`)
 	require.Regexp(t, `over +req-ip +127\.0\.0\.1 +\d+[hms]`, throttle("list"))
 
 	require.NoError(t, d.redis.Freeze())
-	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/"))
+	require.Equal(t, http.StatusTooManyRequests, status(web.url+"/thanks"))
 	require.Contains(t, throttle("list"), "timeout: Redis does not reply in time")
 	require.NoError(t, d.redis.Thaw())
 
 	require.Contains(t, throttle("reset", "127.0.0.1"), "Ended ")
-	web.eventually(func() bool { return status(web.url+"/") == http.StatusOK }, "serves again")
+	web.eventually(func() bool { return status(web.url+"/thanks") == http.StatusOK }, "serves again")
 	require.Contains(t, throttle("list"), "No client is banned or over a limit.")
 }
 
@@ -99,7 +99,7 @@ func TestWeb_RefusesForbiddenClientsAndTrustsItsProxy(t *testing.T) {
 	get := func(address string) int {
 		v := newVisitor(t, web.url)
 		v.http.Transport = forwardedFor(address)
-		code, body := v.get("/")
+		code, body := v.get("/thanks")
 		if code != http.StatusOK {
 			require.Contains(t, body, http.StatusText(code)) // on the page of the application
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"slipway/internal/health"
+	"slipway/internal/jobs"
 	"slipway/internal/jobs/recurring"
 )
 
@@ -28,13 +29,23 @@ func (b *backends) runWorker(ctx context.Context, app application, work work, wo
 	}
 	scheduler := recurring.NewScheduler(b.db, b.jobs, b.tasks, entries, b.log)
 
-	all := health.New(b.registry, append(checks, database, b.writesCheck())...)
+	all := health.New(b.registry, append(checks, database, b.writesCheck(), b.rightsCheck())...)
 	all.Booted()
-	background := append([]service{b.ops(all), all.Run, b.guards.run, scheduler.Run, b.handleSignals(all, worker.Quiet)}, more...)
+	background := append([]service{
+		b.ops(all), all.Run, b.guards.run, whenSchemaFits(all, scheduler.Run), b.handleSignals(all, worker.Quiet),
+	}, more...)
 	return b.run(ctx, whenSchemaFits(all, worker.Run), background...)
 }
 
 // Private
+
+// retention is how long work stays visible after its end.
+func (p *process) retention() jobs.Retention {
+	return jobs.Retention{
+		Failed: p.config.JobsKeepFailed, MostFailed: p.config.JobsKeepFailedMost,
+		Cancelled: p.config.JobsKeepCancelled, Done: p.config.JobsKeepDone,
+	}
+}
 
 // schedules reads config/recurring.yml as it was when this binary was built.
 func (a application) schedules(work work) ([]recurring.Entry, error) {

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"slipway/internal/config"
 	"slipway/internal/jobs"
+	"slipway/internal/postgres"
 )
 
 func newWorkerPGCommand(app application) *cobra.Command {
@@ -15,7 +17,8 @@ func newWorkerPGCommand(app application) *cobra.Command {
 		Short: "Run the jobs in PostgreSQL: work that must not be lost",
 		Long: "Run the jobs in PostgreSQL, and serve /up, /health and /metrics on OPS_PORT.\n" +
 			"On SIGTERM, no more jobs are fetched; what is not finished within\n" +
-			"JOBS_SHUTDOWN_TIMEOUT is returned to its queue for another worker.\n\n" + app.help(config.WorkerPG),
+			"JOBS_SHUTDOWN_TIMEOUT is returned to its queue for another worker. The process ends at\n" +
+			"most " + workerStopMargin.String() + " later: SIGKILL must not come before that.\n\n" + app.help(config.WorkerPG),
 		Example: "  DATABASE_URL=postgres://localhost/app app worker-pg",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := startRole(c, app, config.WorkerPG)
@@ -28,20 +31,25 @@ func newWorkerPGCommand(app application) *cobra.Command {
 }
 
 func runWorkerPG(ctx context.Context, p *process, app application) error {
-	b, err := p.connect(ctx, p.roleOptions(config.WorkerPG, p.config.WorkerStatementTimeout))
+	options := p.roleOptions(config.WorkerPG, p.config.WorkerStatementTimeout)
+	options.reserve = p.config.CriticalReserve()
+	b, err := p.connect(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer b.close()
+	river, err := p.openRiverPool(ctx)
+	if err != nil {
+		return err
+	}
+	defer postgres.Close(river)
 	work, err := app.work(b)
 	if err != nil {
 		return err
 	}
 	worker, err := jobs.NewPGWorker(b.db, append(work.jobs, b.tasks.OutboxHandlers()...), jobs.PGWorkerOptions{
-		Concurrency: map[jobs.Queue]int{
-			jobs.Critical: p.config.JobsCriticalConcurrency, jobs.Default: p.config.JobsDefaultConcurrency, jobs.Low: p.config.JobsLowConcurrency,
-		},
-		ShutdownTimeout: p.config.JobsShutdownTimeout, Version: p.build.name(), Log: p.log, Metrics: b.metrics, Reporter: p.reporter,
+		River: river, Concurrency: p.slots(), ShutdownTimeout: p.config.JobsShutdownTimeout, Retention: p.retention(),
+		Version: p.build.name(), Log: p.log, Metrics: b.metrics, Reporter: p.reporter,
 	})
 	if err != nil {
 		return err
@@ -51,6 +59,20 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	defer backlog.Close()
-	checks := append(b.redisChecks(false), queuesCheck(backlog), workingCheck("jobs", worker.Started))
+	checks := append(b.redisChecks(false), queuesCheck(backlog), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
 	return b.runWorker(ctx, app, work, worker, checks, work.background...)
+}
+
+// Private
+
+// openRiverPool opens the connections over which River fetches jobs and stores
+// their results. They are apart from those of jobs, so that jobs cannot keep River
+// waiting.
+func (p *process) openRiverPool(ctx context.Context) (*pgxpool.Pool, error) {
+	return postgres.Open(ctx, postgres.Options{
+		URL: p.config.DatabaseURL, Name: "app worker-pg river", PoolSize: jobs.RiverPoolSize,
+		ConnectTimeout: p.config.DatabaseConnectTimeout, StatementTimeout: p.config.WorkerStatementTimeout,
+		LockTimeout: p.config.DatabaseLockTimeout, PingTimeout: p.config.DatabasePingTimeout,
+		IdleInTransactionTimeout: p.config.DatabaseIdleTimeout,
+	})
 }

@@ -16,7 +16,8 @@ func newWorkerRedisCommand(app application) *cobra.Command {
 		Short: "Run the tasks in Redis: frequent, short work that is soon out of date",
 		Long: "Run the tasks in Redis, live updates of open pages first, and serve\n" +
 			"/up, /health and /metrics on OPS_PORT. On SIGTERM, no more tasks are fetched; what\n" +
-			"is not finished within JOBS_SHUTDOWN_TIMEOUT is returned to its queue.\n\n" + app.help(config.WorkerRedis),
+			"is not finished within JOBS_SHUTDOWN_TIMEOUT is returned to its queue. The process ends\n" +
+			"at most " + workerStopMargin.String() + " later: SIGKILL must not come before that.\n\n" + app.help(config.WorkerRedis),
 		Example: "  DATABASE_URL=postgres://localhost/app REDIS_URL=redis://localhost:6379/0 app worker-redis",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := startRole(c, app, config.WorkerRedis)
@@ -41,9 +42,10 @@ func runWorkerRedis(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	worker, err := jobs.NewRedisWorker(b.db, work.tasks, jobs.RedisWorkerOptions{
-		URL: p.config.QueueRedisURL, Namespace: p.namespace(), PoolSize: p.config.RedisPoolSize,
+		Queues: p.workedQueues(), URL: p.config.QueueRedisURL, Namespace: p.namespace(), PoolSize: p.config.RedisPoolSize,
 		Servers: p.config.TasksServers, Concurrency: p.config.TasksConcurrency,
-		CheckInterval: p.config.TasksCheckInterval, ShutdownTimeout: p.config.JobsShutdownTimeout, Version: p.build.name(),
+		CheckInterval: p.config.TasksCheckInterval, ShutdownTimeout: p.config.JobsShutdownTimeout,
+		Retention: p.retention(), Version: p.build.name(),
 		Log: p.log, Metrics: b.metrics, Reporter: p.reporter,
 	})
 	if err != nil {
@@ -54,6 +56,6 @@ func runWorkerRedis(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	defer backlog.Close()
-	checks := append(b.redisChecks(true), queuesCheck(backlog), workingCheck("tasks", worker.Started))
+	checks := append(b.redisChecks(true), queuesCheck(backlog), workingCheck("tasks", worker.Started), stuckCheck(worker.CheckStuck))
 	return b.runWorker(ctx, app, work, worker, checks)
 }

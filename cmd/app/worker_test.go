@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/health"
+	"slipway/internal/postgres/pgtest"
 )
 
 func TestWorkers_WorkNothingOnASchemaThatIsTooOld(t *testing.T) {
@@ -45,6 +48,45 @@ func TestWorkers_WorkNothingOnASchemaThatIsTooOld(t *testing.T) {
 	}, "works the task")
 }
 
+func TestRoles_LogOnceThatTheSchemaIsBehind(t *testing.T) {
+	t.Parallel()
+	d := deployOn(t, pgtest.Empty(t))
+	all := []*appProcess{d.start("web"), d.start("worker-pg"), d.start("worker-redis")}
+	for _, p := range all {
+		p.eventually(func() bool { return contains(p, "Program waits for a migration") }, "says what it waits for")
+	}
+
+	several := time.NewTimer(3 * time.Second) // several rounds of each loop
+	<-several.C
+
+	for _, p := range all {
+		require.Equal(t, 1, strings.Count(p.output.String(), "run app migrate"), p.output.String())
+		require.NotContains(t, p.output.String(), "Scheduler could not check")
+		require.Contains(t, p.output.String(), `database_has="River 0, runtime 0, application 0" program_needs="River `)
+	}
+}
+
+func TestWorkers_SayWhichRightsTheyLack(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	role := fmt.Sprintf("limited_%d", time.Now().UnixNano())
+	d.execute(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'secret'; GRANT ALL ON ALL TABLES IN SCHEMA public TO ` + role +
+		`; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ` + role + `; REVOKE DELETE ON river_leader FROM ` + role)
+	defer d.execute(`DROP OWNED BY ` + role + `; DROP ROLE ` + role)
+	address, err := url.Parse(d.databaseURL)
+	require.NoError(t, err)
+	address.User = url.UserPassword(role, "secret")
+	worker := d.start("worker-pg", "DATABASE_URL="+address.String())
+	worker.eventually(func() bool { return worker.health().Checks["rights"].Reason != "not probed yet" }, "has looked")
+
+	require.Equal(t, "error", worker.health().Status)
+	require.Contains(t, worker.health().Checks["rights"].Reason, "GRANT DELETE ON TABLE river_leader TO the user in DATABASE_URL")
+
+	d.execute(`GRANT DELETE ON river_leader TO ` + role)
+	worker.eventually(func() bool { return worker.health().Checks["rights"].Status == "ok" }, "is well")
+	worker.stop()
+}
+
 func TestWorkers_NeverBeginWhenTheyWereMadeQuietBefore(t *testing.T) {
 	t.Parallel()
 	checks := health.New(prometheus.NewRegistry())
@@ -71,6 +113,6 @@ func TestWorkerPG_SIGTERMHandsBackWhatIsNotFinished(t *testing.T) {
 	require.Less(t, took, 5*time.Second)
 	require.EqualValues(t, 1, d.query(`SELECT count(*) FROM river_job WHERE kind = 'export_notes' AND state = 'available' AND attempt = 0`))
 	d.start("worker-pg", "SLOW_WORK=1ms").eventually(func() bool {
-		return d.query(`SELECT count(*) FROM river_job WHERE state = $1`, "completed") == 1
+		return d.query(`SELECT count(*) FROM river_job WHERE kind = 'export_notes' AND state = 'completed'`) == 1
 	}, "finishes the job in the other's place")
 }

@@ -61,8 +61,15 @@ func startOursPG(ctx context.Context, s settings, done func(int64)) (drainedFunc
 	if err != nil {
 		return nil, err
 	}
+	ofRiver := s.pg
+	ofRiver.DatabasePoolSize = jobs.RiverPoolSize
+	riverDB, err := openDatabase(ctx, ofRiver)
+	if err != nil {
+		return nil, err
+	}
 	log, metrics, reporter := runtime("worker-pg")
 	worker, err := jobs.NewPGWorker(db, handlers(done), jobs.PGWorkerOptions{
+		River:       riverDB,
 		Concurrency: concurrency(s), ShutdownTimeout: s.pg.JobsShutdownTimeout, Version: "bench", Log: log, Metrics: metrics, Reporter: reporter,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -37,7 +38,11 @@ func readMutants(root string) (mutants []mutant, err error) {
 			return nil, err
 		}
 		for i, m := range listed {
-			if _, err := m.mutated(root); err != nil {
+			_, err := m.mutated(root)
+			if err == nil {
+				err = m.findTest(root)
+			}
+			if err != nil {
 				problems = append(problems, fmt.Errorf("mutant %d of %s (%s): %w", i+1, list, m.Promise, err))
 			}
 		}
@@ -58,6 +63,39 @@ func readList(list string) (mutants []mutant, err error) {
 	}
 	return mutants, nil
 }
+
+// findTest returns an error when the packages of the mutant have no test that its
+// flag -run selects, as after a test was renamed.
+func (m mutant) findTest(root string) error {
+	words := strings.Fields(m.Test)
+	at := slices.Index(words, "-run")
+	if at < 0 || at+1 >= len(words) {
+		return nil
+	}
+	name, _, _ := strings.Cut(words[at+1], "/") // after the slash stands a subtest
+	pattern, err := regexp.Compile(name)
+	if err != nil {
+		return fmt.Errorf("read its flag -run: %w", err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, words[0], "*_test.go"))
+	if err != nil {
+		return fmt.Errorf("find its tests: %w", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("read its tests: %w", err)
+		}
+		for _, found := range declaredTest.FindAllSubmatch(content, -1) {
+			if pattern.Match(found[1]) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("no test in %s matches %s", words[0], name)
+}
+
+var declaredTest = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 
 func matching(mutants []mutant, pattern *regexp.Regexp) []mutant {
 	return slices.DeleteFunc(mutants, func(m mutant) bool {

@@ -28,6 +28,7 @@ func TestReadMutants_NamesEachMutantThatDoesNotApply(t *testing.T) {
 - {promise: twice, file: double.go, before: 'n', after: 'm', test: .}
 - {promise: same, file: double.go, before: 'n * 2', after: 'n * 2', test: .}
 - {promise: untested, file: double.go, before: 'n * 2', after: 'n * 3'}
+- {promise: renamed, file: double.go, before: 'n * 2', after: 'n * 3', test: '. -run TestTriple|TestHalf/case'}
 `), 0o600))
 
 	_, err := readMutants(root)
@@ -35,6 +36,7 @@ func TestReadMutants_NamesEachMutantThatDoesNotApply(t *testing.T) {
 	require.ErrorContains(t, err, "mutant 1 of "+list+" (gone): its text before occurs 0 times in double.go")
 	require.ErrorContains(t, err, "mutant 2 of "+list+" (twice): its text before occurs")
 	require.ErrorContains(t, err, "mutant 3 of "+list+" (same): before and after are the same")
+	require.ErrorContains(t, err, "mutant 5 of "+list+" (renamed): no test in . matches TestTriple|TestHalf")
 	require.ErrorContains(t, err, "mutant 4 of "+list+" (untested): it needs promise, file, before, after and test")
 }
 
@@ -61,17 +63,21 @@ func TestTry_TellsCaughtFromSurvivedFromBroken(t *testing.T) {
 	require.Equal(t, original, after)
 }
 
-func TestTry_RefusesTestsThatProveNothing(t *testing.T) {
+func TestTry_TriesNoMutantWhoseTestsProveNothing(t *testing.T) {
 	t.Parallel()
 	root := sample(t)
+	var out strings.Builder
 
-	_, err := try(t.Context(), root, &strings.Builder{}, []mutant{
+	counted, err := try(t.Context(), root, &out, []mutant{
 		{Promise: "fails anyway", File: "double.go", Before: "n * 2", After: "n * 3", Test: ". -run TestBroken"},
 		{Promise: "runs nothing", File: "double.go", Before: "n * 2", After: "n * 3", Test: ". -run TestAbsent"},
+		{Promise: "doubles", File: "double.go", Before: "n * 2", After: "n * 3", Test: ". -run TestDouble"},
 	})
 
-	require.ErrorContains(t, err, "go test . -run TestBroken fails on the unchanged source")
-	require.ErrorContains(t, err, "go test . -run TestAbsent runs no test")
+	require.NoError(t, err)
+	require.Equal(t, report{caught: 1, untried: 2}, counted)
+	require.Contains(t, out.String(), "go test . -run TestBroken fails on the unchanged source")
+	require.Contains(t, out.String(), "go test . -run TestAbsent runs no test")
 }
 
 // Private

@@ -21,20 +21,30 @@ const (
 	caught       verdict = "caught"
 	survived     verdict = "SURVIVED"
 	doesNotBuild verdict = "DOES NOT BUILD" // a compiler error proves nothing about the tests
+	notTried     verdict = "NOT TRIED"      // its tests fail on the unchanged source, so they could not tell it from the original
 )
 
 // report counts the verdicts of a run.
-type report struct{ caught, survived, broken int }
+type report struct{ caught, survived, broken, untried int }
 
-// try runs the tests of each mutant on the source in the directory root, and prints
-// one line for each mutant. It returns an error when a test fails on the unchanged
-// source, because it could not tell a mutant from the original.
+// try runs the tests of each mutant on the source in the directory root, first on
+// the unchanged source, and prints a line or more for each mutant.
 func try(ctx context.Context, root string, out io.Writer, mutants []mutant) (report, error) {
-	if err := runUnchanged(ctx, root, out, mutants); err != nil {
-		return report{}, err
-	}
 	var counted report
+	unchanged := map[string]error{} // by the tests of a mutant
 	for _, m := range mutants {
+		if _, known := unchanged[m.Test]; !known {
+			fault, err := runUnchanged(ctx, root, m.Test)
+			if err != nil {
+				return counted, err
+			}
+			unchanged[m.Test] = fault
+		}
+		if fault := unchanged[m.Test]; fault != nil {
+			counted.untried++
+			fmt.Fprintf(out, "%-14s         %s\n%24s%s  %s\n", notTried, m.Promise, "", m.File, fault)
+			continue
+		}
 		result, by, took, err := m.try(ctx, root)
 		if err != nil {
 			return counted, fmt.Errorf("try the mutant of %s (%s): %w", m.File, m.Promise, err)
@@ -50,8 +60,8 @@ func try(ctx context.Context, root string, out io.Writer, mutants []mutant) (rep
 		fmt.Fprintf(out, "%-14s %5.1fs  %s\n", result, took.Seconds(), m.Promise)
 		fmt.Fprintf(out, "%24s%s\n", "", strings.Join(append([]string{m.File}, by...), "  "))
 	}
-	fmt.Fprintf(out, "\n%d mutants: %d caught, %d survived, %d do not build\n",
-		len(mutants), counted.caught, counted.survived, counted.broken)
+	fmt.Fprintf(out, "\n%d mutants: %d caught, %d survived, %d do not build, %d not tried\n",
+		len(mutants), counted.caught, counted.survived, counted.broken, counted.untried)
 	return counted, nil
 }
 
@@ -60,28 +70,19 @@ func try(ctx context.Context, root string, out io.Writer, mutants []mutant) (rep
 // testTimeout ends a test that a mutant makes hang. Such a mutant is caught.
 const testTimeout = "5m"
 
-// runUnchanged runs each test of the mutants once on the source as it is.
-func runUnchanged(ctx context.Context, root string, out io.Writer, mutants []mutant) error {
-	var tests []string
-	for _, m := range mutants {
-		if !slices.Contains(tests, m.Test) {
-			tests = append(tests, m.Test)
-		}
+// runUnchanged runs tests on the source as it is. Fault says why they prove nothing:
+// they fail, or there is none.
+func runUnchanged(ctx context.Context, root, test string) (fault, err error) {
+	output, failed, err := goTest(ctx, root, test)
+	switch {
+	case err != nil:
+		return nil, err
+	case failed:
+		return fmt.Errorf("go test %s fails on the unchanged source:\n%s", test, output), nil
+	case !ranTest.MatchString(output):
+		return fmt.Errorf("go test %s runs no test", test), nil
 	}
-	fmt.Fprintf(out, "The %d tests of %d mutants run on the unchanged source first.\n", len(tests), len(mutants))
-	var problems []error
-	for _, test := range tests {
-		output, failed, err := goTest(ctx, root, test)
-		switch {
-		case err != nil:
-			return err
-		case failed:
-			problems = append(problems, fmt.Errorf("go test %s fails on the unchanged source:\n%s", test, output))
-		case !ranTest.MatchString(output):
-			problems = append(problems, fmt.Errorf("go test %s runs no test", test))
-		}
-	}
-	return errors.Join(problems...)
+	return nil, nil
 }
 
 // try runs the tests with the mutant in place. By names the tests that failed.
@@ -122,7 +123,7 @@ var ranTest = regexp.MustCompile(`(?m)^ok  \t\S+\t[0-9.]+s$`)
 // goTest runs go test in the directory root with the arguments in test, and reports
 // whether it failed. The error says that it could not run or that ctx ended.
 func goTest(ctx context.Context, root, test string, flags ...string) (output string, failed bool, err error) {
-	args := slices.Concat([]string{"test", "-count=1", "-timeout=" + testTimeout}, flags, strings.Fields(test))
+	args := slices.Concat([]string{"test", "-count=1", "-vet=off", "-failfast", "-timeout=" + testTimeout}, flags, strings.Fields(test))
 	command := exec.CommandContext(ctx, "go", args...)
 	command.Dir = root
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }

@@ -46,6 +46,9 @@ func (c *Config) check(checks *Checker) {
 	checks.That("REQUEST_TIMEOUT", c.RequestTimeout < c.ShutdownTimeout || c.ShutdownTimeout <= 0,
 		fmt.Sprintf("is %s; it must be less than SHUTDOWN_TIMEOUT (%s), or a shutdown cancels requests",
 			c.RequestTimeout, c.ShutdownTimeout))
+	c.checkCertificates(checks)
+	checks.url("EDGE_TEST_ORIGIN", c.EdgeTestOrigin, "http")
+	checks.That("EDGE_TEST_ORIGIN", c.EdgeTestOrigin == "" || c.Environment == Test, "replaces all pages, and is for APP_ENV=test alone")
 	c.checkBaseURL(checks)
 	c.checkSecret(checks)
 	checks.sentryDSN("SENTRY_DSN", c.SentryDSN)
@@ -55,9 +58,8 @@ func (c *Config) check(checks *Checker) {
 		"is missing, and is needed to refuse countries")
 
 	checks.postgresURL("DATABASE_URL", c.DatabaseURL)
-	checks.That("DATABASE_POOL_SIZE", checks.role != WorkerPG || c.DatabasePoolSize >= 8,
-		fmt.Sprintf("is %d; worker-pg needs 8: one for each of three queues, one to listen, one to write results, and three for jobs",
-			c.DatabasePoolSize))
+	c.checkQueues(checks)
+	c.checkPool(checks)
 	checks.smtpURL("SMTP_URL", c.SMTPURL)
 	checks.That("INSTALLATION", isInstallation(c.Installation), "has other characters than letters, digits and "+installationMarks)
 	checks.redisURL("REDIS_URL", c.RedisURL)

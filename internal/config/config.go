@@ -38,6 +38,16 @@ type Config struct {
 	Port        int    `env:"PORT" envDefault:"3000" roles:"web,worker-pg" min:"1" max:"65535" example:"3000" help:"public port of web"`
 	OpsPort     int    `env:"OPS_PORT" envDefault:"9090" roles:"web,worker-pg,worker-redis,health" min:"1" max:"65535" example:"9090" help:"port of /up, /health and /metrics"`
 
+	// With TLSDomains, web serves HTTPS by itself and needs no proxy: HTTPSPort has the
+	// pages, and HTTPPort redirects there. Port is then not used.
+	TLSDomains    Domains `env:"TLS_DOMAIN" roles:"web" example:"app.example.com,www.example.com" help:"host names for which web gets certificates and serves HTTPS by itself; unset: web serves HTTP on PORT"`
+	HTTPPort      int     `env:"HTTP_PORT" envDefault:"80" roles:"web" min:"1" max:"65535" example:"80" help:"with TLS_DOMAIN, the port that redirects to HTTPS"`
+	HTTPSPort     int     `env:"HTTPS_PORT" envDefault:"443" roles:"web" min:"1" max:"65535" example:"443" help:"with TLS_DOMAIN, the port of the pages"`
+	ACMEDirectory string  `env:"ACME_DIRECTORY" envDefault:"https://acme-v02.api.letsencrypt.org/directory" roles:"web" schemes:"https" example:"https://acme-staging-v02.api.letsencrypt.org/directory" help:"certificate authority, for TLS_DOMAIN"`
+	EABKeyID      string  `env:"EAB_KID" roles:"web" example:"kid-1" help:"account at a certificate authority that creates accounts elsewhere; unset: it needs none"`
+	EABKey        Key     `env:"EAB_HMAC_KEY" roles:"web" secret:"true" example:"the key that the certificate authority gives with EAB_KID" help:"key of EAB_KID, in base64url"`
+	StoragePath   string  `env:"STORAGE_PATH" envDefault:"storage/slipway" roles:"web" example:"/var/lib/slipway" help:"directory that keeps certificates and keys across restarts, for TLS_DOMAIN"`
+
 	// BaseURL is the public address of the application: for links in mails, and the
 	// origin of its own forms. With https, browsers are told to use no other scheme.
 	BaseURL string `env:"BASE_URL" roles:"web,worker-pg" required:"true" schemes:"http,https" example:"https://app.example.com" help:"public address, for links in mails; required in production"`
@@ -55,20 +65,24 @@ type Config struct {
 	LiveStreamLifetime time.Duration `env:"LIVE_STREAM_LIFETIME" envDefault:"20s" roles:"web" min:"1s" max:"25s" example:"20s" help:"how long one event stream stays open; browsers reconnect by themselves"`
 	LiveStreamLimit    int           `env:"LIVE_STREAM_LIMIT" envDefault:"2000" roles:"web" min:"1" max:"1000000" example:"2000" help:"most event streams open at once in one process"`
 
-	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs,throttle" required:"true" secret:"url" example:"postgres://app:secret@127.0.0.1:5432/app_production" help:"PostgreSQL; required"`
-	DatabasePoolSize         int           `env:"DATABASE_POOL_SIZE" envDefault:"10" roles:"web,worker-pg,worker-redis" min:"4" max:"1000" example:"10" help:"most connections to PostgreSQL of one process"`
-	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs" min:"1s" max:"1m" example:"2s" help:"longest wait for a new connection"`
+	DatabaseURL              string        `env:"DATABASE_URL" roles:"web,worker-pg,worker-redis,migrate,seed,jobs,throttle,cache" required:"true" secret:"url" example:"postgres://app:secret@127.0.0.1:5432/app_production" help:"PostgreSQL; required"`
+	DatabasePoolSize         int           `env:"DATABASE_POOL_SIZE" roles:"web,worker-pg,worker-redis" min:"4" max:"40000" example:"10" help:"most connections to PostgreSQL in the pool of one process; unset: 10 for web, one for each job or task at the same time and 4 more for a worker"`
+	DatabaseConnectTimeout   time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,migrate,seed,jobs,cache" min:"1s" max:"1m" example:"2s" help:"longest wait for a new connection"`
 	DatabaseStatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"5s" roles:"web" min:"10ms" max:"1h" example:"5s" help:"longest statement that a page may run"`
 	WorkerStatementTimeout   time.Duration `env:"WORKER_STATEMENT_TIMEOUT" envDefault:"60s" roles:"worker-pg,worker-redis" min:"10ms" max:"24h" example:"60s" help:"longest statement that a worker may run"`
 	DatabaseLockTimeout      time.Duration `env:"DATABASE_LOCK_TIMEOUT" envDefault:"2s" roles:"web,worker-pg,worker-redis,jobs" min:"10ms" max:"1h" example:"2s" help:"longest wait for a lock"`
+	DatabaseIdleTimeout      time.Duration `env:"DATABASE_IDLE_IN_TRANSACTION_TIMEOUT" envDefault:"10s" roles:"web,worker-pg,worker-redis" min:"100ms" max:"24h" example:"10s" help:"longest pause between two statements of a transaction; then PostgreSQL rolls it back and ends the connection"`
 	DatabasePingTimeout      time.Duration `env:"DATABASE_PING_TIMEOUT" envDefault:"1s" roles:"web,worker-pg,worker-redis" min:"10ms" max:"1m" example:"1s" help:"longest check of an idle connection before it is used"`
 	DatabaseAcquireTimeout   time.Duration `env:"DATABASE_ACQUIRE_TIMEOUT" envDefault:"1s" roles:"web" min:"10ms" max:"1m" example:"1s" help:"longest that a page waits for a connection to PostgreSQL"`
 	DatabaseQueueLimit       int           `env:"DATABASE_QUEUE_LIMIT" envDefault:"500" roles:"web" min:"1" max:"1000000" example:"500" help:"most pages that wait for a connection to PostgreSQL at a time"`
 
 	// ServeStaleFor is the greatest age of a cached public page that is served
 	// while PostgreSQL is unavailable.
-	ServeStaleFor  time.Duration `env:"SERVE_STALE_FOR" envDefault:"10m" roles:"web" min:"0s" max:"24h" example:"10m" help:"greatest age of a cached public page that is served while PostgreSQL is unavailable; 0s: none is served"`
-	StaleCacheSize int64         `env:"STALE_CACHE_SIZE" envDefault:"16777216" roles:"web" min:"0" max:"1099511627776" example:"16777216" help:"size of the cache for SERVE_STALE_FOR, in bytes"`
+	ServeStaleFor time.Duration `env:"SERVE_STALE_FOR" envDefault:"10m" roles:"web" min:"0s" max:"24h" example:"10m" help:"greatest age of a cached public page that is served while PostgreSQL is unavailable; 0s: none is served"`
+	// The HTTP cache, with the names of Thruster.
+	EdgeTestOrigin   string `env:"EDGE_TEST_ORIGIN" roles:"web" example:"http://127.0.0.1:8000" help:"with APP_ENV=test alone: a server that the edge has behind it in place of the pages, stored by the rules of RFC 9111; for test suites of HTTP caches"`
+	CacheSize        int64  `env:"CACHE_SIZE" envDefault:"67108864" roles:"web" min:"0" max:"1099511627776" example:"67108864" help:"memory of the HTTP cache, in bytes; 0: nothing is cached, also not for SERVE_STALE_FOR"`
+	MaxCacheItemSize int64  `env:"MAX_CACHE_ITEM_SIZE" envDefault:"1048576" roles:"web" min:"1024" max:"1073741824" example:"1048576" help:"largest response that the HTTP cache stores, in bytes"`
 
 	RedisURL           string        `env:"REDIS_URL" roles:"web,worker-pg,worker-redis,jobs,throttle" required:"worker-redis,throttle" secret:"url" example:"redis://:secret@127.0.0.1:6379/0" help:"Redis; unset: live updates are off and everything else works"`
 	Installation       string        `env:"INSTALLATION" roles:"web,worker-pg,worker-redis,jobs,throttle" example:"app-staging" help:"name of this installation in Redis; unset: APP_ENV and the name of the PostgreSQL database, as production/app"`
@@ -104,6 +118,7 @@ type Config struct {
 	BlockedCountries          Countries `env:"RACK_ATTACK_BLOCKED_COUNTRIES" roles:"web" example:"XX,YY" help:"countries that are refused; needs RACK_ATTACK_GEOIP_DATABASE"`
 	AllowedCountries          Countries `env:"RACK_ATTACK_ALLOWED_COUNTRIES" roles:"web" example:"DE,FR" help:"if set, all other known countries are refused; needs RACK_ATTACK_GEOIP_DATABASE"`
 
+	WorkerQueues            WorkedQueues  `env:"WORKER_QUEUES" roles:"worker-pg,worker-redis" example:"critical,low:2" help:"queues that this worker works, for worker-pg with the number of jobs at the same time; unset: all"`
 	JobsCriticalConcurrency int           `env:"JOBS_CRITICAL_CONCURRENCY" envDefault:"20" roles:"worker-pg" min:"1" max:"10000" example:"20" help:"jobs of the queue critical that run at the same time"`
 	JobsDefaultConcurrency  int           `env:"JOBS_DEFAULT_CONCURRENCY" envDefault:"50" roles:"worker-pg" min:"1" max:"10000" example:"50" help:"jobs of the queue default that run at the same time"`
 	JobsLowConcurrency      int           `env:"JOBS_LOW_CONCURRENCY" envDefault:"3" roles:"worker-pg" min:"1" max:"10000" example:"3" help:"jobs of the queue low that run at the same time"`
@@ -112,12 +127,22 @@ type Config struct {
 	TasksCheckInterval      time.Duration `env:"TASKS_CHECK_INTERVAL" envDefault:"5ms" roles:"worker-redis" min:"1ms" max:"1m" example:"5ms" help:"how often an idle worker asks for tasks"`
 	JobsShutdownTimeout     time.Duration `env:"JOBS_SHUTDOWN_TIMEOUT" envDefault:"25s" roles:"worker-pg,worker-redis" min:"100ms" max:"1h" example:"25s" help:"how long a worker finishes its work after SIGTERM before it returns the rest to the queue"`
 
+	// Failed work that matters is never deleted unseen: by default, only operators
+	// delete it. JobsKeepFailedMost bounds it, and is reported long before it counts.
+	JobsKeepFailed     time.Duration `env:"JOBS_KEEP_FAILED" envDefault:"0s" roles:"worker-pg,worker-redis" min:"0s" max:"4380h" example:"720h" help:"how long jobs and tasks that failed for good are kept; 0s: until an operator acts"`
+	JobsKeepFailedMost int           `env:"JOBS_KEEP_FAILED_MOST" envDefault:"1000000" roles:"worker-pg,worker-redis" min:"1000" max:"100000000" example:"1000000" help:"most failed jobs, and most failed tasks, that are kept; the oldest go first, after an hour of warnings"`
+	JobsKeepCancelled  time.Duration `env:"JOBS_KEEP_CANCELLED" envDefault:"168h" roles:"worker-pg,worker-redis" min:"1m" max:"4380h" example:"168h" help:"how long cancelled jobs and tasks are kept"`
+	JobsKeepDone       time.Duration `env:"JOBS_KEEP_DONE" envDefault:"24h" roles:"worker-pg" min:"1m" max:"4380h" example:"24h" help:"how long finished jobs are kept"`
+
 	QueueLatencyAlert time.Duration `env:"QUEUE_LATENCY_ALERT" envDefault:"5m" roles:"web,worker-pg,worker-redis" min:"1s" max:"24h" example:"5m" help:"how long a job or task may wait for a worker before /health reports degraded"`
 
 	AssetsDir string `env:"ASSETS_DIR" roles:"web" example:"/assets" help:"directory with the assets of other builds, served during a deploy; unset: only this build's are served"`
 
 	SMTPURL string `env:"SMTP_URL" roles:"worker-pg" schemes:"smtp,smtps" secret:"url" example:"smtp://user:secret@mail.example.com:587" help:"mail server (smtp:// with STARTTLS, smtps:// with TLS); production needs it or MAIL_DIR"`
 	MailDir string `env:"MAIL_DIR" roles:"web,worker-pg" example:"tmp/mail" help:"directory that mails are written to instead of being sent; unset: tmp/mail in development"`
+
+	// ownQueues are the queues of Schema.Queues.
+	ownQueues map[string]int
 }
 
 // Environment is the environment that the program runs in, from APP_ENV.

@@ -26,12 +26,10 @@ func TestLoad_ReportsEveryKindOfProblem(t *testing.T) {
 		{Web, "REQUEST_TIMEOUT", "10", `"10" is not a duration such as 250ms, 5s or 2m`},
 		{Web, "REQUEST_TIMEOUT", "0s", "is 0s; it must be between 100ms and 10m0s"},
 		{Web, "LIVE_STREAM_LIFETIME", "1h", "is 1h0m0s; it must be between 1s and 25s"},
-		{Web, "DATABASE_POOL_SIZE", "1", "is 1; it must be between 4 and 1000"},
+		{Web, "DATABASE_POOL_SIZE", "1", "is 1; it must be between 4 and 40000"},
 		{Web, "DATABASE_URL", " ", "is missing"},
 		{Web, "REQUEST_TIMEOUT", "8s", "is 8s; it must be less than SHUTDOWN_TIMEOUT (8s), or a shutdown cancels requests"},
 		{Web, "SHUTDOWN_TIMEOUT", "30s", ""},
-		{WorkerPG, "DATABASE_POOL_SIZE", "7", "is 7; worker-pg needs 8: one for each of three queues, one to listen, " +
-			"one to write results, and three for jobs"},
 		{Web, "DATABASE_POOL_SIZE", "7", ""},
 		{Web, "DATABASE_URL", "app.example.com", "is not a PostgreSQL address"},
 		{Web, "DATABASE_URL", "mysql://app@host/app?a=b", "is not an address that begins with postgres:// or postgresql://"},
@@ -233,12 +231,78 @@ func TestLoad_NeverQuotesASecret(t *testing.T) {
 	}
 }
 
+func TestPool_HasAConnectionForEachPieceOfWork(t *testing.T) {
+	t.Parallel()
+	variables := development()
+	variables["JOBS_CRITICAL_CONCURRENCY"], variables["JOBS_DEFAULT_CONCURRENCY"], variables["JOBS_LOW_CONCURRENCY"] = "5", "30", "5"
+	variables["TASKS_CONCURRENCY"] = "12"
+	for role, size := range map[Role]int{Web: 10, WorkerPG: 44, WorkerRedis: 16} {
+		settings, warnings, err := runtime.Load(role, variables)
+
+		require.NoError(t, err)
+		require.Equal(t, size, settings.DatabasePoolSize, role)
+		require.Empty(t, warnings)
+	}
+
+	settings, _, err := runtime.Load(WorkerPG, variables)
+	require.NoError(t, err)
+	require.Equal(t, 5, settings.CriticalReserve())
+}
+
+func TestPool_FollowsTheQueuesOfAWorker(t *testing.T) {
+	t.Parallel()
+	schema := NewSchema(nil)
+	schema.Queues = map[string]int{"images": 2}
+	variables := map[string]string{"DATABASE_URL": "postgres://localhost/app"}
+	for queues, expected := range map[string][3]int{ // slots, connections, and those that are kept for critical jobs
+		"": {75, 79, 21}, "images:4": {4, 8, 1}, "critical": {20, 24, 24}, "critical:10, low": {13, 17, 13}, "default,images": {52, 56, 1},
+	} {
+		variables["WORKER_QUEUES"] = queues
+		settings, _, err := schema.Load(WorkerPG, variables)
+		require.NoError(t, err)
+		require.Equal(t, expected, [3]int{settings.JobSlots(), settings.DatabasePoolSize, settings.CriticalReserve()}, queues)
+	}
+	for queues, problem := range map[string]string{
+		"images:many": "is not a list of different queues", "images:0": "from 1 to 10000", "low,low:2": "different queues",
+		"lwo": `names "lwo", and there is no such queue: it is one of critical, default, images, low`,
+	} {
+		variables["WORKER_QUEUES"] = queues
+		for _, role := range []Role{WorkerPG, WorkerRedis} {
+			_, _, err := schema.Load(role, variables)
+			require.ErrorContains(t, err, "WORKER_QUEUES", queues)
+			require.ErrorContains(t, err, problem, queues)
+		}
+	}
+}
+
+func TestPool_WarnsWhenWorkWaitsForConnections(t *testing.T) {
+	t.Parallel()
+	variables := development()
+	variables["DATABASE_POOL_SIZE"] = "10"
+
+	settings, warnings, err := runtime.Load(WorkerPG, variables)
+	require.NoError(t, err)
+	require.Equal(t, 10, settings.DatabasePoolSize)
+	require.Equal(t, 2, settings.CriticalReserve())
+	require.ErrorContains(t, warnings, "DATABASE_POOL_SIZE is 10 for worker-pg, and 73 jobs run at the same time "+
+		"(JOBS_CRITICAL_CONCURRENCY 20 + JOBS_DEFAULT_CONCURRENCY 50 + JOBS_LOW_CONCURRENCY 3), so some wait for a connection; set 77 or more")
+
+	_, warnings, err = runtime.Load(WorkerRedis, variables)
+	require.NoError(t, err)
+	require.ErrorContains(t, warnings, "20 tasks run at the same time (TASKS_CONCURRENCY), so some wait for a connection; set 24 or more")
+
+	_, warnings, err = runtime.Load(Web, variables)
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+}
+
 func TestHelp_ListsTheVariablesOfTheRole(t *testing.T) {
 	t.Parallel()
 
 	help := runtime.Help(WorkerPG)
 
-	require.Contains(t, help, "  DATABASE_POOL_SIZE           most connections to PostgreSQL of one process (10)\n")
+	require.Contains(t, help, "  DATABASE_POOL_SIZE           most connections to PostgreSQL in the pool of one process; unset: 10 for web, "+
+		"one for each job or task at the same time and 4 more for a worker\n")
 	require.NotContains(t, help, "SECRET_KEY_BASE")
 }
 

@@ -13,6 +13,7 @@ const (
 	Jobs        Role = "jobs"
 	Health      Role = "health"
 	Throttle    Role = "throttle"
+	Cache       Role = "cache"
 )
 
 // Roles are the roles that run until they are stopped. The others are commands.

@@ -21,6 +21,10 @@ type Settings interface {
 
 // Schema is the list of all environment variables that a program reads.
 type Schema struct {
+	// Queues are the application's own queues of jobs beside the standard ones, with
+	// the jobs of each that one worker-pg runs at the same time.
+	Queues map[string]int
+
 	own       Settings // nil: the application has none
 	variables []Variable
 }
@@ -54,6 +58,10 @@ func (s *Schema) Load(role Role, variables map[string]string) (config Config, wa
 		checks.problems, checks.warnings = append(checks.problems, problems...), append(checks.warnings, lenient...)
 	}
 	config.fillDefaults()
+	config.ownQueues = s.Queues
+	if given["DATABASE_POOL_SIZE"] == "" {
+		config.DatabasePoolSize = config.wantedPool(role)
+	}
 
 	for _, variable := range s.variables {
 		variable.check(checks, s.value(variable, config))

@@ -43,6 +43,9 @@ const hidden = "********"
 func variablesOf(settings reflect.Type, own bool) []Variable {
 	var variables []Variable
 	for field := range settings.Fields() {
+		if !field.IsExported() {
+			continue
+		}
 		variables = append(variables, Variable{
 			Name:     field.Tag.Get("env"),
 			Field:    field.Name,
@@ -109,8 +112,12 @@ func (v Variable) notOfType(value string) string {
 		return fmt.Sprintf("%s is not a list of addresses and networks, separated by commas", shown)
 	case Countries:
 		return fmt.Sprintf("%s is not a list of two-letter country codes, separated by commas", shown)
+	case Key:
+		return fmt.Sprintf("%s is not a key in base64url", shown)
 	case Period:
 		return fmt.Sprintf("%s is neither a number of seconds nor a duration such as 5m", shown)
+	case WorkedQueues:
+		return fmt.Sprintf("%s is not a list of different queues, separated by commas, each with a number of jobs from 1 to 10000 or none", shown)
 	case uint32:
 		return fmt.Sprintf("%s is not a whole number from 0", shown)
 	case int, int64:

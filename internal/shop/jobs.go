@@ -3,7 +3,6 @@ package shop
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -22,7 +21,7 @@ type SendOrderConfirmation struct {
 // Declare describes the job. Its 25 attempts take days, because a mail server
 // may be unavailable for that long.
 func (SendOrderConfirmation) Declare() jobs.Declaration {
-	return jobs.Declaration{Kind: "send_order_confirmation", Queue: jobs.Default, Attempts: 25, Timeout: mailTimeout}
+	return jobs.Declaration{Kind: "send_order_confirmation", Queue: jobs.Default, Attempts: 25, Timeout: mailTimeout, GiveUpOn: hopeless}
 }
 
 // Check reports args that name no order.
@@ -36,7 +35,7 @@ type CapturePayment struct {
 // Declare describes the job. Most gateways end an authorization before its 25
 // attempts are over. An operator must investigate a payment that still fails then.
 func (CapturePayment) Declare() jobs.Declaration {
-	return jobs.Declaration{Kind: "capture_payment", Queue: jobs.Critical, Attempts: 25, Timeout: 30 * time.Second}
+	return jobs.Declaration{Kind: "capture_payment", Queue: jobs.Critical, Attempts: 25, Timeout: 30 * time.Second, GiveUpOn: hopeless}
 }
 
 // Check reports args that name no order.
@@ -60,7 +59,7 @@ type ReconcileStock struct{}
 func (ReconcileStock) Declare() jobs.Declaration {
 	return jobs.Declaration{
 		Kind: "reconcile_stock", Queue: jobs.Low, Attempts: 5, Timeout: 2 * time.Minute,
-		OneAtATime: func(json.RawMessage) string { return "the store" }, // one key for all runs
+		Limit: jobs.Limit{Key: func(json.RawMessage) string { return "the store" }}, // one key for all runs
 	}
 }
 
@@ -82,7 +81,7 @@ type SendCartReminder struct {
 // reminder that comes much later is useless.
 func (SendCartReminder) Declare() jobs.Declaration {
 	return jobs.Declaration{
-		Kind: "send_cart_reminder", Queue: jobs.Low, Attempts: 8, Timeout: mailTimeout,
+		Kind: "send_cart_reminder", Queue: jobs.Low, Attempts: 8, Timeout: mailTimeout, GiveUpOn: hopeless,
 		Unique: jobs.Uniqueness{Waiting: true},
 	}
 }
@@ -114,33 +113,24 @@ func (ForgetHolds) Declare() jobs.Declaration { return cleanup("forget_holds") }
 // Jobs are the handlers of all kinds of jobs, one line each.
 func (s *Shop) Jobs() jobs.Handlers {
 	return jobs.Handlers{
-		handle(func(ctx context.Context, job SendOrderConfirmation) error {
+		jobs.Handle(func(ctx context.Context, job SendOrderConfirmation) error {
 			return s.SendOrderConfirmation(ctx, job.OrderID)
 		}),
-		handle(func(ctx context.Context, job CapturePayment) error { return s.CapturePayment(ctx, job.OrderID) }),
-		handle(func(ctx context.Context, _ TendSales) error { return s.TendSales(ctx) }),
-		handle(func(ctx context.Context, _ ReconcileStock) error { return s.ReconcileStock(ctx) }),
-		handle(func(ctx context.Context, _ RemindOfCarts) error { return s.RemindOfCarts(ctx) }),
-		handle(func(ctx context.Context, job SendCartReminder) error { return s.SendCartReminder(ctx, job.CartID) }),
-		handle(func(ctx context.Context, _ ForgetOldCarts) error { return s.ForgetOldCarts(ctx) }),
-		handle(func(ctx context.Context, _ ForgetOrderLimits) error { return s.ForgetOrderLimits(ctx) }),
-		handle(func(ctx context.Context, _ ForgetHolds) error { return s.ForgetHolds(ctx) }),
+		jobs.Handle(func(ctx context.Context, job CapturePayment) error { return s.CapturePayment(ctx, job.OrderID) }),
+		jobs.Handle(func(ctx context.Context, _ TendSales) error { return s.TendSales(ctx) }),
+		jobs.Handle(func(ctx context.Context, _ ReconcileStock) error { return s.ReconcileStock(ctx) }),
+		jobs.Handle(func(ctx context.Context, _ RemindOfCarts) error { return s.RemindOfCarts(ctx) }),
+		jobs.Handle(func(ctx context.Context, job SendCartReminder) error { return s.SendCartReminder(ctx, job.CartID) }),
+		jobs.Handle(func(ctx context.Context, _ ForgetOldCarts) error { return s.ForgetOldCarts(ctx) }),
+		jobs.Handle(func(ctx context.Context, _ ForgetOrderLimits) error { return s.ForgetOrderLimits(ctx) }),
+		jobs.Handle(func(ctx context.Context, _ ForgetHolds) error { return s.ForgetHolds(ctx) }),
 	}
 }
 
 // Private
 
-// handle is jobs.Handle for work of the store. What no later attempt can mend
-// fails for good at once.
-func handle[T jobs.Args](work func(ctx context.Context, args T) error) jobs.Handler {
-	return jobs.Handle(func(ctx context.Context, args T) error {
-		err := work(ctx, args)
-		if errors.Is(err, ErrNotFound) || errors.Is(err, mail.ErrUndeliverable) || errors.Is(err, payment.ErrRefused) {
-			return jobs.Permanent(err)
-		}
-		return err
-	})
-}
+// hopeless are errors that no later attempt can mend.
+var hopeless = []error{ErrNotFound, mail.ErrUndeliverable, payment.ErrRefused}
 
 // checkID reports an id that no row can have.
 func checkID(name string, id int64) error {

@@ -235,6 +235,50 @@ func TestPlaceOrder_NeverUsesAVoidedAuthorization(t *testing.T) {
 	require.Zero(t, s.count(t, `SELECT count(*) FROM orders WHERE payment_id IN (SELECT payment_id FROM voided_payments)`))
 }
 
+func TestGiveBack_VoidsNoAuthorizationThatBecameAnOrder(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	wish := purchase(s.filledCart(t, s.variant(t, "harbour-enamel-mug", 2), 1))
+	order, err := s.PlaceOrder(t.Context(), wish)
+	require.NoError(t, err)
+	var authorization payment.Authorization
+	require.NoError(t, s.db.QueryRow(t.Context(), `SELECT payment_id FROM orders`).Scan(&authorization.ID))
+
+	s.GiveBack(t.Context(), wish, authorization) // as a slower request with the same key does
+
+	require.Empty(t, s.gateway.voided)
+	require.Zero(t, s.count(t, `SELECT count(*) FROM voided_payments`))
+	require.NoError(t, s.CapturePayment(t.Context(), order.ID))
+}
+
+func TestReview_ChangesWithEachThingThatTheShopperAgreesTo(t *testing.T) {
+	t.Parallel()
+	line := func(variant int64, cents int64, quantity int) shop.CartLine {
+		return shop.CartLine{Variant: shop.Variant{ID: variant, Price: shop.Euros(cents)}, Quantity: quantity}
+	}
+	cart := func(lines ...shop.CartLine) shop.Cart { return shop.Cart{Lines: lines, Total: shop.Euros(3000)} }
+	dearer := cart(line(1, 1000, 1), line(2, 2000, 1))
+	dearer.Total.Cents++
+	francs := cart(line(1, 1000, 1), line(2, 2000, 1))
+	francs.Lines[0].Variant.Price.Currency = "CHF"
+	elsewhere := contact()
+	elsewhere.City = "Graz"
+	shown := shop.Review(cart(line(1, 1000, 1), line(2, 2000, 1)), contact())
+
+	for change, review := range map[string]string{
+		"prices with the same total": shop.Review(cart(line(1, 1500, 1), line(2, 1500, 1)), contact()),
+		"a currency":                 shop.Review(francs, contact()),
+		"a variant":                  shop.Review(cart(line(1, 1000, 1), line(3, 2000, 1)), contact()),
+		"a quantity":                 shop.Review(cart(line(1, 1000, 2), line(2, 2000, 1)), contact()),
+		"a line":                     shop.Review(cart(line(2, 2000, 1)), contact()),
+		"the total, as by shipping":  shop.Review(dearer, contact()),
+		"the address":                shop.Review(cart(line(1, 1000, 1), line(2, 2000, 1)), elsewhere),
+	} {
+		require.NotEqual(t, shown, review, change)
+	}
+	require.Equal(t, shown, shop.Review(cart(line(1, 1000, 1), line(2, 2000, 1)), contact()))
+}
+
 func TestPlaceOrder_KeepsTheAuthorizationWhenTheOutcomeIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

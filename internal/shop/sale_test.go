@@ -149,6 +149,38 @@ func TestHoldSaleUnit_OneClaimHoldsOneUnitHoweverOftenItComes(t *testing.T) {
 	s.expect(t, sale, 1, 1)
 }
 
+func TestHoldSaleUnit_OfTwoClaimsOfTheLastUnitOneIsSoldOut(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 2)
+	_, err := s.PlaceOrder(t.Context(), purchase(s.held(t, sale)))
+	require.NoError(t, err)
+	s.expect(t, sale, 0, 1)
+	blocking, err := s.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = blocking.Exec(t.Context(), `SELECT FROM flash_sales WHERE id = $1 FOR UPDATE`, sale.ID)
+	require.NoError(t, err)
+
+	// Both have read that one unit is left when they ask for it.
+	results := make([]error, 2)
+	var claims sync.WaitGroup
+	for i := range results {
+		claims.Go(func() { results[i] = s.HoldSaleUnit(t.Context(), newClaim(sale)) })
+	}
+	stacktest.Eventually(t, func() bool {
+		return s.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 2
+	})
+	require.NoError(t, blocking.Rollback(t.Context()))
+	claims.Wait()
+
+	if results[0] == nil {
+		results[0], results[1] = results[1], results[0]
+	}
+	require.ErrorIs(t, results[0], shop.ErrSaleSoldOut)
+	require.NoError(t, results[1])
+	s.expect(t, sale, 1, 1)
+}
+
 func TestHoldSaleUnit_RespectsTheLimitOfACart(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, func(options *shop.Options) { options.SaleLimit = 2 })

@@ -65,11 +65,11 @@ func (WarmCache) Declare() jobs.Declaration {
 // store needs Fragments and Publisher.
 func (s *Shop) Tasks() jobs.Handlers {
 	return jobs.Handlers{
-		handle(func(ctx context.Context, task BroadcastStock) error { return s.broadcastStock(ctx, task.ProductIDs) }),
-		handle(func(ctx context.Context, task BroadcastCart) error { return s.broadcastCart(ctx, task.CartID) }),
-		handle(func(ctx context.Context, task BroadcastOrder) error { return s.broadcastOrder(ctx, task.OrderID) }),
-		handle(func(ctx context.Context, task BroadcastSale) error { return s.broadcastSale(ctx, task.SaleID) }),
-		handle(func(ctx context.Context, _ WarmCache) error { return s.WarmCache(ctx) }),
+		jobs.Handle(func(ctx context.Context, task BroadcastStock) error { return s.broadcastStock(ctx, task.ProductIDs) }),
+		jobs.Handle(func(ctx context.Context, task BroadcastCart) error { return s.broadcastCart(ctx, task.CartID) }),
+		jobs.Handle(func(ctx context.Context, task BroadcastOrder) error { return s.broadcastOrder(ctx, task.OrderID) }),
+		jobs.Handle(func(ctx context.Context, task BroadcastSale) error { return s.broadcastSale(ctx, task.SaleID) }),
+		jobs.Handle(func(ctx context.Context, _ WarmCache) error { return s.WarmCache(ctx) }),
 	}
 }
 
@@ -78,5 +78,5 @@ func (s *Shop) Tasks() jobs.Handlers {
 // broadcastDeclaration declares a task that updates open pages. It gets few
 // attempts, because its content is soon out of date.
 func broadcastDeclaration(kind string) jobs.Declaration {
-	return jobs.Declaration{Kind: kind, Queue: jobs.Critical, Attempts: 4, Backoff: jobs.Quick, Timeout: 10 * time.Second}
+	return jobs.Declaration{Kind: kind, Queue: jobs.Critical, Attempts: 4, Backoff: jobs.Quick, Timeout: 10 * time.Second, GiveUpOn: hopeless}
 }

@@ -2,7 +2,6 @@ package storefront
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -24,18 +23,6 @@ func (s *Storefront) showCategory(c echo.Context) error {
 		return err
 	}
 	return web.Render(c, http.StatusOK, templates.Category(templates.CategoryPage{Layout: layout, Category: category, Listing: listing}))
-}
-
-// listingQuery is the part of the query that selects a page of a list.
-func listingQuery(c echo.Context) url.Values {
-	query := url.Values{}
-	if sort := shop.ParseSort(c.QueryParam("sort")); sort != shop.SortFeatured {
-		query.Set("sort", string(sort))
-	}
-	if page := pageNumber(c); page != 1 {
-		query.Set("page", strconv.Itoa(page))
-	}
-	return query
 }
 
 // pageNumber is the requested page of a list: 1 by default, and 0, which no list

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"slipway/internal/shop"
 	"slipway/internal/web"
 )
 
@@ -77,6 +78,7 @@ func (s *Storefront) showSitemap(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	web.Tag(c, shop.PagesOf()...)
 	pages := sitemap{Locations: []location{{s.baseURL + "/"}}}
 	for _, category := range categories {
 		pages.Locations = append(pages.Locations, location{s.baseURL + "/categories/" + url.PathEscape(category.Slug)})
@@ -84,9 +86,7 @@ func (s *Storefront) showSitemap(c echo.Context) error {
 	for _, slug := range products {
 		pages.Locations = append(pages.Locations, location{s.baseURL + "/products/" + url.PathEscape(slug)})
 	}
-	if !web.IsForCache(c) {
-		c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=3600")
-	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=3600")
 	return c.XML(http.StatusOK, pages)
 }
 

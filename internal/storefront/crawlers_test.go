@@ -47,7 +47,8 @@ func TestCrawlers_IndexNoPageThatIsOfOneShopperOrCostsMuch(t *testing.T) {
 func TestCrawlers_EveryRouteIsIndexedOrNot(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
-	indexed := []string{"/", "/categories/:slug", "/products/:slug", "/pictures/:file", "/sitemap.xml", "/robots.txt", "/assets/*", "/live"}
+	indexed := []string{"/", "/categories/:slug", "/products/:slug", "/pictures/:file", "/sitemap.xml", "/robots.txt",
+		"/assets/*", "/live", "/speculation-rules.json"}
 
 	for _, route := range site.routes(t) {
 		answer := site.send(t, route.Method, filled(route), nil)

@@ -22,6 +22,10 @@ func (s *Storefront) showHome(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	web.Tag(c, shop.SalePages)
+	if found {
+		web.KeepFor(c, saleFresh)
+	}
 	offer := s.offer(sale, found)
 	layout, err := s.layout(c, "Leeward", "Things for the shore and the way there.", append(productIDs(featured, newest), soldOn(offer)...)...)
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 // whose stock the page shows.
 func (s *Storefront) layout(c echo.Context, title, description string, watched ...int64) (templates.Layout, error) {
 	ctx := c.Request().Context()
+	web.Tag(c, shop.PagesOf(watched...)...)
+	c.Response().Header().Set("Speculation-Rules", `"`+speculationPath+`"`)
 	categories, err := s.shop.Categories(ctx)
 	if err != nil {
 		return templates.Layout{}, err
@@ -31,9 +33,8 @@ func (s *Storefront) layout(c echo.Context, title, description string, watched .
 	layout.Categories = categories
 	layout.CartUnits = units
 	layout.Live = liveAddress(lastEvent(c), watched)
-	if web.IsForCache(c) {
-		layout.CartUnits = templates.UnknownUnits
-		layout.Notice = "This page may be a few minutes old. Prices and stock are checked again when you buy."
+	if web.IsShared(c) {
+		layout.CartUnits = templates.UnknownUnits // a shopper may get it in place of an error
 	}
 	return layout, nil
 }
@@ -56,16 +57,23 @@ func lastEvent(c echo.Context) int64 {
 
 // bareLayout is a layout without cart and categories. It needs no backend.
 func (s *Storefront) bareLayout(c echo.Context, title string) templates.Layout {
-	return templates.Layout{
+	layout := templates.Layout{
 		Title:       title,
 		CartUnits:   templates.UnknownUnits,
 		Path:        c.Request().URL.Path,
-		Stylesheet:  s.assets.Path("store.css"),
-		Script:      s.assets.Path("live.js"),
-		Countdown:   s.assets.Path("countdown.js"),
+		Stylesheet:  s.resource("store.css"),
+		Scripts:     []templates.Resource{s.resource("live.js"), s.resource("countdown.js")},
 		Icon:        s.assets.Path("icon.svg"),
 		Development: s.development,
 	}
+	if s.development {
+		layout.Scripts = append(layout.Scripts, s.resource("development.js"))
+	}
+	return layout
+}
+
+func (s *Storefront) resource(name string) templates.Resource {
+	return templates.Resource{Path: s.assets.Path(name), Integrity: s.assets.Integrity(name)}
 }
 
 // cartID is the id of the cart of this browser, empty without one.

@@ -14,7 +14,10 @@ import (
 // Pages: a fast shopper opens a page every five seconds, 60 in five minutes. The
 // default of 300 allows five such shoppers behind the address of one office, or
 // fifteen who read slowly. For a larger office, raise the limit or safelist the address.
-// Pictures and assets are not counted.
+// Pictures and assets are not counted. Pages that a browser fetches before a link is
+// followed, while the pointer is on it, have a limit of their own, twice as high, so that
+// looking at links uses up nobody's pages. A browser whose prefetch is refused asks
+// again when the link is followed.
 //
 // Event streams: an open page reconnects every 16 to 20 seconds, about 20 times in
 // five minutes. Ten times the limit of pages allows 150 open pages behind one
@@ -47,6 +50,7 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 		throttle.Allow2BanByOutcome("declined-cart", throttle.Ban{After: 5, Within: time.Hour, For: time.Hour}, s.perCart(buys), declined),
 
 		throttle.Throttle("req-ip", settings.Requests, settings.RequestPeriod, perIP(asksForPage)),
+		throttle.Throttle("prefetch-ip", 2*settings.Requests, settings.RequestPeriod, perIP(prefetches)),
 		throttle.Throttle("live-ip", 10*settings.Requests, settings.RequestPeriod, perIP(followsEvents)),
 		throttle.Throttle("cart-ip", 60, time.Minute, perIP(changesCart)),
 		throttle.Throttle("hold-ip", 20, 5*time.Minute, perIP(claimsSaleUnit)).Protected(),
@@ -73,7 +77,13 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 const cardDeclined = "card declined"
 
 func asksForPage(r *throttle.Request) bool {
-	return !followsEvents(r) && !endsReminders(r) && !r.Below(assets.Prefix) && !r.Below("/pictures/")
+	return !prefetches(r) && !followsEvents(r) && !endsReminders(r) && !r.Below(assets.Prefix) && !r.Below("/pictures/")
+}
+
+// prefetches matches requests for pages that nobody has asked for yet. Any client may
+// claim that, and gets no more than the limit of prefetch-ip.
+func prefetches(r *throttle.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch")
 }
 
 // followsEvents matches the requests that an open page makes on its own: for its

@@ -45,10 +45,10 @@ func TestLimits_CountPagesAndNotTheirAssets(t *testing.T) {
 	shopper := site.shopperAt(t, "192.0.2.1")
 
 	for range 20 {
-		require.Equal(t, http.StatusOK, shopper.get("/").status)
+		require.Equal(t, http.StatusOK, shopper.get("/search").status)
 	}
 
-	refused := shopper.get("/")
+	refused := shopper.get("/search")
 	require.Equal(t, http.StatusTooManyRequests, refused.status)
 	require.Contains(t, refused.body, "Slowly, please")
 	require.Equal(t, http.StatusTooManyRequests, shopper.get("/nowhere").status)
@@ -205,4 +205,23 @@ func (f forwarder) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-Forwarded-For", f.shopper.from)
 	return http.DefaultTransport.RoundTrip(r)
+}
+
+func TestLimits_APrefetchUsesUpNoPage(t *testing.T) {
+	t.Parallel()
+	limits := usualLimits()
+	limits.Requests = 20
+	limits.RequestPeriod = 24 * time.Hour
+	site := newLimitedSite(t, limits)
+	prefetch := func() int {
+		return site.send(t, http.MethodGet, "/search", http.Header{
+			"X-Forwarded-For": {"192.0.2.1"}, "Sec-Purpose": {"prefetch"},
+		}).status
+	}
+
+	for range 40 {
+		require.Equal(t, http.StatusOK, prefetch())
+	}
+	require.Equal(t, http.StatusTooManyRequests, prefetch())
+	require.Equal(t, http.StatusOK, site.shopperAt(t, "192.0.2.1").get("/search").status)
 }

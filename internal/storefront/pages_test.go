@@ -1,6 +1,8 @@
 package storefront_test
 
 import (
+	"crypto/sha512"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"net/url"
@@ -87,7 +89,7 @@ func TestPages_OfErrorsDoNotClaimThatTheCartIsEmpty(t *testing.T) {
 	ada := newSite(t).shopper(t)
 	ada.add("harbour-enamel-mug", 1)
 
-	require.NotContains(t, ada.get("/nope").body, "cart-badge")
+	require.NotContains(t, ada.get("/nope").body, "is empty")
 }
 
 func TestPages_LinkOnlyToPagesThatExist(t *testing.T) {
@@ -176,6 +178,26 @@ func TestPages_HandleHeadLikeGet(t *testing.T) {
 		require.Equal(t, get.StatusCode, head.StatusCode, path)
 		require.Equal(t, get.Header.Get("Content-Type"), head.Header.Get("Content-Type"), path)
 		require.Empty(t, body)
+	}
+}
+
+func TestPages_GiveTheDigestsOfTheirScriptsAndStyles(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	ada := site.shopper(t)
+	code := regexp.MustCompile(`<(script|link rel="stylesheet")[^>]*>`)
+	checked := regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)" integrity="sha384-([^"]+)"`)
+
+	for _, path := range []string{"/", "/products/kelp-soap", "/cart", "/nope"} {
+		page := ada.get(path).body
+
+		require.Len(t, code.FindAllString(page, -1), 4, path)
+		found := checked.FindAllStringSubmatch(page, -1)
+		require.Len(t, found, 4, path)
+		for _, one := range found {
+			sum := sha512.Sum384([]byte(ada.get(one[1]).body))
+			require.Equal(t, base64.StdEncoding.EncodeToString(sum[:]), one[2], one[1])
+		}
 	}
 }
 

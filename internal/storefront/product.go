@@ -35,6 +35,9 @@ func (s *Storefront) renderProduct(c echo.Context, status int, product shop.Prod
 	if err != nil {
 		return err
 	}
+	if found {
+		web.KeepFor(c, saleFresh)
+	}
 	layout, err := s.layout(c, product.Name, product.Tagline, append(productIDs(related), product.ID)...)
 	if err != nil {
 		return err

@@ -1,6 +1,9 @@
 package storefront
 
 import (
+	"slices"
+	"time"
+
 	"github.com/labstack/echo/v4"
 
 	"slipway/internal/assets"
@@ -12,18 +15,21 @@ func (s *Storefront) Routes(e *echo.Echo) {
 	e.GET("/live", s.streamEvents) // without web.Deadline: a stream has its own lifetime
 	e.GET(assets.Prefix+"*", echo.WrapHandler(s.assets))
 	e.GET("/robots.txt", s.showRobots)
+	e.GET(speculationPath, s.showSpeculationRules)
 
 	// Each route gets its middleware by itself: a group with middleware would also
 	// handle all unknown paths.
 	deadline := web.Deadline(s.pageTimeout)
 	page := []echo.MiddlewareFunc{deadline, notIndexed, web.RetryRead, s.rememberLastEvent}
-	public := []echo.MiddlewareFunc{deadline, s.stale.Serve(nil), s.indexed(nil), web.RetryRead, s.rememberLastEvent}
+	public := []echo.MiddlewareFunc{deadline, s.indexed(nil), web.RetryRead, s.rememberLastEvent}
+	shared := slices.Concat([]echo.MiddlewareFunc{web.Share(catalogue)}, public)
 	listing := []echo.MiddlewareFunc{
-		deadline, s.stale.Serve(listingQuery), s.indexed(canonicalListing), web.RetryRead, s.rememberLastEvent,
+		web.Share(catalogue.Of("page", "sort")),
+		deadline, s.indexed(canonicalListing), web.RetryRead, s.rememberLastEvent,
 	}
-	e.GET("/", s.showHome, public...)
+	e.GET("/", s.showHome, shared...)
 	e.GET("/categories/:slug", s.showCategory, listing...)
-	e.GET("/products/:slug", s.showProduct, public...)
+	e.GET("/products/:slug", s.showProduct, shared...)
 	e.GET("/search", s.search, page...)
 	e.GET("/pictures/:file", s.showPicture, public...)
 	e.GET("/sitemap.xml", s.showSitemap, public...)
@@ -50,3 +56,17 @@ func (s *Storefront) Routes(e *echo.Echo) {
 		e.GET("/dev/mail/:id", s.showMail, page...)
 	}
 }
+
+// PrivateCookies make a visitor a shopper, whose pages nobody else gets.
+func (s *Storefront) PrivateCookies() []string { return []string{cartCookie} }
+
+// Private
+
+// catalogue is what the edge keeps of the pages of the catalogue, for visitors without
+// a cart: a change of a product, its stock or its price makes them stale at once, by
+// the triggers of the shop. A minute bounds the age of what no trigger sees.
+var catalogue = web.Sharing{Fresh: time.Minute, WhileRenewed: 30 * time.Second}
+
+// saleFresh is for how long they see the same copy of a page with a flash sale, whose
+// units go by the second.
+const saleFresh = time.Second

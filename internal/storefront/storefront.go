@@ -33,7 +33,6 @@ type Storefront struct {
 	pageTimeout time.Duration
 	saleHold    time.Duration
 	saleLimit   int
-	stale       *web.Stale
 }
 
 // Options are the parts and settings of the pages.
@@ -49,12 +48,11 @@ type Options struct {
 	PageTimeout time.Duration      // of one page
 	SaleHold    time.Duration      // how long a cart holds a unit of a sale
 	SaleLimit   int                // largest number of units of one sale in one cart
-	Stale       *web.Stale         // serves old public pages while the database is unavailable; nil serves none
 }
 
 // New makes the storefront. The error says that the assets cannot be read.
 func New(options Options) (*Storefront, error) {
-	files, err := fs.Sub(assetFiles, "assets")
+	files, err := fs.Sub(assetFiles, "dist")
 	if err != nil {
 		return nil, fmt.Errorf("open assets: %w", err)
 	}
@@ -75,7 +73,7 @@ func New(options Options) (*Storefront, error) {
 		shop:        options.Shop,
 		hub:         options.Hub,
 		assets:      loaded,
-		cart:        web.NewSignedCookie(options.Secret, "cart", shop.CartLifetime, strings.HasPrefix(options.BaseURL, "https://")),
+		cart:        web.NewSignedCookie(options.Secret, cartCookie, shop.CartLifetime, strings.HasPrefix(options.BaseURL, "https://")),
 		baseURL:     strings.TrimSuffix(options.BaseURL, "/"),
 		visitorKey:  visitorKey,
 		cards:       options.Cards,
@@ -84,11 +82,15 @@ func New(options Options) (*Storefront, error) {
 		pageTimeout: options.PageTimeout,
 		saleHold:    options.SaleHold,
 		saleLimit:   options.SaleLimit,
-		stale:       options.Stale,
 	}, nil
 }
 
 // Private
 
-//go:embed assets
+// cartCookie names the cart of a shopper.
+const cartCookie = "cart"
+
+// The build tool makes dist from assets: go run ./internal/assets/build.
+//
+//go:embed dist
 var assetFiles embed.FS

@@ -22,6 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/cache"
+	"slipway/internal/edge"
+	"slipway/internal/edge/purge"
 	"slipway/internal/failopen"
 	"slipway/internal/failopen/failopentest"
 	"slipway/internal/health"
@@ -63,6 +65,23 @@ type setup struct {
 	redis   failopen.Options
 	budget  time.Duration // for Redis; zero: a second
 	baseURL string
+
+	// hearsChanges lets pages be served from the cache until what they show changes.
+	// Otherwise cached pages only replace errors, so that every page is as new as its
+	// request.
+	hearsChanges bool
+}
+
+// hears runs the listener of purges until the test ends.
+func hears(t *testing.T, db *pgxpool.Pool, server *edge.Edge) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var listening sync.WaitGroup
+	listening.Go(func() { _ = purge.NewListener(db, server, slog.New(slog.DiscardHandler)).Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		listening.Wait()
+	})
 }
 
 func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site {
@@ -94,21 +113,11 @@ func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site 
 	store := shop.New(options)
 	_, err = store.Seed(t.Context())
 	require.NoError(t, err)
-	stale := web.NewStale(web.StaleOptions{
-		MaxAge: time.Minute, Size: 1 << 20, RedisBudget: cmp.Or(setup.budget, time.Second), Log: log, Reporter: reporter, Registry: registry,
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	var rendering sync.WaitGroup
-	rendering.Go(func() { _ = stale.Run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		rendering.Wait()
-	})
 	pages, err := storefront.New(storefront.Options{
 		Shop: store, Hub: live.NewHub("", redis, live.StreamOptions{Lifetime: time.Second, Limit: 10}, reporter, registry),
 		Secret: strings.Repeat("s", 32), BaseURL: setup.baseURL, Cards: payment.TestCards, Development: true,
 		Mails: mail.NewDirectory(t.TempDir(), "a@leeward.example"), PageTimeout: 10 * time.Second,
-		SaleHold: 10 * time.Minute, SaleLimit: 1, Stale: stale,
+		SaleHold: 10 * time.Minute, SaleLimit: 1,
 	})
 	require.NoError(t, err)
 	clients := throttle.NewClients([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 64, log)
@@ -121,8 +130,13 @@ func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site 
 	server := web.New(web.Options{
 		Clients: clients, Throttle: limiter, Log: log, Registry: registry, Reporter: reporter, Health: health.New(registry),
 		RedisBudget: cmp.Or(setup.budget, time.Second), MaxRequestBody: 1 << 20, BaseURL: setup.baseURL,
-		CrossOriginRoutes: pages.CrossOriginRoutes(),
+		CrossOriginRoutes: pages.CrossOriginRoutes(), CacheSize: 1 << 20, MaxCacheItem: 256 << 10, StaleFor: time.Minute,
 	}, pages)
+	t.Cleanup(server.Close)
+	server.Distrust(!setup.hearsChanges)
+	if setup.hearsChanges {
+		hears(t, db, server)
+	}
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
 	return site{url: listener.URL, db: db, pages: pages, guard: guard}

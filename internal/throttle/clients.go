@@ -35,7 +35,7 @@ func (c *Clients) Address(r *http.Request) netip.Addr {
 		return peer
 	}
 	client := peer
-	for i := len(forwarded) - 1; i >= 0 && c.trusts(client); i-- {
+	for i := len(forwarded) - 1; i >= 0; i-- {
 		for hops, more := forwarded[i], true; more && c.trusts(client); {
 			var hop string
 			hops, hop, more = cutLastHop(hops)

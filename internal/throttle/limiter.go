@@ -103,6 +103,34 @@ func (l *Limiter) Check(r *http.Request) (*Request, Decision) {
 	return request, e.decide(r.Context())
 }
 
+// Refuses reports whether the client of a request gets nothing at all: by a blocklist
+// or by a ban that this process knows of. It counts nothing and calls no backend. A
+// nil Limiter refuses nobody.
+func (l *Limiter) Refuses(r *http.Request) bool {
+	if l == nil {
+		return false
+	}
+	request := newRequest(r, l.clients)
+	for _, rule := range l.rules.safelists {
+		if rule.match(request) {
+			return false
+		}
+	}
+	for _, rule := range l.rules.blocklists {
+		if rule.match(request) {
+			return true
+		}
+	}
+	now := l.now()
+	for _, rule := range l.rules.bans {
+		key := normalizeKey(rule.key(request))
+		if key != "" && l.bannedFor(newBanStep(rule, key, false), now) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Answered passes the status of a response to the rules of Allow2BanByOutcome.
 func (l *Limiter) Answered(r *Request, status int) {
 	var bans []banStep

@@ -2,14 +2,13 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"slipway/internal/edge"
 	"slipway/internal/failopen"
 	"slipway/internal/telemetry"
 )
@@ -38,10 +37,6 @@ func IsHead(c echo.Context) bool {
 
 // Private
 
-// requestIDPattern matches the request ids that are accepted from a proxy. Other
-// values could forge lines in a log.
-var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
-
 // headAsGet routes HEAD as GET. The http.Server omits the body by itself, because
 // it checks the request that it parsed, not this copy.
 func headAsGet(next http.Handler) http.Handler {
@@ -61,22 +56,8 @@ const contentSecurityPolicy = "default-src 'self'; base-uri 'none'; form-action 
 // permissionsPolicy switches off the features of browsers that spy on a visitor.
 const permissionsPolicy = "browsing-topics=(), camera=(), display-capture=(), geolocation=(), microphone=(), usb=()"
 
-// identify sets the response header X-Request-Id: the request's own id when it is
-// acceptable, else a new one. Logs and error pages show it.
-func identify(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		id := c.Request().Header.Get(echo.HeaderXRequestID)
-		if !requestIDPattern.MatchString(id) {
-			id = strings.ToLower(rand.Text())
-		}
-		c.Response().Header().Set(echo.HeaderXRequestID, id)
-		return next(c)
-	}
-}
-
-func requestID(c echo.Context) string {
-	return c.Response().Header().Get(echo.HeaderXRequestID)
-}
+// requestID is the id that the edge has given the request.
+func requestID(c echo.Context) string { return c.Request().Header.Get(edge.RequestID) }
 
 func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {

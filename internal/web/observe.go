@@ -10,28 +10,68 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"slipway/internal/edge"
+	"slipway/internal/edge/httpcache"
 	"slipway/internal/telemetry"
 )
 
 // Private
 
-// observe logs and counts every request after its response is written.
-func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFunc {
-	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "app_http_request_duration_seconds",
-		Help:    "Duration of HTTP requests in seconds, by method, route and status.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
-	}, []string{"method", "route", "status"})
-	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "app_http_requests_in_flight",
-		Help: "HTTP requests in progress, event streams included.",
-	})
-	registry.MustRegister(duration, inFlight)
+// requestMetrics count requests.
+type requestMetrics struct {
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+	stale    *prometheus.CounterVec
+}
 
+func newRequestMetrics(registry prometheus.Registerer) *requestMetrics {
+	m := &requestMetrics{
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "app_http_request_duration_seconds",
+			Help:    "Duration of HTTP requests in seconds, by method, route and status. Those that the edge serves from its cache are included.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}, []string{"method", "route", "status"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "app_http_requests_in_flight",
+			Help: "HTTP requests in progress, event streams included.",
+		}),
+		stale: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app_http_stale_total",
+			Help: "Stored pages that were served although they were not fresh, by route.",
+		}, []string{"route"}),
+	}
+	registry.MustRegister(m.duration, m.inFlight, m.stale)
+	return m
+}
+
+// observeServed logs and counts a request that the edge has served from its cache. It
+// is logged for debugging only, because there may be many thousands in a second.
+func observeServed(log *slog.Logger, metrics *requestMetrics) func(httpcache.Served) {
+	return func(served httpcache.Served) {
+		metrics.duration.WithLabelValues(served.Request.Method, served.Label, strconv.Itoa(served.Status)).Observe(served.Took.Seconds())
+		if served.Stale {
+			metrics.stale.WithLabelValues(served.Label).Inc()
+		}
+		ctx := served.Request.Context()
+		if !log.Enabled(ctx, slog.LevelDebug) {
+			return
+		}
+		log.LogAttrs(ctx, slog.LevelDebug, "Request served from the cache",
+			slog.String("method", served.Request.Method), slog.String("route", served.Label), slog.Int("status", served.Status),
+			slog.String("took", served.Took.Round(time.Microsecond).String()), slog.Int("bytes", served.Bytes),
+			slog.Bool("stale", served.Stale), slog.String("request_id", served.Request.Header.Get(edge.RequestID)))
+	}
+}
+
+// observe logs and counts every request after its response is written. Requests of
+// the edge, for which nobody waits, are not counted, and logged for debugging only.
+func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			inFlight.Inc()
-			defer inFlight.Dec()
+			handle := httpcache.HandleOf(c.Request())
+			handle.Label(route(c))
+			metrics.inFlight.Inc()
+			defer metrics.inFlight.Dec()
 			started := time.Now()
 			failure := next(c)
 			truncated := failure != nil && c.Response().Committed
@@ -39,8 +79,10 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 				c.Error(failure) // writes the error page, and so sets the status to log
 			}
 			took := time.Since(started)
-			status := strconv.Itoa(c.Response().Status)
-			duration.WithLabelValues(method(c.Request().Method), route(c), status).Observe(took.Seconds())
+			if !handle.InBackground() {
+				status := strconv.Itoa(c.Response().Status)
+				metrics.duration.WithLabelValues(method(c.Request().Method), route(c), status).Observe(took.Seconds())
+			}
 			logRequest(log, c, took, failure, truncated)
 			return nil
 		}
@@ -49,7 +91,7 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 
 // logRequest logs a request: as an error when its status is 500 or more or its
 // response is truncated, for debugging only when it is a health check or was
-// refused, which may be a flood, and else as information.
+// refused, which may be a flood, or when nobody waits for it, and else as information.
 func logRequest(log *slog.Logger, c echo.Context, took time.Duration, failure error, truncated bool) {
 	level := slog.LevelInfo
 	attributes := []slog.Attr{
@@ -70,7 +112,8 @@ func logRequest(log *slog.Logger, c echo.Context, took time.Duration, failure er
 			attributes = append(attributes, slog.String("stack", panicked.Stack))
 		}
 	}
-	if _, refused := Refusal(c); refused || isHealthCheck(c) {
+	background := httpcache.HandleOf(c.Request()).InBackground() && level == slog.LevelInfo
+	if _, refused := Refusal(c); refused || isHealthCheck(c) || background {
 		level = slog.LevelDebug
 	}
 	log.LogAttrs(c.Request().Context(), level, "Request finished", attributes...)

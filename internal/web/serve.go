@@ -2,25 +2,40 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 )
 
-// Serve serves HTTP at address until ctx ends. Then it calls stopping, which may
-// be nil and must end responses without an end, such as event streams, and waits
-// up to drain for requests in progress. It returns an error when it cannot
-// listen, and when requests are still in progress after drain.
-func Serve(ctx context.Context, address string, handler http.Handler, drain time.Duration, stopping func(), log *slog.Logger) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("listen on %s (is another program using this port?): %w", address, err)
+// Listener is where and how Serve serves.
+type Listener struct {
+	Address  string
+	Handler  http.Handler
+	TLS      *tls.Config   // nil: HTTP without encryption
+	Drain    time.Duration // how long Serve waits for requests in progress
+	Stopping func()        // may be nil; must end responses without an end, such as event streams
+	Log      *slog.Logger
+}
+
+// Serve serves HTTP until ctx ends. Then it calls Stopping, and waits up to Drain for
+// requests in progress. It returns an error when it cannot listen, and when requests
+// are still in progress after Drain.
+func Serve(ctx context.Context, l Listener) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Address)
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listen on %s (ports below 1024 need CAP_NET_BIND_SERVICE, see docs/without-kamal.md): %w", l.Address, err)
+	case err != nil:
+		return fmt.Errorf("listen on %s (is another program using this port?): %w", l.Address, err)
 	}
 	server := &http.Server{
-		Handler:           closeAfterChunks(handler),
+		Handler:           closeAfterChunks(l.Handler),
+		TLSConfig:         l.TLS,
 		ReadHeaderTimeout: 10 * time.Second,
 		// Ends the response to a client that does not read. Deadline and event
 		// streams set deadlines of their own.
@@ -28,26 +43,30 @@ func Serve(ctx context.Context, address string, handler http.Handler, drain time
 		// Longer than a proxy keeps idle connections, so that the proxy closes first.
 		IdleTimeout:    6 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:       slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),
 	}
 
-	log.Info("Serving requests", "address", "http://"+address)
+	scheme, serve := "http://", server.Serve
+	if l.TLS != nil {
+		scheme, serve = "https://", func(listener net.Listener) error { return server.ServeTLS(listener, "", "") }
+	}
+	l.Log.Info("Serving requests", "address", scheme+l.Address)
 
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- serve(listener) }()
 	select {
 	case err := <-served:
-		return fmt.Errorf("serve on %s: %w", address, err)
+		return fmt.Errorf("serve on %s: %w", l.Address, err)
 	case <-ctx.Done():
 	}
 
-	if stopping != nil {
-		stopping()
+	if l.Stopping != nil {
+		l.Stopping()
 	}
-	draining, cancel := context.WithTimeout(context.Background(), drain)
+	draining, cancel := context.WithTimeout(context.Background(), l.Drain)
 	defer cancel()
 	if err := server.Shutdown(draining); err != nil {
-		return errors.Join(fmt.Errorf("requests were still in progress after %s: %w", drain, err), server.Close())
+		return errors.Join(fmt.Errorf("requests were still in progress after %s: %w", l.Drain, err), server.Close())
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func TestServe_ErrorSaysWhyItCannotListen(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 
-	err = Serve(t.Context(), taken.Addr().String(), http.NotFoundHandler(), time.Second, nil, slog.New(slog.DiscardHandler))
+	err = Serve(t.Context(), Listener{Address: taken.Addr().String(), Log: slog.New(slog.DiscardHandler)})
 
 	require.ErrorContains(t, err, "listen on "+taken.Addr().String()+" (is another program using this port?)")
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
@@ -152,7 +152,11 @@ func startServe(t *testing.T, drain time.Duration, stopping func(), handle http.
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	s := &served{address: listener.Addr().String(), stop: cancel, ended: make(chan error, 1)}
-	go func() { s.ended <- Serve(ctx, s.address, handle, drain, stopping, slog.New(slog.DiscardHandler)) }()
+	go func() {
+		s.ended <- Serve(ctx, Listener{
+			Address: s.address, Handler: handle, Drain: drain, Stopping: stopping, Log: slog.New(slog.DiscardHandler),
+		})
+	}()
 	stacktest.Eventually(t, func() bool {
 		connection, err := net.Dial("tcp", s.address)
 		return err == nil && connection.Close() == nil

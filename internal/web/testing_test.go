@@ -56,9 +56,18 @@ func newSiteAt(t *testing.T, baseURL string, routes func(*echo.Echo), sentry ...
 	t.Cleanup(s.reporter.Close)
 	s.health = given.Health
 	s.registry = given.Registry.(*prometheus.Registry)
-	s.Server = httptest.NewServer(New(given, testPages(routes)))
-	t.Cleanup(s.Close)
+	s.Server = newServer(t, given, testPages(routes))
 	return s
+}
+
+// newServer serves pages until the test ends.
+func newServer(t *testing.T, options Options, pages Pages) *httptest.Server {
+	t.Helper()
+	handler := New(options, pages)
+	t.Cleanup(handler.Close)
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
 }
 
 func options(t *testing.T, log *stacktest.Journal) Options {
@@ -71,6 +80,9 @@ func options(t *testing.T, log *stacktest.Journal) Options {
 		Health:         health.New(registry),
 		RedisBudget:    100 * time.Millisecond,
 		MaxRequestBody: 1024,
+		CacheSize:      1 << 20,
+		MaxCacheItem:   64 << 10,
+		StaleFor:       10 * time.Minute,
 
 		CrossOriginRoutes: []string{"POST /answers/{token}"},
 	}
@@ -80,6 +92,8 @@ func options(t *testing.T, log *stacktest.Journal) Options {
 type testPages func(*echo.Echo)
 
 func (p testPages) Routes(e *echo.Echo) { p(e) }
+
+func (testPages) PrivateCookies() []string { return []string{"session"} }
 
 func (testPages) ErrorStatus(err error) int {
 	if errors.Is(err, errConflict) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"slipway/internal/edge/httpcache"
 	"slipway/internal/throttle"
 )
 
@@ -31,11 +32,13 @@ const (
 )
 
 // limitRequests refuses requests over the limits. It never refuses health checks,
-// because a proxy would stop using this process.
+// because a proxy would stop using this process, and does not count what the edge asks
+// for by itself. What the edge serves from its cache costs so little that it does not
+// count either.
 func limitRequests(limiter *throttle.Limiter, pages Pages) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if limiter == nil || isHealthCheck(c) {
+			if limiter == nil || isHealthCheck(c) || httpcache.HandleOf(c.Request()).InBackground() {
 				return next(c)
 			}
 			request, decision := limiter.Check(c.Request())

@@ -12,6 +12,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"slipway/internal/edge"
+	"slipway/internal/edge/httpcache"
 	"slipway/internal/health"
 	"slipway/internal/telemetry"
 	"slipway/internal/throttle"
@@ -26,6 +28,16 @@ type Options struct {
 	RedisBudget    time.Duration  // total time that one request may wait for Redis
 	MaxRequestBody int64          // in bytes
 	BaseURL        string         // the public address; empty: not known
+	CacheSize      int64          // of the HTTP cache, in bytes; 0 caches nothing
+	MaxCacheItem   int64          // of one response in the HTTP cache, in bytes
+	StaleFor       time.Duration  // for which pages that are not fresh replace errors
+
+	// InFront returns a handler that the edge has in place of the pages, and that may
+	// pass requests on to them. Nil: the pages themselves.
+	InFront func(pages http.Handler) http.Handler
+	Policy  httpcache.Policy // which responses the edge stores
+
+	Development bool // tells browsers what the edge did, by Server-Timing
 
 	// CrossOriginRoutes are routes to which other sites may post, as patterns of
 	// http.ServeMux. They must not rely on a cookie.
@@ -39,6 +51,9 @@ type Options struct {
 type Pages interface {
 	// Routes registers the routes of all pages.
 	Routes(e *echo.Echo)
+	// PrivateCookies are the names of the cookies that identify a visitor, whose
+	// pages nobody else gets.
+	PrivateCookies() []string
 	// ErrorStatus returns the HTTP status for an error of the application, and 0
 	// for any other error.
 	ErrorStatus(err error) int
@@ -47,8 +62,9 @@ type Pages interface {
 }
 
 // New returns the handler of the public port: the pages, /up and /health, inside
-// all middleware.
-func New(options Options, pages Pages) http.Handler {
+// all middleware, inside the edge. It must be closed.
+func New(options Options, pages Pages) *edge.Edge {
+	requests := newRequestMetrics(options.Registry)
 	e := echo.New()
 	e.HideBanner = true
 	e.HidePort = true
@@ -56,8 +72,7 @@ func New(options Options, pages Pages) http.Handler {
 	e.HTTPErrorHandler = handleError(options, pages)
 
 	e.Use(
-		identify,
-		observe(options.Log, options.Registry),
+		observe(options.Log, requests),
 		recoverPanics,
 		secureHeaders(options.BaseURL),
 		refuseCrossOrigin(options.BaseURL, options.CrossOriginRoutes),
@@ -68,5 +83,14 @@ func New(options Options, pages Pages) http.Handler {
 	e.GET("/up", echo.WrapHandler(http.HandlerFunc(options.Health.ServeUp)))
 	e.GET("/health", echo.WrapHandler(http.HandlerFunc(options.Health.ServeHealth)))
 	pages.Routes(e)
-	return headAsGet(e)
+	app := headAsGet(e)
+	if options.InFront != nil {
+		app = options.InFront(app)
+	}
+	return edge.New(edge.Options{
+		CacheSize: options.CacheSize, MaxItemSize: options.MaxCacheItem, StaleIfError: options.StaleFor,
+		PrivateCookies: pages.PrivateCookies(), Refuses: options.Throttle.Refuses,
+		Amend: amendStale, Served: observeServed(options.Log, requests), Policy: options.Policy,
+		ServerTiming: options.Development, Log: options.Log, Registry: options.Registry,
+	}, app)
 }

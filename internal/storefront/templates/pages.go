@@ -17,13 +17,18 @@ type Layout struct {
 	Query       string          // what the search field shows
 	Categories  []shop.Category // of the navigation; may be empty while the database is unavailable
 	CartUnits   int             // UnknownUnits shows no badge
-	Stylesheet  string          // fingerprinted paths
-	Script      string
-	Countdown   string // script that counts down; empty for none
-	Icon        string
+	Stylesheet  Resource
+	Scripts     []Resource
+	Icon        string // fingerprinted path
 	Live        string // path of the page's event stream, empty for none
 	Development bool   // links to the mail that was sent
 	Notice      string // one sentence about what just happened, empty for none
+}
+
+// Resource is a script or a style sheet.
+type Resource struct {
+	Path      string // fingerprinted
+	Integrity string // digest; a browser refuses other content
 }
 
 // UnknownUnits stands for the number of units of a cart that was not read.

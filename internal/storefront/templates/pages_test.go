@@ -43,6 +43,7 @@ func TestPages_EscapeHostileText(t *testing.T) {
 			scripts := elements(document, "script")
 			require.Len(t, scripts, 1)
 			require.Equal(t, "/assets/store.js", attribute(scripts[0], "src"))
+			require.Equal(t, "sha384-script", attribute(scripts[0], "integrity"))
 			for _, image := range elements(document, "img") {
 				require.True(t, strings.HasPrefix(attribute(image, "src"), "/pictures/"))
 			}
@@ -265,7 +266,8 @@ func newPages(words string) map[string]templ.Component {
 	category := shop.Category{ID: 1, Slug: words, Name: words, Tagline: words}
 	layout := Layout{
 		Title: words, Description: words, Canonical: words, Query: words, Notice: words, Categories: []shop.Category{category},
-		Stylesheet: "/assets/store.css", Script: "/assets/store.js", Icon: "/assets/icon.svg", Live: "/live",
+		Stylesheet: Resource{Path: "/assets/store.css", Integrity: "sha384-style"},
+		Scripts:    []Resource{{Path: "/assets/store.js", Integrity: "sha384-script"}}, Icon: "/assets/icon.svg", Live: "/live",
 		CartUnits: 2, Development: true,
 	}
 	card := func(id int64) shop.Card {

@@ -1,0 +1,134 @@
+// Package edge is what every request passes before the application: it gives the
+// request an id, compresses the response and caches it.
+package edge
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"slipway/internal/edge/coding"
+	"slipway/internal/edge/httpcache"
+)
+
+// RequestID is the header with the id of a request. The application finds it in the
+// request, and the client in the response.
+const RequestID = "X-Request-Id"
+
+// Options configure an edge.
+type Options struct {
+	CacheSize      int64         // of all stored responses, in bytes; 0 or less stores none
+	MaxItemSize    int64         // of one stored body, in bytes
+	StaleIfError   time.Duration // for which a stored response that is not fresh replaces an error of the application
+	PrivateCookies []string      // see httpcache.Options
+	Policy         httpcache.Policy
+	ServerTiming   bool // see httpcache.Options
+
+	// Refuses reports whether the application refuses a client, so that the client
+	// gets nothing from the cache either. It may be nil, and must be fast.
+	Refuses func(*http.Request) bool
+	// Amend and Served are those of httpcache.Options.
+	Amend  func(header http.Header, body []byte) []byte
+	Served func(httpcache.Served)
+
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Edge is the handler. It must be closed.
+type Edge struct {
+	outermost http.Handler
+	cache     *httpcache.Cache // nil when nothing is cached
+}
+
+// New returns the edge of an application: its layers, from the inside to the outside.
+func New(options Options, app http.Handler) *Edge {
+	e := &Edge{}
+	handler := app
+	if options.CacheSize > 0 {
+		e.cache = newCache(options, handler)
+		handler = e.cache
+	}
+	compressed := coding.New(coding.Options{Jitter: jitter}, handler)
+	e.outermost = identify(compressed)
+
+	options.Registry.MustRegister(&collector{e.cache, compressed})
+	return e
+}
+
+// ServeHTTP implements http.Handler.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.outermost.ServeHTTP(w, r) }
+
+// Close ends what goes on in the background, and waits for it.
+func (e *Edge) Close() {
+	if e.cache != nil {
+		e.cache.Close()
+	}
+}
+
+// Expire makes the responses with one of the tags stale (see httpcache.Cache).
+func (e *Edge) Expire(tags ...string) int {
+	if e.cache == nil {
+		return 0
+	}
+	return e.cache.Expire(tags...)
+}
+
+// Purge removes the responses with one of the tags.
+func (e *Edge) Purge(tags ...string) int {
+	if e.cache == nil {
+		return 0
+	}
+	return e.cache.Purge(tags...)
+}
+
+// PurgeAll removes all responses.
+func (e *Edge) PurgeAll() {
+	if e.cache != nil {
+		e.cache.PurgeAll()
+	}
+}
+
+// Distrust tells the cache whether calls of Expire and Purge may be missing.
+func (e *Edge) Distrust(missing bool) {
+	if e.cache != nil {
+		e.cache.Distrust(missing)
+	}
+}
+
+// Private
+
+// jitter is the largest number of bytes that hide the length of a compressed page, as
+// many as in Thruster.
+const jitter = 32
+
+func newCache(options Options, app http.Handler) *httpcache.Cache {
+	return httpcache.New(httpcache.Options{
+		Policy: options.Policy, Size: options.CacheSize, MaxItemSize: options.MaxItemSize, StaleIfError: options.StaleIfError,
+		PrivateCookies: options.PrivateCookies, Bypass: options.Refuses, Amend: options.Amend, Served: options.Served,
+		ServerTiming: options.ServerTiming, Log: options.Log,
+	}, app)
+}
+
+// requestIDPattern matches the request ids that are accepted from a proxy. Other
+// values could forge lines in a log.
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// identify gives request and response an id: the request's own when it is acceptable,
+// else a new one. Logs and error pages show it.
+func identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(RequestID)
+		if !requestIDPattern.MatchString(id) {
+			id = strings.ToLower(rand.Text())
+			r.Header.Set(RequestID, id)
+		}
+		w.Header().Set(RequestID, id)
+		next.ServeHTTP(w, r)
+	})
+}
