@@ -43,4 +43,26 @@ func (c *Cancellations) Has(ctx context.Context, id string) (bool, error) {
 
 // Private
 
+// marked returns those of the tasks that are marked.
+func (c *Cancellations) marked(ctx context.Context, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = c.namespace.cancelled(id)
+	}
+	marks, err := c.redis.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("look for cancelled tasks: %w", err)
+	}
+	var marked []string
+	for i, mark := range marks {
+		if mark != nil {
+			marked = append(marked, ids[i])
+		}
+	}
+	return marked, nil
+}
+
 const markRetention = 24 * time.Hour

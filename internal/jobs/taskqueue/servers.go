@@ -25,6 +25,7 @@ type Servers struct {
 	all         []*asynq.Server
 	longPoll    *longPoll
 	pipeline    *autoPipeline
+	running     *running
 }
 
 // ServersOptions describe how servers work. All fields but Namespace and PoolSize
@@ -67,6 +68,7 @@ func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
 		redis: redis.NewClient(redisOptions), subscribing: redis.NewClient(subscriberOptions),
 		longPoll: newLongPoll(redisOptions, in(n, queues)), pipeline: newAutoPipeline(redisOptions),
 	}
+	s.running = newRunning(s.redis, n)
 	s.redis.AddHook(s.longPoll)
 	s.redis.AddHook(s.pipeline)
 	for i := range options.Servers {
@@ -79,6 +81,7 @@ func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
 // try again.
 func (s *Servers) Start() error {
 	s.longPoll.start()
+	s.running.start()
 	for _, server := range s.all {
 		if err := server.Start(asynq.HandlerFunc(s.work)); err != nil {
 			return fmt.Errorf("start to run tasks: %w", err)
@@ -113,6 +116,7 @@ func (s *Servers) Shutdown() {
 // panics when it uses a closed connection.
 func (s *Servers) Close() error {
 	s.pipeline.stop()
+	s.running.stop()
 	if err := errors.Join(s.redis.Close(), s.subscribing.Close()); err != nil {
 		return fmt.Errorf("close the connections to Redis: %w", err)
 	}
@@ -160,6 +164,8 @@ func (s *Servers) config(index int) asynq.Config {
 
 func (s *Servers) work(ctx context.Context, task *asynq.Task) error {
 	run := runOf(ctx, s.namespace, task)
+	s.running.add(run.ID)
+	defer s.running.remove(run.ID)
 	err := s.options.Work(ctx, run)
 	if err == nil || isArchived(err) {
 		s.release(context.WithoutCancel(ctx), run)

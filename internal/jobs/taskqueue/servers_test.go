@@ -68,3 +68,18 @@ func TestServers_ALostLeaseUsesUpNoAttempt(t *testing.T) {
 	require.Equal(t, lost, run.ID)
 	require.Zero(t, run.Retries)
 }
+
+// The message of a cancellation is lost when it is published while the worker's
+// subscription is not there: as it starts, or after its connection broke.
+func TestServers_ACancellationThatNobodyHeardIsRepeated(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	a := install(t, server, "slipway:a")
+	a.enqueue(t, "unheard")
+	a.serve(t, server, "slipway:a")
+	receive(t, a.runs)
+
+	require.NoError(t, a.inspector.cancellations.Mark(t.Context(), "unheard"))
+
+	require.ErrorIs(t, receive(t, a.ended), context.Canceled)
+}
