@@ -65,7 +65,7 @@ func TestHandler_CompressesOnlyWhatIsEligible(t *testing.T) {
 		"no-transform":            {[]string{html, "Cache-Control: public", "Cache-Control: max-age=9,No-Transform"}, false, ""},
 		"quoted no-transform":     {[]string{html, `Cache-Control: x="a\", no-transform, b"`}, true, vary},
 		"the handler's coding":    {[]string{html, "Content-Encoding: own", "Vary: Accept-Encoding"}, false, vary},
-		"a trailer":               {[]string{html, "Trailer: Server-Timing"}, false, vary},
+		"a trailer":               {[]string{html, "Trailer: Server-Timing"}, false, ""},
 		"Vary of the handler":     {[]string{html, "Vary: Cookie", "Vary: Origin, X-A"}, true, "Cookie, Origin, X-A, Accept-Encoding"},
 		"Vary that names it":      {[]string{html, "Vary: Cookie, accept-encoding"}, true, "Cookie, accept-encoding"},
 		"Vary in the second line": {[]string{html, "Vary: Cookie", "Vary: Accept-Encoding"}, true, "Cookie|Accept-Encoding"},
@@ -80,6 +80,36 @@ func TestHandler_CompressesOnlyWhatIsEligible(t *testing.T) {
 			require.Equal(t, row.compressed, bytes.HasPrefix(got.raw, []byte{0x1f, 0x8b}))
 			require.Equal(t, row.vary, strings.Join(got.header["Vary"], "|"))
 		})
+	}
+}
+
+// Caches in front of the edge need Vary whenever another client gets another body, and
+// keep fewer copies when it is left out of the rest.
+func TestHandler_VariesOnlyWhenOtherClientsGetAnotherBody(t *testing.T) {
+	t.Parallel()
+	const short, long = MinSize - 1, MinSize
+	clients := map[string][]string{
+		"compressed": {"Accept-Encoding: zstd"}, "identity": {"Accept-Encoding: identity"},
+		"from another site": {"Accept-Encoding: zstd", "Sec-Fetch-Site: cross-site", "Cookie: a=1"},
+	}
+	for name, row := range map[string]struct {
+		size   int
+		fields []string
+		vary   string
+	}{
+		"short":                  {short, nil, ""},
+		"short, declared":        {short, []string{"Content-Length: " + strconv.Itoa(short)}, ""},
+		"long":                   {long, nil, "Accept-Encoding"},
+		"long, declared":         {long, []string{"Content-Length: " + strconv.Itoa(long)}, "Accept-Encoding"},
+		"short, Vary of its own": {short, []string{"Vary: Cookie"}, "Cookie"},
+	} {
+		site := newSite(t, Options{}, says(page[:row.size], append([]string{"Content-Type: text/html"}, row.fields...)...))
+		for client, fields := range clients {
+			got := site.get(t, fields...)
+
+			require.Equal(t, row.vary, got.header.Get("Vary"), "%s, %s", name, client)
+			require.Equal(t, page[:row.size], got.body)
+		}
 	}
 }
 
@@ -104,8 +134,10 @@ func TestHandler_LeavesSmallBodiesAsTheyAre(t *testing.T) {
 			require.Equal(t, http.StatusNotFound, got.status)
 			require.Equal(t, body, got.body)
 			require.Equal(t, compressed, got.header.Get("Content-Encoding") == "zstd", "%d bytes in %d pieces", size, pieces)
-			require.Equal(t, "Accept-Encoding", got.header.Get("Vary"))
-			if !compressed {
+			if compressed {
+				require.Equal(t, "Accept-Encoding", got.header.Get("Vary"))
+			} else {
+				require.Empty(t, got.header.Get("Vary"))
 				require.Equal(t, int64(size), got.length)
 			}
 		}

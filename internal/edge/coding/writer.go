@@ -70,7 +70,7 @@ func (w *writer) WriteHeader(status int) {
 		w.length = length
 	}
 	_, typed := w.Header()["Content-Type"]
-	if w.length != unknown && (typed || w.length == 0) || typed && !w.mayEncode() || !isWhole(status) {
+	if w.length != unknown && (typed || w.length == 0) || typed && !w.dependsOnClient() || !isWhole(status) {
 		w.decide(nil, w.length >= MinSize)
 	}
 }
@@ -194,7 +194,7 @@ func (w *writer) release() {
 // hold collects bytes until they are enough to decide.
 func (w *writer) hold(p []byte) (int, error) {
 	switch {
-	case len(w.held)+len(p) < MinSize && w.mayEncode():
+	case len(w.held)+len(p) < MinSize && w.dependsOnClient():
 		w.held = append(w.held, p...)
 	case len(w.held) == 0:
 		w.decide(p, len(p) >= MinSize)
@@ -231,7 +231,7 @@ func (w *writer) decide(sample []byte, isLong bool) {
 	if w.status == http.StatusNotModified {
 		restoreTag(header, w.aliases)
 	}
-	if !w.never && (varies(header) || w.status == http.StatusNotModified && !typed && transformable(header)) {
+	if w.varies(typed, isLong) {
 		AddVary(header)
 	}
 	w.state = asIs
@@ -244,14 +244,36 @@ func (w *writer) decide(sample []byte, isLong bool) {
 	}
 }
 
-// mayEncode reports whether the header so far permits to compress the body.
-func (w *writer) mayEncode() bool {
+// varies reports whether other clients get another body. A short one is the same for
+// all. That of a range or of a 304 belongs to a whole of unknown length, and the type
+// of the latter may be unknown too.
+func (w *writer) varies(typed, isLong bool) bool {
+	switch {
+	case w.never:
+		return false
+	case w.status == http.StatusNotModified && !typed:
+		return transformable(w.Header())
+	case isWhole(w.status) && !(isLong && w.dependsOnClient()):
+		return false
+	}
+	return varies(w.Header())
+}
+
+// dependsOnClient reports whether the header so far permits to compress a long body
+// for some clients.
+func (w *writer) dependsOnClient() bool {
 	header := w.Header()
-	if w.coding == Identity || w.never || len(header["Trailer"]) > 0 || w.forced && !isPublic(header) {
+	if w.never || len(header["Trailer"]) > 0 {
 		return false
 	}
 	_, typed := header["Content-Type"]
 	return !typed || Eligible(header)
+}
+
+// mayEncode reports whether the header so far permits to compress the body for this
+// client.
+func (w *writer) mayEncode() bool {
+	return w.coding != Identity && w.dependsOnClient() && (!w.forced || isPublic(w.Header()))
 }
 
 // startEncoding changes the header to that of a compressed body. It does nothing when
