@@ -3,6 +3,8 @@ package storefront_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +59,40 @@ func TestSharedPages_AreNotForAShopper(t *testing.T) {
 		require.NotContains(t, shared.body, `<span class="figure">3</span>`, path)
 		require.Empty(t, shared.header.Get("Set-Cookie"), path)
 	}
+}
+
+// Over HTTPS, the cookie of the cart has another name.
+func TestSharedPages_AreNotForAShopperOverHTTPS(t *testing.T) {
+	t.Parallel()
+	site := newSiteWith(t, setup{hearsChanges: true, baseURL: "https://leeward.example"})
+	form := url.Values{"variant_id": {strconv.FormatInt(site.variant(t, "harbour-enamel-mug"), 10)}, "quantity": {"3"}}
+	added, err := http.DefaultTransport.RoundTrip(newForm(t, site.url+"/cart/lines", form))
+	require.NoError(t, err)
+	require.NoError(t, added.Body.Close())
+	require.Len(t, added.Cookies(), 1)
+	require.Equal(t, "__Host-cart", added.Cookies()[0].Name)
+	eve := site.shopper(t)
+
+	for _, path := range catalogue {
+		eve.awaitHit(path)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, site.url+path, nil)
+		require.NoError(t, err)
+		request.AddCookie(added.Cookies()[0])
+		response, err := http.DefaultTransport.RoundTrip(request)
+		require.NoError(t, err)
+
+		own := eve.read(response)
+		require.Equal(t, "bypass", own.header.Get("X-Cache"), path)
+		require.Contains(t, own.body, `<span class="figure">3</span>`, path)
+	}
+}
+
+func newForm(t *testing.T, address string, fields url.Values) *http.Request {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(fields.Encode()))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return request
 }
 
 func TestSharedPages_AnOrderExpiresThePagesOfItsProducts(t *testing.T) {

@@ -52,7 +52,7 @@ type Pages interface {
 	// Routes registers the routes of all pages.
 	Routes(e *echo.Echo)
 	// PrivateCookies are the names of the cookies that identify a visitor, whose
-	// pages nobody else gets.
+	// pages nobody else gets, without the prefix __Host- that they have over HTTPS.
 	PrivateCookies() []string
 	// ErrorStatus returns the HTTP status for an error of the application, and 0
 	// for any other error.

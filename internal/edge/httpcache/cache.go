@@ -22,7 +22,8 @@ type Options struct {
 	MaxItemSize int64  // of one stored body, in bytes; default 1 MiB. A larger response is passed on as it comes
 	Policy      Policy // which responses are stored; default OptIn
 	// PrivateCookies are the names of cookies that identify a visitor, such as
-	// a session. A request with one of them is asked of the handler, and its response
+	// a session, without the prefixes __Host- and __Secure-, which count as the same
+	// cookie (RFC 6265bis, section 4.1.3). A request with one of them is asked of the handler, and its response
 	// is not stored, unless Cache-Control says public: then it is the same for
 	// everyone. What is stored for others only replaces an error of the handler. The
 	// same holds for Authorization under OptIn. Default none.
@@ -175,12 +176,23 @@ func (c *Cache) private(r *http.Request) bool {
 	for _, line := range r.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
 			name, _, _ := strings.Cut(pair, "=")
-			if slices.Contains(c.options.PrivateCookies, strings.TrimSpace(name)) {
+			if slices.Contains(c.options.PrivateCookies, withoutPrefix(strings.TrimSpace(name))) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// withoutPrefix returns the name of a cookie without the prefix by which browsers
+// protect it. They compare the prefix without regard to case.
+func withoutPrefix(name string) string {
+	for _, prefix := range []string{"__Host-", "__Secure-"} {
+		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			return name[len(prefix):]
+		}
+	}
+	return name
 }
 
 // answer serves a request from the store or through a fill.

@@ -100,6 +100,21 @@ func TestHandle_KeepsNothingOfAnIdentifiedVisitor(t *testing.T) {
 	require.Equal(t, "call 3 for cart=eve", s.get("/", "Cookie: cart=eve").body)
 }
 
+func TestHandle_KnowsAPrivateCookieByItsNameAlone(t *testing.T) {
+	t.Parallel()
+	k := &keeper{}
+	s := newSite(t, Options{PrivateCookies: []string{"cart"}}, k.ServeHTTP)
+	s.get("/")
+
+	for cookies, result := range map[string]string{
+		"cart=ada": "bypass", "theme=dark; cart=ada": "bypass", "a=1;cart=": "bypass", "cart": "bypass",
+		"__Host-cart=ada": "bypass", "__Secure-cart=ada": "bypass", "__host-cart=ada": "bypass",
+		"cartoon=1": "hit", "theme=cart": "hit", "__Host-theme=dark": "hit", "__Host-=1": "hit", "Cart=1": "hit", "x__Host-cart=1": "hit",
+	} {
+		require.Equal(t, result, s.get("/", "Cookie: "+cookies).header.Get("X-Cache"), cookies)
+	}
+}
+
 func TestHandle_ACopyIsRenewedAtMostOnceInCopyEvery(t *testing.T) {
 	t.Parallel()
 	k := &keeper{}
