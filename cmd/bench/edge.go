@@ -1,80 +1,340 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-
-	"slipway/internal/edge"
-	"slipway/internal/edge/httpcache"
-	"slipway/internal/edge/testorigin"
+	"golang.org/x/sync/errgroup"
 )
 
 func newEdgeCommand() *cobra.Command {
+	var options edgeOptions
 	var judge string
 	command := &cobra.Command{
 		Use:   "edge",
-		Short: "Run the public suite of tests for HTTP caches against the edge",
-		Long: `Run a checkout of github.com/http-tests/cache-tests against the HTTP cache of the
-edge, with the policy of RFC 9111 and a plain reverse proxy behind it. Everything
-listens on 127.0.0.1. It needs node 20 or later, takes a minute, and prints how many
-required and optimal tests passed and each that did not.
+		Short: "Measure cached pages, assets and rendered pages, or test the HTTP cache with a public suite",
+		Long: `Compare app web, with all that it does for a request, with nginx and with net/http on
+this machine: pages from the cache in each coding, assets, and rendered pages. With
+--thruster, Thruster takes part. Contestants take turns in each round; only medians
+and ratios count. It needs wrk and nginx. All data in DATABASE_URL and REDIS_URL is
+deleted; bin/bench starts servers for that.
 
-Four tests, of interim responses, import the package undici and fail where it is not
-installed in the checkout.`,
+With --judge, run a checkout of github.com/http-tests/cache-tests against the edge
+instead, with the policy of RFC 9111 and a plain reverse proxy behind it. Everything
+listens on 127.0.0.1. It needs node 20 or later, takes a minute, and prints how many
+required and optimal tests passed and each that did not. Four tests, of interim
+responses, import the package undici and fail where it is not installed in the
+checkout.
+
+The exit code is 0 when everything was measured, even if a target was missed.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return judgeEdge(c.Context(), c.OutOrStdout(), judge) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if judge != "" {
+				return judgeEdge(c.Context(), c.OutOrStdout(), judge)
+			}
+			return benchEdge(c.Context(), c.OutOrStdout(), options)
+		},
 	}
-	command.Flags().StringVar(&judge, "judge", "", "directory of the checkout")
-	_ = command.MarkFlagRequired("judge")
+	flags := command.Flags()
+	flags.StringVar(&judge, "judge", "", "directory of a checkout of cache-tests")
+	flags.StringVar(&options.thruster, "thruster", "", "path of the program thrust; without it, Thruster does not take part")
+	flags.IntVar(&options.load.connections, "connections", 64, "connections that each contestant is asked on")
+	flags.IntVar(&options.load.rounds, "rounds", 5, "number of rounds")
+	flags.DurationVar(&options.load.each, "each", time.Second, "time of one contestant in one round, in whole seconds")
+	flags.StringVar(&options.app, "app", "tmp/bench/app", "path of the program app")
 	return command
+}
+
+type edgeOptions struct {
+	load          httpLoad
+	thruster, app string
+}
+
+func benchEdge(ctx context.Context, out io.Writer, options edgeOptions) error {
+	directory, err := os.MkdirTemp("", "bench-edge-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(directory)
+	options.load.directory = directory
+	for _, command := range []string{"migrate", "seed"} {
+		if output, err := exec.CommandContext(ctx, options.app, command).CombinedOutput(); err != nil {
+			return fmt.Errorf("app %s: %w\n%s", command, err, output)
+		}
+	}
+	b := &edgeBench{options: options, directory: directory, sheet: sheet{out: out}}
+	fmt.Fprintf(out, "Load before: %s. %d connections. Only ratios count, because a busy machine slows down everything.\n",
+		load(), options.load.connections)
+	if err := errors.Join(b.compareSpeed(ctx), b.measureMemory(ctx)); err != nil {
+		return err
+	}
+	b.printTargets()
+	return nil
 }
 
 // Private
 
-// judgeEdge runs the suite in directory and prints its verdict on the cache.
-func judgeEdge(ctx context.Context, out io.Writer, directory string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	origin, err := startSuite(ctx, directory)
+// edgeBench is one run of `bench edge`.
+type edgeBench struct {
+	sheet
+	options   edgeOptions
+	directory string
+
+	servers []*server
+}
+
+// assetName is an asset of 100 KB of another build.
+const assetName = "bench-0123456789abcdef.css"
+
+func (b *edgeBench) compareSpeed(ctx context.Context) error {
+	defer b.stop()
+	if err := b.writeAsset(); err != nil {
+		return err
+	}
+	web, err := b.run(startWeb(ctx, b.options.app, "ASSETS_DIR="+filepath.Join(b.directory, "assets")))
 	if err != nil {
 		return err
 	}
-	defer origin.stop()
-	cached, closeCache, err := serveCached(ctx, origin.address)
+	site, err := b.explore(ctx, web)
 	if err != nil {
 		return err
 	}
-	defer closeCache()
-	results, err := runSuite(ctx, directory, cached)
+	page, err := b.run(startPage(ctx, filepath.Join(b.directory, "page.html")))
 	if err != nil {
 		return err
 	}
-	printResults(out, results)
+	nginx, err := b.run(startNginx(ctx, b.directory, page))
+	if err != nil {
+		return err
+	}
+
+	ours := func(title, path string, fields ...string) *httpContestant {
+		return &httpContestant{title: title, url: web.url(path), pid: web.pid(), fields: append(fields, "Host: "+host)}
+	}
+	theirs := func(title string, s *server, path string, fields ...string) *httpContestant {
+		return &httpContestant{title: title, url: s.url(path), pid: s.pid(), fields: fields}
+	}
+	const inGzip, inZstd = "Accept-Encoding: gzip", "Accept-Encoding: zstd"
+	cached := []*httpContestant{
+		ours("app web, gzip", site.page, inGzip),
+		theirs("nginx, proxy_cache, gzip", nginx, "/cached/gzip", inGzip),
+		ours("app web, zstd", site.page, inZstd), ours("app web, identity", site.page),
+		theirs("nginx, proxy_cache, identity", nginx, "/cached/identity"),
+		theirs("net/http, the same bytes, gzip", page, "/", inGzip),
+	}
+	stylesheet := []*httpContestant{
+		ours("app web, gzip", site.stylesheet, inGzip), theirs("nginx, gzip_static", nginx, "/style.css", inGzip),
+	}
+	asset := []*httpContestant{
+		ours("app web, gzip", "/assets/"+assetName, inGzip), theirs("nginx, gzip_static", nginx, "/assets/"+assetName, inGzip),
+	}
+	rendered := []*httpContestant{
+		ours("app web, identity", site.page, site.cart), ours("app web, gzip", site.page, site.cart, inGzip),
+		ours("app web, zstd", site.page, site.cart, inZstd),
+	}
+	if b.options.thruster != "" {
+		thruster, err := b.run(startThruster(ctx, b.options.thruster, filepath.Join(b.directory, "page.html"), b.directory))
+		if err != nil {
+			return err
+		}
+		cached = append(cached, theirs("Thruster, gzip", thruster, "/", inGzip), theirs("Thruster, zstd", thruster, "/", inZstd))
+	}
+	groups := [][]*httpContestant{cached, stylesheet, asset, rendered}
+	if err := b.options.load.measure(ctx, slices.Concat(groups...)); err != nil {
+		return err
+	}
+	b.compare("Page from the cache", cached...)
+	b.compare("Stylesheet of this build", stylesheet...)
+	b.compare("Asset of 100 KB, of another build", asset...)
+	b.compare("Rendered page, for a visitor with a cart", rendered...)
+	ratio := func(one, other *httpContestant) float64 { return one.rate.over(other.rate).median() }
+	if b.options.thruster != "" {
+		beside := ratio(cached[0], cached[len(cached)-2])
+		b.target(beside >= 5, "a cached page in gzip is served at %.1f times Thruster's rate (5)", beside)
+	}
+	b.target(ratio(cached[0], cached[1]) >= 0.6, "a cached page in gzip is served at %.2f of nginx's rate (0.6)", ratio(cached[0], cached[1]))
+	b.target(ratio(asset[0], asset[1]) >= 0.6, "an asset of 100 KB is served at %.2f of nginx's rate (0.6)", ratio(asset[0], asset[1]))
+	for _, compressed := range rendered[1:] {
+		more := compressed.cpu.median() - rendered[0].cpu.median()
+		b.target(more <= 100, "%s of a rendered page takes %.0f us of CPU more than identity (100)", compressed.title, more)
+	}
 	return nil
 }
 
-// serveCached listens with the edge in front of a plain reverse proxy to an address. It returns the address that it listens on.
-func serveCached(ctx context.Context, origin string) (address string, stop func(), err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// measureMemory fills the cache of an edge twice over, with bodies that are also kept
+// compressed.
+func (b *edgeBench) measureMemory(ctx context.Context) error {
+	defer b.stop()
+	const cacheMB, body = 64, 64 << 10
+	web, err := b.run(startWeb(ctx, b.options.app, "APP_ENV=test", "BASE_URL=http://"+host, "CACHE_SIZE="+strconv.Itoa(cacheMB<<20)))
 	if err != nil {
-		return "", nil, fmt.Errorf("listen for the edge: %w", err)
+		return err
 	}
-	cached := edge.New(edge.Options{
-		Policy: httpcache.RFC9111, CacheSize: 64 << 20, MaxItemSize: 1 << 20, StaleIfError: time.Minute,
-		Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
-	}, testorigin.Proxy(&url.URL{Scheme: "http", Host: origin}))
-	server := &http.Server{
-		Handler: cached, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+	empty := residentMB(strconv.Itoa(web.pid()))
+	fill, ctx := errgroup.WithContext(ctx)
+	fill.SetLimit(8)
+	for i := range 2 * cacheMB << 20 / body {
+		path := fmt.Sprintf("/__probe/fill/%d?size=%d&h=Cache-Control:public,max-age%%3D600", i, body)
+		fill.Go(func() error {
+			for range 2 { // the second one is a hit, at which the coding is stored
+				if err := read(ctx, web.url(path)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	go func() { _ = server.Serve(listener) }()
-	return listener.Addr().String(), func() { _ = server.Close(); cached.Close() }, nil
+	if err := fill.Wait(); err != nil {
+		return fmt.Errorf("fill the cache: %w", err)
+	}
+	full := residentMB(strconv.Itoa(web.pid()))
+	b.section("Memory of app web", "MB")
+	b.row("with an empty cache", empty)
+	b.row(fmt.Sprintf("with a full cache of %d MiB", cacheMB), full)
+	b.target(full <= cacheMB+40, "app web with a full cache of %d MiB takes %.0f MB (%d)", cacheMB, full, cacheMB+40)
+	return nil
+}
+
+// run keeps a server that was started, to stop it at the end.
+func (b *edgeBench) run(s *server, err error) (*server, error) {
+	if err == nil {
+		b.servers = append(b.servers, s)
+	}
+	return s, err
+}
+
+func (b *edgeBench) stop() {
+	for _, one := range b.servers {
+		one.stop()
+	}
+	b.servers = nil
+}
+
+// site is what the bench asks of a site.
+type site struct {
+	page       string // path of a page that is cached
+	stylesheet string // path
+	cart       string // the field Cookie of a visitor for whom pages are rendered
+}
+
+// explore finds a page and a style sheet behind the home page, writes them to files for
+// the other contestants, and puts something into a cart.
+func (b *edgeBench) explore(ctx context.Context, web *server) (site, error) {
+	home, err := get(ctx, web.url("/"))
+	if err != nil {
+		return site{}, err
+	}
+	product, style := firstProduct.FindSubmatch(home), firstStyle.FindSubmatch(home)
+	if product == nil || style == nil {
+		return site{}, errors.New("the home page has no link to a product or no style sheet")
+	}
+	found := site{page: string(product[1]), stylesheet: string(style[1])}
+	page, err := get(ctx, web.url(found.page))
+	if err != nil {
+		return site{}, err
+	}
+	css, err := get(ctx, web.url(found.stylesheet))
+	if err != nil {
+		return site{}, err
+	}
+	if err := errors.Join(b.write("page.html", page), b.write("style.css", css)); err != nil {
+		return site{}, err
+	}
+	variant := firstVariant.FindSubmatch(page)
+	if variant == nil {
+		return site{}, fmt.Errorf("%s has no form for the cart", found.page)
+	}
+	found.cart, err = fillCart(ctx, web, string(variant[1]))
+	return found, err
+}
+
+var (
+	firstProduct = regexp.MustCompile(`href="(/products/[^"]+)"`)
+	firstStyle   = regexp.MustCompile(`href="(/assets/[^"]+\.css)"`)
+	firstVariant = regexp.MustCompile(`name="variant_id"[^>]*value="(\d+)"`)
+)
+
+// fillCart puts a variant into a new cart and returns the field Cookie of its visitor.
+func fillCart(ctx context.Context, web *server, variant string) (string, error) {
+	form := url.Values{"variant_id": {variant}, "quantity": {"1"}}
+	post, err := http.NewRequestWithContext(ctx, http.MethodPost, web.url("/cart/lines"), strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	post.Host = host
+	post.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	post.Header.Set("Origin", "https://"+host)
+	response, err := http.DefaultTransport.RoundTrip(post)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	for _, cookie := range response.Cookies() {
+		if strings.HasSuffix(cookie.Name, "cart") {
+			return "Cookie: " + cookie.Name + "=" + cookie.Value, nil
+		}
+	}
+	return "", fmt.Errorf("putting the variant %s into a cart sets no cookie: %s", variant, response.Status)
+}
+
+// writeAsset writes an asset that compresses to 100 KB, and its variant in gzip.
+func (b *edgeBench) writeAsset() error {
+	random := rand.New(rand.NewPCG(1, 2)) // the same in each run
+	var css bytes.Buffer
+	for css.Len() < 220<<10 {
+		fmt.Fprintf(&css, ".c%x{color:#%06x;margin:%dpx}\n", random.Uint64(), random.IntN(1<<24), random.IntN(100))
+	}
+	return b.write("assets/"+assetName, css.Bytes())
+}
+
+// write writes a file and its .gz into the directory of the bench.
+func (b *edgeBench) write(name string, content []byte) error {
+	path := filepath.Join(b.directory, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(path, content, 0o600), os.WriteFile(path+".gz", inGzip(content), 0o600))
+}
+
+func inGzip(content []byte) []byte {
+	var packed bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression) // the level is valid
+	_, _ = w.Write(content)
+	_ = w.Close()
+	return packed.Bytes()
+}
+
+// read reads a response in gzip and forgets it.
+func read(ctx context.Context, url string) error {
+	_, err := get(ctx, url, "Accept-Encoding: gzip")
+	return err
+}
+
+func get(ctx context.Context, url string, fields ...string) ([]byte, error) {
+	response, err := request(ctx, url, fields...)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return body, err
 }

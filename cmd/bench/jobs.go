@@ -29,19 +29,12 @@ type bench struct {
 	settings settings
 	db       *pgxpool.Pool
 	redis    *redis.Client
-	out      io.Writer
-	targets  []target
-}
-
-// target is a design target with its measurement.
-type target struct {
-	text string
-	met  bool
+	sheet
 }
 
 func benchJobs(ctx context.Context, out io.Writer, options jobsOptions) error {
 	started := time.Now()
-	b := &bench{options: options, out: out}
+	b := &bench{options: options, sheet: sheet{out: out}}
 	var err error
 	if b.settings, err = readSettings(); err != nil {
 		return err
@@ -85,22 +78,6 @@ func (b *bench) run(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (b *bench) printTargets() {
-	b.section("Targets", "", "")
-	for _, one := range b.targets {
-		verdict := "met   "
-		if !one.met {
-			verdict = "missed"
-		}
-		fmt.Fprintf(b.out, "  %s  %s\n", verdict, one.text)
-	}
-}
-
-// target records whether a target is met.
-func (b *bench) target(met bool, text string, values ...any) {
-	b.targets = append(b.targets, target{fmt.Sprintf(text, values...), met})
 }
 
 // empty removes all work and all workers from both backends.

@@ -6,14 +6,43 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strconv"
 	"time"
 
-	"slipway/internal/devstack"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"slipway/internal/edge"
+	"slipway/internal/edge/httpcache"
+	"slipway/internal/edge/testorigin"
 )
+
+// judgeEdge runs the suite in directory and prints its verdict on the cache.
+func judgeEdge(ctx context.Context, out io.Writer, directory string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	origin, err := startSuite(ctx, directory)
+	if err != nil {
+		return err
+	}
+	defer origin.stop()
+	cached, closeCache, err := serveCached(ctx, origin.address)
+	if err != nil {
+		return err
+	}
+	defer closeCache()
+	results, err := runSuite(ctx, directory, cached)
+	if err != nil {
+		return err
+	}
+	printResults(out, results)
+	return nil
+}
 
 // suite is the running server of the suite.
 type suite struct {
@@ -29,7 +58,7 @@ type judgement struct {
 
 // startSuite starts the server of the suite on a free port and waits for it.
 func startSuite(ctx context.Context, directory string) (*suite, error) {
-	port, err := devstack.FreePort(20_000) // below the range of outgoing connections, none of which takes it meanwhile
+	port, _, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +129,23 @@ func printResults(out io.Writer, results []judgement) {
 }
 
 // Private
+
+// serveCached listens with the edge in front of a plain reverse proxy to an address. It returns the address that it listens on.
+func serveCached(ctx context.Context, origin string) (address string, stop func(), err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, fmt.Errorf("listen for the edge: %w", err)
+	}
+	cached := edge.New(edge.Options{
+		Policy: httpcache.RFC9111, CacheSize: 64 << 20, MaxItemSize: 1 << 20, StaleIfError: time.Minute,
+		Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+	}, testorigin.Proxy(&url.URL{Scheme: "http", Host: origin}))
+	server := &http.Server{
+		Handler: cached, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	go func() { _ = server.Serve(listener) }()
+	return listener.Addr().String(), func() { _ = server.Close(); cached.Close() }, nil
+}
 
 const (
 	// loopbackOnly makes a server listen on 127.0.0.1; the suite's own listens everywhere.

@@ -2,9 +2,22 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 )
+
+// sheet prints measurements as tables, and in the end which design targets are met.
+type sheet struct {
+	out     io.Writer
+	targets []target
+}
+
+// target is a design target with its measurement.
+type target struct {
+	text string
+	met  bool
+}
 
 // series are the values of one measurement, one for each round.
 type series []float64
@@ -33,25 +46,41 @@ func (s series) over(other series) series {
 
 // Private
 
-func (b *bench) section(title string, columns ...string) {
-	fmt.Fprintf(b.out, "\n%-46s", title)
+func (s *sheet) section(title string, columns ...string) {
+	fmt.Fprintf(s.out, "\n%-46s", title)
 	for _, column := range columns {
-		fmt.Fprintf(b.out, " %12s", column)
+		fmt.Fprintf(s.out, " %12s", column)
 	}
-	fmt.Fprintln(b.out)
+	fmt.Fprintln(s.out)
 }
 
 // row prints values, which are text or float64, each in a column.
-func (b *bench) row(title string, values ...any) {
-	fmt.Fprintf(b.out, "  %-44s", title)
+func (s *sheet) row(title string, values ...any) {
+	fmt.Fprintf(s.out, "  %-44s", title)
 	for _, value := range values {
 		text := fmt.Sprint(value)
 		if number, is := value.(float64); is {
 			text = format(number)
 		}
-		fmt.Fprintf(b.out, " %12s", text)
+		fmt.Fprintf(s.out, " %12s", text)
 	}
-	fmt.Fprintln(b.out)
+	fmt.Fprintln(s.out)
+}
+
+// target records whether a target is met.
+func (s *sheet) target(met bool, text string, values ...any) {
+	s.targets = append(s.targets, target{fmt.Sprintf(text, values...), met})
+}
+
+func (s *sheet) printTargets() {
+	s.section("Targets", "", "")
+	for _, one := range s.targets {
+		verdict := "met   "
+		if !one.met {
+			verdict = "missed"
+		}
+		fmt.Fprintf(s.out, "  %s  %s\n", verdict, one.text)
+	}
 }
 
 // format returns a number with three digits or more: "1,234", "123", "12.3", "1.23".
