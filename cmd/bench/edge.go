@@ -53,6 +53,7 @@ The exit code is 0 when everything was measured, even if a target was missed.`,
 	}
 	flags := command.Flags()
 	flags.StringVar(&judge, "judge", "", "directory of a checkout of cache-tests")
+	flags.StringSliceVar(&options.only, "only", nil, "parts of the run: speed, memory; all when empty")
 	flags.StringVar(&options.thruster, "thruster", "", "path of the program thrust; without it, Thruster does not take part")
 	flags.IntVar(&options.load.connections, "connections", 64, "connections that each contestant is asked on")
 	flags.IntVar(&options.load.rounds, "rounds", 5, "number of rounds")
@@ -62,6 +63,7 @@ The exit code is 0 when everything was measured, even if a target was missed.`,
 }
 
 type edgeOptions struct {
+	only          []string
 	load          httpLoad
 	thruster, app string
 }
@@ -81,8 +83,10 @@ func benchEdge(ctx context.Context, out io.Writer, options edgeOptions) error {
 	b := &edgeBench{options: options, directory: directory, sheet: sheet{out: out}}
 	fmt.Fprintf(out, "Load before: %s. %d connections. Only ratios count, because a busy machine slows down everything.\n",
 		load(), options.load.connections)
-	if err := errors.Join(b.compareSpeed(ctx), b.measureMemory(ctx)); err != nil {
-		return err
+	for _, part := range []part{{"speed", b.compareSpeed}, {"memory", b.measureMemory}} {
+		if err := part.measureIf(ctx, options.only); err != nil {
+			return err
+		}
 	}
 	b.printTargets()
 	return nil

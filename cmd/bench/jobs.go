@@ -61,19 +61,27 @@ func benchJobs(ctx context.Context, out io.Writer, options jobsOptions) error {
 
 // Private
 
+// part is a part of a run that can be selected.
+type part struct {
+	name    string
+	measure func(context.Context) error
+}
+
+// measureIf measures the part when it is one of the selected ones, or none is selected.
+func (p part) measureIf(ctx context.Context, selected []string) error {
+	if len(selected) > 0 && !slices.Contains(selected, p.name) {
+		return nil
+	}
+	return p.measure(ctx)
+}
+
 // run runs the selected parts.
 func (b *bench) run(ctx context.Context) error {
-	for _, part := range []struct {
-		name    string
-		measure func(context.Context) error
-	}{
+	for _, part := range []part{
 		{"drain", b.drain}, {"enqueue", b.enqueue}, {"pickup", b.pickUp},
 		{"idle", b.idleRoles}, {"soak", b.soak}, {"torture", b.torture},
 	} {
-		if len(b.options.only) > 0 && !slices.Contains(b.options.only, part.name) {
-			continue
-		}
-		if err := part.measure(ctx); err != nil {
+		if err := part.measureIf(ctx, b.options.only); err != nil {
 			return err
 		}
 	}

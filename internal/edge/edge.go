@@ -71,6 +71,14 @@ func (e *Edge) Close() {
 	}
 }
 
+// CachedBytes returns the size of all stored responses.
+func (e *Edge) CachedBytes() int64 {
+	if e.cache == nil {
+		return 0
+	}
+	return e.cache.Stats().Bytes
+}
+
 // Expire makes the responses with one of the tags stale (see httpcache.Cache).
 func (e *Edge) Expire(tags ...string) int {
 	if e.cache == nil {
