@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"slipway/internal/edge/certificate"
 	"slipway/internal/failopen"
 	"slipway/internal/health"
 	"slipway/internal/jobs"
@@ -73,6 +74,14 @@ func geoIPCheck(countries *throttle.Countries) []health.Check {
 		return nil
 	}
 	return []health.Check{{Name: "geoip", Every: 10 * time.Second, Probe: countries.Refresh}}
+}
+
+// certificatesCheck fails while a domain has no certificate, or one that is not renewed.
+func certificatesCheck(domains *certificate.Domains) []health.Check {
+	if domains == nil {
+		return nil
+	}
+	return []health.Check{{Name: "certificates", Every: 10 * time.Second, Probe: domains.Check}}
 }
 
 // queuesCheck fails while a job or task waits too long for a worker.

@@ -4,6 +4,7 @@
 package certificate
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -75,6 +76,11 @@ func (d *Domains) TLSConfig() *tls.Config {
 	config.GetCertificate = d.certificate
 	return config
 }
+
+// Check returns an error that names each domain without a certificate, or whose
+// certificate is overdue for renewal, as far as its clients saw. A domain that no client
+// has asked for is not known to lack one.
+func (d *Domains) Check(context.Context) error { return d.notices.problems(time.Now()) }
 
 // Private
 

@@ -145,6 +145,24 @@ func TestNotices_AreLoggedAtEachChange(t *testing.T) {
 	}
 }
 
+func TestCheck_NamesDomainsWhoseCertificateIsMissingOrNotRenewed(t *testing.T) {
+	t.Parallel()
+	domains, _ := newDomains(t, "app.example.com", "old.example.com", "new.example.com", "unasked.example.com")
+	store(t, domains, "old.example.com", time.Now().Add(24*time.Hour))
+	store(t, domains, "new.example.com", time.Now().Add(80*24*time.Hour))
+	server := startTLS(t, domains)
+	require.NoError(t, domains.Check(t.Context()), "no client has asked yet")
+
+	require.Error(t, connect(server, "app.example.com"))
+	_ = connect(server, "old.example.com") // its authority is not known here
+	_ = connect(server, "new.example.com")
+
+	err := domains.Check(t.Context())
+	require.ErrorContains(t, err, "app.example.com has no certificate, so HTTPS fails for it: ")
+	require.ErrorContains(t, err, "the certificate of old.example.com is not renewed and expires at ")
+	require.Len(t, strings.Split(err.Error(), "\n"), 2, err)
+}
+
 // Private
 
 // newDomains returns domains whose certificate authority refuses connections, and

@@ -1,8 +1,13 @@
 package certificate
 
 import (
+	"cmp"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,7 +17,13 @@ import (
 type notices struct {
 	log   *slog.Logger
 	mutex sync.Mutex
-	last  map[string]condition // by domain
+	last  map[string]notice // by domain
+}
+
+// notice is the last outcome of a domain, and what was logged of it.
+type notice struct {
+	outcome
+	logged condition
 }
 
 // condition is the state of a domain's certificate.
@@ -26,7 +37,7 @@ const (
 )
 
 func newNotices(log *slog.Logger) *notices {
-	return &notices{log: log, last: map[string]condition{}}
+	return &notices{log: log, last: map[string]notice{}}
 }
 
 // outcome is the answer to a request for the certificate of a domain.
@@ -40,8 +51,8 @@ type outcome struct {
 func (n *notices) note(domain string, o outcome, now time.Time) {
 	current := o.condition(now)
 	n.mutex.Lock()
-	before := n.last[domain]
-	n.last[domain] = current
+	before := n.last[domain].logged
+	n.last[domain] = notice{o, current}
 	n.mutex.Unlock()
 	if current == before {
 		return
@@ -58,6 +69,27 @@ func (n *notices) note(domain string, o outcome, now time.Time) {
 	case valid:
 		log.Info("The certificate is in use", "expires", o.certificate.Leaf.NotAfter)
 	}
+}
+
+// problems says which domains lack a certificate that is good for long enough, as far as
+// their last clients saw.
+func (n *notices) problems(now time.Time) error {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	var all []error
+	for _, domain := range slices.Sorted(maps.Keys(n.last)) {
+		last := n.last[domain]
+		switch last.condition(now) {
+		case missing:
+			all = append(all, fmt.Errorf("%s has no certificate, so HTTPS fails for it: %s", domain, cmp.Or(last.reason, fmt.Sprint(last.err))))
+		case overdue:
+			expires := last.certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)
+			all = append(all, fmt.Errorf("the certificate of %s is not renewed and expires at %s: %s", domain, expires,
+				cmp.Or(last.reason, "the certificate authority does not say why")))
+		case valid, unknown:
+		}
+	}
+	return errors.Join(all...)
 }
 
 // Private
