@@ -1,0 +1,157 @@
+package connection
+
+import (
+	"container/list"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Private
+
+// chunk is the number of bytes for which a client has the time of WriteTimeout. With
+// the default that is about MinimumRate.
+const chunk = 32 << 10
+
+// conn is a guarded connection.
+type conn struct {
+	net.Conn
+	guard  *Guard
+	client netip.Prefix  // of room
+	place  *list.Element // in room; nil when it is closed
+
+	waitingSince atomic.Int64 // for a request, in nanoseconds; 0: a request is in progress
+	heard        atomic.Bool  // a part of the next request has come
+	hijacked     atomic.Bool  // its handler does what it likes
+	hidesInterim atomic.Bool  // the client must not get responses with a status below 200
+	closing      sync.Once
+
+	deadline sync.Mutex
+	limit    time.Time // of the handler, for writing
+	armed    time.Time // of the connection, for writing
+}
+
+// Read notes clients that do not finish a header.
+func (c *conn) Read(buffer []byte) (int, error) {
+	n, err := c.Conn.Read(buffer)
+	if n > 0 {
+		if !c.heard.Load() {
+			c.heard.Store(true)
+		}
+		return n, err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.waitingSince.Load() != 0 && c.heard.Load() {
+		c.guard.metrics.closed.WithLabelValues(slowHeader).Inc()
+	}
+	return n, err
+}
+
+// Write gives the client WriteTimeout for every chunk, so that a client which goes on
+// reading gets all of a long response.
+func (c *conn) Write(content []byte) (written int, err error) {
+	if c.hidesInterim.Load() && isInterim(content) {
+		return len(content), nil
+	}
+	if c.hijacked.Load() {
+		return c.Conn.Write(content)
+	}
+	for {
+		part := content[written:min(written+chunk, len(content))]
+		if err := c.arm(); err != nil {
+			return written, err
+		}
+		n, err := c.Conn.Write(part)
+		written += n
+		if err != nil {
+			return written, c.noteSlow(err)
+		}
+		if written == len(content) {
+			return written, nil
+		}
+	}
+}
+
+// ReadFrom sends a file without copying it, chunk by chunk.
+func (c *conn) ReadFrom(source io.Reader) (sent int64, err error) {
+	file, limited := source.(*io.LimitedReader)
+	if !limited {
+		file = &io.LimitedReader{R: source, N: 1<<63 - 1}
+	}
+	for file.N > 0 {
+		part := &io.LimitedReader{R: file.R, N: min(chunk, file.N)}
+		if err := c.arm(); err != nil {
+			return sent, err
+		}
+		n, err := io.Copy(c.Conn, part)
+		sent, file.N = sent+n, file.N-n
+		if err != nil {
+			return sent, c.noteSlow(err)
+		}
+		if part.N > 0 {
+			return sent, nil // the file has ended
+		}
+	}
+	return sent, nil
+}
+
+// SetWriteDeadline limits the time of a handler's response beside WriteTimeout.
+func (c *conn) SetWriteDeadline(limit time.Time) error {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	c.limit, c.armed = limit, limit
+	return c.Conn.SetWriteDeadline(limit)
+}
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (c *conn) SetDeadline(limit time.Time) error {
+	return errors.Join(c.Conn.SetReadDeadline(limit), c.SetWriteDeadline(limit))
+}
+
+// CloseWrite lets http.Server end a connection so that the client gets the response.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Close also makes room.
+func (c *conn) Close() error {
+	c.closing.Do(func() { c.guard.room.leave(c) })
+	return c.Conn.Close()
+}
+
+func (c *conn) begin() { c.waitingSince.Store(0) }
+
+func (c *conn) wait() {
+	c.heard.Store(false)
+	c.guard.room.queueUp(c)
+}
+
+// arm sets the deadline of the next write, unless the present one is about as good.
+func (c *conn) arm() error {
+	timeout := c.guard.options.WriteTimeout
+	until := time.Now().Add(timeout)
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	if !c.limit.IsZero() && c.limit.Before(until) {
+		until = c.limit
+	}
+	if !c.armed.IsZero() && !c.armed.After(until) && until.Sub(c.armed) < timeout/4 {
+		return nil
+	}
+	c.armed = until
+	return c.Conn.SetWriteDeadline(until)
+}
+
+func (c *conn) noteSlow(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.guard.metrics.closed.WithLabelValues(slowReader).Inc()
+	}
+	return err
+}
