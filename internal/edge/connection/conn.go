@@ -29,6 +29,7 @@ type conn struct {
 	heard        atomic.Bool  // a part of the next request has come
 	hijacked     atomic.Bool  // its handler does what it likes
 	hidesInterim atomic.Bool  // the client must not get responses with a status below 200
+	slow         atomic.Bool  // its client has not read for too long
 	closing      sync.Once
 
 	deadline sync.Mutex
@@ -45,7 +46,7 @@ func (c *conn) Read(buffer []byte) (int, error) {
 		}
 		return n, err
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && c.waitingSince.Load() != 0 && c.heard.Load() {
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.waitingSince.Load() != 0 && c.heard.Swap(false) {
 		c.guard.metrics.closed.WithLabelValues(slowHeader).Inc()
 	}
 	return n, err
@@ -150,7 +151,7 @@ func (c *conn) arm() error {
 }
 
 func (c *conn) noteSlow(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) && !c.slow.Swap(true) {
 		c.guard.metrics.closed.WithLabelValues(slowReader).Inc()
 	}
 	return err

@@ -5,13 +5,16 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 )
 
 // Timeouts of clients whose Options name none.
@@ -77,8 +80,15 @@ func (g *Guard) Configure(server *http.Server) {
 	}
 }
 
-// Listen returns a listener whose connections the guard counts and limits.
-func (g *Guard) Listen(inner net.Listener) net.Listener { return &listener{inner, g} }
+// Listen listens on a TCP address. The guard counts and limits the connections.
+func (g *Guard) Listen(ctx context.Context, address string) (net.Listener, error) {
+	config := net.ListenConfig{Control: keepLittleUnsent}
+	inner, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{inner, g}, nil
+}
 
 // Private
 
@@ -87,6 +97,16 @@ func orDefault(given, otherwise time.Duration) time.Duration {
 		return given
 	}
 	return otherwise
+}
+
+// keepLittleUnsent makes the system take only so much of a response that the client has
+// not read. Otherwise it would take megabytes, and a slow client would look like one
+// that reads nothing. Connections inherit it.
+func keepLittleUnsent(_, _ string, socket syscall.RawConn) (err error) {
+	controlErr := socket.Control(func(descriptor uintptr) {
+		err = unix.SetsockoptInt(int(descriptor), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 2*chunk)
+	})
+	return errors.Join(controlErr, err)
 }
 
 type listener struct {

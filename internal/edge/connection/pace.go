@@ -41,6 +41,7 @@ type body struct {
 	received   int64
 	waited     time.Duration
 	armed      time.Time
+	slow       bool
 }
 
 func (b *body) Read(buffer []byte) (int, error) {
@@ -49,11 +50,13 @@ func (b *body) Read(buffer []byte) (int, error) {
 	n, err := b.ReadCloser.Read(buffer)
 	b.waited += time.Since(started)
 	b.received += int64(n)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		b.guard.metrics.closed.WithLabelValues(slowBody).Inc()
-		return n, err
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if !b.slow {
+			b.slow = true
+			b.guard.metrics.closed.WithLabelValues(slowBody).Inc()
+		}
+	case err != nil:
 		// Otherwise net/http, which waits for the client to leave, would take the
 		// deadline for that.
 		_ = b.controller.SetReadDeadline(time.Time{})
