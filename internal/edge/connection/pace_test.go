@@ -217,7 +217,7 @@ func TestPace_AQuietStreamGoesOn(t *testing.T) {
 	server := serve(t, Options{ReadTimeout: testTimeout, WriteTimeout: testTimeout / 4}, func(w http.ResponseWriter, _ *http.Request) {
 		controller := http.NewResponseController(w)
 		for i := range 3 {
-			time.Sleep(testTimeout)
+			time.Sleep(testTimeout / 2)
 			// As package live does it: the deadline is that of one event.
 			_ = controller.SetWriteDeadline(time.Now().Add(testTimeout / 4))
 			fmt.Fprintf(w, "data: %d\n\n", i)
