@@ -52,8 +52,8 @@ func (c *conn) Read(buffer []byte) (int, error) {
 	return n, err
 }
 
-// Write gives the client WriteTimeout for every chunk, so that a client which goes on
-// reading gets all of a long response.
+// Write goes on for as long as the client reads a chunk in each WriteTimeout, so that a
+// slow client gets all of a long response.
 func (c *conn) Write(content []byte) (written int, err error) {
 	if c.hidesInterim.Load() && isInterim(content) {
 		return len(content), nil
@@ -62,17 +62,13 @@ func (c *conn) Write(content []byte) (written int, err error) {
 		return c.Conn.Write(content)
 	}
 	for {
-		part := content[written:min(written+chunk, len(content))]
 		if err := c.arm(); err != nil {
 			return written, err
 		}
-		n, err := c.Conn.Write(part)
+		n, err := c.Conn.Write(content[written:])
 		written += n
-		if err != nil {
+		if n < chunk || !errors.Is(err, os.ErrDeadlineExceeded) || c.expired() {
 			return written, c.noteSlow(err)
-		}
-		if written == len(content) {
-			return written, nil
 		}
 	}
 }
@@ -148,6 +144,13 @@ func (c *conn) arm() error {
 	}
 	c.armed = until
 	return c.Conn.SetWriteDeadline(until)
+}
+
+// expired reports whether the handler's own deadline has passed.
+func (c *conn) expired() bool {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	return !c.limit.IsZero() && !time.Now().Before(c.limit)
 }
 
 func (c *conn) noteSlow(err error) error {

@@ -5,12 +5,10 @@ package connection
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,8 +80,7 @@ func (g *Guard) Configure(server *http.Server) {
 
 // Listen listens on a TCP address. The guard counts and limits the connections.
 func (g *Guard) Listen(ctx context.Context, address string) (net.Listener, error) {
-	config := net.ListenConfig{Control: keepLittleUnsent}
-	inner, err := config.Listen(ctx, "tcp", address)
+	inner, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -101,12 +98,19 @@ func orDefault(given, otherwise time.Duration) time.Duration {
 
 // keepLittleUnsent makes the system take only so much of a response that the client has
 // not read. Otherwise it would take megabytes, and a slow client would look like one
-// that reads nothing. Connections inherit it.
-func keepLittleUnsent(_, _ string, socket syscall.RawConn) (err error) {
-	controlErr := socket.Control(func(descriptor uintptr) {
-		err = unix.SetsockoptInt(int(descriptor), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 2*chunk)
+// that reads nothing.
+func keepLittleUnsent(c net.Conn) {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	socket, err := tcp.SyscallConn()
+	if err != nil {
+		return // the connection is closed, as the next read says
+	}
+	_ = socket.Control(func(descriptor uintptr) {
+		_ = unix.SetsockoptInt(int(descriptor), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 2*chunk)
 	})
-	return errors.Join(controlErr, err)
 }
 
 type listener struct {
@@ -123,6 +127,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		c := &conn{Conn: inner, guard: l.guard}
 		if l.guard.admit(c) {
+			keepLittleUnsent(inner)
 			return c, nil
 		}
 		_ = inner.Close()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,8 +146,9 @@ func TestPace_AClientThatReadsNothingEnds(t *testing.T) {
 			t.Run(fmt.Sprintf("%s in HTTP/%d", name, version), func(t *testing.T) {
 				t.Parallel()
 				failure := make(chan error, 1)
+				var taken atomic.Int64
 				server := serve(t, Options{WriteTimeout: testTimeout}, func(w http.ResponseWriter, _ *http.Request) {
-					failure <- write(w, pieces)
+					failure <- write(&counter{w, &taken}, pieces)
 				})
 
 				response, err := server.client(t, version).Get(server.url)
@@ -155,6 +157,7 @@ func TestPace_AClientThatReadsNothingEnds(t *testing.T) {
 
 				require.Error(t, <-failure)
 				stacktest.Eventually(t, func() bool { return server.closed(t, slowReader) >= 1 })
+				require.Less(t, taken.Load(), int64(2<<20), "the system keeps little for a client that reads nothing")
 			})
 		}
 	}
@@ -292,6 +295,18 @@ func TestPace_AnIdleConnectionIsKeptForItsTime(t *testing.T) {
 const largeBody = 16 << 20
 
 func answerOK(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
+
+// counter counts the bytes that are written.
+type counter struct {
+	io.Writer
+	count *atomic.Int64
+}
+
+func (c *counter) Write(content []byte) (int, error) {
+	n, err := c.Writer.Write(content)
+	c.count.Add(int64(n))
+	return n, err
+}
 
 // write writes a large body.
 func write(w io.Writer, pieces int) error {
