@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Private
@@ -61,13 +63,18 @@ func (c *conn) Write(content []byte) (written int, err error) {
 	if c.hijacked.Load() {
 		return c.Conn.Write(content)
 	}
+	unread := c.unread(len(content))
 	for {
 		if err := c.arm(); err != nil {
 			return written, err
 		}
 		n, err := c.Conn.Write(content[written:])
 		written += n
-		if n < chunk || !errors.Is(err, os.ErrDeadlineExceeded) || c.expired() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return written, err
+		}
+		before := unread
+		if unread = c.unread(len(content)); n+before-unread < chunk || c.expired() {
 			return written, c.noteSlow(err)
 		}
 	}
@@ -128,6 +135,23 @@ func (c *conn) begin() { c.waitingSince.Store(0) }
 func (c *conn) wait() {
 	c.heard.Store(false)
 	c.guard.room.queueUp(c)
+}
+
+// unread returns how many bytes the system has that the client has not taken. For a
+// write of not more than a chunk nobody needs to know.
+func (c *conn) unread(length int) (bytes int) {
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if !ok || length <= chunk {
+		return 0
+	}
+	socket, err := tcp.SyscallConn()
+	if err != nil {
+		return 0 // the connection is closed, as the next write says
+	}
+	_ = socket.Control(func(descriptor uintptr) {
+		bytes, _ = unix.IoctlGetInt(int(descriptor), unix.TIOCOUTQ)
+	})
+	return bytes
 }
 
 // arm sets the deadline of the next write, unless the present one is about as good.
