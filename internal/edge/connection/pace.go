@@ -50,16 +50,9 @@ func (b *body) Read(buffer []byte) (int, error) {
 	n, err := b.ReadCloser.Read(buffer)
 	b.waited += time.Since(started)
 	b.received += int64(n)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		if !b.slow {
-			b.slow = true
-			b.guard.metrics.closed.WithLabelValues(slowBody).Inc()
-		}
-	case err != nil:
-		// Otherwise net/http, which waits for the client to leave, would take the
-		// deadline for that.
-		_ = b.controller.SetReadDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) && !b.slow {
+		b.slow = true
+		b.guard.metrics.closed.WithLabelValues(slowBody).Inc()
 	}
 	return n, err
 }

@@ -86,9 +86,15 @@ func TestPace_AnUploadThatStallsOrTricklesEnds(t *testing.T) {
 				sent := make(chan struct{})
 				go func() {
 					defer close(sent)
-					for _, err := client.Write([]byte("x")); err == nil && trickles; _, err = client.Write([]byte("x")) {
+					_, err := client.Write([]byte("x"))
+					for range 10 * 20 {
+						if err != nil || !trickles {
+							return
+						}
 						time.Sleep(testTimeout / 20)
+						_, err = client.Write([]byte("x"))
 					}
+					_ = client.Close()
 				}()
 
 				response, err := server.client(t, version).Post(server.url, "text/plain", upload)

@@ -60,6 +60,7 @@ func TestRoom_HalfARequestMakesRoomAndABusyConnectionDoesNot(t *testing.T) {
 		<-began
 		slow := server.dial(t)
 		slow.send(t, "GET / HTTP/1.1\r\nHost: ")
+		stacktest.Eventually(t, func() bool { return server.heard() == 1 })
 
 		visitor := server.dial(t)
 		visited, _ := visitor.get(t, "/")
@@ -180,6 +181,18 @@ func (s *server) settle(t *testing.T, connections int) {
 		}
 		return waiting == connections
 	})
+}
+
+// heard counts the connections that wait and of whose request a part has come.
+func (s *server) heard() (count int) {
+	s.guard.room.mutex.Lock()
+	defer s.guard.room.mutex.Unlock()
+	for place := s.guard.room.order.Front(); place != nil; place = place.Next() {
+		if c := place.Value.(*conn); c.waitingSince.Load() != 0 && c.heard.Load() {
+			count++
+		}
+	}
+	return count
 }
 
 // dialFrom opens a connection from an address of this machine.
