@@ -173,8 +173,8 @@ func TestDeadline_TheTimeOfAnUploadDoesNotCount(t *testing.T) {
 			if ctx.Err() != nil {
 				return fmt.Errorf("the upload has used up the time: %w", ctx.Err())
 			}
-			if until, limited := ctx.Deadline(); !limited || time.Until(until) > timeout {
-				return errors.New("the work has no deadline")
+			if until, limited := ctx.Deadline(); !limited || time.Until(until) > timeout || time.Until(until) <= 0 {
+				return errors.New("the upload has used up the time, or there is no deadline")
 			}
 			<-ctx.Done()
 			return ctx.Err()
