@@ -22,7 +22,7 @@ func boundsOf(field reflect.StructField) *bounds {
 	if !hasLow && !hasHigh {
 		return nil
 	}
-	b := &bounds{duration: field.Type == reflect.TypeFor[time.Duration]()}
+	b := &bounds{duration: field.Type == reflect.TypeFor[time.Duration]() || field.Type == reflect.TypeFor[Period]()}
 	b.low, b.high = b.parse(field.Name, low), b.parse(field.Name, high)
 	return b
 }

@@ -46,6 +46,7 @@ func (c *Config) check(checks *Checker) {
 	checks.That("REQUEST_TIMEOUT", c.RequestTimeout < c.ShutdownTimeout || c.ShutdownTimeout <= 0,
 		fmt.Sprintf("is %s; it must be less than SHUTDOWN_TIMEOUT (%s), or a shutdown cancels requests",
 			c.RequestTimeout, c.ShutdownTimeout))
+	c.checkConnections(checks)
 	c.checkCertificates(checks)
 	checks.url("EDGE_TEST_ORIGIN", c.EdgeTestOrigin, "http")
 	checks.That("EDGE_TEST_ORIGIN", c.EdgeTestOrigin == "" || c.Environment == Test, "replaces all pages, and is for APP_ENV=test alone")

@@ -61,6 +61,16 @@ type Config struct {
 	MaxRequestBody  int64         `env:"MAX_REQUEST_BODY" envDefault:"1048576" roles:"web" min:"1024" max:"1073741824" example:"1048576" help:"largest request body in bytes"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"8s" roles:"web" min:"100ms" max:"10m" example:"8s" help:"how long web drains after SIGTERM"`
 
+	// The limits of connections, of which slow clients keep many. Some names are those of
+	// Thruster.
+	MaxConnections          int     `env:"MAX_CONNECTIONS" roles:"web" min:"16" max:"1000000" example:"4000" help:"most connections open at once in one process; unset: 2000 more than LIVE_STREAM_LIMIT"`
+	MaxConnectionsPerClient int     `env:"MAX_CONNECTIONS_PER_CLIENT" envDefault:"256" roles:"web" min:"0" max:"1000000" example:"256" help:"most connections of one client address, proxies excepted; 0: any number"`
+	HTTPReadTimeout         Period  `env:"HTTP_READ_TIMEOUT" envDefault:"30" roles:"web" min:"1s" max:"10m" example:"30" help:"longest pause of a client that sends a request body, in seconds or as 1m"`
+	HTTPWriteTimeout        Period  `env:"HTTP_WRITE_TIMEOUT" envDefault:"30" roles:"web" min:"1s" max:"10m" example:"30" help:"longest pause of a client that reads a response, in seconds or as 1m"`
+	HTTPIdleTimeout         Period  `env:"HTTP_IDLE_TIMEOUT" envDefault:"360" roles:"web" min:"1s" max:"1h" example:"360" help:"longest pause between two requests of a connection; longer than the proxy keeps its connections"`
+	H2CEnabled              bool    `env:"H2C_ENABLED" envDefault:"false" roles:"web" example:"true" help:"whether web speaks HTTP/2 without TLS on PORT, for a proxy that does so"`
+	AllowedHosts            Domains `env:"ALLOWED_HOSTS" roles:"web" example:"app.example.com,*.app.example.com" help:"hosts that pages are served for, beside those of BASE_URL and TLS_DOMAIN; unset, without TLS_DOMAIN: any host"`
+
 	// LiveStreamLifetime ends event streams early, so that a deploy never waits for them.
 	LiveStreamLifetime time.Duration `env:"LIVE_STREAM_LIFETIME" envDefault:"20s" roles:"web" min:"1s" max:"25s" example:"20s" help:"how long one event stream stays open; browsers reconnect by themselves"`
 	LiveStreamLimit    int           `env:"LIVE_STREAM_LIMIT" envDefault:"2000" roles:"web" min:"1" max:"1000000" example:"2000" help:"most event streams open at once in one process"`

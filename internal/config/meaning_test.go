@@ -258,7 +258,7 @@ func TestLoad_WarnsOfMisspeltNames(t *testing.T) {
 // A setting without bounds accepts a mistake such as 7000s for 7000ms.
 func TestLoad_RefusesAbsurdNumbersAndDurations(t *testing.T) {
 	t.Parallel()
-	requireBounds(t, runtime, []string{"SERVE_STALE_FOR", "CACHE_SIZE", "REDIS_MIN_IDLE", "JOBS_KEEP_FAILED"})
+	requireBounds(t, runtime, []string{"SERVE_STALE_FOR", "CACHE_SIZE", "REDIS_MIN_IDLE", "JOBS_KEEP_FAILED", "MAX_CONNECTIONS_PER_CLIENT"})
 }
 
 // Private

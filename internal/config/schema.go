@@ -62,6 +62,9 @@ func (s *Schema) Load(role Role, variables map[string]string) (config Config, wa
 	if given["DATABASE_POOL_SIZE"] == "" {
 		config.DatabasePoolSize = config.wantedPool(role)
 	}
+	if given["MAX_CONNECTIONS"] == "" {
+		config.MaxConnections = config.LiveStreamLimit + connectionsForPages
+	}
 
 	for _, variable := range s.variables {
 		variable.check(checks, s.value(variable, config))

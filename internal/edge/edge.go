@@ -55,7 +55,7 @@ func New(options Options, app http.Handler) *Edge {
 		handler = e.cache
 	}
 	compressed := coding.New(coding.Options{Jitter: jitter}, handler)
-	e.outermost = identify(compressed)
+	e.outermost = identify(newQueueTime(options.Registry), compressed)
 
 	options.Registry.MustRegister(&collector{e.cache, compressed})
 	return e
@@ -128,13 +128,17 @@ func newCache(options Options, app http.Handler) *httpcache.Cache {
 var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // identify gives request and response an id: the request's own when it is acceptable,
-// else a new one. Logs and error pages show it.
-func identify(next http.Handler) http.Handler {
+// else a new one. Logs and error pages show it. It also measures since when the request
+// has waited.
+func identify(queue queueTime, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(RequestID)
-		if !requestIDPattern.MatchString(id) {
+		if len(r.Header[RequestID]) > 1 || !requestIDPattern.MatchString(id) {
 			id = strings.ToLower(rand.Text())
 			r.Header.Set(RequestID, id)
+		}
+		if r.Header[RequestStart] != nil {
+			queue.measure(r.Header, time.Now())
 		}
 		w.Header().Set(RequestID, id)
 		next.ServeHTTP(w, r)

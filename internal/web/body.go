@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -25,26 +24,26 @@ func ParseForm(c echo.Context) error {
 
 // Private
 
-// bodyTimeout is the time that a client has to send the request body.
-const bodyTimeout = 30 * time.Second
-
 // limitBody bounds the request body: more than limit bytes get status 413, and a
-// client that needs longer than timeout gets 408.
-func limitBody(limit int64, timeout time.Duration) echo.MiddlewareFunc {
+// client that sends it too slowly for package connection gets 408.
+func limitBody(limit int64) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+			if !hasBody(r) {
 				return next(c)
 			}
 			if r.ContentLength > limit {
 				return echo.NewHTTPError(http.StatusRequestEntityTooLarge)
 			}
-			_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(timeout))
 			r.Body = timedBody{http.MaxBytesReader(c.Response(), r.Body, limit)}
 			return next(c)
 		}
 	}
+}
+
+func hasBody(r *http.Request) bool {
+	return r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody
 }
 
 // timedBody returns status 408 for a read past the deadline. Without it, a slow

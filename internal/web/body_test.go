@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack/stacktest"
+	"slipway/internal/edge/connection"
 )
 
 func TestNew_LimitsBodies(t *testing.T) {
@@ -67,19 +67,18 @@ func TestLimitBody_EndsARequestThatIsSentTooSlowly(t *testing.T) {
 	t.Parallel()
 	e := echo.New()
 	e.HTTPErrorHandler = handleError(options(t, &stacktest.Journal{}), testPages(nil))
-	e.Use(limitBody(1024, 100*time.Millisecond))
+	e.Use(limitBody(1024))
 	e.POST("/form", ParseForm)
-	server := httptest.NewServer(e)
-	t.Cleanup(server.Close)
-	connection, err := net.Dial("tcp", server.Listener.Addr().String())
+	server := startGuarded(t, connection.Options{ReadTimeout: 100 * time.Millisecond}, e)
+	client, err := net.Dial("tcp", server.address)
 	require.NoError(t, err)
-	defer connection.Close()
-	require.NoError(t, connection.SetDeadline(time.Now().Add(10*time.Second)))
+	defer client.Close()
+	require.NoError(t, client.SetDeadline(time.Now().Add(10*time.Second)))
 
-	_, err = fmt.Fprint(connection, "POST /form HTTP/1.1\r\nHost: test\r\n"+
+	_, err = fmt.Fprint(client, "POST /form HTTP/1.1\r\nHost: test\r\n"+
 		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nx=")
 	require.NoError(t, err)
-	answer, err := io.ReadAll(connection)
+	answer, err := io.ReadAll(client)
 
 	// ReadAll returns, so the connection is closed too.
 	require.NoError(t, err)

@@ -13,21 +13,6 @@ import (
 	"slipway/internal/telemetry"
 )
 
-// Deadline gives a request's context a timeout, and the response 30 seconds more.
-// It also detaches the context from the client's connection, because pgx closes
-// a database connection whose query is cancelled, and clients often leave early.
-func Deadline(timeout time.Duration) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), timeout)
-			defer cancel()
-			c.SetRequest(c.Request().WithContext(ctx))
-			_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(timeout + 30*time.Second))
-			return next(c)
-		}
-	}
-}
-
 // IsHead reports whether the client sent HEAD. Handlers need it when their
 // response has no end, because New routes HEAD as GET.
 func IsHead(c echo.Context) bool {
@@ -78,7 +63,8 @@ func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 // secureHeaders sets the security headers of every response. Its content security
 // policy permits only resources of the same origin. When the application is public
 // under https, browsers use no other scheme for a year (RFC 6797). Subdomains may be
-// other programs, so that does not include them.
+// other programs, so that does not include them. A health check is not told so: it may
+// come by HTTP and by another name.
 func secureHeaders(baseURL string) echo.MiddlewareFunc {
 	https := strings.HasPrefix(canonicalOrigin(baseURL), "https://")
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -90,7 +76,7 @@ func secureHeaders(baseURL string) echo.MiddlewareFunc {
 			header.Set("Permissions-Policy", permissionsPolicy)
 			header.Set("Cross-Origin-Opener-Policy", "same-origin")
 			header.Set("Cross-Origin-Resource-Policy", "same-origin")
-			if https {
+			if https && !isHealthCheck(c) {
 				header.Set("Strict-Transport-Security", "max-age=31536000")
 			}
 			return next(c)

@@ -10,15 +10,19 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"slipway/internal/edge/connection"
 )
 
 // Listener is where and how Serve serves.
 type Listener struct {
 	Address  string
 	Handler  http.Handler
-	TLS      *tls.Config   // nil: HTTP without encryption
-	Drain    time.Duration // how long Serve waits for requests in progress
-	Stopping func()        // may be nil; must end responses without an end, such as event streams
+	TLS      *tls.Config       // nil: HTTP without encryption
+	H2C      bool              // without encryption, HTTP/2 is spoken as well, with clients that know it
+	Guard    *connection.Guard // of the connections; nil: they have timeouts, and there may be any number
+	Drain    time.Duration     // how long Serve waits for requests in progress
+	Stopping func()            // may be nil; must end responses without an end, such as event streams
 	Log      *slog.Logger
 }
 
@@ -26,7 +30,11 @@ type Listener struct {
 // requests in progress. It returns an error when it cannot listen, and when requests
 // are still in progress after Drain.
 func Serve(ctx context.Context, l Listener) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Address)
+	guard := l.Guard
+	if guard == nil {
+		guard = connection.New(connection.Options{Log: l.Log})
+	}
+	listener, err := guard.Listen(ctx, l.Address)
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("listen on %s (ports below 1024 need CAP_NET_BIND_SERVICE, see docs/without-kamal.md): %w", l.Address, err)
@@ -34,17 +42,13 @@ func Serve(ctx context.Context, l Listener) error {
 		return fmt.Errorf("listen on %s (is another program using this port?): %w", l.Address, err)
 	}
 	server := &http.Server{
-		Handler:           closeAfterChunks(l.Handler),
-		TLSConfig:         l.TLS,
-		ReadHeaderTimeout: 10 * time.Second,
-		// Ends the response to a client that does not read. Deadline and event
-		// streams set deadlines of their own.
-		WriteTimeout: 2 * time.Minute,
-		// Longer than a proxy keeps idle connections, so that the proxy closes first.
-		IdleTimeout:    6 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
+		Handler:        closeAfterChunks(l.Handler),
+		TLSConfig:      l.TLS,
+		Protocols:      l.protocols(),
+		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),
 	}
+	guard.Configure(server)
 
 	scheme, serve := "http://", server.Serve
 	if l.TLS != nil {
@@ -72,6 +76,19 @@ func Serve(ctx context.Context, l Listener) error {
 }
 
 // Private
+
+// maxHeader is the greatest size of the header of a request, in bytes. net/http adds
+// 4 KiB, and answers longer ones with status 431.
+const maxHeader = 64 << 10
+
+// protocols are the versions of HTTP that are spoken.
+func (l Listener) protocols() *http.Protocols {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(l.TLS != nil)
+	protocols.SetUnencryptedHTTP2(l.H2C && l.TLS == nil)
+	return &protocols
+}
 
 // closeAfterChunks closes the connection after the response to a request whose end
 // two servers might see at different places: one with Transfer-Encoding, because

@@ -8,14 +8,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"slipway/internal/devstack/stacktest"
-
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/devstack/stacktest"
+	"slipway/internal/edge/connection"
 )
 
 func TestServe_FinishesRequestsInProgress(t *testing.T) {
@@ -135,6 +137,53 @@ func TestServe_TakesNoSecondRequestBehindAnAmbiguousOne(t *testing.T) {
 	}
 }
 
+func TestServe_RefusesALongHeader(t *testing.T) {
+	t.Parallel()
+	server := startServe(t, time.Second, nil, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, strconv.Itoa(len(r.Header.Get("X-Long"))))
+	})
+	get := func(length int) (int, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+server.address, nil)
+		require.NoError(t, err)
+		request.Header.Set("X-Long", strings.Repeat("x", length))
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		content, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, string(content)
+	}
+
+	status, length := get(maxHeader - 1000)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, strconv.Itoa(maxHeader-1000), length)
+	status, _ = get(maxHeader + 10_000)
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, status)
+}
+
+func TestServe_SpeaksHTTP2WithoutTLSWhenAsked(t *testing.T) {
+	t.Parallel()
+	handle := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) })
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: &protocols}}
+	t.Cleanup(client.CloseIdleConnections)
+
+	both := startListener(t, Listener{Handler: handle, H2C: true, Drain: time.Second})
+	response, err := client.Get("http://" + both.address)
+	require.NoError(t, err)
+	content, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, "HTTP/2.0", string(content))
+	require.Equal(t, "HTTP/1.1", both.get())
+
+	plain := startListener(t, Listener{Handler: handle})
+	_, err = client.Get("http://" + plain.address)
+	require.Error(t, err)
+	require.Equal(t, "HTTP/1.1", plain.get())
+}
+
 // Private
 
 // served is a call of Serve in progress.
@@ -146,17 +195,25 @@ type served struct {
 
 func startServe(t *testing.T, drain time.Duration, stopping func(), handle http.HandlerFunc) *served {
 	t.Helper()
+	return startListener(t, Listener{Handler: handle, Drain: drain, Stopping: stopping})
+}
+
+// startGuarded serves a handler on connections with limits.
+func startGuarded(t *testing.T, limits connection.Options, handler http.Handler) *served {
+	t.Helper()
+	return startListener(t, Listener{Handler: handler, Guard: connection.New(limits)})
+}
+
+func startListener(t *testing.T, l Listener) *served {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
+	l.Address, l.Log = listener.Addr().String(), slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	s := &served{address: listener.Addr().String(), stop: cancel, ended: make(chan error, 1)}
-	go func() {
-		s.ended <- Serve(ctx, Listener{
-			Address: s.address, Handler: handle, Drain: drain, Stopping: stopping, Log: slog.New(slog.DiscardHandler),
-		})
-	}()
+	s := &served{address: l.Address, stop: cancel, ended: make(chan error, 1)}
+	go func() { s.ended <- Serve(ctx, l) }()
 	stacktest.Eventually(t, func() bool {
 		connection, err := net.Dial("tcp", s.address)
 		return err == nil && connection.Close() == nil

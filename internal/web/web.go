@@ -76,7 +76,7 @@ func New(options Options, pages Pages) *edge.Edge {
 		recoverPanics,
 		secureHeaders(options.BaseURL),
 		refuseCrossOrigin(options.BaseURL, options.CrossOriginRoutes),
-		limitBody(options.MaxRequestBody, bodyTimeout),
+		limitBody(options.MaxRequestBody),
 		limitRedis(options.RedisBudget),
 		limitRequests(options.Throttle, pages),
 	)

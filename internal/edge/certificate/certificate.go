@@ -1,6 +1,6 @@
 // Package certificate gets the certificates of an HTTPS server from a certificate
-// authority that speaks ACME, such as Let's Encrypt, and renews them. It refuses
-// hosts that are not its own, and redirects HTTP to HTTPS.
+// authority that speaks ACME, such as Let's Encrypt, and renews them. It redirects HTTP
+// to HTTPS.
 package certificate
 
 import (
@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
+
+	"slipway/internal/edge/hosts"
 )
 
 // Options are the settings of New.
@@ -34,7 +36,7 @@ type Options struct {
 
 // Domains are the host names of this server, and their certificates.
 type Domains struct {
-	own      map[string]bool
+	own      *hosts.List
 	manager  *autocert.Manager
 	refusals *refusals
 	notices  *notices
@@ -50,13 +52,8 @@ func New(options Options) (*Domains, error) {
 	if options.Client != nil {
 		client = *options.Client
 	}
-	d := &Domains{own: map[string]bool{}, refusals: newRefusals(client.Transport), notices: newNotices(options.Log)}
+	d := &Domains{own: hosts.New(options.Domains...), refusals: newRefusals(client.Transport), notices: newNotices(options.Log)}
 	client.Transport = d.refusals
-	for _, domain := range options.Domains {
-		if name := hostName(domain); name != "" {
-			d.own[name] = true
-		}
-	}
 	d.manager = &autocert.Manager{
 		Prompt:     autocert.AcceptTOS,
 		Cache:      autocert.DirCache(options.Storage),
@@ -84,6 +81,14 @@ func (d *Domains) Check(context.Context) error { return d.notices.problems(time.
 
 // Private
 
+// allow is the host policy of autocert. The host may have a port.
+func (d *Domains) allow(_ context.Context, host string) error {
+	if !d.own.Has(host) {
+		return fmt.Errorf("%q is not a domain of this server", host)
+	}
+	return nil
+}
+
 // prepareStorage creates a directory that only this user can read, and makes sure that
 // files can be created in it.
 func prepareStorage(directory string) error {
@@ -108,7 +113,7 @@ func (d *Domains) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	// Anybody can send a false challenge or the name of another host. That is no
 	// reason for a log line.
 	challenge := slices.Contains(hello.SupportedProtos, acme.ALPNProto)
-	if domain := hostName(hello.ServerName); d.own[domain] && !challenge {
+	if domain := hosts.Name(hello.ServerName); d.own.Has(domain) && !challenge {
 		d.notices.note(domain, outcome{certificate: certificate, err: err, reason: d.refusals.reason(domain)}, time.Now())
 	}
 	return certificate, err

@@ -5,21 +5,26 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"slipway/internal/edge/hosts"
 )
 
 // Redirect is the handler of the HTTP listener. It sends clients to the same address
 // with https, at a port, answers the challenge HTTP-01 of the certificate authority,
-// and refuses other hosts as RefuseOthers does. It hands /up to next, whatever the
+// and refuses other hosts. It hands /up to next, whatever the
 // host: health checks use an IP address and take a redirect for a failure.
 func (d *Domains) Redirect(port int, next http.Handler) http.Handler {
 	redirect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { redirectTo(port, w, r) })
-	refused := d.RefuseOthers(d.manager.HTTPHandler(redirect))
+	own := d.manager.HTTPHandler(redirect)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/up" {
+		switch {
+		case r.URL.Path == "/up":
 			next.ServeHTTP(w, r)
-			return
+		case !d.own.Has(r.Host):
+			hosts.Refuse(w)
+		default:
+			own.ServeHTTP(w, r)
 		}
-		refused.ServeHTTP(w, r)
 	})
 }
 
@@ -37,7 +42,7 @@ func redirectTo(port int, w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		status = http.StatusMovedPermanently
 	}
-	host := hostName(r.Host)
+	host := hosts.Name(r.Host)
 	if port != 443 {
 		host = net.JoinHostPort(host, strconv.Itoa(port))
 	}
