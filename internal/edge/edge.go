@@ -1,17 +1,17 @@
 // Package edge is what every request passes before the application: it gives the
-// request an id, compresses the response and caches it.
+// request an id, serves assets, compresses the response and caches it.
 package edge
 
 import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"slipway/internal/assets"
 	"slipway/internal/edge/coding"
 	"slipway/internal/edge/httpcache"
 )
@@ -29,10 +29,13 @@ type Options struct {
 	Policy         httpcache.Policy
 	ServerTiming   bool // see httpcache.Options
 
+	Assets      *assets.Assets // nil: none
+	AssetHeader http.Header    // of each asset, for security; it must not change
+
 	// Refuses reports whether the application refuses a client, so that the client
 	// gets nothing from the cache either. It may be nil, and must be fast.
 	Refuses func(*http.Request) bool
-	// Amend and Served are those of httpcache.Options.
+	// Amend and Served are those of httpcache.Options. Served is told of each asset too.
 	Amend  func(header http.Header, body []byte) []byte
 	Served func(httpcache.Served)
 
@@ -55,7 +58,8 @@ func New(options Options, app http.Handler) *Edge {
 		handler = e.cache
 	}
 	compressed := coding.New(coding.Options{Jitter: jitter}, handler)
-	e.outermost = identify(compressed)
+	assets := serveAssets(options, compressed)
+	e.outermost = identify(assets)
 
 	options.Registry.MustRegister(&collector{e.cache, compressed})
 	return e
@@ -115,20 +119,29 @@ func newCache(options Options, app http.Handler) *httpcache.Cache {
 	}, app)
 }
 
-// requestIDPattern matches the request ids that are accepted from a proxy. Other
-// values could forge lines in a log.
-var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
-
 // identify gives request and response an id: the request's own when it is acceptable,
 // else a new one. Logs and error pages show it.
 func identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(RequestID)
-		if !requestIDPattern.MatchString(id) {
+		if !isRequestID(id) {
 			id = strings.ToLower(rand.Text())
 			r.Header.Set(RequestID, id)
 		}
 		w.Header().Set(RequestID, id)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isRequestID reports whether the request id of a proxy is accepted: it has 1 to 128
+// letters, digits, dots, dashes and underscores. Others could forge lines in a log.
+func isRequestID(id string) bool {
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return 1 <= len(id) && len(id) <= 128
 }
