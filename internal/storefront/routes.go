@@ -53,6 +53,7 @@ func (s *Storefront) Routes(e *echo.Echo) {
 	if s.development {
 		e.GET("/dev/mail", s.listMail, page...)
 		e.GET("/dev/mail/:id", s.showMail, page...)
+		e.GET("/dev/mail/:id/file", s.downloadMail, page...)
 	}
 }
 

@@ -90,6 +90,8 @@ func (f *fill) prepare() context.CancelFunc {
 		f.stored.condition(f.request.Header)
 	} else if f.rest != nil {
 		f.rest.askRest(f.request.Header)
+	} else if f.w != nil {
+		f.handle.stripped = client.Header
 	}
 	return cancel
 }
