@@ -24,6 +24,9 @@ type Assets struct {
 	files    map[string]*file // by path
 
 	otherBuilds *otherBuilds // nil: none
+
+	pageDictionary     *coding.Dictionary // nil: none
+	pageDictionaryPath string
 }
 
 // Load reads a directory that assets/build has written, by its manifest. Of a directory
@@ -129,6 +132,7 @@ func (a *Assets) add(name string, content []byte) error {
 
 	asset := newFile(content, hash, contentType)
 	asset.compressQuickly()
+	asset.becomeDictionary(name)
 	hashed := strings.TrimSuffix(name, extension) + "-" + hash + extension
 	a.manifest[name] = entry{File: hashed, Integrity: integrity(content)}
 	a.files[Prefix+hashed] = asset
@@ -152,6 +156,8 @@ func typeOf(name string) string {
 		return "text/javascript; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
+	case dictionaryExtension:
+		return "application/octet-stream"
 	}
 	return mime.TypeByExtension(path.Ext(name))
 }

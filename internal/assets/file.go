@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"slipway/internal/edge/coding"
@@ -19,6 +20,9 @@ type file struct {
 	hash        string // of the identity
 	contentType []string
 	sourceMap   []byte // nil: none
+
+	useAs  []string // the field by which browsers use the file as a dictionary; nil: they do not
+	deltas atomic.Pointer[[]delta]
 }
 
 // variant is the body of a file in a coding, with the fields of its header, so that a
@@ -36,8 +40,10 @@ type variant struct {
 var (
 	immutable = []string{"public, max-age=31536000, immutable"}
 	noSniff   = []string{"nosniff"}
-	vary      = []string{"Accept-Encoding"}
 	byBytes   = []string{"bytes"}
+
+	vary             = []string{"Accept-Encoding"}
+	varyByDictionary = []string{"Accept-Encoding, Available-Dictionary"}
 )
 
 // suffixes are added to the name of an exported file for its variants.
@@ -45,7 +51,7 @@ var suffixes = map[coding.Coding]string{coding.Brotli: ".br", coding.Zstd: ".zst
 
 func newFile(content []byte, hash, contentType string) *file {
 	f := &file{hash: hash, contentType: []string{contentType}}
-	f.variants = []*variant{f.newVariant(coding.Identity, content)}
+	f.keep(coding.Identity, content)
 	return f
 }
 
@@ -68,7 +74,8 @@ func (f *file) keep(c coding.Coding, body []byte) {
 		return
 	}
 	f.variants = slices.DeleteFunc(f.variants, func(one *variant) bool { return one.coding == c })
-	f.variants = append(f.variants, f.newVariant(c, body))
+	tag := coding.StoredTag(strconv.Quote(f.hash), c)
+	f.variants = append(f.variants, newVariant(c, tag, body))
 	f.offers = slices.DeleteFunc(slices.Clone(coding.ForStored), func(c coding.Coding) bool { return f.in(c) == nil })
 }
 
@@ -96,11 +103,11 @@ func (f *file) in(c coding.Coding) *variant {
 // net/http.
 func (f *file) serve(w http.ResponseWriter, r *http.Request) (status, bytes int) {
 	ranged := len(r.Header["Range"]) > 0
-	chosen := f.choose(r.Header["Accept-Encoding"], ranged)
+	chosen := f.choose(r, ranged)
 	header := w.Header()
 	header["Cache-Control"] = immutable
 	header["Etag"] = chosen.tagField
-	header["Vary"] = vary
+	f.offerDictionaries(r, header)
 	if NotModified(r, chosen.tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return http.StatusNotModified, 0
@@ -122,17 +129,19 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) (status, bytes int)
 	return http.StatusOK, sendBody(w, r, chosen.body)
 }
 
-// choose returns the variant for a client, by the lines of its Accept-Encoding. A range
-// is one of the identity: a client could not continue it with another build's variant.
-func (f *file) choose(accept []string, ranged bool) *variant {
+// choose returns the variant for a client. A range is one of the identity: a client could
+// not continue it with another build's variant.
+func (f *file) choose(r *http.Request, ranged bool) *variant {
 	if ranged {
 		return f.in(coding.Identity)
 	}
-	return f.in(coding.Negotiate(accept, f.offers))
+	if delta := f.delta(r); delta != nil {
+		return delta
+	}
+	return f.in(coding.Negotiate(r.Header["Accept-Encoding"], f.offers))
 }
 
-func (f *file) newVariant(c coding.Coding, body []byte) *variant {
-	tag := coding.StoredTag(strconv.Quote(f.hash), c)
+func newVariant(c coding.Coding, tag string, body []byte) *variant {
 	return &variant{
 		coding: c, body: body, tag: tag,
 		tagField: []string{tag}, length: []string{strconv.Itoa(len(body))}, encoding: []string{c.String()},

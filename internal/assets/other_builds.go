@@ -59,7 +59,7 @@ func (o *otherBuilds) keep(address string, asset *file) {
 }
 
 // exported matches the hashed name of an asset.
-var exported = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*-([0-9a-f]{16})\.[a-z0-9]+$`)
+var exported = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._/-]*)-([0-9a-f]{16})(\.[a-z0-9]+)$`)
 
 // readExported reads an asset under its hashed name, with its variants.
 func readExported(directory fs.FS, name string) (*file, error) {
@@ -71,8 +71,9 @@ func readExported(directory fs.FS, name string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	asset := newFile(content, found[1], typeOf(name))
+	asset := newFile(content, found[2], typeOf(name))
 	asset.readVariants(directory, name)
+	asset.becomeDictionary(found[1] + found[3])
 	return asset, nil
 }
 

@@ -3,10 +3,12 @@
 package edge
 
 import (
+	"context"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +49,9 @@ type Options struct {
 type Edge struct {
 	outermost http.Handler
 	cache     *httpcache.Cache // nil when nothing is cached
+
+	background sync.WaitGroup
+	stop       context.CancelFunc // ends what runs in the background
 }
 
 // New returns the edge of an application: its layers, from the inside to the outside.
@@ -57,11 +62,15 @@ func New(options Options, app http.Handler) *Edge {
 		e.cache = newCache(options, handler)
 		handler = e.cache
 	}
-	compressed := coding.New(coding.Options{Jitter: jitter}, handler)
+	dictionary, dictionaryPath := options.Assets.PageDictionary()
+	compressed := coding.New(coding.Options{Jitter: jitter, Dictionary: dictionary, DictionaryPath: dictionaryPath}, handler)
 	assets := serveAssets(options, compressed)
 	e.outermost = identify(assets)
 
 	options.Registry.MustRegister(&collector{e.cache, compressed})
+	ctx, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	e.background.Go(func() { options.Assets.FindDeltas(ctx) })
 	return e
 }
 
@@ -70,6 +79,8 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.outermost.S
 
 // Close ends what goes on in the background, and waits for it.
 func (e *Edge) Close() {
+	e.stop()
+	e.background.Wait()
 	if e.cache != nil {
 		e.cache.Close()
 	}
@@ -112,9 +123,10 @@ func (e *Edge) Distrust(missing bool) {
 const jitter = 32
 
 func newCache(options Options, app http.Handler) *httpcache.Cache {
+	dictionary, _ := options.Assets.PageDictionary()
 	return httpcache.New(httpcache.Options{
 		Policy: options.Policy, Size: options.CacheSize, MaxItemSize: options.MaxItemSize, StaleIfError: options.StaleIfError,
-		PrivateCookies: options.PrivateCookies, Bypass: options.Refuses, Amend: options.Amend, Served: options.Served,
+		Dictionary: dictionary, PrivateCookies: options.PrivateCookies, Bypass: options.Refuses, Amend: options.Amend, Served: options.Served,
 		ServerTiming: options.ServerTiming, Log: options.Log,
 	}, app)
 }

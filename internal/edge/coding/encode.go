@@ -24,18 +24,19 @@ const (
 )
 
 // Encode returns a body in a coding, to be stored. It returns false, and no body, for
-// Identity and when the result is not smaller than the body.
+// Identity, for DCZ (see Dictionary.Encode), and when the result is not smaller than the
+// body.
 func Encode(c Coding, effort Effort, body []byte) ([]byte, bool) {
-	if c == Identity {
+	if c == Identity || c == DCZ {
 		return nil, false
 	}
 	var encoded []byte
 	if effort == Best {
-		encoded = encodeWith(best.encoder(c), body)
+		encoded = encodeWith(best.encoder(c, nil), body)
 	} else {
 		lent, ok := quickEncoders[c].Get().(encoder)
 		if !ok {
-			lent = quick.encoder(c)
+			lent = quick.encoder(c, nil)
 		}
 		encoded = encodeWith(lent, body)
 		quickEncoders[c].Put(lent)
