@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
@@ -65,6 +68,39 @@ func TestEdge_ARefusedClientGetsNoAssets(t *testing.T) {
 
 	require.Equal(t, http.StatusOK, get(t, address+files.Path("site.css")).status)
 	require.Equal(t, http.StatusForbidden, get(t, address+files.Path("site.css"), "X-Test", "banned").status)
+}
+
+func TestEdge_CompressesPagesByTheDictionaryAmongTheAssets(t *testing.T) {
+	t.Parallel()
+	page := strings.Repeat("<p>things for the shore</p>", 200)
+	files := newAssets(t, 20_000)
+	require.NoError(t, files.AddPageDictionary([]byte(page)))
+	address, _ := serve(t, Options{Assets: files}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Cache-Control", map[string]string{"/": "public, max-age=60", "/cart": "private"}[r.URL.Path])
+		fmt.Fprint(w, page, r.URL.Path)
+	}))
+
+	first := get(t, address, "Accept-Encoding", "zstd", "Sec-Fetch-Dest", "document")
+	path, found := strings.CutSuffix(strings.TrimPrefix(first.header.Get("Link"), "<"), `>; rel="compression-dictionary"`)
+	require.True(t, found)
+	dictionary, err := io.ReadAll(get(t, address+path).content)
+	require.NoError(t, err)
+	sum := sha256.Sum256(dictionary)
+	holds := []string{"Accept-Encoding", "zstd, dcz", "Available-Dictionary", ":" + base64.StdEncoding.EncodeToString(sum[:]) + ":"}
+
+	for _, row := range [][2]string{{"/", "hit"}, {"/", "hit"}, {"/cart", "miss"}} {
+		got := get(t, address+row[0], holds...)
+		require.Equal(t, "dcz", got.header.Get("Content-Encoding"))
+		require.Equal(t, row[1], got.header.Get("X-Cache"))
+		require.Equal(t, "Accept-Encoding, Available-Dictionary", got.header.Get("Vary"))
+		decoder, err := zstd.NewReader(got.content, zstd.WithDecoderDictRaw(0, dictionary))
+		require.NoError(t, err)
+		content, err := io.ReadAll(decoder)
+		decoder.Close()
+		require.NoError(t, err)
+		require.Equal(t, page+row[0], string(content))
+	}
 }
 
 // BenchmarkEdge_Asset is one request for a style sheet of 100 KB, through the whole edge
