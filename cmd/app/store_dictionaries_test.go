@@ -39,7 +39,8 @@ func TestBrowser_LoadsOnlyWhatDiffersFromWhatItHas(t *testing.T) {
 	first := loaded.eventually(t, "/", "")
 	dictionary := loaded.eventually(t, "/assets/pages-", "")
 	var seconds []transfer
-	for _, path := range []string{"/products/kelp-soap", "/products/harbour-enamel-mug", "/categories/galley", "/cart", "/products/kelp-soap?again"} {
+	const soap = "/products/kelp-soap"
+	for _, path := range []string{soap, "/products/harbour-enamel-mug", "/categories/galley", "/cart", soap + "?again"} {
 		do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`main h1`))
 		page := loaded.eventually(t, path, "")
 		require.Equal(t, "dcz", page.coding, path)

@@ -128,7 +128,7 @@ func (f *file) newDelta(directory fs.FS, base olderVersion) (_ delta, size int) 
 		return delta{}, 0
 	}
 	dictionary := coding.NewDictionary(old)
-	body, smaller := dictionary.Encode(f.content())
+	body, smaller := dictionary.Encode(coding.Best, f.content())
 	if !smaller || slices.ContainsFunc(f.variants, func(other *variant) bool { return len(other.body) <= len(body) }) {
 		return delta{}, 0
 	}

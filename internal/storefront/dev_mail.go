@@ -53,7 +53,7 @@ func (s *Storefront) downloadMail(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	defer mails.Close()
+	defer func() { _ = mails.Close() }()
 	name := c.Param("id") + ".eml"
 	return web.SendFile(c, mails, web.File{Name: name, SaveAs: name})
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/edge/coding"
 )
 
 func TestDictionary_IsTheSameInAllProcesses(t *testing.T) {
@@ -27,7 +29,7 @@ func TestDictionary_HoldsWhatPagesHaveInCommon(t *testing.T) {
 
 	for _, path := range []string{"/products/kelp-soap", "/categories/galley", "/cart", "/nope"} {
 		page := ada.get(path).body
-		coded, _ := dictionary.Encode([]byte(page))
+		coded, _ := dictionary.Encode(coding.Quick, []byte(page))
 		require.Less(t, 3*len(coded), sizeOf(t, site.url+path, "gzip"), path)
 	}
 }
@@ -35,15 +37,15 @@ func TestDictionary_HoldsWhatPagesHaveInCommon(t *testing.T) {
 // Private
 
 // sizeOf is the length of a page in a coding.
-func sizeOf(t *testing.T, address, coding string) int {
+func sizeOf(t *testing.T, address, accepted string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	require.NoError(t, err)
-	request.Header.Set("Accept-Encoding", coding)
+	request.Header.Set("Accept-Encoding", accepted)
 	response, err := (&http.Client{}).Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
-	require.Equal(t, coding, response.Header.Get("Content-Encoding"), address)
+	require.Equal(t, accepted, response.Header.Get("Content-Encoding"), address)
 	content, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return len(content)

@@ -171,10 +171,10 @@ func (w fileWriter) ReadFrom(from io.Reader) (sent int64, err error) {
 		_ = deadlines.SetWriteDeadline(time.Now().Add(fileChunkTime)) // fails only where there is no connection
 		// net/http knows a limited file, but not one that is limited twice.
 		chunk := &io.LimitedReader{R: limited.R, N: min(limited.N, fileChunk)}
-		n, err := io.Copy(w.Response.Writer, chunk)
+		n, err := io.Copy(w.Writer, chunk)
 		sent += n
 		limited.N -= n
-		w.Response.Size += n
+		w.Size += n
 		if err != nil || n == 0 {
 			return sent, err
 		}

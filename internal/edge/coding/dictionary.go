@@ -21,7 +21,7 @@ type Dictionary struct {
 	preface   []byte // of each body in DCZ
 	available string // by which a client names the dictionary
 
-	idle sync.Pool // of *zstd.Encoder, for Encode
+	idle sync.Pool // of encoder, of effort Quick
 }
 
 // NewDictionary returns the dictionary with this content, which must not change.
@@ -44,18 +44,19 @@ func (d *Dictionary) IsHeldBy(r *http.Request) bool {
 }
 
 // Encode returns a body in DCZ, to be stored. It returns false, and no body, when the
-// result is not smaller than the body. A page of 12 KB takes 0.1 ms.
-func (d *Dictionary) Encode(body []byte) ([]byte, bool) {
-	lent, ok := d.idle.Get().(*zstd.Encoder)
-	if !ok {
-		made, err := d.encoder(zstd.SpeedBetterCompression)
-		if err != nil {
-			panic("coding: " + err.Error())
+// result is not smaller than the body.
+func (d *Dictionary) Encode(effort Effort, body []byte) ([]byte, bool) {
+	var encoded []byte
+	if effort == Best {
+		encoded = d.encodeWith(best.encoder(DCZ, d), body)
+	} else {
+		lent, ok := d.idle.Get().(encoder)
+		if !ok {
+			lent = quick.encoder(DCZ, d)
 		}
-		lent = made.(*zstd.Encoder)
+		encoded = d.encodeWith(lent, body)
+		d.idle.Put(lent)
 	}
-	encoded := lent.EncodeAll(body, append(make([]byte, 0, len(body)/8+256), d.preface...))
-	d.idle.Put(lent)
 	if len(encoded) >= len(body) {
 		return nil, false
 	}
@@ -93,6 +94,10 @@ func (d *Dictionary) encoder(level zstd.EncoderLevel) (encoder, error) {
 	window := min(1<<bits.Len(uint(len(d.content)+page)), largest)
 	return zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderDictRaw(0, d.content), zstd.WithWindowSize(window),
 		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+}
+
+func (d *Dictionary) encodeWith(e encoder, body []byte) []byte {
+	return append(bytes.Clone(d.preface), encodeWith(e, body)...)
 }
 
 // isLocal reports whether a host is this machine, by a name that no DNS can give to

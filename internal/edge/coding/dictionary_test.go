@@ -43,7 +43,7 @@ func TestDictionary_CompressesThePagesOfClientsThatHaveIt(t *testing.T) {
 func TestDictionary_SaysWhichItIs(t *testing.T) {
 	t.Parallel()
 	site := newDictionarySite(t, Options{}, says(page, "Content-Type: text/html"))
-	stored, smaller := shared.Encode([]byte(page))
+	stored, smaller := shared.Encode(Best, []byte(page))
 	require.True(t, smaller)
 
 	sum := sha256.Sum256(shared.content)
@@ -61,6 +61,7 @@ func TestDictionary_IsUsedOnlyWhereItMayBe(t *testing.T) {
 	t.Parallel()
 	const html = "Content-Type: text/html"
 	other := NewDictionary([]byte("another one"))
+	nameless := "Available-Dictionary: " + strings.Trim(shared.available, ":")
 	for name, row := range map[string]struct {
 		response []string
 		request  []string
@@ -69,7 +70,7 @@ func TestDictionary_IsUsedOnlyWhereItMayBe(t *testing.T) {
 	}{
 		"has it":                  {[]string{html}, holds, "dcz", true},
 		"has another one":         {[]string{html}, []string{holds[0], "Available-Dictionary: " + other.available}, "zstd", true},
-		"has it without the name": {[]string{html}, []string{holds[0], "Available-Dictionary: " + strings.Trim(shared.available, ":")}, "zstd", true},
+		"has it without the name": {[]string{html}, []string{holds[0], nameless}, "zstd", true},
 		"two of them":             {[]string{html}, append([]string{"Available-Dictionary: " + other.available}, holds...), "zstd", true},
 		"cannot read dcz":         {[]string{html}, []string{"Accept-Encoding: zstd", holds[1]}, "zstd", true},
 		"does not want dcz":       {[]string{html}, []string{"Accept-Encoding: zstd, dcz;q=0", holds[1]}, "zstd", true},
@@ -125,7 +126,9 @@ func TestDictionary_IsOfferedWithPagesThatABrowserShows(t *testing.T) {
 	const document, html = "Sec-Fetch-Dest: document", "X-Type: text/html"
 
 	require.Len(t, site.get(t, document, html).header["Link"], 2, "beside that of the page")
-	for _, fields := range [][]string{{html}, {html, "Sec-Fetch-Dest: empty"}, {document, "X-Type: text/plain"}, {document, html, "X-Fails: 1"}} {
+	for _, fields := range [][]string{
+		{html}, {html, "Sec-Fetch-Dest: empty"}, {document, "X-Type: text/plain"}, {document, html, "X-Fails: 1"},
+	} {
 		require.Equal(t, []string{"</a>; rel=next"}, site.get(t, fields...).header["Link"])
 	}
 }
@@ -208,12 +211,12 @@ func TestDictionary_AFlushSendsWhatWasWritten(t *testing.T) {
 func TestDictionary_EncodesOnlyWhatBecomesSmaller(t *testing.T) {
 	t.Parallel()
 
-	_, smaller := shared.Encode([]byte("short"))
+	_, smaller := shared.Encode(Quick, []byte("short"))
 	require.False(t, smaller)
-	_, smaller = shared.Encode(nil)
+	_, smaller = shared.Encode(Best, nil)
 	require.False(t, smaller)
 	for range 3 { // with the same encoder
-		encoded, smaller := shared.Encode([]byte(page[:8000] + "!"))
+		encoded, smaller := shared.Encode(Quick, []byte(page[:8000]+"!"))
 		require.True(t, smaller)
 		require.Less(t, len(encoded), 100)
 		require.Equal(t, page[:8000]+"!", decodeBy(t, shared, encoded))

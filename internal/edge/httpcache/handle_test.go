@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -279,7 +280,7 @@ func TestVariants_PagesAreStoredCompressedByTheDictionary(t *testing.T) {
 		s.get(path)
 		require.Equal(t, "br", s.get(path, holds[0]).header.Get("Content-Encoding"))
 
-		remote := append(holds, "Host: shop.example.com")
+		remote := slices.Concat(holds, []string{"Host: shop.example.com"})
 		s.get(path, remote...)
 		require.Equal(t, "br", s.get(path, remote...).header.Get("Content-Encoding"), "over plain HTTP")
 	}

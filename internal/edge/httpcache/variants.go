@@ -84,7 +84,7 @@ func (e *entry) variant(wanted coding.Coding, dictionary *coding.Dictionary) *va
 
 func encode(wanted coding.Coding, dictionary *coding.Dictionary, body []byte) ([]byte, bool) {
 	if wanted == coding.DCZ {
-		return dictionary.Encode(body)
+		return dictionary.Encode(coding.Quick, body)
 	}
 	return coding.Encode(wanted, coding.Quick, body)
 }
