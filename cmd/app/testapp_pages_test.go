@@ -55,7 +55,6 @@ func (p *testPages) Routes(e *echo.Echo) {
 		p.hub.Serve(c.Response(), c.Request(), []string{notesTopic})
 		return nil
 	})
-	e.GET(assets.Prefix+"*", echo.WrapHandler(p.assets))
 
 	page := []echo.MiddlewareFunc{web.Deadline(p.timeout), web.RetryRead}
 	public := []echo.MiddlewareFunc{web.Share(web.Sharing{Fresh: time.Minute}), web.Deadline(p.timeout), web.RetryRead}
@@ -64,6 +63,9 @@ func (p *testPages) Routes(e *echo.Echo) {
 	e.POST("/notes", p.addNote, page...)
 	e.GET("/slow", p.showSlowly, page...)
 }
+
+// Assets are the files below testdata.
+func (p *testPages) Assets() *assets.Assets { return p.assets }
 
 // ErrorStatus knows the only error of the board.
 func (*testPages) ErrorStatus(err error) int {
@@ -90,7 +92,7 @@ func (*testPages) Limits(settings throttle.Settings) []throttle.Rule {
 		throttle.Safelist("safelist", throttle.In(settings.Safelist)),
 		throttle.Blocklist("blocklist", throttle.In(settings.Blocklist)),
 		throttle.Throttle("req-ip", settings.Requests, settings.RequestPeriod, func(r *throttle.Request) string {
-			if r.Path == "/live" || r.Below(assets.Prefix) {
+			if r.Path == "/live" {
 				return ""
 			}
 			return r.IP

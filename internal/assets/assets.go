@@ -3,7 +3,6 @@
 package assets
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -11,9 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
-	"time"
 
 	"slipway/internal/edge/coding"
 )
@@ -24,9 +21,12 @@ const Prefix = "/assets/"
 // Assets are the files of one build, in memory.
 type Assets struct {
 	manifest manifest
-	files    map[string]file // by path
+	files    map[string]*file // by path
 
-	otherBuilds fs.FS // exported assets of other builds; nil: none
+	otherBuilds *otherBuilds // nil: none
+
+	pageDictionary     *coding.Dictionary // nil: none
+	pageDictionaryPath string
 }
 
 // Load reads a directory that assets/build has written, by its manifest. Of a directory
@@ -34,7 +34,7 @@ type Assets struct {
 // yet with a fast gzip, because the start of a process waits for that: see Compress for
 // the rest. It returns an error for a file whose extension has no known media type.
 func Load(directory fs.FS) (*Assets, error) {
-	a := &Assets{manifest: manifest{}, files: map[string]file{}}
+	a := &Assets{manifest: manifest{}, files: map[string]*file{}}
 	list, err := readManifest(directory)
 	switch {
 	case err != nil:
@@ -53,8 +53,8 @@ func Load(directory fs.FS) (*Assets, error) {
 // what is smaller than gzip. For 40 KB that takes 0.2 s and 35 MB of memory, so a build
 // does it once, and a process gets the result by Bridge.
 func (a *Assets) Compress() {
-	for address, asset := range a.files {
-		if !coding.Compressible(asset.contentType) {
+	for _, asset := range a.files {
+		if !coding.Compressible(asset.contentType[0]) {
 			continue
 		}
 		for _, c := range []coding.Coding{coding.Gzip, coding.Brotli, coding.Zstd} {
@@ -62,7 +62,6 @@ func (a *Assets) Compress() {
 				asset.keep(c, encoded)
 			}
 		}
-		a.files[address] = asset
 	}
 }
 
@@ -74,52 +73,28 @@ func (a *Assets) Path(name string) string { return Prefix + a.entry(name).File }
 // link: a browser uses the file only if it has this digest. It panics as Path does.
 func (a *Assets) Integrity(name string) string { return a.entry(name).Integrity }
 
-// ServeHTTP serves the assets of this build and of other builds (see Bridge), in the
-// coding that the client wants most of those there are, and each with a strong ETag. A
-// request with Range gets the identity. If the build made source maps, it serves those
-// too. It ignores the method, so route only GET and HEAD to it.
-func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if a.serveSourceMap(w, r) {
-		return
+// Serve answers a request for a path below Prefix, and returns the status and how many
+// bytes of a body it sent. It serves the assets of this build and of other builds (see
+// Bridge), in the coding that the client wants most of those there are, and each with a
+// strong ETag. A request with Range gets the identity. If the build made source maps, it
+// serves those too.
+func (a *Assets) Serve(w http.ResponseWriter, r *http.Request) (status, bytes int) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		return refuse(w, http.StatusMethodNotAllowed, "an asset can only be read")
 	}
-	asset, ok := a.files[r.URL.Path]
-	if !ok {
-		asset, ok = a.readOtherBuild(r.URL.Path)
+	asset := a.files[r.URL.Path]
+	if asset == nil {
+		asset = a.otherBuilds.file(r.URL.Path)
 	}
-	if !ok {
-		// A cache must not store this, because another build may have the file.
-		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, "no such asset in this build", http.StatusNotFound)
-		return
+	if asset != nil {
+		return asset.serve(w, r)
 	}
-	header := w.Header()
-	header.Set("Cache-Control", "public, max-age=31536000, immutable")
-	header.Set("Content-Type", asset.contentType)
-	header.Set("X-Content-Type-Options", "nosniff")
-	coding.AddVary(header)
-	if asset.sourceMap != nil {
-		header.Set("SourceMap", r.URL.Path+mapSuffix)
+	if sourceMap := a.sourceMap(r.URL.Path); sourceMap != nil {
+		return serveSourceMap(w, r, sourceMap)
 	}
-
-	ranged := len(r.Header["Range"]) > 0
-	chosen := asset.choose(r.Header["Accept-Encoding"], ranged)
-	tag := coding.StoredTag(strconv.Quote(asset.hash), chosen.coding)
-	header.Set("ETag", tag)
-	if NotModified(r, tag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	if ranged {
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(chosen.body))
-		return
-	}
-	if chosen.coding == coding.Identity {
-		header.Set("Accept-Ranges", "bytes")
-	} else {
-		header.Set("Content-Encoding", chosen.coding.String())
-	}
-	header.Set("Content-Length", strconv.Itoa(len(chosen.body)))
-	_, _ = w.Write(chosen.body) // fails only when the client has disconnected
+	// A cache must not store this, because another build may have the file.
+	return refuse(w, http.StatusNotFound, "no such asset in this build")
 }
 
 // Private
@@ -157,10 +132,18 @@ func (a *Assets) add(name string, content []byte) error {
 
 	asset := newFile(content, hash, contentType)
 	asset.compressQuickly()
+	asset.becomeDictionary(name)
 	hashed := strings.TrimSuffix(name, extension) + "-" + hash + extension
 	a.manifest[name] = entry{File: hashed, Integrity: integrity(content)}
 	a.files[Prefix+hashed] = asset
 	return nil
+}
+
+// refuse sends an error that no cache stores.
+func refuse(w http.ResponseWriter, status int, reason string) (int, int) {
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, reason, status)
+	return status, len(reason) + 1
 }
 
 // typeOf returns the media type of a file, or "" when it is unknown. The common
@@ -173,6 +156,8 @@ func typeOf(name string) string {
 		return "text/javascript; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
+	case dictionaryExtension:
+		return "application/octet-stream"
 	}
 	return mime.TypeByExtension(path.Ext(name))
 }

@@ -18,7 +18,6 @@ import (
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
-	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/edge/coding"
@@ -49,7 +48,7 @@ func TestLoad_RefusesAFileOfUnknownType(t *testing.T) {
 	require.ErrorContains(t, err, "asset notes.unknowntype: its extension has no known media type")
 }
 
-func TestServeHTTP_LetsBrowsersCacheAssetsWithoutLimit(t *testing.T) {
+func TestServe_LetsBrowsersCacheAssetsWithoutLimit(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}, "live.js": {Data: []byte("x")}, "icon.svg": {Data: []byte("<svg/>")}})
 
@@ -66,7 +65,7 @@ func TestServeHTTP_LetsBrowsersCacheAssetsWithoutLimit(t *testing.T) {
 	}
 }
 
-func TestServeHTTP_CompressesForClientsThatAcceptGzip(t *testing.T) {
+func TestServe_CompressesForClientsThatAcceptGzip(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}, "tiny.css": {Data: []byte("a")}})
 
@@ -91,7 +90,7 @@ func TestServeHTTP_CompressesForClientsThatAcceptGzip(t *testing.T) {
 	require.Empty(t, get(t, assets, assets.Path("tiny.css"), "Accept-Encoding", "gzip").Header.Get("Content-Encoding"))
 }
 
-func TestServeHTTP_DoesNotSendACachedAssetAgain(t *testing.T) {
+func TestServe_DoesNotSendACachedAssetAgain(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
 	path := assets.Path("site.css")
@@ -123,7 +122,7 @@ func TestNotModified_ReadsAllLinesOfTheHeader(t *testing.T) {
 	require.False(t, NotModified(request, `"three"`))
 }
 
-func TestServeHTTP_SendsTheCodingThatTheClientWants(t *testing.T) {
+func TestServe_SendsTheCodingThatTheClientWants(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(rules)}})
 	assets.Compress()
@@ -149,11 +148,11 @@ func TestServeHTTP_SendsTheCodingThatTheClientWants(t *testing.T) {
 	require.Less(t, sizes["gzip"], sizes[""])
 }
 
-func TestServeHTTP_HeadGetsTheHeaderOfGet(t *testing.T) {
+func TestServe_HeadGetsTheHeaderOfGet(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(rules)}})
 	assets.Compress()
-	server := httptest.NewServer(assets)
+	server := httptest.NewServer(handler(assets))
 	t.Cleanup(server.Close)
 	client := http.Client{Transport: &http.Transport{DisableCompression: true}}
 	t.Cleanup(client.CloseIdleConnections)
@@ -178,7 +177,7 @@ func TestServeHTTP_HeadGetsTheHeaderOfGet(t *testing.T) {
 	}
 }
 
-func TestServeHTTP_EachCodingIsCachedByItself(t *testing.T) {
+func TestServe_EachCodingIsCachedByItself(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(rules)}})
 	assets.Compress()
@@ -214,7 +213,7 @@ func TestCompress_KeepsOnlyWhatIsSmallerThanGzip(t *testing.T) {
 	require.Equal(t, []coding.Coding{coding.Brotli, coding.Gzip}, asset.offers)
 }
 
-func TestServeHTTP_RangesAreOfTheIdentity(t *testing.T) {
+func TestServe_RangesAreOfTheIdentity(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(rules)}})
 	assets.Compress()
@@ -239,7 +238,7 @@ func TestServeHTTP_RangesAreOfTheIdentity(t *testing.T) {
 	require.Empty(t, get(t, assets, path, "Accept-Encoding", "br").Header.Get("Accept-Ranges"))
 }
 
-func TestServeHTTP_AMissingAssetIsNotCached(t *testing.T) {
+func TestServe_AMissingAssetIsNotCached(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
 
@@ -254,13 +253,17 @@ func TestServeHTTP_AMissingAssetIsNotCached(t *testing.T) {
 	}
 }
 
-func TestServeHTTP_IsRoutedForReadsOnly(t *testing.T) {
+func TestServe_AnAssetCanOnlyBeRead(t *testing.T) {
 	t.Parallel()
 	assets := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
 	path := assets.Path("site.css")
 
-	require.Equal(t, http.StatusMethodNotAllowed, send(t, assets, http.MethodPost, path).StatusCode)
-	require.Equal(t, http.StatusMethodNotAllowed, send(t, assets, http.MethodDelete, path).StatusCode)
+	for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodOptions} {
+		refused := send(t, assets, method, path)
+
+		require.Equal(t, http.StatusMethodNotAllowed, refused.StatusCode)
+		require.Equal(t, "GET, HEAD", refused.Header.Get("Allow"))
+	}
 }
 
 func TestBridge_ServesTheAssetsOfOtherBuilds(t *testing.T) {
@@ -278,6 +281,37 @@ func TestBridge_ServesTheAssetsOfOtherBuilds(t *testing.T) {
 		}
 	}
 	require.Equal(t, "new", string(get(t, assets, assets.Path("site.css")).body))
+}
+
+func TestBridge_FindsAssetsThatADeployAddsLaterAndKeepsThem(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	later := load(t, fstest.MapFS{"site.css": {Data: []byte(style)}})
+	path := later.Path("site.css")
+	assets := load(t, fstest.MapFS{})
+	require.NoError(t, assets.Bridge(directory))
+	require.Equal(t, http.StatusNotFound, get(t, assets, path).StatusCode)
+
+	require.NoError(t, later.Export(directory))
+	require.Equal(t, style, string(get(t, assets, path).body))
+
+	require.NoError(t, os.RemoveAll(directory))
+	require.Equal(t, style, string(get(t, assets, path).body), "from memory")
+}
+
+func TestOtherBuilds_KeepNoMoreThanTheyHaveRoomFor(t *testing.T) {
+	t.Parallel()
+	directory := fstest.MapFS{
+		"a-0000000000000001.css": {Data: []byte("12345")}, "b-0000000000000002.css": {Data: []byte("123")},
+	}
+	other := newOtherBuilds(directory)
+	other.room = 6
+
+	for _, name := range []string{"a-0000000000000001.css", "b-0000000000000002.css", "a-0000000000000001.css"} {
+		require.Equal(t, directory[name].Data, other.file(Prefix+name).content())
+	}
+	require.Len(t, other.kept, 1)
+	require.Equal(t, 1, other.room)
 }
 
 func TestBridge_ServesWhatTheBuildHasCompressed(t *testing.T) {
@@ -327,7 +361,7 @@ func TestBridge_ServesNothingElse(t *testing.T) {
 		recorder := httptest.NewRecorder()
 		request := httptest.NewRequest(http.MethodGet, "/", nil)
 		request.URL.Path = Prefix + name // without the cleaning that a router does
-		assets.ServeHTTP(recorder, request)
+		assets.Serve(recorder, request)
 
 		require.Equal(t, http.StatusNotFound, recorder.Code, name)
 	}
@@ -406,17 +440,20 @@ func get(t *testing.T, assets *Assets, path string, header ...string) answer {
 	return send(t, assets, http.MethodGet, path, header...)
 }
 
-// send requests an asset through an Echo route. The header alternates names and
-// values.
+// send requests an asset. The header alternates names and values.
 func send(t *testing.T, assets *Assets, method, path string, header ...string) answer {
 	t.Helper()
-	e := echo.New()
-	e.GET(Prefix+"*", echo.WrapHandler(assets))
 	request := httptest.NewRequest(method, path, nil)
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
 	recorder := httptest.NewRecorder()
-	e.ServeHTTP(recorder, request)
+	status, sent := assets.Serve(recorder, request)
+	require.Equal(t, recorder.Code, status)
+	require.Equal(t, recorder.Body.Len(), sent)
 	return answer{StatusCode: recorder.Code, Header: recorder.Header(), body: recorder.Body.Bytes()}
+}
+
+func handler(assets *Assets) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { assets.Serve(w, r) })
 }

@@ -73,7 +73,7 @@ func TestLoad_RefusesAFileThatBrowsersWouldRefuse(t *testing.T) {
 	require.ErrorContains(t, err, "read manifest.json")
 }
 
-func TestServeHTTP_SourceMapsAreNotCached(t *testing.T) {
+func TestServe_SourceMapsAreNotCached(t *testing.T) {
 	t.Parallel()
 	built, directory := build(t, fstest.MapFS{"live.js": {Data: []byte("x")}})
 	file := exportedFile(directory, built, "live.js")

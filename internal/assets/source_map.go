@@ -13,22 +13,24 @@ const mapSuffix = ".map"
 
 // Private
 
-// serveSourceMap answers a request for a source map, and reports whether it was one. The
-// map changes with the comments of its source and the file does not, so a browser must
-// ask for the map each time.
-func (a *Assets) serveSourceMap(w http.ResponseWriter, r *http.Request) bool {
-	address, isMap := strings.CutSuffix(r.URL.Path, mapSuffix)
-	sourceMap := a.files[address].sourceMap
-	if !isMap || sourceMap == nil {
-		return false
+// sourceMap returns the source map at a path, and nil when there is none.
+func (a *Assets) sourceMap(address string) []byte {
+	source, isMap := strings.CutSuffix(address, mapSuffix)
+	if !isMap || a.files[source] == nil {
+		return nil
 	}
+	return a.files[source].sourceMap
+}
+
+// serveSourceMap sends a source map. It changes with the comments of its source and the
+// file does not, so a browser must ask for it each time.
+func serveSourceMap(w http.ResponseWriter, r *http.Request, sourceMap []byte) (status, bytes int) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Length", strconv.Itoa(len(sourceMap)))
-	_, _ = w.Write(sourceMap) // fails only when the client has disconnected
-	return true
+	return http.StatusOK, sendBody(w, r, sourceMap)
 }
 
 // readIfExists returns nil for a file that does not exist.

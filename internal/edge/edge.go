@@ -1,17 +1,19 @@
 // Package edge is what every request passes before the application: it gives the
-// request an id, compresses the response and caches it.
+// request an id, serves assets, compresses the response and caches it.
 package edge
 
 import (
+	"context"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"slipway/internal/assets"
 	"slipway/internal/edge/coding"
 	"slipway/internal/edge/httpcache"
 )
@@ -29,10 +31,13 @@ type Options struct {
 	Policy         httpcache.Policy
 	ServerTiming   bool // see httpcache.Options
 
+	Assets      *assets.Assets // nil: none
+	AssetHeader http.Header    // of each asset, for security; it must not change
+
 	// Refuses reports whether the application refuses a client, so that the client
 	// gets nothing from the cache either. It may be nil, and must be fast.
 	Refuses func(*http.Request) bool
-	// Amend and Served are those of httpcache.Options.
+	// Amend and Served are those of httpcache.Options. Served is told of each asset too.
 	Amend  func(header http.Header, body []byte) []byte
 	Served func(httpcache.Served)
 
@@ -44,6 +49,9 @@ type Options struct {
 type Edge struct {
 	outermost http.Handler
 	cache     *httpcache.Cache // nil when nothing is cached
+
+	background sync.WaitGroup
+	stop       context.CancelFunc // ends what runs in the background
 }
 
 // New returns the edge of an application: its layers, from the inside to the outside.
@@ -54,10 +62,15 @@ func New(options Options, app http.Handler) *Edge {
 		e.cache = newCache(options, handler)
 		handler = e.cache
 	}
-	compressed := coding.New(coding.Options{Jitter: jitter}, handler)
-	e.outermost = identify(newQueueTime(options.Registry), compressed)
+	dictionary, dictionaryPath := options.Assets.PageDictionary()
+	compressed := coding.New(coding.Options{Jitter: jitter, Dictionary: dictionary, DictionaryPath: dictionaryPath}, handler)
+	assets := serveAssets(options, compressed)
+	e.outermost = identify(newQueueTime(options.Registry), assets)
 
 	options.Registry.MustRegister(&collector{e.cache, compressed})
+	ctx, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	e.background.Go(func() { options.Assets.FindDeltas(ctx) })
 	return e
 }
 
@@ -66,6 +79,8 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.outermost.S
 
 // Close ends what goes on in the background, and waits for it.
 func (e *Edge) Close() {
+	e.stop()
+	e.background.Wait()
 	if e.cache != nil {
 		e.cache.Close()
 	}
@@ -116,16 +131,13 @@ func (e *Edge) Distrust(missing bool) {
 const jitter = 32
 
 func newCache(options Options, app http.Handler) *httpcache.Cache {
+	dictionary, _ := options.Assets.PageDictionary()
 	return httpcache.New(httpcache.Options{
 		Policy: options.Policy, Size: options.CacheSize, MaxItemSize: options.MaxItemSize, StaleIfError: options.StaleIfError,
-		PrivateCookies: options.PrivateCookies, Bypass: options.Refuses, Amend: options.Amend, Served: options.Served,
+		Dictionary: dictionary, PrivateCookies: options.PrivateCookies, Bypass: options.Refuses, Amend: options.Amend, Served: options.Served,
 		ServerTiming: options.ServerTiming, Log: options.Log,
 	}, app)
 }
-
-// requestIDPattern matches the request ids that are accepted from a proxy. Other
-// values could forge lines in a log.
-var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // identify gives request and response an id: the request's own when it is acceptable,
 // else a new one. Logs and error pages show it. It also measures since when the request
@@ -133,7 +145,7 @@ var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 func identify(queue queueTime, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(RequestID)
-		if len(r.Header[RequestID]) > 1 || !requestIDPattern.MatchString(id) {
+		if !isRequestID(id) {
 			id = strings.ToLower(rand.Text())
 			r.Header.Set(RequestID, id)
 		}
@@ -143,4 +155,17 @@ func identify(queue queueTime, next http.Handler) http.Handler {
 		w.Header().Set(RequestID, id)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isRequestID reports whether the request id of a proxy is accepted: it has 1 to 128
+// letters, digits, dots, dashes and underscores. Others could forge lines in a log.
+func isRequestID(id string) bool {
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return 1 <= len(id) && len(id) <= 128
 }

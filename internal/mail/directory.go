@@ -151,6 +151,19 @@ func (d *Directory) Read(name string) (Stored, error) {
 	return stored, nil
 }
 
+// Open opens the directory, in which mail NAME is the file NAME.eml. Its error is
+// ErrNotFound when no mail was sent yet.
+func (d *Directory) Open() (*os.Root, error) {
+	root, err := os.OpenRoot(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open mail directory: %w", err)
+	}
+	return root, nil
+}
+
 // Private
 
 var storedName = regexp.MustCompile(`^[a-z0-9-]{1,100}$`)

@@ -48,7 +48,7 @@ func TestCrawlers_EveryRouteIsIndexedOrNot(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	indexed := []string{"/", "/categories/:slug", "/products/:slug", "/pictures/:file", "/sitemap.xml", "/robots.txt",
-		"/assets/*", "/live", "/speculation-rules.json"}
+		"/live", "/speculation-rules.json"}
 
 	for _, route := range site.routes(t) {
 		answer := site.send(t, route.Method, filled(route), nil)

@@ -44,6 +44,20 @@ func (s *Storefront) showMail(c echo.Context) error {
 	return web.Render(c, http.StatusOK, templates.MailMessage(page))
 }
 
+// downloadMail sends a mail as the file that mail programs open.
+func (s *Storefront) downloadMail(c echo.Context) error {
+	mails, err := s.mails.Open()
+	if errors.Is(err, mail.ErrNotFound) {
+		return shop.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = mails.Close() }()
+	name := c.Param("id") + ".eml"
+	return web.SendFile(c, mails, web.File{Name: name, SaveAs: name})
+}
+
 func shownMail(stored mail.Stored) templates.Mail {
 	return templates.Mail{
 		ID: stored.Name, From: stored.From, To: stored.To, Subject: stored.Subject,

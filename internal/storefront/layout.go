@@ -57,10 +57,16 @@ func lastEvent(c echo.Context) int64 {
 
 // bareLayout is a layout without cart and categories. It needs no backend.
 func (s *Storefront) bareLayout(c echo.Context, title string) templates.Layout {
+	layout := s.frame(title)
+	layout.Path = c.Request().URL.Path
+	return layout
+}
+
+// frame is what the layouts of all pages have in common.
+func (s *Storefront) frame(title string) templates.Layout {
 	layout := templates.Layout{
 		Title:       title,
 		CartUnits:   templates.UnknownUnits,
-		Path:        c.Request().URL.Path,
 		Stylesheet:  s.resource("store.css"),
 		Scripts:     []templates.Resource{s.resource("live.js"), s.resource("countdown.js")},
 		Icon:        s.assets.Path("icon.svg"),

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"slipway/internal/assets"
 	"slipway/internal/throttle"
 )
 
@@ -14,7 +13,7 @@ import (
 // Pages: a fast shopper opens a page every five seconds, 60 in five minutes. The
 // default of 300 allows five such shoppers behind the address of one office, or
 // fifteen who read slowly. For a larger office, raise the limit or safelist the address.
-// Pictures and assets are not counted. Pages that a browser fetches before a link is
+// Pictures are not counted, and assets do not come here. Pages that a browser fetches before a link is
 // followed, while the pointer is on it, have a limit of their own, twice as high, so that
 // looking at links uses up nobody's pages. A browser whose prefetch is refused asks
 // again when the link is followed.
@@ -77,7 +76,7 @@ func (s *Storefront) Limits(settings throttle.Settings) []throttle.Rule {
 const cardDeclined = "card declined"
 
 func asksForPage(r *throttle.Request) bool {
-	return !prefetches(r) && !followsEvents(r) && !endsReminders(r) && !r.Below(assets.Prefix) && !r.Below("/pictures/")
+	return !prefetches(r) && !followsEvents(r) && !endsReminders(r) && !r.Below("/pictures/")
 }
 
 // prefetches matches requests for pages that nobody has asked for yet. Any client may

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/mail"
 )
 
 func TestPages_HandleUnlinkedAddresses(t *testing.T) {
@@ -39,6 +41,8 @@ func TestPages_HandleUnlinkedAddresses(t *testing.T) {
 		"/pictures/..%2f..%2fetc%2fpasswd":         404,
 		"/dev/mail":                                200,
 		"/dev/mail/..%2f..%2fsecret":               404,
+		"/dev/mail/none/file":                      404,
+		"/dev/mail/..%2f..%2fsecret/file":          404,
 		"/assets/nope.css":                         404,
 		"/nope":                                    404,
 		"/%00":                                     404,
@@ -159,6 +163,23 @@ func TestPages_RefuseAFormOfTenMegabytes(t *testing.T) {
 	}
 	require.Zero(t, site.count(t, `SELECT count(*) FROM carts`))
 	require.Equal(t, http.StatusOK, ada.get("/").status)
+}
+
+func TestPages_AMailCanBeDownloadedInDevelopment(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	letter := mail.Message{ID: "letter-1@leeward.example", To: "ada@example.com", Subject: "Your mug", Text: "Hello Ada"}
+	require.NoError(t, site.mails.Send(t.Context(), letter))
+	stored, err := site.mails.List(1)
+	require.NoError(t, err)
+	page := "/dev/mail/" + stored[0].Name
+
+	require.Contains(t, site.shopper(t).get(page).body, `href="`+page+`/file"`)
+	file := site.shopper(t).get(page + "/file")
+
+	require.Equal(t, "message/rfc822", file.header.Get("Content-Type"))
+	require.Equal(t, "attachment; filename="+stored[0].Name+".eml", file.header.Get("Content-Disposition"))
+	require.Contains(t, file.body, "Subject: Your mug")
 }
 
 func TestPages_HandleHeadLikeGet(t *testing.T) {

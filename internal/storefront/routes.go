@@ -13,7 +13,6 @@ import (
 // Routes registers all routes of the store.
 func (s *Storefront) Routes(e *echo.Echo) {
 	e.GET("/live", s.streamEvents) // without web.Deadline: a stream has its own lifetime
-	e.GET(assets.Prefix+"*", echo.WrapHandler(s.assets))
 	e.GET("/robots.txt", s.showRobots)
 	e.GET(speculationPath, s.showSpeculationRules)
 
@@ -54,8 +53,12 @@ func (s *Storefront) Routes(e *echo.Echo) {
 	if s.development {
 		e.GET("/dev/mail", s.listMail, page...)
 		e.GET("/dev/mail/:id", s.showMail, page...)
+		e.GET("/dev/mail/:id/file", s.downloadMail, page...)
 	}
 }
+
+// Assets are the style sheet, the scripts and the icon of all pages.
+func (s *Storefront) Assets() *assets.Assets { return s.assets }
 
 // PrivateCookies make a visitor a shopper, whose pages nobody else gets.
 func (s *Storefront) PrivateCookies() []string { return []string{cartCookie} }

@@ -69,7 +69,7 @@ func New(options Options) (*Storefront, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive the visitor key: %w", err)
 	}
-	return &Storefront{
+	s := &Storefront{
 		shop:        options.Shop,
 		hub:         options.Hub,
 		assets:      loaded,
@@ -82,7 +82,15 @@ func New(options Options) (*Storefront, error) {
 		pageTimeout: options.PageTimeout,
 		saleHold:    options.SaleHold,
 		saleLimit:   options.SaleLimit,
-	}, nil
+	}
+	dictionary, err := s.pageDictionary()
+	if err != nil {
+		return nil, err
+	}
+	if err := loaded.AddPageDictionary(dictionary); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Private

@@ -44,6 +44,7 @@ type site struct {
 	url   string
 	db    *pgxpool.Pool
 	pages *storefront.Storefront
+	mails *mail.Directory
 	guard *failopen.Guard // of Redis
 }
 
@@ -113,10 +114,11 @@ func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site 
 	store := shop.New(options)
 	_, err = store.Seed(t.Context())
 	require.NoError(t, err)
+	mails := mail.NewDirectory(t.TempDir(), "a@leeward.example")
 	pages, err := storefront.New(storefront.Options{
 		Shop: store, Hub: live.NewHub("", redis, live.StreamOptions{Lifetime: time.Second, Limit: 10}, reporter, registry),
 		Secret: strings.Repeat("s", 32), BaseURL: setup.baseURL, Cards: payment.TestCards, Development: true,
-		Mails: mail.NewDirectory(t.TempDir(), "a@leeward.example"), PageTimeout: 10 * time.Second,
+		Mails: mails, PageTimeout: 10 * time.Second,
 		SaleHold: 10 * time.Minute, SaleLimit: 1,
 	})
 	require.NoError(t, err)
@@ -139,7 +141,7 @@ func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site 
 	}
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
-	return site{url: listener.URL, db: db, pages: pages, guard: guard}
+	return site{url: listener.URL, db: db, pages: pages, mails: mails, guard: guard}
 }
 
 // shopper is one browser: it keeps cookies and follows redirects.

@@ -60,28 +60,46 @@ func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// secureHeaders sets the security headers of every response. Its content security
-// policy permits only resources of the same origin. When the application is public
-// under https, browsers use no other scheme for a year (RFC 6797). Subdomains may be
-// other programs, so that does not include them. A health check is not told so: it may
-// come by HTTP and by another name.
+// secureHeaders sets the security headers of every response. A health check is not told
+// to use HTTPS alone: it may come by HTTP and by another name.
 func secureHeaders(baseURL string) echo.MiddlewareFunc {
-	https := strings.HasPrefix(canonicalOrigin(baseURL), "https://")
+	fields := pageHeader(baseURL)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			header := c.Response().Header()
-			header.Set("Content-Security-Policy", contentSecurityPolicy)
-			header.Set("X-Content-Type-Options", "nosniff")
-			header.Set("Referrer-Policy", "same-origin")
-			header.Set("Permissions-Policy", permissionsPolicy)
-			header.Set("Cross-Origin-Opener-Policy", "same-origin")
-			header.Set("Cross-Origin-Resource-Policy", "same-origin")
-			if https && !isHealthCheck(c) {
-				header.Set("Strict-Transport-Security", "max-age=31536000")
+			for name, values := range fields {
+				header[name] = values
+			}
+			if isHealthCheck(c) {
+				header.Del("Strict-Transport-Security")
 			}
 			return next(c)
 		}
 	}
+}
+
+// pageHeader are the security headers of a page.
+func pageHeader(baseURL string) http.Header {
+	fields := assetHeader(baseURL)
+	fields.Set("X-Content-Type-Options", "nosniff")
+	fields.Set("Referrer-Policy", "same-origin")
+	fields.Set("Permissions-Policy", permissionsPolicy)
+	fields.Set("Cross-Origin-Opener-Policy", "same-origin")
+	return fields
+}
+
+// assetHeader are the security headers of a file. The content security policy permits
+// only resources of the same origin, also to a drawing that is opened as a page. When the
+// application is public under https, browsers use no other scheme for a year (RFC 6797).
+// Subdomains may be other programs, so that does not include them.
+func assetHeader(baseURL string) http.Header {
+	fields := http.Header{}
+	fields.Set("Content-Security-Policy", contentSecurityPolicy)
+	fields.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if strings.HasPrefix(canonicalOrigin(baseURL), "https://") {
+		fields.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	return fields
 }
 
 // limitRedis bounds the total time that a request may wait for Redis.

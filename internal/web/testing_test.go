@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/assets"
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/health"
 	"slipway/internal/telemetry"
@@ -92,6 +93,8 @@ func options(t *testing.T, log *stacktest.Journal) Options {
 type testPages func(*echo.Echo)
 
 func (p testPages) Routes(e *echo.Echo) { p(e) }
+
+func (testPages) Assets() *assets.Assets { return nil }
 
 func (testPages) PrivateCookies() []string { return []string{"session"} }
 

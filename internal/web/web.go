@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"slipway/internal/assets"
 	"slipway/internal/edge"
 	"slipway/internal/edge/httpcache"
 	"slipway/internal/health"
@@ -51,6 +52,9 @@ type Options struct {
 type Pages interface {
 	// Routes registers the routes of all pages.
 	Routes(e *echo.Echo)
+	// Assets are the static files of the pages, below assets.Prefix; nil: none. The edge
+	// serves them.
+	Assets() *assets.Assets
 	// PrivateCookies are the names of the cookies that identify a visitor, whose
 	// pages nobody else gets, without the prefix __Host- that they have over HTTPS.
 	PrivateCookies() []string
@@ -91,6 +95,7 @@ func New(options Options, pages Pages) *edge.Edge {
 		CacheSize: options.CacheSize, MaxItemSize: options.MaxCacheItem, StaleIfError: options.StaleFor,
 		PrivateCookies: pages.PrivateCookies(), Refuses: options.Throttle.Refuses,
 		Amend: amendStale, Served: observeServed(options.Log, requests), Policy: options.Policy,
+		Assets: pages.Assets(), AssetHeader: assetHeader(options.BaseURL),
 		ServerTiming: options.Development, Log: options.Log, Registry: options.Registry,
 	}, app)
 }

@@ -269,6 +269,6 @@ func send(built *assets.Assets, path, accept string) *httptest.ResponseRecorder 
 	request := httptest.NewRequest(http.MethodGet, path, nil)
 	request.Header.Set("Accept-Encoding", accept)
 	recorder := httptest.NewRecorder()
-	built.ServeHTTP(recorder, request)
+	built.Serve(recorder, request)
 	return recorder
 }

@@ -61,7 +61,7 @@ func BenchmarkEvents(b *testing.B) {
 	body := []byte(page)
 	for _, c := range ForLive {
 		b.Run(c.String(), func(b *testing.B) {
-			stream := live.encoder(c)
+			stream := live.encoder(c, nil)
 			target := &sink{target: io.Discard}
 			stream.Reset(target)
 			var events int64

@@ -11,6 +11,7 @@ const (
 	Gzip                   // RFC 1952
 	Zstd                   // RFC 8878
 	Brotli                 // RFC 7932
+	DCZ                    // RFC 9842: zstd by a Dictionary that the client has
 
 	Codings = iota // how many there are
 )
@@ -28,4 +29,4 @@ func (c Coding) String() string { return names[c] }
 
 // Private
 
-var names = [Codings]string{Identity: "identity", Gzip: "gzip", Zstd: "zstd", Brotli: "br"}
+var names = [Codings]string{Identity: "identity", Gzip: "gzip", Zstd: "zstd", Brotli: "br", DCZ: "dcz"}

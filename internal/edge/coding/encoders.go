@@ -17,7 +17,10 @@ import (
 // same time for 2 to 4 % less, and 1.6 MB of memory; at its fastest level it takes 38 us
 // and 0.6 MB, but sends more than gzip. The window of zstd bounds its memory and is
 // larger than most pages.
-var live = levels{gzip: 4, zstd: zstd.SpeedDefault, zstdWindow: 64 << 10}
+//
+// With a dictionary, zstd takes at its fastest level 20 us for 1 KB of a page of 12 KB, and
+// 0.8 MB of memory; at its default level it takes 60 us and 2.9 MB for 2 % less.
+var live = levels{gzip: 4, zstd: zstd.SpeedDefault, zstdWindow: 64 << 10, dictionary: zstd.SpeedFastest}
 
 // encoder compresses one body after the other. Reset comes before the first.
 type encoder interface {
@@ -30,12 +33,13 @@ type encoder interface {
 type levels struct {
 	gzip, brotli int
 	zstd         zstd.EncoderLevel
-	zstdWindow   int // bytes
+	zstdWindow   int               // bytes
+	dictionary   zstd.EncoderLevel // of DCZ
 }
 
-// encoder makes an encoder. It panics for a level or a size that its library refuses,
-// because these are constants.
-func (l levels) encoder(c Coding) encoder {
+// encoder makes an encoder. Only that of DCZ needs a dictionary. It panics for a level or
+// a size that its library refuses, because these are constants.
+func (l levels) encoder(c Coding, dictionary *Dictionary) encoder {
 	var made encoder
 	var err error
 	switch c {
@@ -46,6 +50,8 @@ func (l levels) encoder(c Coding) encoder {
 			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 	case Brotli:
 		made = brotli.NewWriterLevel(io.Discard, l.brotli)
+	case DCZ:
+		made, err = dictionary.encoder(l.dictionary)
 	case Identity:
 	}
 	if err != nil {
@@ -57,9 +63,10 @@ func (l levels) encoder(c Coding) encoder {
 // encoders lends encoders for live bodies, at most limit at a time. Idle ones are left
 // to the garbage collector.
 type encoders struct {
-	limit int64
-	lent  atomic.Int64
-	idle  [Codings]sync.Pool // of encoder
+	limit      int64
+	dictionary *Dictionary // nil: no encoders of DCZ
+	lent       atomic.Int64
+	idle       [Codings]sync.Pool // of encoder
 }
 
 // take lends an encoder that writes to w, and returns nil when all are lent.
@@ -70,7 +77,7 @@ func (e *encoders) take(c Coding, w io.Writer) encoder {
 	}
 	lent, ok := e.idle[c].Get().(encoder)
 	if !ok {
-		lent = live.encoder(c)
+		lent = live.encoder(c, e.dictionary)
 	}
 	lent.Reset(w)
 	return lent

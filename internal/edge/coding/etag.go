@@ -9,9 +9,13 @@ import (
 // StoredTag returns the ETag of a body that is stored in a coding, from the ETag of
 // its identity: "x" becomes "x-br", because a strong ETag names one sequence of bytes
 // (RFC 9110, section 8.8.3.3). A weak ETag names the meaning and is returned as it is.
+// In DCZ the bytes differ with the dictionary, so that the ETag becomes weak.
 func StoredTag(tag string, c Coding) string {
 	if c == Identity || !isStrong(tag) {
 		return tag
+	}
+	if c == DCZ {
+		return liveTag(tag, c)
 	}
 	return tag[:len(tag)-1] + "-" + c.String() + `"`
 }
@@ -42,7 +46,7 @@ func liveTag(tag string, c Coding) string {
 	if !isStrong(tag) {
 		return tag
 	}
-	return "W/" + StoredTag(tag, c)
+	return "W/" + tag[:len(tag)-1] + "-" + c.String() + `"`
 }
 
 func isStrong(tag string) bool {
@@ -100,7 +104,7 @@ func aliases(lines []string, accept func(Coding) bool) []alias {
 				break
 			}
 			opaque := strings.TrimPrefix(tag, "W/")
-			for _, c := range ForStored {
+			for c := Gzip; c < Codings; c++ {
 				if base, coded := strings.CutSuffix(opaque, "-"+c.String()+`"`); coded && len(base) > 1 && accept(c) {
 					found = append(found, alias{own: tag, base: base + `"`})
 				}

@@ -30,26 +30,44 @@ func Compressible(contentType string) bool {
 	return strings.HasSuffix(mediaType, "+json") || strings.HasSuffix(mediaType, "+xml")
 }
 
+// IsPage reports whether a response is a page, which may be in DCZ.
+func IsPage(header http.Header) bool {
+	mediaType, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	return strings.EqualFold(trim(mediaType), "text/html")
+}
+
 // AddVary adds Accept-Encoding to the Vary of a response, unless one of its lines
 // names it or "*". It joins the lines into one, because some caches read only the
 // first.
 func AddVary(header http.Header) {
-	lines := header["Vary"]
-	if len(lines) == 0 {
-		header["Vary"] = []string{"Accept-Encoding"}
-		return
-	}
-	for _, line := range lines {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = trim(name); name == "*" || strings.EqualFold(name, "Accept-Encoding") {
-				return
-			}
-		}
-	}
-	header["Vary"] = []string{strings.Join(append(lines[:len(lines):len(lines)], "Accept-Encoding"), ", ")}
+	addToVary(header, "Accept-Encoding")
 }
 
 // Private
+
+// addToVary adds the name of a field to the Vary of a response (see AddVary).
+func addToVary(header http.Header, added string) {
+	lines := header["Vary"]
+	if len(lines) == 0 {
+		header["Vary"] = []string{added}
+		return
+	}
+	if !namesInVary(header, added) {
+		header["Vary"] = []string{strings.Join(append(lines[:len(lines):len(lines)], added), ", ")}
+	}
+}
+
+// namesInVary reports whether a line of Vary has a name or "*".
+func namesInVary(header http.Header, wanted string) bool {
+	for _, line := range header["Vary"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = trim(name); name == "*" || strings.EqualFold(name, wanted) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // varies reports whether a response, or the whole that it is a range of, may be sent in
 // a coding.

@@ -17,6 +17,10 @@ type Options struct {
 	// Encoders bounds the responses that are compressed at a time; others are sent as
 	// they are. An encoder has 1.6 MB (zstd) or 1.2 MB (gzip). 0 means 32.
 	Encoders int
+	// Dictionary compresses the pages (text/html) of clients that have it, in DCZ, and
+	// DictionaryPath is where others get it. Nil: none.
+	Dictionary     *Dictionary
+	DictionaryPath string
 }
 
 // Stats counts what a Handler has done since its start.
@@ -28,7 +32,7 @@ type Stats struct {
 }
 
 // Handler compresses the responses of another handler while they are written, in zstd
-// or gzip, when their client accepts it.
+// or gzip, when their client accepts it, and pages in DCZ when it has the dictionary.
 //
 // It compresses only Eligible bodies from 1024 bytes, and not the responses to requests
 // with Range, nor those with a trailer. A flush sends at once what was written. A
@@ -47,6 +51,9 @@ type Handler struct {
 	jitter   int
 	encoders encoders
 
+	dictionary *Dictionary
+	link       []string // tells browsers where the dictionary is
+
 	compressed, busy, bytesIn, bytesOut atomic.Uint64
 }
 
@@ -55,14 +62,22 @@ func New(options Options, next http.Handler) *Handler {
 	if options.Encoders == 0 {
 		options.Encoders = 32
 	}
-	return &Handler{next: next, jitter: options.Jitter, encoders: encoders{limit: int64(options.Encoders)}}
+	return &Handler{
+		next: next, jitter: options.Jitter, encoders: encoders{limit: int64(options.Encoders), dictionary: options.Dictionary},
+		dictionary: options.Dictionary, link: []string{"<" + options.DictionaryPath + `>; rel="compression-dictionary"`},
+	}
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &writer{inner: w, handler: h, length: unknown, isHead: r.Method == http.MethodHead}
 	if len(r.Header["Range"]) == 0 {
-		out.coding = Negotiate(r.Header["Accept-Encoding"], ForLive)
+		out.coding = NegotiateBy(h.dictionary, r, ForLive)
+		out.other = Negotiate(r.Header["Accept-Encoding"], ForLive)
+	}
+	if h.dictionary != nil && MayOffer(r) {
+		out.offers = true
+		out.linked = r.Header.Get("Sec-Fetch-Dest") == "document" && !h.dictionary.IsHeldBy(r)
 	}
 	out.forced = out.coding != Identity && isForced(r)
 	r, out.aliases = withBaseTags(r)

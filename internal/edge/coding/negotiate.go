@@ -68,6 +68,10 @@ func (p *preferences) slot(name string) *weight {
 		if strings.EqualFold(name, "br") {
 			return &p.weights[Brotli]
 		}
+	case 3:
+		if strings.EqualFold(name, "dcz") {
+			return &p.weights[DCZ]
+		}
 	case 4:
 		if strings.EqualFold(name, "gzip") {
 			return &p.weights[Gzip]

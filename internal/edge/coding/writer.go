@@ -33,7 +33,10 @@ const (
 type writer struct {
 	inner   http.ResponseWriter
 	handler *Handler
-	coding  Coding // that the client wants
+	coding  Coding // that the client wants: of a page, and then of any body
+	other   Coding // that it wants of anything else than a page
+	offers  bool   // a page may be in DCZ for some clients
+	linked  bool   // this client shall get the dictionary
 	isHead  bool
 	forced  bool    // see isForced
 	aliases []alias // see withBaseTags
@@ -235,12 +238,16 @@ func (w *writer) decide(sample []byte, isLong bool) {
 		AddVary(header)
 	}
 	w.state = asIs
+	w.offerDictionary()
 	if isLong && isWhole(w.status) && w.mayEncode() && Eligible(header) {
 		w.startEncoding()
 	}
 	w.inner.WriteHeader(w.status)
 	if w.state == encoding {
-		_ = pad(w.encoder, &w.sink, w.handler.jitter) // fails only when the client has left
+		if w.coding == DCZ {
+			_, _ = w.sink.Write(w.handler.dictionary.preface) // fails only when the client has left
+		}
+		_ = pad(w.encoder, &w.sink, w.handler.jitter) // likewise
 	}
 }
 
@@ -296,6 +303,26 @@ func (w *writer) startEncoding() {
 		header.Set("Etag", liveTag(tag, w.coding))
 	}
 	RemoveIdentityFields(header)
+}
+
+// offerDictionary changes the header of a page for the dictionary: others may get the page
+// in DCZ, and this client is told where the dictionary is. Anything else is never in DCZ.
+func (w *writer) offerDictionary() {
+	header := w.Header()
+	isPage := IsPage(header)
+	if !isPage {
+		w.coding = w.other
+	}
+	if !w.offers || w.never || !transformable(header) {
+		return
+	}
+	mayBePage := isPage || w.status == http.StatusNotModified && len(header["Content-Type"]) == 0
+	if mayBePage && namesInVary(header, "Accept-Encoding") {
+		addToVary(header, "Available-Dictionary")
+	}
+	if isPage && w.linked && w.status == http.StatusOK {
+		header["Link"] = append(header["Link"], w.handler.link...)
+	}
 }
 
 // RemoveIdentityFields removes what a handler said of the identity of a body and what

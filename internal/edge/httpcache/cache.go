@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"slipway/internal/edge/coding"
 )
 
 // Options configure a cache. The zero value of each has the default it names.
@@ -41,6 +43,9 @@ type Options struct {
 	// Amend changes a copy of the header and the body of a stored response that is
 	// served in place of an error. Default none.
 	Amend func(header http.Header, body []byte) []byte
+	// Dictionary compresses the stored pages (text/html) that go to clients that have it.
+	// Default none.
+	Dictionary *coding.Dictionary
 	// ServerTiming also tells browsers what Cache-Status says, for scripts and for their
 	// developer tools.
 	ServerTiming bool

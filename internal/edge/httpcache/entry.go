@@ -92,7 +92,7 @@ func newEntry(a *answer, content []byte, request *http.Request, rule *searchRule
 	}
 	if a.status == http.StatusOK && len(content) >= coding.MinSize && coding.Eligible(header) {
 		coding.AddVary(header)
-		e.body.variants = &variants{}
+		e.body.variants = &variants{ofPage: coding.IsPage(header)}
 	}
 	e.setFields(header)
 	return e

@@ -86,10 +86,13 @@ func (f *fill) prepare() context.CancelFunc {
 		delete(f.request.Header, name)
 	}
 	delete(f.request.Header, "Range")
-	if f.stored != nil {
+	switch {
+	case f.stored != nil:
 		f.stored.condition(f.request.Header)
-	} else if f.rest != nil {
+	case f.rest != nil:
 		f.rest.askRest(f.request.Header)
+	case f.w != nil:
+		f.handle.stripped = client.Header
 	}
 	return cancel
 }

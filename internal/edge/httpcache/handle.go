@@ -12,6 +12,7 @@ import (
 type Handle struct {
 	personal   bool
 	background bool
+	stripped   http.Header // the client's header, of whose conditions the request has none; nil: it has them
 
 	label     string
 	copied    bool
@@ -64,6 +65,23 @@ func (h *Handle) OfferCopy() {
 	if h != nil {
 		h.copied = true
 	}
+}
+
+// Conditional returns the request with the conditions of its client, such as
+// If-None-Match. A request whose response may be stored comes without them. A handler
+// uses it for a response that is costly to send and not worth storing.
+func (h *Handle) Conditional(r *http.Request) *http.Request {
+	if h == nil || h.stripped == nil {
+		return r
+	}
+	conditional := *r
+	conditional.Header = r.Header.Clone()
+	for _, name := range conditions {
+		if values, has := h.stripped[name]; has {
+			conditional.Header[name] = values
+		}
+	}
+	return &conditional
 }
 
 // Private

@@ -2,9 +2,13 @@ package httpcache
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +18,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/edge/coding"
 )
 
 // keeper is a handler whose page shows a visitor's own cookie, and which fails on demand.
@@ -268,10 +274,47 @@ func TestVariants_BrotliIsForWhatLivesLong(t *testing.T) {
 		setFields(w.Header(), []string{"Cache-Control: public, max-age=" + r.URL.Path[1:], "Content-Type: text/html"})
 		_, _ = w.Write(bytes.Repeat([]byte("a page "), 500))
 	})
-	for life, coding := range map[string]string{"59": "zstd", "60": "br"} {
+	for life, coded := range map[string]string{"59": "zstd", "60": "br"} {
 		s.get("/" + life)
-		require.Equal(t, coding, s.get("/"+life, "Accept-Encoding: br, zstd, gzip").header.Get("Content-Encoding"))
+		require.Equal(t, coded, s.get("/"+life, "Accept-Encoding: br, zstd, gzip").header.Get("Content-Encoding"))
 	}
+}
+
+func TestVariants_PagesAreStoredCompressedByTheDictionary(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("a page of the shore ", 100)
+	digest := sha256.Sum256([]byte(text))
+	available := ":" + base64.StdEncoding.EncodeToString(digest[:]) + ":"
+	s := newSite(t, Options{Dictionary: coding.NewDictionary([]byte(text))}, func(w http.ResponseWriter, r *http.Request) {
+		setFields(w.Header(), []string{"Cache-Control: public, max-age=60", "Content-Type: text/" + r.URL.Path[1:], `Etag: "x"`})
+		_, _ = w.Write([]byte(text + "and more"))
+	})
+	holds := []string{"Accept-Encoding: br, zstd, dcz", "Available-Dictionary: " + available}
+
+	for _, path := range []string{"/html", "/plain"} {
+		s.get(path)
+		require.Equal(t, "br", s.get(path, holds[0]).header.Get("Content-Encoding"))
+
+		remote := slices.Concat(holds, []string{"Host: shop.example.com"})
+		s.get(path, remote...)
+		require.Equal(t, "br", s.get(path, remote...).header.Get("Content-Encoding"), "over plain HTTP")
+	}
+	require.Equal(t, "br", s.get("/plain", holds...).header.Get("Content-Encoding"))
+	coded := s.get("/html", holds...)
+	require.Equal(t, "dcz", coded.header.Get("Content-Encoding"))
+	require.Equal(t, "hit", coded.header.Get("X-Cache"))
+	require.Equal(t, `W/"x-dcz"`, coded.header.Get("Etag"))
+	require.Equal(t, strconv.Itoa(len(coded.body)), coded.header.Get("Content-Length"))
+	require.Less(t, len(coded.body), 100)
+	require.Equal(t, coded.body, s.get("/html", holds...).body)
+	require.Equal(t, text+"and more", s.get("/html").body)
+
+	decoder, err := zstd.NewReader(strings.NewReader(coded.body), zstd.WithDecoderDictRaw(0, []byte(text)))
+	require.NoError(t, err)
+	defer decoder.Close()
+	content, err := io.ReadAll(decoder)
+	require.NoError(t, err)
+	require.Equal(t, text+"and more", string(content))
 }
 
 func TestVariants_AreNotMadeOfWhatMustNotBeCompressed(t *testing.T) {

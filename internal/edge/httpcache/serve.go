@@ -39,7 +39,7 @@ func (c *Cache) serve(w http.ResponseWriter, asked *inquiry, e *entry, how outco
 	case e.status == http.StatusOK && len(r.Header["Range"]) > 0 && r.Method == http.MethodGet:
 		content, status = e.cut(r.Header, header)
 	case how.result != miss: // the response to a miss is compressed while it is sent
-		if coded := e.choose(r.Header["Accept-Encoding"]); coded != nil {
+		if coded := e.choose(r, c.options.Dictionary); coded != nil {
 			content = coded.content
 			coding.RemoveIdentityFields(header)
 			for i := range coded.fields {

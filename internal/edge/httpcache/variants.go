@@ -1,6 +1,7 @@
 package httpcache
 
 import (
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 // variants are a body in content codings. Each is made when a client first wants it,
 // so that a hit after that compresses nothing.
 type variants struct {
+	ofPage bool // the body is a page, which DCZ is for
 	making sync.Mutex
 	made   [coding.Codings]atomic.Pointer[variant]
 }
@@ -31,8 +33,8 @@ const longLived = time.Minute
 const variantShare = 0.75
 
 // choose returns the body in the coding that the client prefers of those that are
-// worth it, nil for the identity.
-func (e *entry) choose(acceptEncoding []string) *variant {
+// worth it, nil for the identity. A page may be compressed by the dictionary.
+func (e *entry) choose(r *http.Request, dictionary *coding.Dictionary) *variant {
 	if e.body.variants == nil || e.part != nil {
 		return nil
 	}
@@ -40,11 +42,14 @@ func (e *entry) choose(acceptEncoding []string) *variant {
 	if e.lifetime >= longLived {
 		offered = coding.ForStored
 	}
-	wanted := coding.Negotiate(acceptEncoding, offered)
+	if !e.body.variants.ofPage {
+		dictionary = nil
+	}
+	wanted := coding.NegotiateBy(dictionary, r, offered)
 	if wanted == coding.Identity {
 		return nil
 	}
-	if coded := e.variant(wanted); coded.content != nil {
+	if coded := e.variant(wanted, dictionary); coded.content != nil {
 		return coded
 	}
 	return nil
@@ -52,7 +57,7 @@ func (e *entry) choose(acceptEncoding []string) *variant {
 
 // Private
 
-func (e *entry) variant(wanted coding.Coding) *variant {
+func (e *entry) variant(wanted coding.Coding, dictionary *coding.Dictionary) *variant {
 	v := e.body.variants
 	if made := v.made[wanted].Load(); made != nil {
 		return made
@@ -63,7 +68,7 @@ func (e *entry) variant(wanted coding.Coding) *variant {
 		return made
 	}
 	made := &variant{}
-	if content, smaller := coding.Encode(wanted, coding.Quick, e.body.identity); smaller {
+	if content, smaller := encode(wanted, dictionary, e.body.identity); smaller {
 		made.content = content
 		made.fields = []field{
 			{"Content-Encoding", []string{wanted.String()}},
@@ -75,6 +80,13 @@ func (e *entry) variant(wanted coding.Coding) *variant {
 	}
 	v.made[wanted].Store(made)
 	return made
+}
+
+func encode(wanted coding.Coding, dictionary *coding.Dictionary, body []byte) ([]byte, bool) {
+	if wanted == coding.DCZ {
+		return dictionary.Encode(coding.Quick, body)
+	}
+	return coding.Encode(wanted, coding.Quick, body)
 }
 
 // weight is the memory that a body and its variants may take, in bytes.
