@@ -43,7 +43,7 @@ func (s *Shop) enqueueBroadcast(ctx context.Context, task jobs.Args) {
 func (s *Shop) broadcastStock(ctx context.Context, productIDs []int64) error {
 	for _, id := range productIDs {
 		err := s.publishInTurn(ctx, StockTopic(id), func(tx pgx.Tx) (string, error) {
-			product, err := readProduct(ctx, tx, `p.id = $1`, id)
+			product, err := productStatement(`p.id = $1`, id).read(ctx, tx)
 			if err != nil {
 				return "", err
 			}
@@ -58,7 +58,7 @@ func (s *Shop) broadcastStock(ctx context.Context, productIDs []int64) error {
 
 func (s *Shop) broadcastCart(ctx context.Context, cartID string) error {
 	return s.publishInTurn(ctx, CartTopic(cartID), func(tx pgx.Tx) (string, error) {
-		units, err := countUnits(ctx, tx, cartID)
+		units, err := unitsStatement(cartID).read(ctx, tx)
 		if err != nil {
 			return "", err
 		}

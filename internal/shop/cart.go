@@ -120,12 +120,12 @@ func (s *Shop) Cart(ctx context.Context, id string) (Cart, error) {
 	return readCart(ctx, s.db, id)
 }
 
-// CartUnits is the number of units in a cart.
-func (s *Shop) CartUnits(ctx context.Context, id string) (int, error) {
+// CartUnits reads the number of units in a cart.
+func (r *Reads) CartUnits(id string) *int {
 	if id == "" {
-		return 0, nil
+		return new(int)
 	}
-	return countUnits(ctx, s.db, id)
+	return read(r, unitsStatement(id))
 }
 
 // AddToCart adds units of a variant to a cart and returns the id of the cart: a

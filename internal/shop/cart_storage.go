@@ -101,21 +101,25 @@ func readCart(ctx context.Context, db querier, id string) (Cart, error) {
 	return Cart{ID: id, Lines: lines}.priced(), nil
 }
 
-func countUnits(ctx context.Context, db querier, id string) (int, error) {
-	var units int
-	err := db.QueryRow(ctx, `
+// unitsStatement counts the units in a cart: none for a cart that does not exist, or is
+// older than CartLifetime.
+func unitsStatement(id string) statement[int] {
+	return statement[int]{
+		doing: "count units of cart",
+		sql: `
 		SELECT coalesce((SELECT sum(quantity) FROM cart_lines WHERE cart_id = c.id), 0) +
 		       (SELECT count(*) FROM sale_holds WHERE cart_id = c.id AND state = 'held')
 		FROM carts c
-		WHERE c.id = $1 AND c.updated_at > now() - interval '30 days'`, id,
-	).Scan(&units)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
+		WHERE c.id = $1 AND c.updated_at > now() - interval '30 days'`,
+		arguments: []any{id},
+		collect: func(rows pgx.Rows) (int, error) {
+			units, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+			if errors.Is(err, pgx.ErrNoRows) {
+				return 0, nil
+			}
+			return units, err
+		},
 	}
-	if err != nil {
-		return 0, fmt.Errorf("count units of cart: %w", err)
-	}
-	return units, nil
 }
 
 func unitsInCart(ctx context.Context, tx pgx.Tx, id string, variantID int64) (int, error) {

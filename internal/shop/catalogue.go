@@ -38,79 +38,82 @@ func (s *Shop) ProductSlugs(ctx context.Context, limit int) ([]string, error) {
 	return slugs, nil
 }
 
-// Featured lists the first featured products.
-func (s *Shop) Featured(ctx context.Context, limit int) ([]Card, error) {
-	featured, _, err := s.FrontPage(ctx, limit, 0)
-	return featured, err
+// FrontPage are the products of the front page.
+type FrontPage struct {
+	Featured []Card
+	Newest   []Card // of the others
 }
 
-// FrontPage lists featured products, and the newest of the others.
-func (s *Shop) FrontPage(ctx context.Context, featured, newest int) (picked, others []Card, err error) {
-	first, err := s.listed(ctx, fmt.Sprintf("featured:%d", featured), func(ctx context.Context) ([]Card, error) {
-		return s.cards(ctx, "featured products", `ORDER BY p.featured, p.id LIMIT $1`, featured)
+// FrontPage reads featured products, and the newest of the others.
+func (r *Reads) FrontPage(ctx context.Context, featured, newest int) *FrontPage {
+	first, err := r.shop.listed(ctx, fmt.Sprintf("featured:%d", featured), func(ctx context.Context) ([]Card, error) {
+		return r.shop.cards(ctx, "featured products", `ORDER BY p.featured, p.id LIMIT $1`, featured)
 	})
 	if err != nil {
-		return nil, nil, err
+		r.fail(err)
+		return &FrontPage{}
 	}
 	var second []int64
 	if newest > 0 {
-		second, err = s.listed(ctx, fmt.Sprintf("newest:%d:%d", newest, featured), func(ctx context.Context) ([]Card, error) {
-			return s.cards(ctx, "newest products", `
+		second, err = r.shop.listed(ctx, fmt.Sprintf("newest:%d:%d", newest, featured), func(ctx context.Context) ([]Card, error) {
+			return r.shop.cards(ctx, "newest products", `
 				WHERE p.id NOT IN (SELECT id FROM products ORDER BY featured, id LIMIT $2)
 				ORDER BY p.created_at DESC, p.id DESC LIMIT $1`, newest, featured)
 		})
 		if err != nil {
-			return nil, nil, err
+			r.fail(err)
+			return &FrontPage{}
 		}
 	}
-	cards, err := s.cardsOf(ctx, first, second)
-	if err != nil {
-		return nil, nil, err
-	}
-	return cards[0], cards[1], nil
+	return read(r, as(listsStatement(first, second), func(lists [][]Card) FrontPage {
+		return FrontPage{Featured: lists[0], Newest: lists[1]}
+	}))
 }
 
-// Category returns one page of a category, or of Everything. The error is
-// ErrNotFound when there is no such category or page.
-func (s *Shop) Category(ctx context.Context, slug string, sort Sort, page int) (Category, Listing, error) {
+// Category reads one page of a category, or of Everything. Do returns ErrNotFound when
+// there is no such category or page.
+func (r *Reads) Category(ctx context.Context, slug string, sort Sort, page int) (Category, *Listing) {
 	if !validSlug(slug) || page < 1 {
-		return Category{}, Listing{}, ErrNotFound
+		r.fail(ErrNotFound)
+		return Category{}, &Listing{}
 	}
 	key := fmt.Sprintf("%s:%s:%d", slug, sort, page)
-	cached, err := categoryPagesCache.Fetch(ctx, s.cache, key, func(ctx context.Context) (categoryPage, error) {
-		return s.readCategoryPage(ctx, slug, sort, page)
+	cached, err := categoryPagesCache.Fetch(ctx, r.shop.cache, key, func(ctx context.Context) (categoryPage, error) {
+		return r.shop.readCategoryPage(ctx, slug, sort, page)
 	})
 	if err != nil {
-		return Category{}, Listing{}, err
+		r.fail(err)
+		return Category{}, &Listing{}
 	}
 	listing, err := newListing(sort, page, cached.Total)
 	if err != nil {
-		return Category{}, Listing{}, err
+		r.fail(err)
+		return Category{}, &Listing{}
 	}
-	cards, err := s.cardsOf(ctx, cached.IDs)
-	if err != nil {
-		return Category{}, Listing{}, err
-	}
-	listing.Cards = cards[0]
-	return cached.Category, listing, nil
+	return cached.Category, r.list(listing, cached.IDs)
 }
 
-// Related lists other products of the same category.
-func (s *Shop) Related(ctx context.Context, product Product, limit int) ([]Card, error) {
-	related, err := s.listed(ctx, fmt.Sprintf("related:%d:%d", limit, product.ID), func(ctx context.Context) ([]Card, error) {
-		return s.cards(ctx, "products beside "+product.Slug, `
-			WHERE p.category_id = $1 AND p.id <> $2
-			ORDER BY (p.position - (SELECT position FROM products WHERE id = $2) + 1000) % 1000 LIMIT $3`,
-			product.Category.ID, product.ID, limit)
+// Related reads other products of the category of a product. They are none for a
+// product that does not exist.
+func (r *Reads) Related(ctx context.Context, slug string, limit int) *[]Card {
+	related, err := r.shop.listed(ctx, fmt.Sprintf("related:%d:%s", limit, slug), func(ctx context.Context) ([]Card, error) {
+		cards, err := r.shop.cards(ctx, "products beside "+slug, `
+			JOIN products this ON this.slug = $1
+			WHERE p.category_id = this.category_id AND p.id <> this.id
+			ORDER BY (p.position - this.position + 1000) % 1000 LIMIT $2`, slug, limit)
+		if err == nil && len(cards) == 0 {
+			err = ErrNotFound // the product may be invented, and must not fill Redis
+		}
+		return cards, err
 	})
-	if err != nil {
-		return nil, err
+	if errors.Is(err, ErrNotFound) {
+		return &[]Card{}
 	}
-	cards, err := s.cardsOf(ctx, related)
 	if err != nil {
-		return nil, err
+		r.fail(err)
+		return &[]Card{}
 	}
-	return cards[0], nil
+	return read(r, as(listsStatement(related), func(lists [][]Card) []Card { return lists[0] }))
 }
 
 // Picture returns the SVG document with this key, or ErrNotFound.

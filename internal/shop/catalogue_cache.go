@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"slipway/internal/cache"
@@ -14,7 +15,7 @@ import (
 // Raise the version of a kind whenever its JSON changes.
 var (
 	categoriesCache    = cache.Kind[[]Category]{Name: "categories", Version: 1, Life: time.Minute}
-	listsCache         = cache.Kind[[]int64]{Name: "lists", Version: 1, Life: time.Minute}
+	listsCache         = cache.Kind[[]int64]{Name: "lists", Version: 1, Life: time.Minute, Absent: ErrNotFound}
 	categoryPagesCache = cache.Kind[categoryPage]{Name: "shelves", Version: 1, Life: time.Minute, Absent: ErrNotFound}
 
 	// The only cached stock. Pages that poll, because they get no events, ask for
@@ -42,25 +43,37 @@ type searchPage struct {
 	IDs   []int64
 }
 
-// cardsOf reads the products of several lists with one statement, in the order of
-// each list. It leaves out products that no longer exist.
-func (s *Shop) cardsOf(ctx context.Context, lists ...[]int64) ([][]Card, error) {
-	var ids []int64
-	for _, list := range lists {
-		ids = append(ids, list...)
-	}
-	cardsOf := make([][]Card, len(lists))
+// listsStatement reads the products of several lists, in the order of each list. It
+// leaves out products that no longer exist.
+func listsStatement(lists ...[]int64) statement[[][]Card] {
+	// Of unnest, PostgreSQL expects the same number of rows whatever the list has, so that
+	// it plans the statement once and for all. It would plan ANY($1) at each execution.
+	const wanted = `unnest($1::bigint[]) AS wanted (id) JOIN products p ON p.id = wanted.id`
+	cards := cardsStatement("products by their ids", wanted, "", slices.Concat(lists...))
+	return as(cards, func(cards []Card) [][]Card { return split(cards, lists) })
+}
+
+// list reads the products of one list into a listing, of which the rest is known before
+// Do.
+func (r *Reads) list(listing Listing, ids []int64) *Listing {
 	if len(ids) == 0 {
-		return cardsOf, nil
+		return &listing
 	}
-	cards, err := s.cards(ctx, "products by their ids", `WHERE p.id = ANY($1)`, ids)
-	if err != nil {
-		return nil, err
-	}
+	complete := read(r, as(listsStatement(ids), func(lists [][]Card) Listing {
+		listing.Cards = lists[0]
+		return listing
+	}))
+	*complete = listing
+	return complete
+}
+
+// split puts cards into lists of their ids.
+func split(cards []Card, lists [][]int64) [][]Card {
 	byID := map[int64]Card{}
 	for _, card := range cards {
 		byID[card.ID] = card
 	}
+	cardsOf := make([][]Card, len(lists))
 	for i, list := range lists {
 		for _, id := range list {
 			if card, there := byID[id]; there {
@@ -68,7 +81,7 @@ func (s *Shop) cardsOf(ctx context.Context, lists ...[]int64) ([][]Card, error) 
 			}
 		}
 	}
-	return cardsOf, nil
+	return cardsOf
 }
 
 // listed returns the ids of a cached list of products, which read loads.

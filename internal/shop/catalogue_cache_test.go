@@ -44,19 +44,19 @@ func everyList(t *testing.T, catalogue *shop.Shop) string {
 	t.Helper()
 	categories, err := catalogue.Categories(t.Context())
 	require.NoError(t, err)
-	featured, newest, err := catalogue.FrontPage(t.Context(), 8, 4)
+	front, err := readFrontPage(t, catalogue, 8, 4)
 	require.NoError(t, err)
-	category, shelf, err := catalogue.Category(t.Context(), "galley", shop.SortPriceLow, 1)
+	category, shelf, err := readCategory(t, catalogue, "galley", shop.SortPriceLow, 1)
 	require.NoError(t, err)
-	mug, err := catalogue.Product(t.Context(), "harbour-enamel-mug")
+	mug, err := readProduct(t, catalogue, "harbour-enamel-mug")
 	require.NoError(t, err)
-	related, err := catalogue.Related(t.Context(), mug, 4)
+	related, err := readRelated(t, catalogue, mug.Slug, 4)
 	require.NoError(t, err)
-	results, err := catalogue.Search(t.Context(), "lantrn", shop.SortFeatured, 1)
+	results, err := readSearch(t, catalogue, "lantrn", shop.SortFeatured, 1)
 	require.NoError(t, err)
 	picture, err := catalogue.Picture(t.Context(), mug.Picture)
 	require.NoError(t, err)
-	return fmt.Sprintf("%+v", []any{categories, featured, newest, category, shelf, mug, related, results, picture})
+	return fmt.Sprintf("%+v", []any{categories, front, category, shelf, mug, related, results, picture})
 }
 
 func TestCatalogue_IsTheSameWithACacheAndWithout(t *testing.T) {
@@ -93,13 +93,13 @@ func TestCatalogue_CachesAbsence(t *testing.T) {
 	catalogue := s.cached(t, "")
 
 	for range 2 {
-		_, _, err := catalogue.Category(t.Context(), "nowhere", shop.SortFeatured, 1)
+		_, _, err := readCategory(t, catalogue, "nowhere", shop.SortFeatured, 1)
 		require.ErrorIs(t, err, shop.ErrNotFound)
-		_, _, err = catalogue.Category(t.Context(), "galley", shop.SortFeatured, 99)
+		_, _, err = readCategory(t, catalogue, "galley", shop.SortFeatured, 99)
 		require.ErrorIs(t, err, shop.ErrNotFound)
-		_, _, err = catalogue.Category(t.Context(), "galley", shop.SortFeatured, 0)
+		_, _, err = readCategory(t, catalogue, "galley", shop.SortFeatured, 0)
 		require.ErrorIs(t, err, shop.ErrNotFound)
-		_, err = catalogue.Search(t.Context(), "mug", shop.SortFeatured, 99)
+		_, err = readSearch(t, catalogue, "mug", shop.SortFeatured, 99)
 		require.ErrorIs(t, err, shop.ErrNotFound)
 		_, err = catalogue.Picture(t.Context(), "no-such-picture")
 		require.ErrorIs(t, err, shop.ErrNotFound)
@@ -110,15 +110,15 @@ func TestCatalogue_LeavesADeletedProductOutOfCachedLists(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	catalogue := s.cached(t, "")
-	before, _, err := catalogue.FrontPage(t.Context(), 8, 4)
+	before, err := readFrontPage(t, catalogue, 8, 4)
 	require.NoError(t, err)
-	gone := before[3]
+	gone := before.Featured[3]
 
 	_, err = s.db.Exec(t.Context(), `DELETE FROM variants WHERE product_id = $1`, gone.ID)
 	require.NoError(t, err)
-	after, _, err := catalogue.FrontPage(t.Context(), 8, 4)
+	after, err := readFrontPage(t, catalogue, 8, 4)
 
 	require.NoError(t, err)
-	require.Len(t, after, 7)
-	require.NotContains(t, after, gone)
+	require.Len(t, after.Featured, 7)
+	require.NotContains(t, after.Featured, gone)
 }

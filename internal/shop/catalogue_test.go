@@ -32,7 +32,7 @@ func TestCategory_PagesShowEveryProductOnce(t *testing.T) {
 	for _, sort := range []shop.Sort{shop.SortFeatured, shop.SortPriceLow, shop.SortPriceHigh, shop.SortName, shop.SortNewest} {
 		seen := map[string]bool{}
 		for page := 1; page <= pages; page++ {
-			_, listing, err := s.Category(t.Context(), shop.Everything.Slug, sort, page)
+			_, listing, err := readCategory(t, s.Shop, shop.Everything.Slug, sort, page)
 			require.NoError(t, err)
 			require.Equal(t, pages, listing.Pages)
 			for _, card := range listing.Cards {
@@ -44,7 +44,7 @@ func TestCategory_PagesShowEveryProductOnce(t *testing.T) {
 	}
 	for _, slug := range []string{shop.Everything.Slug, "galley"} {
 		for _, page := range []int{0, -1, 1000, 1 << 40} {
-			_, _, err := s.Category(t.Context(), slug, shop.SortFeatured, page)
+			_, _, err := readCategory(t, s.Shop, slug, shop.SortFeatured, page)
 			require.ErrorIs(t, err, shop.ErrNotFound)
 		}
 	}
@@ -54,9 +54,9 @@ func TestCategory_SortsByPrice(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 
-	_, cheapFirst, err := s.Category(t.Context(), "deck", shop.SortPriceLow, 1)
+	_, cheapFirst, err := readCategory(t, s.Shop, "deck", shop.SortPriceLow, 1)
 	require.NoError(t, err)
-	_, dearFirst, err := s.Category(t.Context(), "deck", shop.SortPriceHigh, 1)
+	_, dearFirst, err := readCategory(t, s.Shop, "deck", shop.SortPriceHigh, 1)
 	require.NoError(t, err)
 
 	for i := 1; i < len(cheapFirst.Cards); i++ {
@@ -71,11 +71,11 @@ func TestProduct_IsNotFoundUnderNamesThatNoProductHas(t *testing.T) {
 
 	for _, slug := range []string{"", "nope", "\x00", "a\x00b", "../etc", "Harbour-Enamel-Mug", "' OR 1=1 --", strings.Repeat("a", 10000),
 		"\xff\xfe"} {
-		_, err := s.Product(t.Context(), slug)
+		_, err := readProduct(t, s.Shop, slug)
 		require.ErrorIs(t, err, shop.ErrNotFound)
 		_, err = s.Picture(t.Context(), slug)
 		require.ErrorIs(t, err, shop.ErrNotFound)
-		_, _, err = s.Category(t.Context(), slug, shop.SortFeatured, 1)
+		_, _, err = readCategory(t, s.Shop, slug, shop.SortFeatured, 1)
 		require.ErrorIs(t, err, shop.ErrNotFound)
 	}
 }
@@ -94,7 +94,7 @@ func TestSearch_ToleratesTypingErrors(t *testing.T) {
 		"barometr":       "hall-barometer",
 		"fishermn jumpr": "fisherman-jumper",
 	} {
-		listing, err := s.Search(t.Context(), query, shop.SortFeatured, 1)
+		listing, err := readSearch(t, s.Shop, query, shop.SortFeatured, 1)
 		require.NoError(t, err)
 		require.NotEmpty(t, listing.Cards, query)
 		require.Equal(t, slug, listing.Cards[0].Slug, query)
@@ -107,11 +107,11 @@ func TestSearch_TakesAnyText(t *testing.T) {
 
 	for _, query := range []string{"", "   ", "\x00", "\xff", "'; DROP TABLE products; --", `"unclosed`, "a & | ! ( ) :*", "%_\\",
 		strings.Repeat("mug ", 5000), "🌊", "<script>"} {
-		_, err := s.Search(t.Context(), query, shop.SortFeatured, 1)
+		_, err := readSearch(t, s.Shop, query, shop.SortFeatured, 1)
 		require.NoError(t, err, query)
 	}
 
-	nothing, err := s.Search(t.Context(), "zzzzqqqq", shop.SortFeatured, 1)
+	nothing, err := readSearch(t, s.Shop, "zzzzqqqq", shop.SortFeatured, 1)
 	require.NoError(t, err)
 	require.Zero(t, nothing.Total)
 }

@@ -2,7 +2,6 @@ package shop
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -78,30 +77,34 @@ func (s Sort) orderBy(usual string) string {
 	}
 }
 
-// cards reads a list of products. Rest is the end of the statement: joins,
-// condition and order.
-func (s *Shop) cards(ctx context.Context, what, rest string, arguments ...any) ([]Card, error) {
-	rows, err := s.db.Query(ctx, `
+// cardsStatement reads a list of products. From is the beginning of FROM, which ends
+// with the products as p. Rest is the end of the statement: condition and order.
+func cardsStatement(what, from, rest string, arguments ...any) statement[[]Card] {
+	return statement[[]Card]{
+		doing: "list " + what,
+		sql: `
 		SELECT p.id, p.slug, p.name, p.tagline, p.picture, price.low, price.currency, price.varies, price.stock
-		FROM products p
+		FROM ` + from + `
 		JOIN LATERAL (
 			SELECT min(v.price_cents) AS low, min(v.currency) AS currency,
 			       min(v.price_cents) < max(v.price_cents) AS varies, sum(v.stock)::bigint AS stock
 			FROM variants v
 			WHERE v.product_id = p.id
 		) AS price ON price.low IS NOT NULL
-		`+rest, arguments...)
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", what, err)
+		` + rest,
+		arguments: arguments,
+		collect: func(rows pgx.Rows) ([]Card, error) {
+			return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Card, error) {
+				var card Card
+				err := row.Scan(&card.ID, &card.Slug, &card.Name, &card.Tagline, &card.Picture,
+					&card.From.Cents, &card.From.Currency, &card.Varies, &card.Stock)
+				return card, err
+			})
+		},
 	}
-	cards, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Card, error) {
-		var card Card
-		err := row.Scan(&card.ID, &card.Slug, &card.Name, &card.Tagline, &card.Picture,
-			&card.From.Cents, &card.From.Currency, &card.Varies, &card.Stock)
-		return card, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", what, err)
-	}
-	return cards, nil
+}
+
+// cards reads a list of all products that rest selects.
+func (s *Shop) cards(ctx context.Context, what, rest string, arguments ...any) ([]Card, error) {
+	return cardsStatement(what, "products p", rest, arguments...).read(ctx, s.db)
 }

@@ -31,7 +31,7 @@ func TestPlaceOrder_CommitsOrderStockAndJobsTogether(t *testing.T) {
 		jobs := s.count(t, `SELECT count(*) FROM river_job WHERE kind = $2 AND (args->>'order_id')::bigint = $1`, order.ID, kind)
 		require.Equal(t, 1, jobs, kind)
 	}
-	units, err := s.CartUnits(t.Context(), cart)
+	units, err := readUnits(t, s.Shop, cart)
 	require.NoError(t, err)
 	require.Zero(t, units)
 }
@@ -49,7 +49,7 @@ func TestPlaceOrder_LeavesNothingBehindWhenItsJobCannotBeEnqueued(t *testing.T) 
 	require.Error(t, err)
 	require.Equal(t, 5, s.stockOf(t, mug))
 	require.Zero(t, s.count(t, `SELECT count(*) FROM orders`))
-	units, err := s.CartUnits(t.Context(), cart)
+	units, err := readUnits(t, s.Shop, cart)
 	require.NoError(t, err)
 	require.Equal(t, 2, units)
 	require.Empty(t, s.gateway.voided, "in doubt an authorization lapses by itself")
@@ -338,7 +338,7 @@ func TestPlaceOrder_ChangesNothingWhenThePaymentFails(t *testing.T) {
 	require.Equal(t, 9, s.stockOf(t, mug))
 	require.Zero(t, s.count(t, `SELECT count(*) FROM orders`))
 	require.Zero(t, s.count(t, `SELECT count(*) FROM river_job`))
-	units, err := s.CartUnits(t.Context(), cart)
+	units, err := readUnits(t, s.Shop, cart)
 	require.NoError(t, err)
 	require.Equal(t, 1, units)
 }

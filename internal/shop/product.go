@@ -40,17 +40,18 @@ type Variant struct {
 	Stock     int
 }
 
-// Product returns one product, or ErrNotFound.
-func (s *Shop) Product(ctx context.Context, slug string) (Product, error) {
+// Product reads one product. There may be none: then Do returns ErrNotFound.
+func (r *Reads) Product(slug string) *Product {
 	if !validSlug(slug) {
-		return Product{}, ErrNotFound
+		r.fail(ErrNotFound)
+		return &Product{}
 	}
-	return readProduct(ctx, s.db, `p.slug = $1`, slug)
+	return read(r, productStatement(`p.slug = $1`, slug))
 }
 
 // ProductOfVariant returns the product of a variant, or ErrNotFound.
 func (s *Shop) ProductOfVariant(ctx context.Context, variantID int64) (Product, error) {
-	return readProduct(ctx, s.db, `p.id = (SELECT product_id FROM variants WHERE id = $1)`, variantID)
+	return productStatement(`p.id = (SELECT product_id FROM variants WHERE id = $1)`, variantID).read(ctx, s.db)
 }
 
 // Stock returns products with only their ids and the ids and stock of their
@@ -92,34 +93,34 @@ func (s *Shop) readStock(ctx context.Context, productIDs []int64) ([]Product, er
 	return products, nil
 }
 
-// readProduct reads a product and its variants with one statement.
-func readProduct(ctx context.Context, db querier, where string, argument any) (Product, error) {
-	rows, err := db.Query(ctx, `
+// productStatement reads a product and its variants.
+func productStatement(where string, argument any) statement[Product] {
+	return statement[Product]{
+		doing: "find product",
+		sql: `
 		SELECT p.id, p.slug, p.name, p.tagline, p.description, p.details, p.picture,
 		       c.id, c.slug, c.name, c.tagline,
 		       v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock
 		FROM products p
 		JOIN categories c ON c.id = p.category_id
 		JOIN variants v ON v.product_id = p.id
-		WHERE `+where+`
-		ORDER BY v.position`, argument)
-	if err != nil {
-		return Product{}, fmt.Errorf("find product: %w", err)
+		WHERE ` + where + `
+		ORDER BY v.position`,
+		arguments: []any{argument},
+		collect:   collectProduct,
 	}
-	var product Product
-	variants, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Variant, error) {
+}
+
+func collectProduct(rows pgx.Rows) (product Product, err error) {
+	product.Variants, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Variant, error) {
 		var variant Variant
 		err := row.Scan(&product.ID, &product.Slug, &product.Name, &product.Tagline, &product.Description, &product.Details, &product.Picture,
 			&product.Category.ID, &product.Category.Slug, &product.Category.Name, &product.Category.Tagline,
 			&variant.ID, &variant.ProductID, &variant.SKU, &variant.Name, &variant.Price.Cents, &variant.Price.Currency, &variant.Stock)
 		return variant, err
 	})
-	if err != nil {
-		return Product{}, fmt.Errorf("find product: %w", err)
+	if err == nil && len(product.Variants) == 0 {
+		err = ErrNotFound
 	}
-	if len(variants) == 0 {
-		return Product{}, ErrNotFound
-	}
-	product.Variants = variants
-	return product, nil
+	return product, err
 }

@@ -82,20 +82,21 @@ func (s *Shop) CreateSale(ctx context.Context, terms SaleTerms) (Sale, error) {
 	return sale, nil
 }
 
-// FrontSale is the sale for the front page: preferably an open one, then an
-// upcoming one, then one that is just over. Found is false when there is none.
-func (s *Shop) FrontSale(ctx context.Context) (sale Sale, found bool, err error) {
-	return s.nearestSale(ctx, `true`)
+// FrontSale reads the sale for the front page: preferably an open one, then an upcoming
+// one, then one that is just over. Its ID is 0 when there is none.
+func (r *Reads) FrontSale() *Sale { return read(r, nearestSale(`true`)) }
+
+// SaleOfProduct reads the sale for the page of a product, chosen as by FrontSale.
+func (r *Reads) SaleOfProduct(slug string) *Sale {
+	return read(r, nearestSale(`v.product_id = (SELECT id FROM products WHERE slug = $1)`, slug))
 }
 
-// SaleOfProduct is the sale for the page of a product, chosen as by FrontSale.
-func (s *Shop) SaleOfProduct(ctx context.Context, productID int64) (sale Sale, found bool, err error) {
-	return s.nearestSale(ctx, `v.product_id = $1`, productID)
-}
-
-// SalesOf are the sales of products that pages show.
-func (s *Shop) SalesOf(ctx context.Context, products []int64) ([]Sale, error) {
-	return readSales(ctx, s.db, `WHERE `+nearestSales+`v.product_id = ANY($1) ORDER BY s.id`, products)
+// SalesOf reads the sales of products that pages show.
+func (r *Reads) SalesOf(products []int64) *[]Sale {
+	if len(products) == 0 {
+		return new([]Sale)
+	}
+	return read(r, salesStatement(`WHERE `+nearestSales+`v.product_id = ANY($1) ORDER BY s.id`, products))
 }
 
 // Private
@@ -104,14 +105,16 @@ func (s *Shop) SalesOf(ctx context.Context, products []int64) ([]Sale, error) {
 const nearestSales = `
 	s.starts_at < now() + interval '1 day' AND s.ends_at > now() - interval '1 hour' AND `
 
-func (s *Shop) nearestSale(ctx context.Context, where string, arguments ...any) (Sale, bool, error) {
-	sales, err := readSales(ctx, s.db, `WHERE `+nearestSales+where+`
+func nearestSale(where string, arguments ...any) statement[Sale] {
+	sales := salesStatement(`WHERE `+nearestSales+where+`
 		ORDER BY s.ends_at <= now(), s.starts_at > now(), s.sold = s.units, s.ends_at
 		LIMIT 1`, arguments...)
-	if err != nil || len(sales) == 0 {
-		return Sale{}, false, err
-	}
-	return sales[0], true, nil
+	return as(sales, func(sales []Sale) Sale {
+		if len(sales) == 0 {
+			return Sale{}
+		}
+		return sales[0]
+	})
 }
 
 // createSale locks the variant before the sale. Orders lock in the other order, but
@@ -168,39 +171,44 @@ func readSale(ctx context.Context, db querier, id int64) (Sale, error) {
 	return sales[0], nil
 }
 
-// readSales reads sales, with their states by the clock of the database. Rest is
-// the end of the statement: condition and order.
 func readSales(ctx context.Context, db querier, rest string, arguments ...any) ([]Sale, error) {
-	rows, err := db.Query(ctx, `
+	return salesStatement(rest, arguments...).read(ctx, db)
+}
+
+// salesStatement reads sales, with their states by the clock of the database. Rest is
+// the end of the statement: condition and order.
+func salesStatement(rest string, arguments ...any) statement[[]Sale] {
+	return statement[[]Sale]{
+		doing: "read sales",
+		sql: `
 		SELECT s.id, s.price_cents, s.units, s.held, s.sold, s.starts_at, s.ends_at, s.version,
 		       CASE WHEN s.ends_at <= now() OR s.ended_at IS NOT NULL THEN 'over'
 		            WHEN s.starts_at > now() THEN 'upcoming'
 		            WHEN s.sold = s.units THEN 'sold-out'
 		            WHEN s.held + s.sold = s.units THEN 'taken'
 		            ELSE 'open' END,
-		       EXISTS (SELECT FROM sale_holds h WHERE h.sale_id = s.id AND h.state = 'held' AND h.expires_at <= now() - interval '`+saleGrace+`'),
+		       EXISTS (SELECT FROM sale_holds h WHERE h.sale_id = s.id AND h.state = 'held' AND h.expires_at <= now() - interval '` + saleGrace + `'),
 		       v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock,
 		       p.id, p.slug, p.name, p.tagline, p.picture
 		FROM flash_sales s
 		JOIN variants v ON v.id = s.variant_id
 		JOIN products p ON p.id = v.product_id
-		`+rest, arguments...)
-	if err != nil {
-		return nil, fmt.Errorf("read sales: %w", err)
+		` + rest,
+		arguments: arguments,
+		collect: func(rows pgx.Rows) ([]Sale, error) {
+			return pgx.CollectRows(rows, scanSale)
+		},
 	}
-	sales, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Sale, error) {
-		var sale Sale
-		err := row.Scan(&sale.ID, &sale.Price.Cents, &sale.Units, &sale.Held, &sale.Sold, &sale.StartsAt, &sale.EndsAt, &sale.version,
-			&sale.State, &sale.expired,
-			&sale.Variant.ID, &sale.Variant.ProductID, &sale.Variant.SKU, &sale.Variant.Name,
-			&sale.Variant.Price.Cents, &sale.Variant.Price.Currency, &sale.Variant.Stock,
-			&sale.Product.ID, &sale.Product.Slug, &sale.Product.Name, &sale.Product.Tagline, &sale.Product.Picture)
-		sale.Price.Currency = sale.Variant.Price.Currency
-		sale.Product.From = sale.Variant.Price
-		return sale, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read sales: %w", err)
-	}
-	return sales, nil
+}
+
+func scanSale(row pgx.CollectableRow) (Sale, error) {
+	var sale Sale
+	err := row.Scan(&sale.ID, &sale.Price.Cents, &sale.Units, &sale.Held, &sale.Sold, &sale.StartsAt, &sale.EndsAt, &sale.version,
+		&sale.State, &sale.expired,
+		&sale.Variant.ID, &sale.Variant.ProductID, &sale.Variant.SKU, &sale.Variant.Name,
+		&sale.Variant.Price.Cents, &sale.Variant.Price.Currency, &sale.Variant.Stock,
+		&sale.Product.ID, &sale.Product.Slug, &sale.Product.Name, &sale.Product.Tagline, &sale.Product.Picture)
+	sale.Price.Currency = sale.Variant.Price.Currency
+	sale.Product.From = sale.Variant.Price
+	return sale, err
 }

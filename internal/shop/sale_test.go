@@ -24,13 +24,11 @@ func TestCreateSale_SetsUnitsAsideFromStock(t *testing.T) {
 	require.Equal(t, 10, s.stockOf(t, mug))
 	require.Equal(t, 50, sale.Left())
 	require.Equal(t, shop.SaleOpen, sale.State)
-	front, found, err := s.FrontSale(t.Context())
+	front, err := readFrontSale(t, s.Shop)
 	require.NoError(t, err)
-	require.True(t, found)
 	require.Equal(t, sale, front)
-	ofProduct, found, err := s.SaleOfProduct(t.Context(), mug.ProductID)
+	ofProduct, err := readPage(t, s.Shop, func(r *shop.Reads) *shop.Sale { return r.SaleOfProduct("harbour-enamel-mug") })
 	require.NoError(t, err)
-	require.True(t, found)
 	require.Equal(t, sale, ofProduct)
 }
 
@@ -101,7 +99,7 @@ func TestHoldSaleUnit_SellsAtTheSalesPriceFromTheSalesUnits(t *testing.T) {
 	require.Len(t, filled.Lines, 2)
 	require.Equal(t, 3, filled.Units())
 	require.Equal(t, mug.Price.Times(2).Plus(sale.Price), filled.Subtotal)
-	units, err := s.CartUnits(t.Context(), cart)
+	units, err := readUnits(t, s.Shop, cart)
 	require.NoError(t, err)
 	require.Equal(t, 3, units)
 	s.expect(t, sale, 1, 0)
@@ -419,10 +417,9 @@ func TestCloseSales_ReturnsUnsoldUnitsWhenNoneIsHeld(t *testing.T) {
 
 	require.Equal(t, 58, s.stockOf(t, mug))
 	s.expect(t, sale, 0, 2)
-	over, found, err := s.FrontSale(t.Context())
+	over, err := readFrontSale(t, s.Shop)
 	require.NoError(t, err)
-	require.True(t, found, "it is shown for a while")
-	require.Equal(t, shop.SaleOver, over.State)
+	require.Equal(t, shop.SaleOver, over.State, "it is shown for a while")
 	s.sale(t, mug, 5)
 }
 

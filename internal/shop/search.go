@@ -7,30 +7,31 @@ import (
 	"unicode/utf8"
 )
 
-// Search returns one page of the products that match query, by default the best
-// match first. It tolerates typing errors. An empty query matches nothing.
-func (s *Shop) Search(ctx context.Context, query string, sort Sort, page int) (Listing, error) {
+// Search reads one page of the products that match query, by default the best match
+// first. It tolerates typing errors. An empty query matches nothing. The number of all
+// results is there before Do, which returns ErrNotFound when there is no such page.
+func (r *Reads) Search(ctx context.Context, query string, sort Sort, page int) *Listing {
 	query = searchable(query)
+	var found searchPage
 	if query == "" {
-		return newListing(sort, 1, 0)
+		page = 1
+	} else {
+		var err error
+		key := fmt.Sprintf("%s:%d:%s", sort, page, query)
+		found, err = searchesCache.Fetch(ctx, r.shop.cache, key, func(ctx context.Context) (searchPage, error) {
+			return r.shop.find(ctx, query, sort, page)
+		})
+		if err != nil {
+			r.fail(err)
+			return &Listing{}
+		}
 	}
-	key := fmt.Sprintf("%s:%d:%s", sort, page, query)
-	cached, err := searchesCache.Fetch(ctx, s.cache, key, func(ctx context.Context) (searchPage, error) {
-		return s.find(ctx, query, sort, page)
-	})
+	listing, err := newListing(sort, page, found.Total)
 	if err != nil {
-		return Listing{}, err
+		r.fail(err)
+		return &Listing{}
 	}
-	listing, err := newListing(sort, page, cached.Total)
-	if err != nil {
-		return Listing{}, err
-	}
-	cards, err := s.cardsOf(ctx, cached.IDs)
-	if err != nil {
-		return Listing{}, err
-	}
-	listing.Cards = cards[0]
-	return listing, nil
+	return r.list(listing, found.IDs)
 }
 
 // Private

@@ -101,7 +101,7 @@ func (g *countingGateway) Void(ctx context.Context, authorization string) error 
 // variant returns the first variant of a product, with its stock set.
 func (s store) variant(t testing.TB, slug string, stock int) shop.Variant {
 	t.Helper()
-	product, err := s.Product(t.Context(), slug)
+	product, err := readProduct(t, s.Shop, slug)
 	require.NoError(t, err)
 	variant := product.Variants[0]
 	_, err = s.db.Exec(t.Context(), `UPDATE variants SET stock = $2 WHERE id = $1`, variant.ID, stock)

@@ -19,13 +19,13 @@ func (s *Shop) WarmCache(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("warm cache: %w", err)
 	}
-	if _, _, err := s.FrontPage(ctx, FeaturedInFront, NewestInFront); err != nil {
-		return fmt.Errorf("warm cache: %w", err)
-	}
+	pages := s.Reads()
+	pages.FrontPage(ctx, FeaturedInFront, NewestInFront)
 	for _, category := range append([]Category{Everything}, categories...) {
-		if _, _, err := s.Category(ctx, category.Slug, SortFeatured, 1); err != nil {
-			return fmt.Errorf("warm cache with %s: %w", category.Slug, err)
-		}
+		pages.Category(ctx, category.Slug, SortFeatured, 1)
+	}
+	if err := pages.Do(ctx); err != nil {
+		return fmt.Errorf("warm cache: %w", err)
 	}
 	return nil
 }

@@ -22,10 +22,10 @@ func TestWarmCache_SparesTheFirstShopperAWait(t *testing.T) {
 	categories, err := catalogue.Categories(t.Context())
 	require.NoError(t, err)
 	require.Len(t, categories, 6)
-	_, _, err = catalogue.FrontPage(t.Context(), shop.FeaturedInFront, shop.NewestInFront)
+	_, err = readFrontPage(t, catalogue, shop.FeaturedInFront, shop.NewestInFront)
 	require.NoError(t, err)
 	for _, category := range append(categories, shop.Everything) {
-		_, _, err = catalogue.Category(t.Context(), category.Slug, shop.SortFeatured, 1)
+		_, _, err = readCategory(t, catalogue, category.Slug, shop.SortFeatured, 1)
 		require.NoError(t, err)
 	}
 

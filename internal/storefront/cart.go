@@ -52,7 +52,7 @@ func (s *Storefront) addToCart(c echo.Context) error {
 		return err
 	}
 	form := templates.AddToCartForm{VariantID: variantID, Quantity: c.FormValue("quantity"), Problem: sentence}
-	return s.renderProduct(c, http.StatusUnprocessableEntity, product, form)
+	return s.renderProduct(c, http.StatusUnprocessableEntity, product.Slug, form)
 }
 
 func (s *Storefront) changeCartLine(c echo.Context) error {
@@ -101,7 +101,7 @@ func (s *Storefront) renderCart(c echo.Context, status int, cart shop.Cart, prob
 			problems[line.Variant.ID], _ = cartProblem(&shop.ShortError{Name: line.Name(), Left: line.Variant.Stock})
 		}
 	}
-	layout, err := s.layout(c, "Your cart", "", products...)
+	layout, err := s.layout(c, cart.Units(), "Your cart", "", products...)
 	if err != nil {
 		return err
 	}

@@ -14,15 +14,18 @@ import (
 // Private
 
 func (s *Storefront) showCategory(c echo.Context) error {
-	category, listing, err := s.shop.Category(c.Request().Context(), c.Param("slug"), shop.ParseSort(c.QueryParam("sort")), pageNumber(c))
+	ctx := c.Request().Context()
+	reads := s.shop.Reads()
+	category, listing := reads.Category(ctx, c.Param("slug"), shop.ParseSort(c.QueryParam("sort")), pageNumber(c))
+	units := reads.CartUnits(s.cartID(c))
+	if err := reads.Do(ctx); err != nil {
+		return err
+	}
+	layout, err := s.layout(c, *units, category.Name, category.Tagline, productIDs(listing.Cards)...)
 	if err != nil {
 		return err
 	}
-	layout, err := s.layout(c, category.Name, category.Tagline, productIDs(listing.Cards)...)
-	if err != nil {
-		return err
-	}
-	return web.Render(c, http.StatusOK, templates.Category(templates.CategoryPage{Layout: layout, Category: category, Listing: listing}))
+	return web.Render(c, http.StatusOK, templates.Category(templates.CategoryPage{Layout: layout, Category: category, Listing: *listing}))
 }
 
 // pageNumber is the requested page of a list: 1 by default, and 0, which no list

@@ -60,7 +60,7 @@ func (s *Storefront) renderCheckout(c echo.Context, status int, contact shop.Con
 	if len(cart.Lines) == 0 {
 		return c.Redirect(http.StatusSeeOther, "/cart")
 	}
-	layout, err := s.layout(c, "Checkout", "")
+	layout, err := s.layout(c, cart.Units(), "Checkout", "")
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (s *Storefront) renderReview(c echo.Context, status int, review review) err
 	if contact.Problems() != nil {
 		return c.Redirect(http.StatusSeeOther, "/checkout")
 	}
-	layout, err := s.layout(c, "Review and pay", "")
+	layout, err := s.layout(c, cart.Units(), "Review and pay", "")
 	if err != nil {
 		return err
 	}

@@ -14,22 +14,23 @@ import (
 
 func (s *Storefront) showHome(c echo.Context) error {
 	ctx := c.Request().Context()
-	featured, newest, err := s.shop.FrontPage(ctx, shop.FeaturedInFront, shop.NewestInFront)
-	if err != nil {
-		return err
-	}
-	sale, found, err := s.shop.FrontSale(ctx)
-	if err != nil {
+	reads := s.shop.Reads()
+	front, sale := reads.FrontPage(ctx, shop.FeaturedInFront, shop.NewestInFront), reads.FrontSale()
+	units := reads.CartUnits(s.cartID(c))
+	if err := reads.Do(ctx); err != nil {
 		return err
 	}
 	web.Tag(c, shop.SalePages)
-	if found {
+	if sale.ID != 0 {
 		web.KeepFor(c, saleFresh)
 	}
-	offer := s.offer(sale, found)
-	layout, err := s.layout(c, "Leeward", "Things for the shore and the way there.", append(productIDs(featured, newest), soldOn(offer)...)...)
+	offer := s.offer(*sale)
+	watched := append(productIDs(front.Featured, front.Newest), soldOn(offer)...)
+	layout, err := s.layout(c, *units, "Leeward", "Things for the shore and the way there.", watched...)
 	if err != nil {
 		return err
 	}
-	return web.Render(c, http.StatusOK, templates.Home(templates.HomePage{Layout: layout, Featured: featured, Newest: newest, Sale: offer}))
+	return web.Render(c, http.StatusOK, templates.Home(templates.HomePage{
+		Layout: layout, Featured: front.Featured, Newest: front.Newest, Sale: offer,
+	}))
 }

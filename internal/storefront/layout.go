@@ -13,17 +13,12 @@ import (
 
 // Private
 
-// layout is the content that all pages share. Watched are the ids of the products
-// whose stock the page shows.
-func (s *Storefront) layout(c echo.Context, title, description string, watched ...int64) (templates.Layout, error) {
-	ctx := c.Request().Context()
+// layout is the content that all pages share. Units are those in the cart. Watched are
+// the ids of the products whose stock the page shows.
+func (s *Storefront) layout(c echo.Context, units int, title, description string, watched ...int64) (templates.Layout, error) {
 	web.Tag(c, shop.PagesOf(watched...)...)
 	c.Response().Header().Set("Speculation-Rules", `"`+speculationPath+`"`)
-	categories, err := s.shop.Categories(ctx)
-	if err != nil {
-		return templates.Layout{}, err
-	}
-	units, err := s.shop.CartUnits(ctx, s.cartID(c))
+	categories, err := s.shop.Categories(c.Request().Context())
 	if err != nil {
 		return templates.Layout{}, err
 	}
@@ -37,6 +32,15 @@ func (s *Storefront) layout(c echo.Context, title, description string, watched .
 		layout.CartUnits = templates.UnknownUnits // a shopper may get it in place of an error
 	}
 	return layout, nil
+}
+
+// cartUnits reads the number of units in the cart, for pages that read nothing else by
+// shop.Reads.
+func (s *Storefront) cartUnits(c echo.Context) (int, error) {
+	reads := s.shop.Reads()
+	units := reads.CartUnits(s.cartID(c))
+	err := reads.Do(c.Request().Context())
+	return *units, err
 }
 
 // rememberLastEvent stores the number of the newest event before a handler reads

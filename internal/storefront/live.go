@@ -150,11 +150,12 @@ func (s *Storefront) renderFragments(c echo.Context, page followed) (string, err
 	if err != nil {
 		return "", err
 	}
-	units, err := s.shop.CartUnits(ctx, page.cart)
-	if err != nil {
+	reads := s.shop.Reads()
+	units, sales := reads.CartUnits(page.cart), reads.SalesOf(page.products)
+	if err := reads.Do(ctx); err != nil {
 		return "", err
 	}
-	html, err := Fragments{}.Cart(ctx, units)
+	html, err := Fragments{}.Cart(ctx, *units)
 	if err != nil {
 		return "", err
 	}
@@ -165,11 +166,7 @@ func (s *Storefront) renderFragments(c echo.Context, page followed) (string, err
 		}
 		html += stock
 	}
-	sales, err := s.shop.SalesOf(ctx, page.products)
-	if err != nil {
-		return "", err
-	}
-	for _, sale := range sales {
+	for _, sale := range *sales {
 		left, err := Fragments{}.Sale(ctx, sale)
 		if err != nil {
 			return "", err

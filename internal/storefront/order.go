@@ -89,7 +89,11 @@ func (s *Storefront) showOrder(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	layout, err := s.layout(c, "Order "+order.Number, "")
+	units, err := s.cartUnits(c)
+	if err != nil {
+		return err
+	}
+	layout, err := s.layout(c, units, "Order "+order.Number, "")
 	if err != nil {
 		return err
 	}

@@ -18,34 +18,33 @@ const relatedProducts = 4
 // Private
 
 func (s *Storefront) showProduct(c echo.Context) error {
-	product, err := s.shop.Product(c.Request().Context(), c.Param("slug"))
-	if err != nil {
-		return err
-	}
-	form := templates.AddToCartForm{VariantID: firstInStock(product), Quantity: "1"}
-	return s.renderProduct(c, http.StatusOK, product, form)
+	return s.renderProduct(c, http.StatusOK, c.Param("slug"), templates.AddToCartForm{Quantity: "1"})
 }
 
-func (s *Storefront) renderProduct(c echo.Context, status int, product shop.Product, form templates.AddToCartForm) error {
-	related, err := s.shop.Related(c.Request().Context(), product, relatedProducts)
-	if err != nil {
+// renderProduct shows a product. The form chooses the first variant in stock unless it
+// has one.
+func (s *Storefront) renderProduct(c echo.Context, status int, slug string, form templates.AddToCartForm) error {
+	ctx := c.Request().Context()
+	reads := s.shop.Reads()
+	product, related, sale := reads.Product(slug), reads.Related(ctx, slug, relatedProducts), reads.SaleOfProduct(slug)
+	units := reads.CartUnits(s.cartID(c))
+	if err := reads.Do(ctx); err != nil {
 		return err
 	}
-	sale, found, err := s.shop.SaleOfProduct(c.Request().Context(), product.ID)
-	if err != nil {
-		return err
-	}
-	if found {
+	if sale.ID != 0 {
 		web.KeepFor(c, saleFresh)
 	}
-	layout, err := s.layout(c, product.Name, product.Tagline, append(productIDs(related), product.ID)...)
+	if form.VariantID == 0 {
+		form.VariantID = firstInStock(*product)
+	}
+	layout, err := s.layout(c, *units, product.Name, product.Tagline, append(productIDs(*related), product.ID)...)
 	if err != nil {
 		return err
 	}
 	layout.Live += "&looking=" + strconv.FormatInt(product.ID, 10)
-	interest := s.shop.Interest(c.Request().Context(), product.ID)
+	interest := s.shop.Interest(ctx, product.ID)
 	return web.Render(c, status, templates.Product(templates.ProductPage{
-		Layout: layout, Product: product, Related: related, Form: form, Sale: s.offer(sale, found), Interest: interest,
+		Layout: layout, Product: *product, Related: *related, Form: form, Sale: s.offer(*sale), Interest: interest,
 	}))
 }
 

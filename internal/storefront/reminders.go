@@ -35,7 +35,11 @@ func (s *Storefront) endReminders(c echo.Context) error {
 }
 
 func (s *Storefront) renderReminders(c echo.Context, ended bool) error {
-	layout, err := s.layout(c, "Reminders", "")
+	units, err := s.cartUnits(c)
+	if err != nil {
+		return err
+	}
+	layout, err := s.layout(c, units, "Reminders", "")
 	if err != nil {
 		return err
 	}

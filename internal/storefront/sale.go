@@ -102,8 +102,8 @@ func (s *Storefront) renderCartCookie(c echo.Context) error {
 }
 
 // offer is a sale as pages show it, nil without one.
-func (s *Storefront) offer(sale shop.Sale, found bool) *templates.SaleOffer {
-	if !found {
+func (s *Storefront) offer(sale shop.Sale) *templates.SaleOffer {
+	if sale.ID == 0 {
 		return nil
 	}
 	return &templates.SaleOffer{Sale: sale, ClaimID: uuid.NewString(), PerCart: s.saleLimit, HeldFor: s.saleHold}

@@ -19,20 +19,20 @@ const suggestions = 4
 func (s *Storefront) search(c echo.Context) error {
 	ctx := c.Request().Context()
 	query := strings.TrimSpace(c.QueryParam("q"))
-	listing, err := s.shop.Search(ctx, query, shop.ParseSort(c.QueryParam("sort")), pageNumber(c))
-	if err != nil {
+	reads := s.shop.Reads()
+	listing := reads.Search(ctx, query, shop.ParseSort(c.QueryParam("sort")), pageNumber(c))
+	suggested := &shop.FrontPage{}
+	if listing.Total == 0 {
+		suggested = reads.FrontPage(ctx, suggestions, 0)
+	}
+	units := reads.CartUnits(s.cartID(c))
+	if err := reads.Do(ctx); err != nil {
 		return err
 	}
-	var suggested []shop.Card
-	if listing.Total == 0 {
-		if suggested, err = s.shop.Featured(ctx, suggestions); err != nil {
-			return err
-		}
-	}
-	layout, err := s.layout(c, "Search", "Search all that Leeward has.", productIDs(listing.Cards, suggested)...)
+	layout, err := s.layout(c, *units, "Search", "Search all that Leeward has.", productIDs(listing.Cards, suggested.Featured)...)
 	if err != nil {
 		return err
 	}
 	layout.Query = query
-	return web.Render(c, http.StatusOK, templates.Search(templates.SearchPage{Layout: layout, Listing: listing, Suggestions: suggested}))
+	return web.Render(c, http.StatusOK, templates.Search(templates.SearchPage{Layout: layout, Listing: *listing, Suggestions: suggested.Featured}))
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -67,6 +68,8 @@ type setup struct {
 	budget  time.Duration // for Redis; zero: a second
 	baseURL string
 
+	trace pgx.QueryTracer // of the database's statements; nil: none
+
 	// hearsChanges lets pages be served from the cache until what they show changes.
 	// Otherwise cached pages only replace errors, so that every page is as new as its
 	// request.
@@ -85,9 +88,23 @@ func hears(t *testing.T, db *pgxpool.Pool, server *edge.Edge) {
 	})
 }
 
+// traced is another pool of the same database.
+func traced(t *testing.T, db *pgxpool.Pool, tracer pgx.QueryTracer) *pgxpool.Pool {
+	t.Helper()
+	config := db.Config()
+	config.ConnConfig.Tracer = tracer
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
 func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site {
 	t.Helper()
 	db := pgtest.New(t, shop.Migrations())
+	if setup.trace != nil {
+		db = traced(t, db, setup.trace)
+	}
 	registry := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
 	reporter := telemetry.NewReporter(log, registry)
@@ -129,10 +146,14 @@ func newSiteWith(t *testing.T, setup setup, adjust ...func(*shop.Options)) site 
 		limiter, err = throttle.New(throttle.Options{Redis: redis, Clients: clients, Rules: rules, Log: log, Registry: registry})
 		require.NoError(t, err)
 	}
+	cacheSize := int64(1 << 20)
+	if setup.trace != nil {
+		cacheSize = 0 // its copies in the background ask the database too
+	}
 	server := web.New(web.Options{
 		Clients: clients, Throttle: limiter, Log: log, Registry: registry, Reporter: reporter, Health: health.New(registry),
 		RedisBudget: cmp.Or(setup.budget, time.Second), MaxRequestBody: 1 << 20, BaseURL: setup.baseURL,
-		CrossOriginRoutes: pages.CrossOriginRoutes(), CacheSize: 1 << 20, MaxCacheItem: 256 << 10, StaleFor: time.Minute,
+		CrossOriginRoutes: pages.CrossOriginRoutes(), CacheSize: cacheSize, MaxCacheItem: 256 << 10, StaleFor: time.Minute,
 	}, pages)
 	t.Cleanup(server.Close)
 	server.Distrust(!setup.hearsChanges)

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
@@ -20,9 +21,25 @@ func Render(c echo.Context, status int, page templ.Component) error {
 	if header := c.Response().Header(); header.Get(echo.HeaderCacheControl) == "" {
 		header.Set(echo.HeaderCacheControl, "private, no-cache")
 	}
-	var body bytes.Buffer
-	if err := page.Render(c.Request().Context(), &body); err != nil {
+	body := buffers.Get().(*bytes.Buffer)
+	defer giveBack(body)
+	if err := page.Render(c.Request().Context(), body); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
 	return c.HTMLBlob(status, body.Bytes())
+}
+
+// Private
+
+// buffers are of pages that were sent, so that the next ones need not grow their own.
+var buffers = sync.Pool{New: func() any { return &bytes.Buffer{} }}
+
+// largestBuffer bounds the memory that one exceptionally long page keeps, in bytes.
+const largestBuffer = 256 << 10
+
+func giveBack(buffer *bytes.Buffer) {
+	if buffer.Cap() <= largestBuffer {
+		buffer.Reset()
+		buffers.Put(buffer)
+	}
 }
