@@ -66,7 +66,8 @@ func (p *process) warnOfFewFiles() {
 		return
 	}
 	p.log.Warn("The system allows fewer open files than MAX_CONNECTIONS needs, so new connections may have to wait",
-		"allowed", limit.Cur, "max_connections", p.config.MaxConnections, "advice", "raise the limit on open files (ulimit -n), or set MAX_CONNECTIONS")
+		"allowed", limit.Cur, "max_connections", p.config.MaxConnections,
+		"advice", "raise the limit on open files (ulimit -n), or set MAX_CONNECTIONS")
 }
 
 // domains are the hosts for which web gets certificates. It is nil without TLS_DOMAIN.

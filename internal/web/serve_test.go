@@ -179,7 +179,10 @@ func TestServe_SpeaksHTTP2WithoutTLSWhenAsked(t *testing.T) {
 	require.Equal(t, "HTTP/1.1", both.get())
 
 	plain := startListener(t, Listener{Handler: handle})
-	_, err = client.Get("http://" + plain.address)
+	response, err = client.Get("http://" + plain.address)
+	if err == nil {
+		_ = response.Body.Close()
+	}
 	require.Error(t, err)
 	require.Equal(t, "HTTP/1.1", plain.get())
 }

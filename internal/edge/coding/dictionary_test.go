@@ -93,7 +93,7 @@ func TestDictionary_IsOfferedOverHTTPSAndOnThisMachineOnly(t *testing.T) {
 	site := newDictionarySite(t, Options{}, says(page, "Content-Type: text/html"))
 
 	for host, offered := range map[string]bool{
-		"localhost": true, "localhost:3000": true, "shop.localhost:3000": true, "127.0.0.1:3000": true, "127.8.8.8": true, "[::1]:3000": true,
+		"localhost": true, "localhost:3000": true, "www.localhost:3000": true, "127.0.0.1:3000": true, "127.8.8.8": true, "[::1]:3000": true,
 		"[::1]": true, "shop.example.com": false, "localhost.example.com": false, "notlocalhost": false, "192.168.0.1:3000": false,
 	} {
 		for _, proxied := range []bool{false, true} {

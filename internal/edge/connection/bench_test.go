@@ -29,7 +29,10 @@ func BenchmarkRequest(b *testing.B) {
 				}
 				ended := make(chan error, 1)
 				go func() { ended <- served.Serve(listener) }()
-				defer func() { _ = served.Close(); <-ended }()
+				b.Cleanup(func() {
+					_ = served.Close()
+					_ = <-ended // http.ErrServerClosed
+				})
 				transport := &http.Transport{MaxIdleConnsPerHost: 100}
 				defer transport.CloseIdleConnections()
 				address := "http://" + listener.Addr().String()

@@ -113,7 +113,7 @@ func (c *conn) SetWriteDeadline(limit time.Time) error {
 
 // SetDeadline is SetReadDeadline and SetWriteDeadline.
 func (c *conn) SetDeadline(limit time.Time) error {
-	return errors.Join(c.Conn.SetReadDeadline(limit), c.SetWriteDeadline(limit))
+	return errors.Join(c.SetReadDeadline(limit), c.SetWriteDeadline(limit))
 }
 
 // CloseWrite lets http.Server end a connection so that the client gets the response.

@@ -19,7 +19,7 @@ func TestRoom_TheLongestWaitingConnectionMakesRoom(t *testing.T) {
 	server := serve(t, Options{Most: 3}, answerOK)
 	first, second, third := server.dial(t), server.dial(t), server.dial(t)
 	for _, one := range []*peer{first, second, third, first} { // so the second has waited the longest
-		status, _ := one.get(t, "/")
+		status, _ := one.get(t)
 		require.Equal(t, http.StatusOK, status)
 	}
 	server.settle(t, 3)
@@ -28,7 +28,7 @@ func TestRoom_TheLongestWaitingConnectionMakesRoom(t *testing.T) {
 
 	second.requireClosed(t)
 	for _, one := range []*peer{fourth, third, first} {
-		status, _ := one.get(t, "/")
+		status, _ := one.get(t)
 		require.Equal(t, http.StatusOK, status)
 	}
 	require.Equal(t, 1, server.closed(t, "made_room"))
@@ -63,7 +63,7 @@ func TestRoom_HalfARequestMakesRoomAndABusyConnectionDoesNot(t *testing.T) {
 		stacktest.Eventually(t, func() bool { return server.heard() == 1 })
 
 		visitor := server.dial(t)
-		visited, _ := visitor.get(t, "/")
+		visited, _ := visitor.get(t)
 
 		require.Equal(t, http.StatusNoContent, visited)
 		slow.requireClosed(t)
@@ -104,7 +104,7 @@ func TestRoom_OneClientDoesNotTakeThatOfOthers(t *testing.T) {
 	first, second := server.dialFrom(t, "127.0.0.1"), server.dialFrom(t, "127.0.0.1")
 	other := server.dialFrom(t, "127.0.0.2")
 	for _, one := range []*peer{other, second, first} {
-		status, _ := one.get(t, "/")
+		status, _ := one.get(t)
 		require.Equal(t, http.StatusOK, status)
 	}
 	server.settle(t, 3)
@@ -113,7 +113,7 @@ func TestRoom_OneClientDoesNotTakeThatOfOthers(t *testing.T) {
 
 	second.requireClosed(t)
 	for _, one := range []*peer{first, other, third} {
-		status, _ := one.get(t, "/")
+		status, _ := one.get(t)
 		require.Equal(t, http.StatusOK, status)
 	}
 	require.Equal(t, 1, server.closed(t, "client_made_room"))
@@ -152,7 +152,7 @@ func TestRoom_CountsConnections(t *testing.T) {
 	t.Parallel()
 	server := serve(t, Options{}, answerOK)
 	open := server.dial(t)
-	status, _ := open.get(t, "/")
+	status, _ := open.get(t)
 	require.Equal(t, http.StatusOK, status)
 
 	require.NoError(t, testutil.GatherAndCompare(server.guard.options.Registry.(*prometheus.Registry), strings.NewReader(`

@@ -116,9 +116,9 @@ func (p *peer) line(t *testing.T) string {
 }
 
 // get sends a request without a body, and returns the status and the body.
-func (p *peer) get(t *testing.T, path string) (status int, body string) {
+func (p *peer) get(t *testing.T) (status int, body string) {
 	t.Helper()
-	p.send(t, "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path)
+	p.send(t, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
 	return p.response(t)
 }
 
@@ -126,6 +126,7 @@ func (p *peer) response(t *testing.T) (status int, body string) {
 	t.Helper()
 	response, err := http.ReadResponse(p.reader, nil)
 	require.NoError(t, err)
+	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return response.StatusCode, string(content)
@@ -136,6 +137,14 @@ func (p *peer) requireClosed(t *testing.T) {
 	t.Helper()
 	_, err := io.Copy(io.Discard, p.reader)
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the server does not close the connection")
+}
+
+// skipHeader reads to the end of a header.
+func (p *peer) skipHeader(t *testing.T) {
+	t.Helper()
+	for line := p.line(t); line != ""; line = p.line(t) {
+		require.Contains(t, line, ":")
+	}
 }
 
 // take returns the next bytes from the server.
