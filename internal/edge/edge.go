@@ -139,13 +139,13 @@ func newCache(options Options, app http.Handler) *httpcache.Cache {
 	}, app)
 }
 
-// identify gives request and response an id: the request's own when it is acceptable,
-// else a new one. Logs and error pages show it. It also measures since when the request
+// identify gives request and response an id: the request's own when it has one and that
+// is acceptable, else a new one. Logs and error pages show it. It also measures since when the request
 // has waited.
 func identify(queue queueTime, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(RequestID)
-		if !isRequestID(id) {
+		if len(r.Header[RequestID]) > 1 || !isRequestID(id) {
 			id = strings.ToLower(rand.Text())
 			r.Header.Set(RequestID, id)
 		}

@@ -37,6 +37,9 @@ func TestEdge_GivesEveryRequestAnID(t *testing.T) {
 	}
 	require.Equal(t, "mine", get(t, address+"/0", RequestID, "mine").header.Get(RequestID), "a stored response has the id of its request")
 	require.Empty(t, seen)
+	twice := get(t, address+"/twice", RequestID, "one", RequestID, "two").header.Get(RequestID)
+	require.NotContains(t, []string{"one", "two"}, twice, "nobody can tell which of them others log")
+	require.Equal(t, twice, <-seen)
 }
 
 func TestEdge_EventsPassAtOnce(t *testing.T) {
@@ -168,7 +171,7 @@ func get(t *testing.T, address string, fields ...string) reply {
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	require.NoError(t, err)
 	for i := 0; i < len(fields); i += 2 {
-		request.Header[fields[i]] = []string{fields[i+1]}
+		request.Header[fields[i]] = append(request.Header[fields[i]], fields[i+1])
 	}
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableCompression: true}}
 	response, err := client.Do(request)

@@ -156,6 +156,7 @@ func (s site) product(t *testing.T, slug string) (id int64) {
 func TestSharedPages_ThoseThatOnlyShoppersSeeHaveACopyToo(t *testing.T) {
 	t.Parallel()
 	site := newSiteWith(t, setup{hearsChanges: true})
+	site.shopper(t).awaitHit("/categories/deck") // before that, changes are not heard and copies are thrown away
 	ada := site.shopper(t)
 	ada.add("harbour-enamel-mug", 1)
 	for _, path := range catalogue {
