@@ -31,7 +31,7 @@ func BenchmarkRequest(b *testing.B) {
 				go func() { ended <- served.Serve(listener) }()
 				b.Cleanup(func() {
 					_ = served.Close()
-					_ = <-ended // http.ErrServerClosed
+					<-ended
 				})
 				transport := &http.Transport{MaxIdleConnsPerHost: 100}
 				defer transport.CloseIdleConnections()
