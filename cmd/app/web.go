@@ -85,7 +85,8 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	}
 	defer backlog.Close()
 	checks := health.New(p.registry, slices.Concat(
-		[]health.Check{database, b.writesCheck(), b.poolCheck(), queuesCheck(backlog)}, b.redisChecks(false), geoIPCheck(countries), certificatesCheck(domains),
+		[]health.Check{database, b.writesCheck(), b.poolCheck(), queuesCheck(backlog)}, b.redisChecks(false),
+		geoIPCheck(countries), certificatesCheck(domains),
 	)...)
 
 	webOptions := web.Options{

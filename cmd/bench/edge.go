@@ -73,7 +73,7 @@ func benchEdge(ctx context.Context, out io.Writer, options edgeOptions) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(directory)
+	defer func() { _ = os.RemoveAll(directory) }()
 	options.load.directory = directory
 	for _, command := range []string{"migrate", "seed"} {
 		if output, err := exec.CommandContext(ctx, options.app, command).CombinedOutput(); err != nil {

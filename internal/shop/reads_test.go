@@ -15,7 +15,9 @@ func readPage[T any](t testing.TB, s *shop.Shop, add func(r *shop.Reads) *T) (T,
 	return *value, err
 }
 
-func readCategory(t testing.TB, s *shop.Shop, slug string, sort shop.Sort, page int) (category shop.Category, listing shop.Listing, err error) {
+func readCategory(
+	t testing.TB, s *shop.Shop, slug string, sort shop.Sort, page int,
+) (category shop.Category, listing shop.Listing, err error) {
 	t.Helper()
 	listing, err = readPage(t, s, func(r *shop.Reads) (listing *shop.Listing) {
 		category, listing = r.Category(t.Context(), slug, sort, page)
@@ -24,14 +26,16 @@ func readCategory(t testing.TB, s *shop.Shop, slug string, sort shop.Sort, page 
 	return category, listing, err
 }
 
-func readSearch(t testing.TB, s *shop.Shop, query string, sort shop.Sort, page int) (shop.Listing, error) {
+func readSearch(t testing.TB, s *shop.Shop, query string, page int) (shop.Listing, error) {
 	t.Helper()
-	return readPage(t, s, func(r *shop.Reads) *shop.Listing { return r.Search(t.Context(), query, sort, page) })
+	return readPage(t, s, func(r *shop.Reads) *shop.Listing { return r.Search(t.Context(), query, shop.SortFeatured, page) })
 }
 
-func readFrontPage(t testing.TB, s *shop.Shop, featured, newest int) (shop.FrontPage, error) {
+func readFrontPage(t testing.TB, s *shop.Shop) (shop.FrontPage, error) {
 	t.Helper()
-	return readPage(t, s, func(r *shop.Reads) *shop.FrontPage { return r.FrontPage(t.Context(), featured, newest) })
+	return readPage(t, s, func(r *shop.Reads) *shop.FrontPage {
+		return r.FrontPage(t.Context(), shop.FeaturedInFront, shop.NewestInFront)
+	})
 }
 
 func readProduct(t testing.TB, s *shop.Shop, slug string) (shop.Product, error) {

@@ -187,7 +187,9 @@ func salesStatement(rest string, arguments ...any) statement[[]Sale] {
 		            WHEN s.sold = s.units THEN 'sold-out'
 		            WHEN s.held + s.sold = s.units THEN 'taken'
 		            ELSE 'open' END,
-		       EXISTS (SELECT FROM sale_holds h WHERE h.sale_id = s.id AND h.state = 'held' AND h.expires_at <= now() - interval '` + saleGrace + `'),
+		       EXISTS (
+			SELECT FROM sale_holds h
+			WHERE h.sale_id = s.id AND h.state = 'held' AND h.expires_at <= now() - interval '` + saleGrace + `'),
 		       v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock,
 		       p.id, p.slug, p.name, p.tagline, p.picture
 		FROM flash_sales s

@@ -22,7 +22,7 @@ func TestWarmCache_SparesTheFirstShopperAWait(t *testing.T) {
 	categories, err := catalogue.Categories(t.Context())
 	require.NoError(t, err)
 	require.Len(t, categories, 6)
-	_, err = readFrontPage(t, catalogue, shop.FeaturedInFront, shop.NewestInFront)
+	_, err = readFrontPage(t, catalogue)
 	require.NoError(t, err)
 	for _, category := range append(categories, shop.Everything) {
 		_, _, err = readCategory(t, catalogue, category.Slug, shop.SortFeatured, 1)

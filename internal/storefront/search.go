@@ -34,5 +34,7 @@ func (s *Storefront) search(c echo.Context) error {
 		return err
 	}
 	layout.Query = query
-	return web.Render(c, http.StatusOK, templates.Search(templates.SearchPage{Layout: layout, Listing: *listing, Suggestions: suggested.Featured}))
+	return web.Render(c, http.StatusOK, templates.Search(templates.SearchPage{
+		Layout: layout, Listing: *listing, Suggestions: suggested.Featured,
+	}))
 }

@@ -260,7 +260,7 @@ func (w *writer) varies(typed, isLong bool) bool {
 		return false
 	case w.status == http.StatusNotModified && !typed:
 		return transformable(w.Header())
-	case isWhole(w.status) && !(isLong && w.dependsOnClient()):
+	case isWhole(w.status) && (!isLong || !w.dependsOnClient()):
 		return false
 	}
 	return varies(w.Header())
