@@ -25,6 +25,7 @@ type RedisWorker struct {
 	failed        *taskqueue.FailedTasks
 	heartbeat     *heartbeat
 	late          *taskqueue.LateRuns
+	marks         *telemetry.LoopLog // of late
 	lock          *keyLock
 	stuck         *stuckRuns
 	handlers      Handlers
@@ -84,6 +85,8 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	}
 	w.cancellations = w.servers.Cancellations()
 	w.late = w.servers.LateRuns()
+	w.marks = telemetry.NewLoopLog(options.Log, "Another worker may run a task whose handler is stuck here",
+		"No other worker runs a task whose handler is stuck here")
 	w.stuck = newStuckRuns(Redis, handlers, options.Concurrency, options.StuckGrace, options.Log, options.Metrics, options.Reporter)
 	w.lock = newKeyLock(db, w.servers.Waker(), options.Log)
 	w.reaper = taskqueue.NewReaper(w.servers, w.failed, options.Retention, options.Log, options.Reporter)
