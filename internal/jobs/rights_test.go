@@ -41,7 +41,7 @@ func TestRights_AreCheckedOnEveryTableOfTheRuntime(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	notOfWorkers := []string{
-		"things", // of the application
+		"things",                                                                         // of the application
 		"goose_db_version", "runtime_version", "migration_identities", "river_migration", // of app migrate
 		"river_notification", // River uses it with other databases
 	}

@@ -61,6 +61,7 @@ func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 	parameters["timezone"] = "UTC"
 	parameters["statement_timeout"] = milliseconds(options.StatementTimeout)
 	parameters["lock_timeout"] = milliseconds(options.LockTimeout)
+	parameters["jit"] = "off" // compiling takes longer than any statement with a bound
 	parameters["idle_in_transaction_session_timeout"] = milliseconds(cmp.Or(options.IdleInTransactionTimeout, defaultIdleInTransactionTimeout))
 
 	switch {
