@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -195,7 +196,7 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 
 func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue string, paused bool) error {
 	if !slices.Contains(i.queues, jobs.Queue(queue)) {
-		return fmt.Errorf("there is no queue %q: it is one of critical, default, low", queue)
+		return fmt.Errorf("there is no queue %q: it is one of %s", queue, strings.Join(i.queues.Names(), ", "))
 	}
 	var err error
 	switch {
