@@ -193,7 +193,7 @@ func (w *RedisWorker) stop() error {
 		return nil
 	case <-stopping.Done():
 		w.log.Error("Tasks still run after their context ended and Redis does not reply. Other workers take them when their leases run out",
-			"tasks", w.running(), "within", (w.timeout + stopGrace).String())
+			"tasks", w.running(), "within", (w.timeout + stopGrace).String(), "again_within", taskqueue.RunAgainWithin.String())
 		return nil
 	}
 }

@@ -80,11 +80,18 @@ func (r *Reaper) Run(ctx context.Context) {
 	}
 }
 
+// RunAgainWithin is how soon the task of a dead worker is back in its queue, when
+// another worker is there.
+const RunAgainWithin = 2*reapEvery + max(asynqLease+leaseGrace, unleasedGrace)
+
 // Private
 
 const reapEvery = 10 * time.Second
 
-// A worker extends the lease of 30 s of each task that it runs. A task is lost
+// asynqLease is how long a lease of asynq lasts that nobody extends.
+const asynqLease = 30 * time.Second
+
+// A worker extends the lease of each task that it runs. A task is lost
 // when its lease ran out leaseGrace ago, because clocks differ. It is also lost
 // when it has had no lease for unleasedGrace: asynq never returns such a task
 // (asynq #1051).
