@@ -44,10 +44,19 @@ func (b *backends) writesCheck() health.Check {
 	}
 }
 
-// poolCheck fails while pages wait in vain for a connection. The role is then
-// busy, not broken.
+// poolCheck fails while pages wait in vain for a connection, or jobs and tasks for
+// long. The role is then busy, not broken.
 func (b *backends) poolCheck() health.Check {
-	return health.Check{Name: "pool", Probe: func(context.Context) error { return b.databaseGuard.CheckPool(b.db) }}
+	check := health.Check{Name: "pool", Probe: func(context.Context) error { return b.databaseGuard.CheckPool(b.db) }}
+	if b.databaseGuard == nil {
+		check.Probe = func(context.Context) error {
+			if err := b.databaseWaits.CheckPool(b.db); err != nil {
+				return health.Finding{Status: health.Degraded, Reason: err.Error()}
+			}
+			return nil
+		}
+	}
+	return check
 }
 
 // redisChecks fail when Redis does not serve calls like those of the application.

@@ -22,6 +22,7 @@ type backends struct {
 	*process
 	db            *pgxpool.Pool
 	databaseGuard *postgres.Guard // nil in every role but web
+	databaseWaits *postgres.Waits // nil in web
 	guards        redisGuards
 	redis         *failopen.Redis
 	cache         *cache.Cache // nil: values are not cached
@@ -71,12 +72,15 @@ func (p *process) connect(ctx context.Context, options connectOptions) (*backend
 func (b *backends) open(ctx context.Context, options connectOptions) (err error) {
 	if options.guarded {
 		b.databaseGuard = postgres.NewGuard(b.config.DatabaseAcquireTimeout, b.config.DatabaseQueueLimit, b.reporter)
+	} else {
+		b.databaseWaits = postgres.NewWaits(longWait)
 	}
 	b.db, err = postgres.Open(ctx, postgres.Options{
 		URL: b.config.DatabaseURL, Name: options.name, PoolSize: options.poolSize, Reserve: options.reserve,
 		IdleInTransactionTimeout: b.config.DatabaseIdleTimeout,
 		ConnectTimeout:           b.config.DatabaseConnectTimeout, StatementTimeout: options.statementTimeout,
-		LockTimeout: b.config.DatabaseLockTimeout, PingTimeout: options.pingTimeout, Guard: b.databaseGuard,
+		LockTimeout: b.config.DatabaseLockTimeout, PingTimeout: options.pingTimeout,
+		Guard: b.databaseGuard, Waits: b.databaseWaits,
 	})
 	if err != nil {
 		return err
@@ -134,6 +138,9 @@ func (b *backends) mailSender(from string) (mail.Sender, error) {
 	}
 	return mail.NewDirectory(b.config.MailDir, from), nil
 }
+
+// longWait is how long a job or task may wait for a connection before /health says so.
+const longWait = 5 * time.Second
 
 // redisGuards are the guards of both uses of Redis. They are one and the same
 // guard when both use one Redis, so that both learn of an outage at once.

@@ -86,6 +86,20 @@ func TestJobs_ActOnMoreThanOnePage(t *testing.T) {
 	require.Zero(t, d.query(`SELECT count(*) FROM failed_tasks`))
 }
 
+func TestJobs_ActOnAllFailsWhenSomeWorkWasSkipped(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	d.execute(`
+		INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, queue, unique_key, unique_states)
+		SELECT 'confirm_note', '{}', state::river_job_state, 5, 1, CASE WHEN state = 'discarded' THEN now() END, 'critical', key, B'11110101'
+		FROM (VALUES ('discarded', 'a'::bytea), ('available', 'a'), ('discarded', 'b')) AS jobs (state, key)`)
+
+	said := d.jobs(1, "retry", "--all", "--state", "failed")
+
+	require.Contains(t, said, "retry: 2 taken, 1 done, 1 skipped (equal work already waits or runs: 1), 0 failed")
+	require.Contains(t, said, "retry: not done on 1 of 2")
+}
+
 func TestJobs_RetryRevivesCancelledWorkOnRequestOnly(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)

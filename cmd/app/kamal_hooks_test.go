@@ -60,9 +60,6 @@ func TestKamalPreConnect_NamesEveryEmptySecretBeforeAChange(t *testing.T) {
 
 func TestKamalPreConnect_FindsOutWhichCommandItIs(t *testing.T) {
 	t.Parallel()
-	hook, err := filepath.Abs(inRepository(".kamal/hooks/pre-connect"))
-	require.NoError(t, err)
-
 	for line, held := range map[string]bool{
 		"accessory reboot redis": true, "accessory boot all": true, "accessory upgrade redis": true,
 		"accessory logs redis": false, "accessory exec redis --reuse redis-cli": false, "accessory restart redis": false, "logs-redis": false,
@@ -75,13 +72,56 @@ func TestKamalPreConnect_FindsOutWhichCommandItIs(t *testing.T) {
 		if strings.Contains(line, "accessory") || line == "logs-redis" {
 			main = "accessory"
 		}
-		kamal := exec.Command("/bin/sh", append([]string{"-c", hook + "; exit $?", "kamal"}, strings.Fields(line)...)...)
-		kamal.Dir, kamal.Env = inRepository(""), append(gitFree(), "KAMAL_COMMAND="+main)
 
-		output, err := kamal.CombinedOutput()
+		output, code := runHookOf(t, inRepository(""), line, "KAMAL_COMMAND="+main)
 
-		require.Equal(t, held, exitCodeOf(t, err) == 1, "%s: %s", line, output)
+		require.Equal(t, held, code == 1, "%s: %s", line, output)
 	}
+}
+
+func TestKamalPreConnect_GuardsTheSecretsOfAnAccessory(t *testing.T) {
+	t.Parallel()
+	database := strings.NewReplacer("  # postgres:", "  postgres:", "  #   ", "    ").Replace(repositoryFile(t, "config/deploy.yml"))
+	require.Contains(t, database, "\n      secret: [POSTGRES_PASSWORD]\n")
+	others := "accessories:\n" +
+		"    search: # ours\n        image: search\n        registry:\n            password:\n                - SEARCH_TOKEN\n" +
+		"        env:\n            secret:\n                - \"SEARCH_KEY\" # of its index\n                - ADMIN:SEARCH_ADMIN\n" +
+		"            clear:\n                POSTGRES_PASSWORD: none\n" +
+		"    mail: { image: mail, env: { clear: { A: b }, secret: ['MAIL_KEY', MAIL_LOGIN] } }\n"
+	dir := t.TempDir()
+	secrets := "KAMAL_REGISTRY_PASSWORD=$KAMAL_REGISTRY_PASSWORD\nPOSTGRES_PASSWORD=$POSTGRES_PASSWORD\nDATABASE_URL=$DATABASE_URL\n"
+	ofOthers := "SEARCH_TOKEN=$SEARCH_TOKEN\nSEARCH_KEY=$SEARCH_KEY\nADMIN=$ADMIN\nSEARCH_ADMIN=$SEARCH_ADMIN\nMAIL_KEY=$MAIL_KEY\nMAIL_LOGIN=$MAIL_LOGIN\n"
+	for name, content := range map[string]string{
+		"config/deploy.yml": repositoryFile(t, "config/deploy.yml"), "config/deploy.production.yml": database, "config/deploy.other.yml": others,
+		".kamal/secrets": secrets, ".kamal/secrets.production": secrets, ".kamal/secrets.other": secrets + ofOthers,
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+
+	for _, row := range []struct{ line, destination, empty string }{
+		{"accessory boot postgres", "production", "POSTGRES_PASSWORD"},
+		{"accessory reboot postgres", "production", "POSTGRES_PASSWORD"},
+		{"accessory upgrade postgres", "production", "POSTGRES_PASSWORD"},
+		{"accessory boot all", "production", "POSTGRES_PASSWORD"},
+		{"accessory reboot redis", "production", ""},
+		{"accessory boot all", "", ""}, // without such an accessory
+		{"accessory boot search", "other", "SEARCH_TOKEN SEARCH_KEY SEARCH_ADMIN"},
+		{"accessory boot mail", "other", "MAIL_KEY MAIL_LOGIN"},
+		{"accessory boot redis", "other", ""},
+		{"accessory logs postgres", "production", ""},
+	} {
+		output, code := runHookOf(t, dir, row.line, "KAMAL_COMMAND=accessory", "KAMAL_DESTINATION="+row.destination, "KAMAL_REGISTRY_PASSWORD=x")
+		if row.empty == "" {
+			require.Zero(t, code, "%v: %s", row, output)
+			continue
+		}
+		require.Equal(t, 1, code, row)
+		require.Contains(t, output, "these secrets are empty: "+row.empty+"\n", row)
+	}
+	output, code := runHookOf(t, dir, "accessory boot postgres", "KAMAL_COMMAND=accessory", "KAMAL_SUBCOMMAND=boot",
+		"KAMAL_DESTINATION=production", "KAMAL_REGISTRY_PASSWORD=x", "POSTGRES_PASSWORD=y")
+	require.Zero(t, code, output)
 }
 
 func TestKamalPreConnect_ReadsTheSecretsOfADestination(t *testing.T) {
@@ -270,6 +310,17 @@ func runHook(t *testing.T, dir, name string, environment ...string) (output stri
 	command.Env = append(gitFree(), environment...)
 	combined, err := command.CombinedOutput()
 	return string(combined), err
+}
+
+// runHookOf runs pre-connect as a Kamal with a command line does.
+func runHookOf(t *testing.T, dir, line string, environment ...string) (output string, code int) {
+	t.Helper()
+	hook, err := filepath.Abs(inRepository(".kamal/hooks/pre-connect"))
+	require.NoError(t, err)
+	kamal := exec.Command("/bin/sh", append([]string{"-c", hook + "; exit $?", "kamal"}, strings.Fields(line)...)...)
+	kamal.Dir, kamal.Env = dir, append(gitFree(), environment...)
+	combined, err := kamal.CombinedOutput()
+	return string(combined), exitCodeOf(t, err)
 }
 
 // gitFree is an environment in which git knows no repository but that of its

@@ -29,7 +29,7 @@ func (b *backends) runWorker(ctx context.Context, app application, work work, wo
 	}
 	scheduler := recurring.NewScheduler(b.db, b.jobs, b.tasks, entries, b.log)
 
-	all := health.New(b.registry, append(checks, database, b.writesCheck(), b.rightsCheck())...)
+	all := health.New(b.registry, append(checks, database, b.poolCheck(), b.writesCheck(), b.rightsCheck())...)
 	all.Booted()
 	background := append([]service{
 		b.ops(all), all.Run, b.guards.run, whenSchemaFits(all, scheduler.Run), b.handleSignals(all, worker.Quiet),

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
@@ -84,6 +85,30 @@ func TestWorkers_SayWhichRightsTheyLack(t *testing.T) {
 
 	d.execute(`GRANT DELETE ON river_leader TO ` + role)
 	worker.eventually(func() bool { return worker.health().Checks["rights"].Status == "ok" }, "is well")
+	worker.stop()
+}
+
+func TestWorkers_SayThatWorkWaitsForConnections(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	worker := d.start("worker-pg", "DATABASE_POOL_SIZE=4", "DATABASE_LOCK_TIMEOUT=1m", "WORKER_STATEMENT_TIMEOUT=1m")
+	worker.eventually(func() bool { return worker.health().Checks["pool"].Status == "ok" }, "has connections")
+	holder, err := pgx.Connect(t.Context(), d.databaseURL)
+	require.NoError(t, err)
+	defer holder.Close(context.Background())
+	tx, err := holder.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `LOCK TABLE notes`)
+	require.NoError(t, err)
+
+	d.execute(`
+		INSERT INTO river_job (kind, args, max_attempts, queue)
+		SELECT 'confirm_note', '{"note_id": 1}', 5, 'critical' FROM generate_series(1, 8)`)
+
+	worker.eventually(func() bool { return worker.health().Checks["pool"].Status == "degraded" }, "finds that jobs wait")
+	require.Regexp(t, `^work waits up to .* for a connection: \d+ wait now, and 4 of 4 are in use$`, worker.health().Checks["pool"].Reason)
+	require.NoError(t, tx.Rollback(t.Context()))
+	worker.eventually(func() bool { return worker.health().Checks["pool"].Status == "ok" }, "is well")
 	worker.stop()
 }
 

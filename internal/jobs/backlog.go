@@ -12,6 +12,7 @@ import (
 
 	"slipway/internal/failopen"
 	"slipway/internal/jobs/taskqueue"
+	"slipway/internal/postgres"
 )
 
 // MostCounted is the largest number to which the jobs of a queue in a state are
@@ -81,7 +82,20 @@ func (b *Backlog) checkJobs(ctx context.Context) error {
 	if b.db == nil {
 		return nil
 	}
-	rows, err := b.db.Query(ctx, `
+	var queues []taskqueue.Depth
+	err := postgres.ByIndex(ctx, b.db, func(tx pgx.Tx) (err error) {
+		queues, err = countWaiting(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	return b.judge(PG, "jobs", queues)
+}
+
+// countWaiting counts the jobs that are due in each queue that has any.
+func countWaiting(ctx context.Context, tx pgx.Tx) ([]taskqueue.Depth, error) {
+	rows, err := tx.Query(ctx, `
 		WITH RECURSIVE queues AS (
 			(SELECT queue FROM river_job WHERE state = 'available' ORDER BY queue LIMIT 1)
 			UNION ALL
@@ -103,9 +117,9 @@ func (b *Backlog) checkJobs(ctx context.Context) error {
 			) AS first
 		) AS oldest`, MostCounted+1)
 	if err != nil {
-		return fmt.Errorf("jobs: %w", err)
+		return nil, err
 	}
-	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (taskqueue.Depth, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (taskqueue.Depth, error) {
 		var found taskqueue.Depth
 		err := row.Scan(&found.Queue, &found.Waiting, &found.Oldest)
 		if found.Waiting > MostCounted {
@@ -113,10 +127,6 @@ func (b *Backlog) checkJobs(ctx context.Context) error {
 		}
 		return found, err
 	})
-	if err != nil {
-		return fmt.Errorf("jobs: %w", err)
-	}
-	return b.judge(PG, "jobs", queues)
 }
 
 func (b *Backlog) checkTasks(ctx context.Context) error {

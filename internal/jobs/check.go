@@ -12,12 +12,13 @@ import (
 // nil when there are none. Their queues must be among queues, unless that is nil.
 func (h Handlers) Check(backend Backend, queues Queues) error {
 	var problems []error
-	seen := map[string]bool{}
+	seen := map[string]string{}
 	for _, handler := range h {
-		if seen[handler.Kind] {
-			problems = append(problems, fmt.Errorf("%s is declared twice: give one of them another Kind", handler.Kind))
+		if other, twice := seen[handler.Kind]; twice {
+			problems = append(problems, fmt.Errorf("%s is declared twice, by %s and by %s: give one of them another Kind",
+				handler.Kind, other, handler.Args))
 		}
-		seen[handler.Kind] = true
+		seen[handler.Kind] = handler.Args
 		for _, problem := range handler.problems(backend, queues) {
 			problems = append(problems, fmt.Errorf("%s: %s", handler.name(), problem))
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
@@ -66,15 +67,28 @@ func TestEnqueue_RefusesArgsThatAreTooLarge(t *testing.T) {
 	server := stacktest.Redis(t)
 	db := pgtest.New(t, migrations)
 	queue := newJobs(t, db, prometheus.NewRegistry())
-	tasks, registry := newTasks(t, server.URL())
-	large := greetArgs{Name: strings.Repeat("x", 3<<20)}
+	tasks := newDurableTasks(t, db, server.URL())
+	plain, registry := newTasks(t, server.URL())
+	sized := func(bytes int) string { return strings.Repeat("x", bytes-len(`{"name":""}`)) }
+	enqueueDurable := func(args Args) error {
+		return pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+			_, err := tasks.EnqueueTx(t.Context(), tx, args)
+			return err
+		})
+	}
 
-	require.ErrorContains(t, queue.EnqueueNow(t.Context(), large),
-		"the arguments of greet are 3.0 MB, more than the allowed 1 MB: store the data and pass its id")
-	require.False(t, tasks.Enqueue(t.Context(), large, greetArgs{Name: "ada"}))
-
+	for size, shown := range map[int]string{3 << 20: "3.0 MB", MaxArgs + 1: "1.1 MB"} {
+		refusal := "are " + shown + ", more than the allowed 1 MB: store the data and pass its id"
+		require.ErrorContains(t, queue.EnqueueNow(t.Context(), greetArgs{Name: sized(size)}), "the arguments of greet "+refusal)
+		require.ErrorContains(t, enqueueDurable(namedParcel{Name: sized(size)}), "the arguments of named_parcel "+refusal)
+		require.False(t, plain.Enqueue(t.Context(), greetArgs{Name: sized(size)}, greetArgs{Name: "ada"}))
+	}
 	require.Zero(t, count(t, db, `SELECT count(*) FROM river_job`))
-	require.Equal(t, map[string]float64{"redis greet dropped": 1, "redis greet ok": 1}, counts(t, registry, "app_jobs_enqueue_total"))
+	require.Equal(t, map[string]float64{"redis greet dropped": 2, "redis greet ok": 2}, counts(t, registry, "app_jobs_enqueue_total"))
+
+	require.NoError(t, queue.EnqueueNow(t.Context(), greetArgs{Name: sized(MaxArgs)}))
+	require.NoError(t, enqueueDurable(namedParcel{Name: sized(MaxArgs)}))
+	require.True(t, plain.Enqueue(t.Context(), greetArgs{Name: sized(MaxArgs)}))
 }
 
 func TestEnqueue_TasksInBulkDoNotEndWithTheBudgetOfARequest(t *testing.T) {

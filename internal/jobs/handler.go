@@ -11,6 +11,7 @@ import (
 // Handler runs one kind of work.
 type Handler struct {
 	Declaration
+	Args         string // the Go type of its args, such as shop.SendReceipt
 	work         func(ctx context.Context, payload []byte) error
 	checkWritten func(payload []byte) error
 	around       []Middleware // the outermost first
@@ -32,6 +33,7 @@ func Handle[T Args](work func(ctx context.Context, args T) error) Handler {
 	declaration := kind.Declare().withDefaults()
 	return Handler{
 		Declaration: declaration,
+		Args:        fmt.Sprintf("%T", kind),
 		work: func(ctx context.Context, payload []byte) error {
 			args, err := readArgs[T](declaration.Kind, payload)
 			if err != nil {

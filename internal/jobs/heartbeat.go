@@ -47,6 +47,7 @@ type heartbeat struct {
 	log        *slog.Logger
 	beats      *telemetry.LoopLog
 	releases   *telemetry.LoopLog
+	claims     *telemetry.LoopLog
 	every      time.Duration // beatEvery
 	deadAfter  time.Duration // deadAfter
 
@@ -69,6 +70,7 @@ func newHeartbeat(db *pgxpool.Pool, process Process, running func() int, log *sl
 		releaser: &releaser{db: db, log: log, reporter: reporter}, log: log, every: beatEvery, deadAfter: deadAfter,
 		beats:    telemetry.NewLoopLog(log, "Heartbeat was not written", "Heartbeats are written again"),
 		releases: telemetry.NewLoopLog(log, "Jobs of dead workers were not released", "Jobs of dead workers are released again"),
+		claims:   telemetry.NewLoopLog(log, "Old claims of unique jobs were not deleted", "Old claims of unique jobs are deleted again"),
 	}
 	h.state.Store(Working)
 	return h
@@ -163,7 +165,12 @@ func (h *heartbeat) releaseDead(ctx context.Context) error {
 		return nil
 	}
 	h.prunedAt = time.Now()
-	return pruneClaims(ctx, connection)
+	if err := pruneClaims(ctx, connection); err != nil {
+		h.claims.Failed(ctx, err)
+		return nil
+	}
+	h.claims.Worked(ctx)
+	return nil
 }
 
 // afterStop is the result of a worker that has stopped in order, from the result of

@@ -15,6 +15,7 @@ import (
 
 	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres"
+	"slipway/internal/telemetry"
 )
 
 // Private
@@ -34,7 +35,8 @@ const (
 // it is killed, and use no connection that jobs need.
 type keyLock struct {
 	tasks   *taskqueue.Waker // nil in a worker of jobs
-	log     *slog.Logger
+	sweeps  *telemetry.LoopLog
+	wakes   *telemetry.LoopLog
 	line    *keyLine
 	timeout time.Duration // lockTimeout
 	turn    chan struct{} // holds one item while a run uses the fields below
@@ -46,8 +48,10 @@ type keyLock struct {
 
 func newKeyLock(db *pgxpool.Pool, tasks *taskqueue.Waker, log *slog.Logger) *keyLock {
 	return &keyLock{
-		tasks: tasks, log: log, line: &keyLine{places: map[string][]*place{}}, timeout: lockTimeout, turn: make(chan struct{}, 1),
+		tasks: tasks, line: &keyLine{places: map[string][]*place{}}, timeout: lockTimeout, turn: make(chan struct{}, 1),
 		own: postgres.NewConnection(db), held: map[string][]int{},
+		sweeps: telemetry.NewLoopLog(log, "Work that waits for a key could not be checked", "Work that waits for a key is checked again"),
+		wakes:  telemetry.NewLoopLog(log, "Task that waits for a key was not woken and is tried again", "Tasks that wait for a key are woken again"),
 	}
 }
 

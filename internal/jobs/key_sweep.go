@@ -35,9 +35,17 @@ func (k *keyLock) sweepUntil(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := k.sweep(ctx); err != nil && ctx.Err() == nil {
-			k.log.WarnContext(ctx, "Work that waits for a key could not be checked", "error", err)
-		}
+		k.sweepOrLog(ctx)
+	}
+}
+
+func (k *keyLock) sweepOrLog(ctx context.Context) {
+	err := k.sweep(ctx)
+	switch {
+	case err == nil:
+		k.sweeps.Worked(ctx)
+	case ctx.Err() == nil:
+		k.sweeps.Failed(ctx, err)
 	}
 }
 
@@ -91,9 +99,10 @@ func (k *keyLock) wakeTasks(ctx context.Context, woken []wokenTask, within time.
 		for _, task := range woken {
 			more, err := k.wakeTask(ctx, task, within)
 			if err != nil && ctx.Err() == nil {
-				k.log.WarnContext(ctx, "Task that waits for a key was not woken and is tried again", "id", task.id, "error", err)
+				k.wakes.Failed(ctx, err, "id", task.id)
 				return
 			}
+			k.wakes.Worked(ctx)
 			next = append(next, more...)
 		}
 		woken = next

@@ -87,6 +87,47 @@ func TestLimit_HoldsOverBothBackends(t *testing.T) {
 	require.Equal(t, 1, runs.most())
 }
 
+func TestLimit_StartsWaitingWorkInTheOrderOfItsEnqueue(t *testing.T) {
+	t.Parallel()
+	for name, isJob := range map[string]func(number int) bool{
+		"tasks":         func(int) bool { return false },
+		"both backends": func(number int) bool { return number%7 < 4 }, // the sweep wakes a task after a job
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := stacktest.Redis(t)
+			began, finish := make(chan int, 10), make(chan struct{})
+			handler := Handle(func(_ context.Context, args printArgs) error { began <- args.Number; <-finish; return nil })
+			worker := startTaskHandlers(t, server.URL(), time.Second, handler)
+			startHandlers(t, worker.db, handler)
+			tasks, _ := newTasks(t, server.URL())
+			enqueue := func(number int) {
+				if isJob(number) {
+					enqueueMany(t, worker.db, printArgs{Number: number})
+				} else {
+					require.True(t, tasks.Enqueue(t.Context(), printArgs{Number: number}))
+				}
+			}
+			enqueue(0)
+			require.Equal(t, 0, receive(t, began))
+			for number := 1; number < 8; number++ {
+				enqueue(number)
+				parked(t, worker.db, number)
+			}
+			// Who has waited for longest did not park first.
+			execute(t, worker.db, `
+				UPDATE key_waiters SET enqueued_at = now() - interval '1 hour'
+				WHERE enqueued_at = (SELECT max(enqueued_at) FROM key_waiters)`)
+
+			close(finish)
+
+			for _, number := range []int{7, 1, 2, 3, 4, 5, 6} {
+				require.Equal(t, number, receive(t, began))
+			}
+		})
+	}
+}
+
 func TestLimit_WorkOfAnotherProcessWaitsForTheRun(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)

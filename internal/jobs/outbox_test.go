@@ -14,6 +14,7 @@ import (
 
 	"slipway/internal/devstack"
 	"slipway/internal/devstack/stacktest"
+	"slipway/internal/failopen"
 	"slipway/internal/postgres/pgtest"
 )
 
@@ -180,9 +181,18 @@ func TestOutbox_EndsForADuplicateOfAUniqueTask(t *testing.T) {
 
 func TestEnqueue_RefusesADurableTaskOutsideATransaction(t *testing.T) {
 	t.Parallel()
-	tasks, _ := newTasks(t, "")
+	server := stacktest.Redis(t)
+	reporter, sent := sentryReporter(t)
+	registry := prometheus.NewRegistry()
+	tasks, err := NewTasks(failopen.NewGuard(failopen.Options{URL: server.URL()}, reporter), nil, NewMetrics(registry))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, tasks.Close()) })
 
-	require.PanicsWithValue(t, "task parcel is durable: enqueue it with EnqueueTx", func() { tasks.Enqueue(t.Context(), parcelTask{}) })
+	require.False(t, tasks.Enqueue(t.Context(), parcelTask{}, waveTask{Name: "ada"}))
+
+	enqueued := map[string]float64{"redis parcel dropped": 1, "redis wave ok": 1}
+	require.Equal(t, enqueued, counts(t, registry, "app_jobs_enqueue_total"))
+	require.Contains(t, sent.Await(t, 1), "the task parcel is durable: enqueue it with EnqueueTx, in the transaction of the change")
 }
 
 // Private
@@ -195,6 +205,13 @@ func awaitSnoozes(t *testing.T, db *pgxpool.Pool, jobs int) {
 		return count(t, db, `SELECT count(*) FROM river_job WHERE metadata ? 'snoozes' AND state IN ('scheduled', 'available')`) == jobs
 	})
 }
+
+// namedParcel is a durable task with args of any size.
+type namedParcel struct {
+	Name string `json:"name"`
+}
+
+func (namedParcel) Declare() Declaration { return Declaration{Kind: "named_parcel", Durable: true} }
 
 // parcelTask is a durable task.
 type parcelTask struct {

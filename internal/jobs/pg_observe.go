@@ -95,22 +95,44 @@ func (r reportJobs) HandlePanic(ctx context.Context, job *rivertype.JobRow, caus
 }
 
 // quietRiver drops River's messages below warning, and those about runs that
-// observeJobs, reportJobs and stuckRuns log.
-type quietRiver struct{ slog.Handler }
+// observeJobs, reportJobs and stuckRuns log. It logs a failure of a loop of River at
+// most once a minute: River tries again each second, for each queue.
+type quietRiver struct {
+	slog.Handler
+	loops *occasionally
+}
+
+func newQuietRiver(log *slog.Logger) quietRiver {
+	return quietRiver{log.Handler(), newOccasionally(time.Minute)}
+}
 
 func (q quietRiver) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
 }
 
-func (q quietRiver) Handle(ctx context.Context, record slog.Record) error {
+func (q quietRiver) Handle(ctx context.Context, record slog.Record) (err error) {
 	if strings.Contains(record.Message, "panic recovery") || strings.HasSuffix(record.Message, "Job appears to be stuck") {
 		return nil
 	}
-	return q.Handler.Handle(ctx, record)
+	if isAboutAJob(record) {
+		return q.Handler.Handle(ctx, record)
+	}
+	q.loops.do(record.Message, func() { err = q.Handler.Handle(ctx, record) })
+	return err
 }
 
 func (q quietRiver) WithAttrs(attributes []slog.Attr) slog.Handler {
-	return quietRiver{q.Handler.WithAttrs(attributes)}
+	return quietRiver{q.Handler.WithAttrs(attributes), q.loops}
 }
 
-func (q quietRiver) WithGroup(name string) slog.Handler { return quietRiver{q.Handler.WithGroup(name)} }
+func (q quietRiver) WithGroup(name string) slog.Handler {
+	return quietRiver{q.Handler.WithGroup(name), q.loops}
+}
+
+func isAboutAJob(record slog.Record) (is bool) {
+	record.Attrs(func(attribute slog.Attr) bool {
+		is = attribute.Key == "job_id"
+		return !is
+	})
+	return is
+}

@@ -99,7 +99,7 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 
 		Middleware:   []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, active: &w.active, mask: mask}},
 		ErrorHandler: reportJobs{options.Log, options.Reporter, mask},
-		Logger:       slog.New(quietRiver{options.Log.Handler()}),
+		Logger:       slog.New(newQuietRiver(options.Log)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare River: %w", err)

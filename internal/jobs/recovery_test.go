@@ -2,7 +2,10 @@ package jobs
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -12,15 +15,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack/stacktest"
+	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres/pgtest"
 )
+
+func TestDocs_PromiseARecoveryThatTheProgramKeeps(t *testing.T) {
+	t.Parallel()
+	promised := promisedRecovery(t)
+
+	// A worker that has just started counts heartbeats before it declares another dead.
+	require.GreaterOrEqual(t, promised[PG], deadAfter+deadAfter+beatEvery)
+	require.GreaterOrEqual(t, promised[Redis], taskqueue.RunAgainWithin)
+}
 
 // The job or task of a killed worker runs again soon, on another worker, and uses
 // up no attempt. RECOVERY_RUNS is how many workers are killed.
 func TestRecovery_WorkOfAKilledWorkerRunsAgain(t *testing.T) {
 	t.Parallel()
 	runs := int(fromEnvironment(t, "RECOVERY_RUNS", 2))
-	for backend, most := range map[Backend]time.Duration{PG: 45 * time.Second, Redis: 150 * time.Second} {
+	for backend, most := range promisedRecovery(t) {
 		t.Run(string(backend), func(t *testing.T) {
 			t.Parallel()
 			url, server := pgtest.URL(t, migrations), stacktest.Redis(t)
@@ -74,4 +87,24 @@ func TestRecovery_WorkOfAKilledWorkerRunsAgain(t *testing.T) {
 			require.Equal(t, runs, count(t, db, `SELECT count(*) FROM things WHERE name LIKE 'finished % retries=0'`))
 		})
 	}
+}
+
+// Private
+
+// promisedRecovery returns how soon docs/jobs.md says that work of a killed worker
+// runs again.
+func promisedRecovery(t *testing.T) map[Backend]time.Duration {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/jobs.md")
+	require.NoError(t, err)
+	within := ` runs again within (\d+ s) \|`
+	row := regexp.MustCompile(`\| The worker is killed \|` + strings.Repeat(within, 3)).FindStringSubmatch(string(text))
+	require.Len(t, row, 4)
+	require.Equal(t, row[2], row[3], "of durable and of transient tasks")
+	promised := map[Backend]time.Duration{}
+	for backend, figure := range map[Backend]string{PG: row[1], Redis: row[2]} {
+		promised[backend], err = time.ParseDuration(strings.ReplaceAll(figure, " ", ""))
+		require.NoError(t, err)
+	}
+	return promised
 }

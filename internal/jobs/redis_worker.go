@@ -25,6 +25,7 @@ type RedisWorker struct {
 	failed        *taskqueue.FailedTasks
 	heartbeat     *heartbeat
 	late          *taskqueue.LateRuns
+	marks         *telemetry.LoopLog // of late
 	lock          *keyLock
 	stuck         *stuckRuns
 	handlers      Handlers
@@ -84,6 +85,8 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	}
 	w.cancellations = w.servers.Cancellations()
 	w.late = w.servers.LateRuns()
+	w.marks = telemetry.NewLoopLog(options.Log, "Another worker may run a task whose handler is stuck here",
+		"No other worker runs a task whose handler is stuck here")
 	w.stuck = newStuckRuns(Redis, handlers, options.Concurrency, options.StuckGrace, options.Log, options.Metrics, options.Reporter)
 	w.lock = newKeyLock(db, w.servers.Waker(), options.Log)
 	w.reaper = taskqueue.NewReaper(w.servers, w.failed, options.Retention, options.Log, options.Reporter)
@@ -190,7 +193,7 @@ func (w *RedisWorker) stop() error {
 		return nil
 	case <-stopping.Done():
 		w.log.Error("Tasks still run after their context ended and Redis does not reply. Other workers take them when their leases run out",
-			"tasks", w.running(), "within", (w.timeout + stopGrace).String())
+			"tasks", w.running(), "within", (w.timeout + stopGrace).String(), "again_within", taskqueue.RunAgainWithin.String())
 		return nil
 	}
 }

@@ -3,9 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,25 +247,6 @@ func TestRedisWorker_DoesNotRunACancelledTaskAgain(t *testing.T) {
 }
 
 // A handler that returns context.Canceled by itself has failed.
-func TestRedisWorker_RetriesARunThatCancelledItself(t *testing.T) {
-	t.Parallel()
-	server := stacktest.Redis(t)
-	var runs atomic.Int64
-	worker := startRedisWorker(t, server.URL(), time.Second, func(context.Context, waveTask) error {
-		if runs.Add(1) == 1 {
-			return fmt.Errorf("ask a neighbour: %w", context.Canceled)
-		}
-		return nil
-	})
-	tasks, _ := newTasks(t, server.URL())
-
-	require.True(t, tasks.Enqueue(t.Context(), waveTask{Name: "ada"}))
-
-	stacktest.Eventually(t, func() bool {
-		return counts(t, worker.registry, "app_jobs_processed_total")["redis wave default done"] == 1
-	})
-}
-
 // Private
 
 // waveOnceTask is a task that has one attempt.

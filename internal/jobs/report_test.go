@@ -2,7 +2,7 @@ package jobs
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -26,7 +26,7 @@ func TestPGWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 		if args.Name == "eve" {
 			panic("eve is here")
 		}
-		return errors.New("no paper for " + args.Name)
+		return fmt.Errorf("no paper for %s: %w", args.Name, context.Canceled) // of a call that the handler itself gave up
 	})
 	worker, err := NewPGWorker(db, Handlers{work}, PGWorkerOptions{
 		Concurrency: map[Queue]int{Critical: 1, Default: 1, Low: 1}, ShutdownTimeout: time.Second,
@@ -45,7 +45,7 @@ func TestPGWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 	bodies := sent.Await(t, 2)
 	require.NoError(t, running.end(t))
 
-	require.Contains(t, bodies, `"value":"no paper for last"`)
+	require.Contains(t, bodies, `"value":"no paper for last: context canceled"`)
 	require.Contains(t, bodies, `"source":"job greet"`)
 	require.Contains(t, bodies, `"value":"panic: eve is here"`)
 	require.Contains(t, bodies, "report_test.go")
@@ -98,7 +98,7 @@ func TestRedisWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 		case "unavailable":
 			return &pgconn.PgError{Code: "57P03"}
 		}
-		return errors.New("no paper for " + name)
+		return fmt.Errorf("no paper for %s: %w", name, context.Canceled) // of a call that the handler itself gave up
 	}
 	handlers := Handlers{
 		Handle(func(_ context.Context, task waveTask) error { return work(task.Name) }),
@@ -120,7 +120,7 @@ func TestRedisWorker_ReportsPanicsAndLastFailures(t *testing.T) {
 	bodies := sent.Await(t, 2)
 	require.NoError(t, running.end(t))
 
-	require.Contains(t, bodies, `"value":"no paper for last"`)
+	require.Contains(t, bodies, `"value":"no paper for last: context canceled"`)
 	require.Contains(t, bodies, `"source":"task wave_once"`)
 	require.Contains(t, bodies, `"value":"panic: eve is here"`)
 	require.Contains(t, bodies, "report_test.go")

@@ -77,6 +77,35 @@ func TestRetryOn_HoldsInBothBackends(t *testing.T) {
 	require.InDelta(t, 59*60, waiting[1].Score-waiting[0].Score, 60)
 }
 
+// Only a run whose own context was cancelled is repeated at once.
+func TestBackoff_HoldsForARunThatGaveUpARequestOfItsOwn(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	var runs atomic.Int64
+	handler := Handle(func(context.Context, payArgs) error {
+		runs.Add(1)
+		return fmt.Errorf("ask the bank: %w: %w", errBusy, context.Canceled)
+	})
+	worker := startTaskHandlers(t, server.URL(), time.Second, handler)
+	startHandlers(t, worker.db, handler)
+	tasks, _ := newTasks(t, server.URL())
+
+	require.NoError(t, newJobs(t, worker.db, prometheus.NewRegistry()).EnqueueNow(t.Context(), payArgs{"card"}))
+	require.True(t, tasks.Enqueue(t.Context(), payArgs{"card"}))
+
+	stacktest.Eventually(t, func() bool {
+		return count(t, worker.db, `
+			SELECT count(*) FROM river_job
+			WHERE state = 'retryable' AND scheduled_at - attempted_at BETWEEN interval '59 minutes' AND interval '61 minutes'`) == 1
+	})
+	client := stacktest.RedisClient(t, server)
+	stacktest.Eventually(t, func() bool {
+		due := client.ZRangeWithScores(t.Context(), "asynq:{default}:retry", 0, -1).Val()
+		return len(due) == 1 && due[0].Score > float64(time.Now().Add(50*time.Minute).Unix())
+	})
+	require.EqualValues(t, 2, runs.Load())
+}
+
 func TestRunOf_SaysWhichRunThisIs(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
@@ -138,20 +167,26 @@ func TestUnreadable_WorkWaitsForAReleaseThatCanReadIt(t *testing.T) {
 	var ran atomic.Int32
 	old := Handle(func(context.Context, oldParcel) error { ran.Add(1); return nil })
 	worker := startTaskHandlers(t, server.URL(), time.Second, old)
-	startHandlers(t, worker.db, old)
+	pg := newHandlers(t, worker.db, time.Second, old)
 	tasks, _ := newTasks(t, server.URL())
+	two := []Args{newParcel{Weight: "2 kg"}, newParcel{Weight: "3 kg"}}
 
-	require.NoError(t, newJobs(t, worker.db, prometheus.NewRegistry()).EnqueueNow(t.Context(), newParcel{Weight: "2 kg"}))
-	require.True(t, tasks.Enqueue(t.Context(), newParcel{Weight: "2 kg"}))
+	require.NoError(t, newJobs(t, worker.db, prometheus.NewRegistry()).EnqueueNow(t.Context(), two...))
+	require.True(t, tasks.Enqueue(t.Context(), two...))
 
 	stacktest.Eventually(t, func() bool {
 		return count(t, worker.db, `
 			SELECT count(*) FROM river_job
-			WHERE state = 'scheduled' AND attempt = 0 AND scheduled_at > now() + interval '20 seconds'`) == 1
+			WHERE state = 'scheduled' AND attempt = 0 AND scheduled_at > now() + interval '20 seconds'`) == 2
 	})
 	client := stacktest.RedisClient(t, server)
-	stacktest.Eventually(t, func() bool { return client.ZCard(t.Context(), "asynq:{default}:retry").Val() == 1 })
-	require.Len(t, linesWith(worker.log, "this one cannot read its args"), 1)
+	stacktest.Eventually(t, func() bool { return client.ZCard(t.Context(), "asynq:{default}:retry").Val() == 2 })
+	for _, log := range []*journal{worker.log, pg.log} {
+		lines := linesWith(log, "this one cannot read its args")
+		require.Len(t, lines, 1)
+		require.Contains(t, lines[0], "level=WARN")
+		require.Contains(t, lines[0], "kind=weigh_parcel")
+	}
 	require.Zero(t, ran.Load())
 
 	waited := Run{EnqueuedAt: time.Now().Add(-25 * time.Hour)}

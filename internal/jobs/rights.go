@@ -68,9 +68,11 @@ func (r *Rights) Check(ctx context.Context) error {
 
 // Private
 
-// neededTables are the tables that workers read and write.
+// neededTables are the tables that workers read and write: all of River and of the
+// runtime.
 var neededTables = []string{
 	"river_job", "river_queue", "river_leader", "job_processes", "failed_tasks", "recurring_tasks", "recurring_runs",
+	"key_waiters", "unique_jobs", "paused_task_queues",
 }
 
 // neededSequences number the rows that workers insert.

@@ -70,8 +70,10 @@ func (w *RedisWorker) markLate(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := w.late.Mark(ctx, id); err != nil {
-		w.log.Warn("Another worker may run a task whose handler is stuck here", "id", id, "error", err)
+		w.marks.Failed(ctx, err, "id", id)
+		return
 	}
+	w.marks.Worked(ctx)
 }
 
 // isLate reports whether an earlier handler of the task still runs. A first attempt

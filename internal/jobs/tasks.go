@@ -43,9 +43,9 @@ func (t *Tasks) Disabled() bool { return t.guard.Disabled() }
 func (t *Tasks) Know(kinds Handlers) { t.known = newCatalogue("task", kinds) }
 
 // Enqueue sends transient tasks to worker-redis and reports whether Redis
-// accepted all of them. It drops what Redis does not accept, and tasks that can
-// never run, counts that and reports it. It panics for a durable task, which needs
-// EnqueueTx.
+// accepted all of them. It drops what Redis does not accept, counts that and reports
+// it. It refuses tasks that can never run, and durable tasks, which need EnqueueTx:
+// they are counted as dropped, and Sentry gets an alert.
 func (t *Tasks) Enqueue(ctx context.Context, tasks ...Args) bool {
 	return t.EnqueueAt(ctx, time.Time{}, tasks...)
 }
@@ -56,14 +56,10 @@ func (t *Tasks) EnqueueAt(ctx context.Context, at time.Time, tasks ...Args) bool
 	accepted := true
 	messages := make([]taskqueue.Message, 0, len(tasks))
 	for _, task := range tasks {
-		declaration := task.Declare()
-		if declaration.Durable {
-			panic(fmt.Sprintf("task %s is durable: enqueue it with EnqueueTx", declaration.Kind)) // a programming error
-		}
-		m, err := t.message(task, at)
+		m, err := t.transient(task, at)
 		if err != nil {
 			accepted = false
-			t.refuse(declaration.Kind, err)
+			t.refuse(task.Declare().Kind, err)
 			continue
 		}
 		messages = append(messages, m)
@@ -96,6 +92,14 @@ func taskQueues(queues Queues) []taskqueue.Queue {
 		all[i] = taskqueue.Queue{Name: string(queue), Weight: cmp.Or(weights[queue], weights[Default])}
 	}
 	return all
+}
+
+// transient is the message of a task that is not durable.
+func (t *Tasks) transient(task Args, at time.Time) (taskqueue.Message, error) {
+	if declaration := task.Declare(); declaration.Durable {
+		return taskqueue.Message{}, fmt.Errorf("the task %s is durable: enqueue it with EnqueueTx, in the transaction of the change", declaration.Kind)
+	}
+	return t.message(task, at)
 }
 
 // message is a task as its kind declares it.

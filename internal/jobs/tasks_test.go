@@ -39,6 +39,28 @@ func TestTasks_AreRun(t *testing.T) {
 	})
 }
 
+func TestTasks_EnqueuedForATimeRunThenAndNotBefore(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	worked := make(chan string, 10)
+	startRedisWorker(t, server.URL(), time.Second, func(_ context.Context, task waveTask) error {
+		worked <- task.Name
+		return nil
+	})
+	tasks, _ := newTasks(t, server.URL())
+	tomorrow := time.Now().Add(24 * time.Hour)
+
+	require.True(t, tasks.EnqueueAt(t.Context(), time.Now().Add(-time.Minute), waveTask{Name: "late"}))
+	require.True(t, tasks.EnqueueAt(t.Context(), tomorrow, waveTask{Name: "tomorrow"}))
+	require.Equal(t, "late", receive(t, worked))
+	require.True(t, tasks.EnqueueAt(t.Context(), time.Now().Add(time.Second), waveTask{Name: "soon"}))
+	require.Equal(t, "soon", receive(t, worked))
+
+	waiting := stacktest.RedisClient(t, server).ZRangeWithScores(t.Context(), "asynq:{default}:scheduled", 0, -1).Val()
+	require.Len(t, waiting, 1)
+	require.InDelta(t, tomorrow.Unix(), waiting[0].Score, 2)
+}
+
 func TestTasks_InBulkAreAllRun(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)

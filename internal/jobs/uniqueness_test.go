@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
@@ -58,7 +60,7 @@ func TestUnique_JobsByChosenArgs(t *testing.T) {
 
 func TestUnique_JobsInBulkTakeAFewStatements(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, migrations)
+	db, statements := countingPool(t)
 	registry := prometheus.NewRegistry()
 	queue := newJobs(t, db, registry)
 	var all []Args
@@ -67,6 +69,7 @@ func TestUnique_JobsInBulkTakeAFewStatements(t *testing.T) {
 	}
 
 	require.NoError(t, queue.EnqueueNow(t.Context(), all...))
+	require.LessOrEqual(t, statements.Load(), int64(20), "of 9000 jobs")
 
 	require.Equal(t, 1000+500+3000, count(t, db, `SELECT count(*) FROM river_job`))
 	require.Equal(t, map[string]float64{
@@ -225,6 +228,42 @@ func TestRunUnfinished_ARunThatWaitsForItsNextAttemptDoesNotCount(t *testing.T) 
 // Private
 
 var errUndone = errors.New("undone")
+
+// countingPool returns a pool, and how many statements it has sent.
+func countingPool(t *testing.T) (*pgxpool.Pool, *atomic.Int64) {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(pgtest.URL(t, migrations))
+	require.NoError(t, err)
+	tracer := &statementCounter{}
+	config.ConnConfig.Tracer = tracer
+	db, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	return db, &tracer.sent
+}
+
+// statementCounter is a tracer of pgx.
+type statementCounter struct{ sent atomic.Int64 }
+
+func (s *statementCounter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	s.sent.Add(1)
+	return ctx
+}
+
+func (s *statementCounter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	s.sent.Add(int64(data.Batch.Len()))
+	return ctx
+}
+
+func (s *statementCounter) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromStartData) context.Context {
+	s.sent.Add(1)
+	return ctx
+}
+
+func (s *statementCounter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData)       {}
+func (s *statementCounter) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData)   {}
+func (s *statementCounter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)       {}
+func (s *statementCounter) TraceCopyFromEnd(context.Context, *pgx.Conn, pgx.TraceCopyFromEndData) {}
 
 // indexArgs are unique by their product while they wait.
 type indexArgs struct {

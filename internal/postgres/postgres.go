@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Options are the settings of Open. Every field but Guard, Reserve and
+// Options are the settings of Open. Every field but Guard, Waits, Reserve and
 // IdleInTransactionTimeout is required: without a limit, a slow database blocks
 // every request.
 type Options struct {
@@ -25,6 +25,7 @@ type Options struct {
 	LockTimeout      time.Duration
 	PingTimeout      time.Duration // of the ping of an idle connection before use
 	Guard            *Guard        // bounds the wait for a connection; nil waits until the context ends
+	Waits            *Waits        // measures the wait for a connection; not with Guard
 	Reserve          int           // connections that callers with the context of Yield leave to others; not with Guard
 
 	// IdleInTransactionTimeout is how long a transaction may stay open between two
@@ -61,6 +62,7 @@ func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 	parameters["timezone"] = "UTC"
 	parameters["statement_timeout"] = milliseconds(options.StatementTimeout)
 	parameters["lock_timeout"] = milliseconds(options.LockTimeout)
+	parameters["jit"] = "off" // compiling takes longer than any statement with a bound
 	parameters["idle_in_transaction_session_timeout"] = milliseconds(cmp.Or(options.IdleInTransactionTimeout, defaultIdleInTransactionTimeout))
 
 	switch {
@@ -68,6 +70,9 @@ func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 		options.Guard.install(config)
 	case options.Reserve > 0:
 		installReserve(config, options.Reserve)
+	}
+	if options.Waits != nil {
+		options.Waits.install(config, options.Reserve)
 	}
 	reconnector := &reconnector{}
 	reconnector.install(config)

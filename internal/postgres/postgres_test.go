@@ -21,7 +21,7 @@ func TestOpen_SetsLimitsOnEveryConnection(t *testing.T) {
 
 	for setting, value := range map[string]string{
 		"application_name": "app web", "timezone": "UTC", "statement_timeout": "5s", "lock_timeout": "2s",
-		"idle_in_transaction_session_timeout": "10s",
+		"idle_in_transaction_session_timeout": "10s", "jit": "off",
 	} {
 		var shown string
 		require.NoError(t, db.QueryRow(t.Context(), `SELECT current_setting($1)`, setting).Scan(&shown))

@@ -10,6 +10,7 @@ import (
 
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/jobstest"
 	"slipway/internal/mail"
 	"slipway/internal/shop"
 )
@@ -64,6 +65,13 @@ func TestJobs_AreRetriedWhenALaterAttemptCanSucceed(t *testing.T) {
 			SELECT count(*) FROM river_job
 			WHERE kind = 'send_order_confirmation' AND state <> 'discarded' AND errors[1]->>'error' LIKE '%535 wrong password'`) == 1
 	})
+}
+
+func TestJobs_EveryKindHasAHandler(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+
+	jobstest.RequireHandlers(t, ".", append(s.Jobs(), s.Tasks()...))
 }
 
 func TestJobs_RefuseWrittenArgsThatNameNothing(t *testing.T) {

@@ -84,11 +84,11 @@ func (r *Reporter) Report(backend Backend, source string, err error) {
 // Unexpected sends Sentry an alert about an error that the code does not handle:
 // one that became a page of status 500, the last failure of a job, a panic (see
 // Recovered). The source says where and has few values; id, which may be empty,
-// finds the log line that the caller writes. A nil error and context.Canceled
-// are ignored.
+// finds the log line that the caller writes. A nil error is ignored; the caller
+// knows whether a cancelled context explains another one.
 func (r *Reporter) Unexpected(source, id string, err error) {
 	defer r.recoverPanic()
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil {
 		return
 	}
 	r.sentry.enqueue(unexpectedAlert(source, id, err))

@@ -44,15 +44,20 @@ func handleError(options Options, pages Pages) echo.HTTPErrorHandler {
 }
 
 // report reports panics, errors of status 500, and an unavailable database. It
-// does not report a truncated response, because mostly the client disconnected.
+// does not report a truncated response, because mostly the client disconnected, nor
+// a request that ended because its client did.
 func report(reporter *telemetry.Reporter, c echo.Context, status int, err error) {
 	var panicked *telemetry.Panic
 	switch {
-	case errors.As(err, &panicked), status == http.StatusInternalServerError && !c.Response().Committed:
+	case errors.As(err, &panicked), status == http.StatusInternalServerError && !c.Response().Committed && !clientLeft(c, err):
 		reporter.Unexpected(method(c.Request().Method)+" "+route(c), requestID(c), err)
 	case status == http.StatusServiceUnavailable && postgres.Unusable(err):
 		reporter.Report(telemetry.PG, "web.handleError", err)
 	}
+}
+
+func clientLeft(c echo.Context, err error) bool {
+	return errors.Is(err, context.Canceled) && errors.Is(c.Request().Context().Err(), context.Canceled)
 }
 
 // statusOf returns the HTTP status of an error. The application's own errors are

@@ -72,7 +72,12 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 			case "password", "login":
 				return fmt.Errorf("query: %w", &pgconn.PgError{Code: "28P01"})
 			case "left":
-				return fmt.Errorf("query: %w", context.Canceled)
+				ctx, leave := context.WithCancel(c.Request().Context())
+				leave()
+				c.SetRequest(c.Request().WithContext(ctx))
+				return fmt.Errorf("query: %w", ctx.Err())
+			case "given-up":
+				return fmt.Errorf("ask a neighbour: %w", context.Canceled) // of a call that the handler itself gave up
 			}
 			cause := map[string]error{"known": errConflict, "http": echo.ErrNotFound}[c.Param("token")]
 			return fmt.Errorf("show letter %q: %w", c.QueryParam("note"), cause)
@@ -80,7 +85,7 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 	}, reports.DSN)
 
 	for _, path := range []string{
-		"known", "http", "cut", "away", "left", "password", "login", "unknown?note=secret-note", "unknown?note=other", "panic", "late",
+		"known", "http", "cut", "away", "left", "given-up", "password", "login", "unknown?note=secret-note", "unknown?note=other", "panic", "late",
 	} {
 		site.send(t, http.MethodGet, "/letters/"+path, nil,
 			"Cookie", "visit=secret-visit", "X-Request-Id", "req-1", "User-Agent", "secret-agent")
@@ -88,10 +93,11 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 	site.reporter.Close()
 
 	bodies := strings.Join(reports.Requests(), "\n")
-	require.Len(t, reports.Requests(), 3, "two equal errors are one alert, and so are two panics and two refusals")
+	require.Len(t, reports.Requests(), 4, "two equal errors are one alert, and so are two panics and two refusals")
 	require.Contains(t, bodies, `"fingerprint":["postgresql/sqlstate_28P01"]`)
 	require.Contains(t, bodies, `"source":"GET /letters/:token"`)
 	require.Contains(t, bodies, `"id":"req-1"`)
+	require.Contains(t, bodies, `"value":"ask a neighbour: context canceled"`)
 	require.Contains(t, bodies, `"type":"panic"`)
 	require.Contains(t, bodies, "web_test.go")
 	for _, secret := range []string{"secret-note", "secret-visit", "secret-agent", "127.0.0.1:" + site.port()} {

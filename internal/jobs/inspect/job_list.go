@@ -7,6 +7,8 @@ import (
 	"math"
 
 	"github.com/jackc/pgx/v5"
+
+	"slipway/internal/postgres"
 )
 
 // Private
@@ -36,11 +38,22 @@ const jobGroups = `groups AS (
 
 // findJobs reads the newest jobs of each group, so that it reads a bounded number
 // of rows with any filter.
-func (i *Inspector) findJobs(ctx context.Context, query jobQuery) ([]storedJob, error) {
-	if query.before == 0 {
-		query.before = math.MaxInt64
+func (i *Inspector) findJobs(ctx context.Context, query jobQuery) (found []storedJob, err error) {
+	err = postgres.ByIndex(ctx, i.db, func(tx pgx.Tx) error {
+		found, err = query.find(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
 	}
-	rows, err := i.db.Query(ctx, `
+	return found, nil
+}
+
+func (q jobQuery) find(ctx context.Context, tx pgx.Tx) ([]storedJob, error) {
+	if q.before == 0 {
+		q.before = math.MaxInt64
+	}
+	rows, err := tx.Query(ctx, `
 		WITH RECURSIVE `+jobGroups+`, found AS (
 			SELECT j.id
 			FROM groups, LATERAL (
@@ -59,15 +72,11 @@ func (i *Inspector) findJobs(ctx context.Context, query jobQuery) ([]storedJob, 
 		SELECT `+jobColumns+`
 		FROM river_job
 		WHERE id IN (SELECT id FROM found)
-		ORDER BY id DESC`, query.queue, query.kind, query.states, query.before, query.limit)
+		ORDER BY id DESC`, q.queue, q.kind, q.states, q.before, q.limit)
 	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
+		return nil, err
 	}
-	found, err := pgx.CollectRows(rows, scanJob)
-	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	return found, nil
+	return pgx.CollectRows(rows, scanJob)
 }
 
 func (i *Inspector) listJobs(ctx context.Context, filter Filter, after position, limit int) (part, error) {

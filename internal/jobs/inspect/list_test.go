@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/jobs"
+	"slipway/internal/postgres/pgtest"
 )
 
 func TestList_PagesOnThroughWorkOfOneSecond(t *testing.T) {
@@ -96,6 +98,45 @@ func TestQueues_CountsUpToABound(t *testing.T) {
 		default:
 			require.Empty(t, queue.More)
 		}
+	}
+}
+
+// What a count or a list reads must not depend on what the planner expects of a busy
+// table, which is analyzed more often than it is vacuumed.
+func TestInspector_ReadsABoundedNumberOfRows(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.execute(t, `ALTER TABLE river_job SET (autovacuum_enabled = off)`)
+	s.execute(t, `
+		INSERT INTO river_job (kind, args, max_attempts, queue, state, finalized_at)
+		SELECT CASE WHEN n % 2 = 0 THEN 'mail' ELSE 'shout' END, '{}', 5, CASE WHEN n % 100 = 0 THEN 'critical' ELSE 'default' END,
+		       (CASE WHEN n % 6 = 0 THEN 'available' WHEN n % 5000 = 1 THEN 'discarded' ELSE 'completed' END)::river_job_state,
+		       CASE WHEN n % 6 > 0 THEN now() END
+		FROM generate_series(1, 30000) AS n`)
+	s.execute(t, `ANALYZE river_job`)
+	single := pgtest.Single(t, s.db)
+	inspector, err := New(Options{DB: single, Tasks: s.tasks, Kinds: s.handlers})
+	require.NoError(t, err)
+	backlog := jobs.NewBacklog(time.Hour, prometheus.NewRegistry())
+	backlog.Jobs(single)
+	list := func(filter Filter) func() error {
+		return func() error {
+			_, err := inspector.List(t.Context(), filter)
+			return err
+		}
+	}
+
+	for name, read := range map[string]func() error{
+		"the queues": func() error { _, err := inspector.Queues(t.Context()); return err },
+		"the probe":  func() error { return backlog.Check(t.Context()) },
+		"a list":     list(Filter{}), "a list of few": list(Filter{State: Failed}), "a list of a kind": list(Filter{Kind: "mail"}),
+	} {
+		before := pgtest.RowsRead(t, single, "river_job")
+		const times = 10 // after some, PostgreSQL may plan for any arguments
+		for range times {
+			require.NoError(t, read())
+		}
+		require.Less(t, (pgtest.RowsRead(t, single, "river_job")-before)/times, 6500, name) // 5000 wait
 	}
 }
 

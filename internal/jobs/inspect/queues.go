@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +12,7 @@ import (
 
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/taskqueue"
+	"slipway/internal/postgres"
 )
 
 // Queue is one queue of one backend.
@@ -101,9 +103,20 @@ func (i *Inspector) Recurring(ctx context.Context) ([]Recurring, error) {
 // Private
 
 // jobQueues counts with a bound for each queue and state.
-func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
+func (i *Inspector) jobQueues(ctx context.Context) (queues []Queue, err error) {
+	err = postgres.ByIndex(ctx, i.db, func(tx pgx.Tx) error {
+		queues, err = i.countJobs(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count jobs: %w", err)
+	}
+	return queues, nil
+}
+
+func (i *Inspector) countJobs(ctx context.Context, tx pgx.Tx) ([]Queue, error) {
 	states := riverStatesOf(CountedStates)
-	rows, err := i.db.Query(ctx, `
+	rows, err := tx.Query(ctx, `
 		SELECT names.name, coalesce(q.paused_at IS NOT NULL, false), ARRAY(
 		           SELECT (SELECT count(*) FROM (SELECT FROM river_job WHERE state = states.state AND queue = names.name LIMIT $3) AS counted)
 		           FROM unnest($2::text[]::river_job_state[]) WITH ORDINALITY AS states (state, position)
@@ -121,9 +134,9 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 		LEFT JOIN river_queue q ON q.name = names.name
 		ORDER BY names.position`, i.queues, states, jobs.MostCounted+1)
 	if err != nil {
-		return nil, fmt.Errorf("count jobs: %w", err)
+		return nil, err
 	}
-	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Queue, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Queue, error) {
 		queue := Queue{Backend: jobs.PG, Counts: map[State]int{}}
 		var counts []int
 		var oldest float64
@@ -136,10 +149,6 @@ func (i *Inspector) jobQueues(ctx context.Context) ([]Queue, error) {
 		queue.Oldest = max(0, time.Duration(oldest*float64(time.Second)))
 		return queue, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("count jobs: %w", err)
-	}
-	return queues, nil
 }
 
 // bound cuts counts that are larger than the bound.
@@ -187,7 +196,7 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 
 func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue string, paused bool) error {
 	if !slices.Contains(i.queues, jobs.Queue(queue)) {
-		return fmt.Errorf("there is no queue %q: it is one of critical, default, low", queue)
+		return fmt.Errorf("there is no queue %q: it is one of %s", queue, strings.Join(i.queues.Names(), ", "))
 	}
 	var err error
 	switch {

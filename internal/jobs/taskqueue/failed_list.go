@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"slipway/internal/postgres"
 )
 
 // FailedFilter selects failed tasks. An empty Queue, Kind or State selects all.
@@ -27,14 +29,43 @@ type FailedPlace struct {
 
 // List returns the selected tasks, the newest first. Its cost depends on Limit and
 // on the number of queues and kinds, but not on the number of tasks.
-func (f *FailedTasks) List(ctx context.Context, filter FailedFilter) ([]FailedTask, error) {
+func (f *FailedTasks) List(ctx context.Context, filter FailedFilter) (tasks []FailedTask, err error) {
 	if filter.After.At.IsZero() {
 		filter.After.At = endOfTime
 	}
 	if filter.Until.IsZero() {
 		filter.Until = endOfTime
 	}
-	rows, err := f.db.Query(ctx, `
+	err = postgres.ByIndex(ctx, f.db, func(tx pgx.Tx) error {
+		tasks, err = filter.find(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list failed tasks: %w", err)
+	}
+	return tasks, nil
+}
+
+// FailedCount is how many tasks of one queue are in the archive.
+type FailedCount struct{ Failed, Cancelled int }
+
+// Count returns the counts by queue. It counts up to most tasks of a queue, and
+// returns most+1 when there are more.
+func (f *FailedTasks) Count(ctx context.Context, most int) (counts map[string]FailedCount, err error) {
+	err = postgres.ByIndex(ctx, f.db, func(tx pgx.Tx) error {
+		counts, err = countFailed(ctx, tx, most)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count failed tasks: %w", err)
+	}
+	return counts, nil
+}
+
+// Private
+
+func (f FailedFilter) find(ctx context.Context, tx pgx.Tx) ([]FailedTask, error) {
+	rows, err := tx.Query(ctx, `
 		WITH RECURSIVE `+failedGroups+`, found AS (
 			SELECT t.id
 			FROM groups, LATERAL (
@@ -55,24 +86,15 @@ func (f *FailedTasks) List(ctx context.Context, filter FailedFilter) ([]FailedTa
 		FROM failed_tasks
 		WHERE id IN (SELECT id FROM found)
 		ORDER BY failed_at DESC, id DESC`,
-		filter.Queue, filter.Kind, filter.State, filter.After.At, filter.After.ID, filter.Until, filter.Limit)
+		f.Queue, f.Kind, f.State, f.After.At, f.After.ID, f.Until, f.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("list failed tasks: %w", err)
+		return nil, err
 	}
-	tasks, err := pgx.CollectRows(rows, pgx.RowToStructByPos[FailedTask])
-	if err != nil {
-		return nil, fmt.Errorf("list failed tasks: %w", err)
-	}
-	return tasks, nil
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[FailedTask])
 }
 
-// FailedCount is how many tasks of one queue are in the archive.
-type FailedCount struct{ Failed, Cancelled int }
-
-// Count returns the counts by queue. It counts up to most tasks of a queue, and
-// returns most+1 when there are more.
-func (f *FailedTasks) Count(ctx context.Context, most int) (map[string]FailedCount, error) {
-	rows, err := f.db.Query(ctx, `
+func countFailed(ctx context.Context, tx pgx.Tx, most int) (map[string]FailedCount, error) {
+	rows, err := tx.Query(ctx, `
 		WITH RECURSIVE `+failedGroups+`
 		SELECT queue, cancelled, count
 		FROM (SELECT DISTINCT queue, cancelled FROM groups) AS g, LATERAL (
@@ -81,7 +103,7 @@ func (f *FailedTasks) Count(ctx context.Context, most int) (map[string]FailedCou
 			) AS counted
 		) AS counts`, most+1)
 	if err != nil {
-		return nil, fmt.Errorf("count failed tasks: %w", err)
+		return nil, err
 	}
 	counts := map[string]FailedCount{}
 	var queue string
@@ -97,13 +119,8 @@ func (f *FailedTasks) Count(ctx context.Context, most int) (map[string]FailedCou
 		counts[queue] = count
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("count failed tasks: %w", err)
-	}
-	return counts, nil
+	return counts, err
 }
-
-// Private
 
 // endOfTime is later than every task, and a time that JSON and PostgreSQL accept.
 var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)

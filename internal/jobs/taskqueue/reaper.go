@@ -40,6 +40,7 @@ type Reaper struct {
 	failed        *FailedTasks
 	retention     Retention
 	log           *slog.Logger
+	rounds        *telemetry.LoopLog
 	reporter      *telemetry.Reporter
 	unleased      map[string]time.Time // when an active task without a lease was first seen, by queue and id
 
@@ -69,25 +70,28 @@ func (r *Reaper) Run(ctx context.Context) {
 		if !warned { // Redis did not reply
 			warned = warnOfLoss(ctx, r.redis, r.log) == nil
 		}
-		for _, queue := range r.queues {
-			if err := errors.Join(r.reap(ctx, queue), r.copyArchived(ctx, queue)); err != nil && ctx.Err() == nil {
-				r.log.WarnContext(ctx, "Reaper could not check the tasks of a queue", "queue", queue, "error", telemetry.Scrub(err.Error()))
-			}
-		}
-		if err := r.pauseAgain(ctx); err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "Reaper could not check which queues are paused", "error", telemetry.Scrub(err.Error()))
-		}
-		if err := r.prune(ctx); err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "Reaper could not delete old failed tasks", "error", err)
+		err := r.round(ctx)
+		switch {
+		case err == nil:
+			r.rounds.Worked(ctx)
+		case ctx.Err() == nil:
+			r.rounds.Failed(ctx, err)
 		}
 	}
 }
+
+// RunAgainWithin is how soon the task of a dead worker is back in its queue, when
+// another worker is there.
+const RunAgainWithin = 2*reapEvery + max(asynqLease+leaseGrace, unleasedGrace)
 
 // Private
 
 const reapEvery = 10 * time.Second
 
-// A worker extends the lease of 30 s of each task that it runs. A task is lost
+// asynqLease is how long a lease of asynq lasts that nobody extends.
+const asynqLease = 30 * time.Second
+
+// A worker extends the lease of each task that it runs. A task is lost
 // when its lease ran out leaseGrace ago, because clocks differ. It is also lost
 // when it has had no lease for unleasedGrace: asynq never returns such a task
 // (asynq #1051).
@@ -102,8 +106,21 @@ func newReaper(
 	return &Reaper{
 		redis: client, inspector: asynq.NewInspectorFromRedisClient(client), cancellations: &Cancellations{client, n}, namespace: n,
 		queues: namesOf(queues), failed: failed, log: log, reporter: reporter, unleased: map[string]time.Time{},
+		rounds:     telemetry.NewLoopLog(log, "Reaper of tasks could not do all its work", "Reaper of tasks does all its work again"),
 		leaseGrace: leaseGrace, unleasedGrace: unleasedGrace,
 	}
+}
+
+// round does everything that the reaper does. What fails does not keep it from the
+// rest.
+func (r *Reaper) round(ctx context.Context) error {
+	var failures []error
+	for _, queue := range r.queues {
+		if err := errors.Join(r.reap(ctx, queue), r.copyArchived(ctx, queue)); err != nil {
+			failures = append(failures, fmt.Errorf("check the tasks of the queue %s: %w", queue, err))
+		}
+	}
+	return errors.Join(append(failures, r.pauseAgain(ctx), r.prune(ctx))...)
 }
 
 // reap returns the lost tasks of one queue.

@@ -95,12 +95,13 @@ const (
 	endedFailed    ending = iota // uses up an attempt
 	endedSnoozed                 // runs again after the pause that it asked for
 	endedLeaseLost               // its worker was cut off from Redis or died
-	endedCancelled               // its context was cancelled: by an operator, or because the worker stops
+	endedCancelled               // its own context was cancelled: by an operator, or because the worker stops
 	endedArchived                // does not run again
 )
 
 func endingOf(err error) ending {
 	var snooze *snoozed
+	var failed *uncancelled
 	switch {
 	case errors.As(err, &snooze):
 		return endedSnoozed
@@ -108,6 +109,8 @@ func endingOf(err error) ending {
 		return endedLeaseLost
 	case isArchived(err):
 		return endedArchived
+	case errors.As(err, &failed):
+		return endedFailed
 	case errors.Is(err, context.Canceled):
 		return endedCancelled
 	}

@@ -69,6 +69,13 @@ type archived struct{ cause error }
 func (a *archived) Error() string   { return a.cause.Error() }
 func (a *archived) Unwrap() []error { return []error{a.cause, asynq.SkipRetry} }
 
+// uncancelled is the error of a run that wraps context.Canceled although nobody
+// cancelled the run, for example because its handler gave up a request of its own.
+type uncancelled struct{ cause error }
+
+func (u *uncancelled) Error() string { return u.cause.Error() }
+func (u *uncancelled) Unwrap() error { return u.cause }
+
 // runOf is the run that asynq gives a handler.
 func runOf(ctx context.Context, n namespace, task *asynq.Task) Run {
 	run := Run{Kind: task.Type(), Args: task.Payload()}
@@ -84,8 +91,8 @@ func runOf(ctx context.Context, n namespace, task *asynq.Task) Run {
 }
 
 func failureOf(ctx context.Context, n namespace, task *asynq.Task, err error) Failure {
-	failure := Failure{Run: runOf(ctx, n, task), Err: err, Archived: isArchived(err)}
-	failure.Cancelled = errors.Is(err, context.Canceled) && ctx.Err() != nil
+	ended := endingOf(err)
+	failure := Failure{Run: runOf(ctx, n, task), Err: err, Archived: ended == endedArchived, Cancelled: ended == endedCancelled}
 	var wrapped *archived
 	if errors.As(err, &wrapped) {
 		failure.Err = wrapped.cause

@@ -170,6 +170,9 @@ func (s *Servers) work(ctx context.Context, task *asynq.Task) error {
 	if err == nil || isArchived(err) {
 		s.release(context.WithoutCancel(ctx), run)
 	}
+	if ctx.Err() == nil && errors.Is(err, context.Canceled) {
+		return &uncancelled{err}
+	}
 	return err
 }
 

@@ -27,11 +27,7 @@ import (
 // drops the database when the test ends.
 func New(t testing.TB, migrations fs.FS) *pgxpool.Pool {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), postgres.Options{
-		URL: URL(t, migrations), Name: t.Name(), PoolSize: 20,
-		ConnectTimeout: 5 * time.Second, StatementTimeout: 20 * time.Second,
-		LockTimeout: 10 * time.Second, PingTimeout: time.Second,
-	})
+	pool, err := postgres.Open(t.Context(), options(URL(t, migrations), t.Name(), 20))
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool
@@ -50,6 +46,13 @@ func Empty(t testing.TB) string {
 }
 
 // Private
+
+func options(address, name string, poolSize int) postgres.Options {
+	return postgres.Options{
+		URL: address, Name: name, PoolSize: poolSize, ConnectTimeout: 5 * time.Second, StatementTimeout: 20 * time.Second,
+		LockTimeout: 10 * time.Second, PingTimeout: time.Second,
+	}
+}
 
 // server is the PostgreSQL that bin/test starts.
 func server(t testing.TB) string {
