@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,7 +32,9 @@ func BenchmarkRequest(b *testing.B) {
 				go func() { ended <- served.Serve(listener) }()
 				b.Cleanup(func() {
 					_ = served.Close()
-					<-ended
+					if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+						b.Error(err)
+					}
 				})
 				transport := &http.Transport{MaxIdleConnsPerHost: 100}
 				defer transport.CloseIdleConnections()
