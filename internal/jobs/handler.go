@@ -11,7 +11,7 @@ import (
 // Handler runs one kind of work.
 type Handler struct {
 	Declaration
-	Args         string // the Go type of its args, such as shop.SendReceipt
+	Args         string // the Go type of its args, such as mail.SendReceipt
 	work         func(ctx context.Context, payload []byte) error
 	checkWritten func(payload []byte) error
 	around       []Middleware // the outermost first
