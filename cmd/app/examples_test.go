@@ -145,8 +145,10 @@ func TestSettings_EveryFieldIsUsed(t *testing.T) {
 		}))
 	}
 
-	// The numbers of jobs at the same time are read through methods of Config.
-	source.WriteString(strings.ReplaceAll(repositoryFile(t, "internal/config/pool.go"), "c.", "config."))
+	// Some settings are read through methods of Config.
+	for _, file := range []string{"pool.go", "connections.go"} {
+		source.WriteString(strings.ReplaceAll(repositoryFile(t, "internal/config/"+file), "c.", "config."))
+	}
 
 	for _, variable := range newApplication().schema().Variables() {
 		used := regexp.MustCompile(`\b(config|settings)\.` + variable.Field + `\b`)
