@@ -90,7 +90,10 @@ func TestKamalPreConnect_GuardsTheSecretsOfAnAccessory(t *testing.T) {
 		"    mail: { image: mail, env: { clear: { A: b }, secret: ['MAIL_KEY', MAIL_LOGIN] } }\n"
 	dir := t.TempDir()
 	secrets := "KAMAL_REGISTRY_PASSWORD=$KAMAL_REGISTRY_PASSWORD\nPOSTGRES_PASSWORD=$POSTGRES_PASSWORD\nDATABASE_URL=$DATABASE_URL\n"
-	ofOthers := "SEARCH_TOKEN=$SEARCH_TOKEN\nSEARCH_KEY=$SEARCH_KEY\nADMIN=$ADMIN\nSEARCH_ADMIN=$SEARCH_ADMIN\nMAIL_KEY=$MAIL_KEY\nMAIL_LOGIN=$MAIL_LOGIN\n"
+	ofOthers := ""
+	for _, name := range []string{"SEARCH_TOKEN", "SEARCH_KEY", "ADMIN", "SEARCH_ADMIN", "MAIL_KEY", "MAIL_LOGIN"} {
+		ofOthers += name + "=$" + name + "\n"
+	}
 	for name, content := range map[string]string{
 		"config/deploy.yml": repositoryFile(t, "config/deploy.yml"), "config/deploy.production.yml": database, "config/deploy.other.yml": others,
 		".kamal/secrets": secrets, ".kamal/secrets.production": secrets, ".kamal/secrets.other": secrets + ofOthers,

@@ -51,7 +51,8 @@ func newKeyLock(db *pgxpool.Pool, tasks *taskqueue.Waker, log *slog.Logger) *key
 		tasks: tasks, line: &keyLine{places: map[string][]*place{}}, timeout: lockTimeout, turn: make(chan struct{}, 1),
 		own: postgres.NewConnection(db), held: map[string][]int{},
 		sweeps: telemetry.NewLoopLog(log, "Work that waits for a key could not be checked", "Work that waits for a key is checked again"),
-		wakes:  telemetry.NewLoopLog(log, "Task that waits for a key was not woken and is tried again", "Tasks that wait for a key are woken again"),
+		wakes: telemetry.NewLoopLog(log,
+			"Task that waits for a key was not woken and is tried again", "Tasks that wait for a key are woken again"),
 	}
 }
 

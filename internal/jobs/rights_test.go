@@ -46,7 +46,8 @@ func TestRights_AreCheckedOnEveryTableOfTheRuntime(t *testing.T) {
 		"river_notification", // River uses it with other databases
 	}
 
-	made, err := db.Query(t.Context(), `SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() AND tablename <> ALL($1)`, notOfWorkers)
+	made, err := db.Query(t.Context(), `
+		SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() AND tablename <> ALL($1)`, notOfWorkers)
 	require.NoError(t, err)
 	tables, err := pgx.CollectRows(made, pgx.RowTo[string])
 	require.NoError(t, err)

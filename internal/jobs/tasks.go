@@ -97,7 +97,8 @@ func taskQueues(queues Queues) []taskqueue.Queue {
 // transient is the message of a task that is not durable.
 func (t *Tasks) transient(task Args, at time.Time) (taskqueue.Message, error) {
 	if declaration := task.Declare(); declaration.Durable {
-		return taskqueue.Message{}, fmt.Errorf("the task %s is durable: enqueue it with EnqueueTx, in the transaction of the change", declaration.Kind)
+		return taskqueue.Message{}, fmt.Errorf("the task %s is durable: enqueue it with EnqueueTx, in the transaction of the change",
+			declaration.Kind)
 	}
 	return t.message(task, at)
 }

@@ -85,7 +85,8 @@ func TestNew_AlertsForUnexpectedErrorsAndPanics(t *testing.T) {
 	}, reports.DSN)
 
 	for _, path := range []string{
-		"known", "http", "cut", "away", "left", "given-up", "password", "login", "unknown?note=secret-note", "unknown?note=other", "panic", "late",
+		"known", "http", "cut", "away", "left", "given-up", "password", "login",
+		"unknown?note=secret-note", "unknown?note=other", "panic", "late",
 	} {
 		site.send(t, http.MethodGet, "/letters/"+path, nil,
 			"Cookie", "visit=secret-visit", "X-Request-Id", "req-1", "User-Agent", "secret-agent")
