@@ -91,7 +91,8 @@ func TestJobstest_ShowsAndRunsTasks(t *testing.T) {
 		return deliver
 	}
 
-	require.True(t, tasks.Enqueue(t.Context(), greet{Name: "ada"}, greet{Name: "bob"}))
+	require.True(t, tasks.Enqueue(t.Context(), greet{Name: "ada"}))
+	require.True(t, tasks.Enqueue(t.Context(), greet{Name: "bob"}))
 	require.True(t, tasks.EnqueueAt(t.Context(), time.Now().Add(time.Hour), greet{Name: "later"}))
 	enqueueNote("sent")(t.Context())
 	enqueueNote("kept")

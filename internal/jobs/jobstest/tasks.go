@@ -16,7 +16,7 @@ import (
 
 // EnqueuedTasks returns the args of the tasks of the kind of T that wait: those in
 // Redis in the order in which they would run, and then those that are in the outbox
-// in db alone.
+// in db alone. Tasks of one call of Enqueue are in any order.
 func EnqueuedTasks[T jobs.Args](t testing.TB, db *pgxpool.Pool, tasks *jobs.Tasks) (all []T) {
 	t.Helper()
 	var kind T
