@@ -46,8 +46,7 @@ func TestDevExec_NeedsACommand(t *testing.T) {
 
 // A small program stands in for the application, because this test builds it
 // several times.
-func TestDev_ServesRebuildsAndStops(t *testing.T) {
-	t.Parallel()
+func TestDev_ServesRebuildsAndStops(t *testing.T) { // not parallel: it compiles, and others would miss their time limits
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
@@ -89,8 +88,7 @@ func TestDev_ServesRebuildsAndStops(t *testing.T) {
 }
 
 // Containers divide the work of `app dev`: one builds, the others run a role each.
-func TestDev_RolesRestartWithWhatTheBuilderHasBuilt(t *testing.T) {
-	t.Parallel()
+func TestDev_RolesRestartWithWhatTheBuilderHasBuilt(t *testing.T) { // not parallel: it compiles, and others would miss their time limits
 	if testing.Short() {
 		t.Skip("builds the program")
 	}

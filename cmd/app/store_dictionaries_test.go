@@ -48,7 +48,9 @@ func TestBrowser_LoadsOnlyWhatDiffersFromWhatItHas(t *testing.T) {
 		seconds = append(seconds, page)
 	}
 	require.Contains(t, text(tab, t, `main h1`), "Soap")
-	require.Empty(t, problems())
+	for line := range strings.Lines(problems()) {
+		require.Contains(t, line, "/favicon.ico", "which a browser wants beside a style sheet that is opened as a page")
+	}
 	t.Logf("after a deploy: %+v; the first page: %+v; its dictionary: %+v; other pages: %+v", style, first, dictionary, seconds)
 }
 
@@ -62,8 +64,7 @@ func exportTwoBuilds(t *testing.T) (directory, oldStyle string) {
 	const dist = "../../internal/storefront/dist"
 	built, err := assets.Load(os.DirFS(dist))
 	require.NoError(t, err)
-	built.Compress()
-	require.NoError(t, built.Export(directory))
+	require.NoError(t, built.Export(directory)) // without its codings: to compress them takes long under -race
 
 	style, err := os.ReadFile(filepath.Join(dist, strings.TrimPrefix(built.Path("store.css"), assets.Prefix)))
 	require.NoError(t, err)
