@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -27,10 +28,7 @@ func serveAssets(options Options, next http.Handler) http.Handler {
 			return
 		}
 		started := time.Now()
-		header := w.Header()
-		for name, values := range options.AssetHeader {
-			header[name] = values
-		}
+		maps.Copy(w.Header(), options.AssetHeader)
 		status, sent := options.Assets.Serve(w, r)
 		if options.Served != nil {
 			options.Served(httpcache.Served{Request: r, Label: assetRoute, Status: status, Bytes: sent, Took: time.Since(started)})

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -67,9 +68,7 @@ func secureHeaders(baseURL string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			header := c.Response().Header()
-			for name, values := range fields {
-				header[name] = values
-			}
+			maps.Copy(header, fields)
 			if isHealthCheck(c) {
 				header.Del("Strict-Transport-Security")
 			}

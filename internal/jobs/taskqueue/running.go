@@ -2,6 +2,8 @@ package taskqueue
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,11 +54,7 @@ func (r *running) remove(id string) {
 func (r *running) all() []string {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	ids := make([]string, 0, len(r.ids))
-	for id := range r.ids {
-		ids = append(ids, id)
-	}
-	return ids
+	return slices.Collect(maps.Keys(r.ids))
 }
 
 func (r *running) start() { r.loop.Go(r.repeatUntilStopped) }
