@@ -35,7 +35,7 @@ type deployment struct {
 // server is shared with other tests.
 func deploy(t *testing.T) *deployment {
 	t.Helper()
-	return deployOn(t, pgtest.URL(t, testApplication().migrations))
+	return deployOn(t, pgtest.URL(t, testApplication().migrations)).patient()
 }
 
 // deployOn prepares the test application on a database that may be empty.
@@ -62,6 +62,13 @@ func newDeployment(t *testing.T, app, databaseURL string) *deployment {
 		"MAIL_DIR": d.mailDir, "SMTP_URL": "", "PORT": "", "OPS_PORT": "", "BASE_URL": "http://app.example", "KAMAL_VERSION": "",
 		"RACK_ATTACK_ENABLED": "false", // all requests come from one address
 	}
+	return d
+}
+
+// patient lets a page wait longer for a connection. The PostgreSQL server works, and
+// beside a browser and compilers a login may take more than a second.
+func (d *deployment) patient() *deployment {
+	d.environment["DATABASE_ACQUIRE_TIMEOUT"] = "5s"
 	return d
 }
 

@@ -13,7 +13,7 @@ import (
 // The PostgreSQL server is shared with other tests.
 func deployStore(t *testing.T) *deployment {
 	t.Helper()
-	d := deployStoreOn(t, pgtest.URL(t, shop.Migrations()))
+	d := deployStoreOn(t, pgtest.URL(t, shop.Migrations())).patient()
 	d.command("seed")
 	return d
 }

@@ -40,7 +40,6 @@ func TestFlashSale_ChaosSellsEveryUnitOnceWhateverHappensToRedis(t *testing.T) {
 
 func sellThroughChaos(t *testing.T, seed uint64) {
 	d := deployStore(t)
-	d.environment["DATABASE_ACQUIRE_TIMEOUT"] = "5s" // what PostgreSQL can take is another matter, and this machine may be slow
 	first, workerPG, workerRedis := d.startAll()
 	second := d.start("web")
 	second.eventually(func() bool { return second.health().Status == "ok" }, "is healthy")

@@ -19,10 +19,8 @@ func TestRoom_TheLongestWaitingConnectionMakesRoom(t *testing.T) {
 	server := serve(t, Options{Most: 3}, answerOK)
 	first, second, third := server.dial(t), server.dial(t), server.dial(t)
 	for _, one := range []*peer{first, second, third, first} { // so the second has waited the longest
-		status, _ := one.get(t)
-		require.Equal(t, http.StatusOK, status)
+		server.visit(t, one, 3)
 	}
-	server.settle(t, 3)
 
 	fourth := server.dial(t)
 
@@ -104,10 +102,8 @@ func TestRoom_OneClientDoesNotTakeThatOfOthers(t *testing.T) {
 	first, second := server.dialFrom(t, "127.0.0.1"), server.dialFrom(t, "127.0.0.1")
 	other := server.dialFrom(t, "127.0.0.2")
 	for _, one := range []*peer{other, second, first} {
-		status, _ := one.get(t)
-		require.Equal(t, http.StatusOK, status)
+		server.visit(t, one, 3)
 	}
-	server.settle(t, 3)
 
 	third := server.dialFrom(t, "127.0.0.1")
 
@@ -166,6 +162,15 @@ func TestRoom_CountsConnections(t *testing.T) {
 }
 
 // Private
+
+// visit sends a request, and returns when all connections wait for the next one. A
+// response is there a little before its connection waits.
+func (s *server) visit(t *testing.T, one *peer, connections int) {
+	t.Helper()
+	status, _ := one.get(t)
+	require.Equal(t, http.StatusOK, status)
+	s.settle(t, connections)
+}
 
 // settle waits until this many connections wait for a request.
 func (s *server) settle(t *testing.T, connections int) {
