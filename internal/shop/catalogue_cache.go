@@ -46,11 +46,20 @@ type searchPage struct {
 // listsStatement reads the products of several lists, in the order of each list. It
 // leaves out products that no longer exist.
 func listsStatement(lists ...[]int64) statement[[][]Card] {
-	// Of unnest, PostgreSQL expects the same number of rows whatever the list has, so that
-	// it plans the statement once and for all. It would plan ANY($1) at each execution.
 	const wanted = `unnest($1::bigint[]) AS wanted (id) JOIN products p ON p.id = wanted.id`
-	cards := cardsStatement("products by their ids", wanted, "", slices.Concat(lists...))
+	cards := cardsStatement("products by their ids", wanted, "", forOnePlan(slices.Concat(lists...)))
 	return as(cards, func(cards []Card) [][]Card { return split(cards, lists) })
+}
+
+// forOnePlan adds ids of no product to a short list. PostgreSQL expects ten rows of an
+// unnest whose array it does not know. It plans the statement anew at each execution, for
+// longer than that takes, if the array at hand promises fewer.
+func forOnePlan(ids []int64) []int64 {
+	const expected = 10
+	if len(ids) >= expected {
+		return ids
+	}
+	return append(slices.Clone(ids), make([]int64, expected-len(ids))...)
 }
 
 // list reads the products of one list into a listing, of which the rest is known before

@@ -2,6 +2,7 @@ package storefront_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +45,60 @@ func TestPages_AskTheDatabaseOnce(t *testing.T) {
 
 		require.Equal(t, want, cost{ended.trips - began.trips, ended.statements - began.statements}, path)
 	}
+}
+
+// Planning takes PostgreSQL longer than most of these statements. It makes a plan of its
+// own for each of the first five executions, and then again for each one whose values
+// promise a cheaper plan than any values do.
+func TestPages_StatementsArePlannedOnce(t *testing.T) {
+	t.Parallel()
+	sessions := &sessions{}
+	redis := stacktest.Redis(t)
+	site := newSiteWith(t, setup{trace: sessions, redis: failopen.Options{URL: redis.URL(), Timeout: time.Second}})
+	ada := site.shopper(t)
+	ada.add("harbour-enamel-mug", 1)
+	ada.review()
+
+	for _, path := range []string{
+		"/products/harbour-enamel-mug", "/", "/categories/galley", "/categories/everything", "/search?q=mug", "/cart", "/checkout/review",
+	} {
+		for range 20 {
+			require.Equal(t, 200, ada.get(path).status, path)
+		}
+	}
+
+	often := 0
+	for session := range sessions.seen {
+		rows, err := session.Query(t.Context(), `SELECT statement, custom_plans FROM pg_prepared_statements WHERE custom_plans + generic_plans >= 10`)
+		require.NoError(t, err)
+		var statement string
+		var plans int
+		_, err = pgx.ForEachRow(rows, []any{&statement, &plans}, func() error {
+			often++
+			require.LessOrEqual(t, plans, 5, statement)
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	require.Greater(t, often, 5, "statements were executed often")
+}
+
+// sessions are the connections over which pages asked the database. The test asks one
+// page after the other, so that there is no other use of them meanwhile.
+type sessions struct {
+	counter
+	mutex sync.Mutex
+	seen  map[*pgx.Conn]bool
+}
+
+func (s *sessions) TraceBatchStart(ctx context.Context, session *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.seen == nil {
+		s.seen = map[*pgx.Conn]bool{}
+	}
+	s.seen[session] = true
+	return ctx
 }
 
 // cost is what pages asked of the database.
