@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os/signal"
 	"strconv"
 	"syscall"
@@ -141,13 +142,17 @@ func (p *process) run(ctx context.Context, main service, background ...service) 
 	return nil
 }
 
-// ops serves /up, /ready, /health and /metrics on OPS_PORT.
+// ops serves /up, /ready, /health, /metrics and the profiles of /debug/pprof/ on
+// OPS_PORT.
 func (p *process) ops(checks *health.Health) service {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /up", checks.ServeUp)
 	mux.HandleFunc("GET /ready", checks.ServeReady)
 	mux.HandleFunc("GET /health", checks.ServeHealth)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return func(ctx context.Context) error {
 		return web.Serve(ctx, web.Listener{Address: p.address(p.config.OpsPort), Handler: mux, Drain: opsDrain, Log: p.log})
 	}

@@ -2,21 +2,13 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,18 +61,13 @@ type edgeOptions struct {
 }
 
 func benchEdge(ctx context.Context, out io.Writer, options edgeOptions) error {
-	directory, err := os.MkdirTemp("", "bench-edge-")
+	stage, err := prepareStage(ctx, options.app)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(directory) }()
-	options.load.directory = directory
-	for _, command := range []string{"migrate", "seed"} {
-		if output, err := exec.CommandContext(ctx, options.app, command).CombinedOutput(); err != nil {
-			return fmt.Errorf("app %s: %w\n%s", command, err, output)
-		}
-	}
-	b := &edgeBench{options: options, directory: directory, sheet: sheet{out: out}}
+	defer stage.clear()
+	options.load.directory = stage.directory
+	b := &edgeBench{options: options, stage: stage, sheet: sheet{out: out}}
 	fmt.Fprintf(out, "Load before: %s. %d connections. Only ratios count, because a busy machine slows down everything.\n",
 		load(), options.load.connections)
 	for _, part := range []part{{"speed", b.compareSpeed}, {"memory", b.measureMemory}} {
@@ -97,10 +84,8 @@ func benchEdge(ctx context.Context, out io.Writer, options edgeOptions) error {
 // edgeBench is one run of `bench edge`.
 type edgeBench struct {
 	sheet
-	options   edgeOptions
-	directory string
-
-	servers []*server
+	*stage
+	options edgeOptions
 }
 
 // assetName is an asset of 100 KB of another build.
@@ -111,7 +96,7 @@ func (b *edgeBench) compareSpeed(ctx context.Context) error {
 	if err := b.writeAsset(); err != nil {
 		return err
 	}
-	web, err := b.run(startWeb(ctx, b.options.app, "ASSETS_DIR="+filepath.Join(b.directory, "assets")))
+	web, err := b.run(startWeb(ctx, b.app, "ASSETS_DIR="+filepath.Join(b.directory, "assets")))
 	if err != nil {
 		return err
 	}
@@ -186,7 +171,7 @@ func (b *edgeBench) compareSpeed(ctx context.Context) error {
 func (b *edgeBench) measureMemory(ctx context.Context) error {
 	defer b.stop()
 	const cacheMB, body = 64, 64 << 10
-	web, err := b.run(startWeb(ctx, b.options.app, "APP_ENV=test", "BASE_URL=http://"+host, "CACHE_SIZE="+strconv.Itoa(cacheMB<<20)))
+	web, err := b.run(startWeb(ctx, b.app, "APP_ENV=test", "BASE_URL=http://"+host, "CACHE_SIZE="+strconv.Itoa(cacheMB<<20)))
 	if err != nil {
 		return err
 	}
@@ -215,88 +200,6 @@ func (b *edgeBench) measureMemory(ctx context.Context) error {
 	return nil
 }
 
-// run keeps a server that was started, to stop it at the end.
-func (b *edgeBench) run(s *server, err error) (*server, error) {
-	if err == nil {
-		b.servers = append(b.servers, s)
-	}
-	return s, err
-}
-
-func (b *edgeBench) stop() {
-	for _, one := range b.servers {
-		one.stop()
-	}
-	b.servers = nil
-}
-
-// site is what the bench asks of a site.
-type site struct {
-	page       string // path of a page that is cached
-	stylesheet string // path
-	cart       string // the field Cookie of a visitor for whom pages are rendered
-}
-
-// explore finds a page and a style sheet behind the home page, writes them to files for
-// the other contestants, and puts something into a cart.
-func (b *edgeBench) explore(ctx context.Context, web *server) (site, error) {
-	home, err := get(ctx, web.url("/"))
-	if err != nil {
-		return site{}, err
-	}
-	product, style := firstProduct.FindSubmatch(home), firstStyle.FindSubmatch(home)
-	if product == nil || style == nil {
-		return site{}, errors.New("the home page has no link to a product or no style sheet")
-	}
-	found := site{page: string(product[1]), stylesheet: string(style[1])}
-	page, err := get(ctx, web.url(found.page))
-	if err != nil {
-		return site{}, err
-	}
-	css, err := get(ctx, web.url(found.stylesheet))
-	if err != nil {
-		return site{}, err
-	}
-	if err := errors.Join(b.write("page.html", page), b.write("style.css", css)); err != nil {
-		return site{}, err
-	}
-	variant := firstVariant.FindSubmatch(page)
-	if variant == nil {
-		return site{}, fmt.Errorf("%s has no form for the cart", found.page)
-	}
-	found.cart, err = fillCart(ctx, web, string(variant[1]))
-	return found, err
-}
-
-var (
-	firstProduct = regexp.MustCompile(`href="(/products/[^"]+)"`)
-	firstStyle   = regexp.MustCompile(`href="(/assets/[^"]+\.css)"`)
-	firstVariant = regexp.MustCompile(`name="variant_id"[^>]*value="(\d+)"`)
-)
-
-// fillCart puts a variant into a new cart and returns the field Cookie of its visitor.
-func fillCart(ctx context.Context, web *server, variant string) (string, error) {
-	form := url.Values{"variant_id": {variant}, "quantity": {"1"}}
-	post, err := http.NewRequestWithContext(ctx, http.MethodPost, web.url("/cart/lines"), strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", err
-	}
-	post.Host = host
-	post.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	post.Header.Set("Origin", "https://"+host)
-	response, err := http.DefaultTransport.RoundTrip(post)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	for _, cookie := range response.Cookies() {
-		if strings.HasSuffix(cookie.Name, "cart") {
-			return "Cookie: " + cookie.Name + "=" + cookie.Value, nil
-		}
-	}
-	return "", fmt.Errorf("putting the variant %s into a cart sets no cookie: %s", variant, response.Status)
-}
-
 // writeAsset writes an asset that compresses to 100 KB, and its variant in gzip.
 func (b *edgeBench) writeAsset() error {
 	random := rand.New(rand.NewPCG(1, 2)) // the same in each run
@@ -307,38 +210,8 @@ func (b *edgeBench) writeAsset() error {
 	return b.write("assets/"+assetName, css.Bytes())
 }
 
-// write writes a file and its .gz into the directory of the bench.
-func (b *edgeBench) write(name string, content []byte) error {
-	path := filepath.Join(b.directory, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return errors.Join(os.WriteFile(path, content, 0o600), os.WriteFile(path+".gz", inGzip(content), 0o600))
-}
-
-func inGzip(content []byte) []byte {
-	var packed bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression) // the level is valid
-	_, _ = w.Write(content)
-	_ = w.Close()
-	return packed.Bytes()
-}
-
 // read reads a response in gzip and forgets it.
 func read(ctx context.Context, url string) error {
 	_, err := get(ctx, url, "Accept-Encoding: gzip")
 	return err
-}
-
-func get(ctx context.Context, url string, fields ...string) ([]byte, error) {
-	response, err := request(ctx, url, fields...)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return body, err
 }

@@ -18,8 +18,16 @@ type httpContestant struct {
 	url    string
 	fields []string // of the header, "Name: value"
 	pid    int      // of the server, whose CPU time and that of its children counts
+	beside []reading
 
-	rate, cpu, p50, p99, size series // requests a second, µs a request, ms, ms, bytes a response
+	rate, cpu, p50, p99, size series            // requests a second, µs a request, ms, ms, bytes a response
+	spent                     map[string]series // of each reading, a request
+}
+
+// reading is a number that grows with each request, such as the CPU time of a backend.
+type reading struct {
+	title string
+	now   func() (float64, error)
 }
 
 // httpLoad is how contestants are measured.
@@ -69,12 +77,20 @@ func (l httpLoad) once(ctx context.Context, one *httpContestant, counts bool) er
 	for _, field := range one.fields {
 		arguments = append(arguments, "-H", field)
 	}
+	readings, err := readAll(one.beside)
+	if err != nil {
+		return err
+	}
 	before := cpuOfTree(one.pid)
 	printed, err := output(exec.CommandContext(ctx, "wrk", append(arguments, one.url)...))
 	if err != nil {
 		return fmt.Errorf("run wrk: %w", err)
 	}
 	spent := cpuOfTree(one.pid) - before
+	after, err := readAll(one.beside)
+	if err != nil {
+		return err
+	}
 	_, line, found := strings.Cut(string(printed), "\nsummary ")
 	if !found {
 		return fmt.Errorf("run wrk: it printed no summary: %s", printed)
@@ -93,7 +109,24 @@ func (l httpLoad) once(ctx context.Context, one *httpContestant, counts bool) er
 	one.cpu = append(one.cpu, spent/requests*1e6)
 	one.p50, one.p99 = append(one.p50, p50/1000), append(one.p99, p99/1000)
 	one.size = append(one.size, bytes/requests)
+	for i, reading := range one.beside {
+		if one.spent == nil {
+			one.spent = map[string]series{}
+		}
+		one.spent[reading.title] = append(one.spent[reading.title], (after[i]-readings[i])/requests)
+	}
 	return nil
+}
+
+func readAll(readings []reading) (numbers []float64, err error) {
+	for _, one := range readings {
+		number, err := one.now()
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", one.title, err)
+		}
+		numbers = append(numbers, number)
+	}
+	return numbers, nil
 }
 
 // compare prints contestants under a title. The first one is ours.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"slipway/cmd/bench/rawpage"
 )
 
 // newPageCommand returns the command of the process that is asked in the place of an
@@ -28,6 +30,20 @@ func newPageCommand() *cobra.Command {
 	}
 	command.Flags().BoolVar(&identity, "identity", false, "never serve the page in gzip")
 	return command
+}
+
+// newRawPageCommand returns the command of the process with the page of a product that
+// is made with libraries alone.
+func newRawPageCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "rawpage",
+		Short:  "Serve the page of a product with echo, pgx and templ alone on PORT",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return rawpage.Serve(c.Context(), net.JoinHostPort("127.0.0.1", os.Getenv("PORT")), os.Getenv("DATABASE_URL"))
+		},
+	}
 }
 
 // Private

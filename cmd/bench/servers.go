@@ -23,9 +23,11 @@ import (
 type server struct {
 	command *exec.Cmd
 	port    int
+	opsPort int // where /metrics is
 }
 
 func (s *server) url(path string) string { return "http://127.0.0.1:" + strconv.Itoa(s.port) + path }
+func (s *server) metrics() string        { return "http://127.0.0.1:" + strconv.Itoa(s.opsPort) + "/metrics" }
 func (s *server) pid() int               { return s.command.Process.Pid }
 
 func (s *server) stop() {
@@ -49,7 +51,29 @@ func startWeb(ctx context.Context, app string, variables ...string) (*server, er
 		"RACK_ATTACK_REQ_IP_LIMIT=1000000000",
 	)
 	command.Env = append(command.Env, variables...)
-	return start(ctx, command, port, "/up")
+	web, err := start(ctx, command, port, "/up")
+	if err != nil {
+		return nil, err
+	}
+	web.opsPort = opsPort
+	return web, nil
+}
+
+// startRawPage starts a server of pages that are made with libraries alone (see
+// rawpage).
+func startRawPage(ctx context.Context) (*server, error) {
+	port, _, err := freePorts()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.CommandContext(ctx, os.Args[0], "rawpage")
+	command.Env = append(os.Environ(), "PORT="+strconv.Itoa(port))
+	raw, err := start(ctx, command, port, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	raw.opsPort = port
+	return raw, nil
 }
 
 // startPage starts a server of net/http that responds with one page (see servePage).
@@ -132,7 +156,7 @@ func start(ctx context.Context, command *exec.Cmd, port int, path string) (*serv
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	s := &server{command, port}
+	s := &server{command: command, port: port}
 	for range 200 {
 		if response, err := request(ctx, s.url(path)); err == nil {
 			response.Body.Close()
@@ -156,11 +180,16 @@ func request(ctx context.Context, url string, fields ...string) (*http.Response,
 	}
 	request.Host = host
 	request.Header.Set("Accept-Encoding", "identity")
+	setFields(request.Header, fields)
+	return http.DefaultTransport.RoundTrip(request)
+}
+
+// setFields sets fields "Name: value" of a header.
+func setFields(header http.Header, fields []string) {
 	for _, field := range fields {
 		name, value, _ := strings.Cut(field, ": ")
-		request.Header.Set(name, value)
+		header.Set(name, value)
 	}
-	return http.DefaultTransport.RoundTrip(request)
 }
 
 // freePorts returns two ports below the range of outgoing connections, none of which
@@ -173,13 +202,30 @@ func freePorts() (one, other int, err error) {
 	return one, other, err
 }
 
-// cpuOfTree returns the CPU seconds of a process and its children.
+// cpuOfTree returns the CPU seconds of a process and its children, those included that
+// have ended.
 func cpuOfTree(pid int) float64 {
 	seconds, _ := cpuOf(pid)
+	seconds += cpuOfEnded(pid)
 	for _, child := range childrenOf(pid) {
 		seconds += cpuOfTree(child)
 	}
 	return seconds
+}
+
+// cpuOfEnded returns the CPU seconds of the children of a process that have ended, to
+// the hundredth.
+func cpuOfEnded(pid int) float64 {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	_, rest, _ := strings.Cut(string(text), ") ") // after the name, which may have spaces
+	const user, system = 13, 14                   // cutime and cstime of proc_pid_stat(5), counted from the state
+	fields := strings.Fields(rest)
+	if len(fields) <= system {
+		return 0
+	}
+	ofUser, _ := strconv.ParseFloat(fields[user], 64)
+	ofSystem, _ := strconv.ParseFloat(fields[system], 64)
+	return (ofUser + ofSystem) / 100
 }
 
 func childrenOf(pid int) (children []int) {

@@ -21,6 +21,7 @@ type metrics struct {
 var (
 	connectionsMetric = describe("app_database_connections", "Connections in the pool, by state.", "state")
 	maxMetric         = describe("app_database_connections_max", "Maximum number of connections in the pool.")
+	acquiresMetric    = describe("app_database_acquires_total", "Connections taken from the pool: about one for each round trip or transaction.")
 	waitsMetric       = describe("app_database_waits_total", "Requests for a connection that found none idle.")
 	waitSecondsMetric = describe("app_database_waits_seconds_total", "Seconds spent waiting for a connection.")
 	waitingMetric     = describe("app_database_waiting", "Requests that are waiting for a connection.")
@@ -35,7 +36,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, description := range []*prometheus.Desc{
-		connectionsMetric, maxMetric, waitsMetric, waitSecondsMetric, waitingMetric, refusedMetric,
+		connectionsMetric, maxMetric, acquiresMetric, waitsMetric, waitSecondsMetric, waitingMetric, refusedMetric,
 	} {
 		descriptions <- description
 	}
@@ -52,6 +53,7 @@ func (m *metrics) Collect(values chan<- prometheus.Metric) {
 	gauge(connectionsMetric, float64(stat.AcquiredConns()), "in_use")
 	gauge(connectionsMetric, float64(stat.IdleConns()), "idle")
 	gauge(maxMetric, float64(stat.MaxConns()))
+	counter(acquiresMetric, float64(stat.AcquireCount()))
 	counter(waitsMetric, float64(stat.EmptyAcquireCount()))
 	counter(waitSecondsMetric, stat.EmptyAcquireWaitTime().Seconds())
 	if m.guard == nil {
