@@ -14,6 +14,8 @@ import (
 type Redis struct {
 	guard  *Guard
 	client *redis.Client // nil when no Redis is configured
+
+	pipeline *AutoPipeline // of client
 }
 
 // Open makes a client of the guarded Redis. It does not wait for a connection.
@@ -26,7 +28,9 @@ func Open(guard *Guard) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Redis{guard: guard, client: redis.NewClient(options)}, nil
+	r := &Redis{guard: guard, client: redis.NewClient(options), pipeline: NewAutoPipeline(options, nil)}
+	r.client.AddHook(r.pipeline)
+	return r, nil
 }
 
 // Close closes the connections.
@@ -34,6 +38,7 @@ func (r *Redis) Close() error {
 	if r.client == nil {
 		return nil
 	}
+	r.pipeline.Stop()
 	if err := r.client.Close(); err != nil {
 		return fmt.Errorf("close Redis: %w", err)
 	}

@@ -22,7 +22,7 @@ type Client struct {
 	redis     *redis.Client // nil without Redis
 	single    sender
 	bulk      sender
-	pipeline  *autoPipeline // of bulk
+	pipeline  *failopen.AutoPipeline // of bulk
 }
 
 // NewClient returns a client of the Redis that guard protects.
@@ -37,7 +37,7 @@ func NewClient(guard *failopen.Guard) (*Client, error) {
 	}
 	client.redis = redis.NewClient(options)
 	client.single = sender{client.redis, asynq.NewClientFromRedisClient(client.redis)}
-	client.pipeline = newAutoPipeline(options)
+	client.pipeline = failopen.NewAutoPipeline(options, isNoAnswer)
 	bulk := redis.NewClient(options)
 	bulk.AddHook(client.pipeline)
 	client.bulk = sender{bulk, asynq.NewClientFromRedisClient(bulk)}
@@ -97,7 +97,7 @@ func (c *Client) Close() error {
 	if c.redis == nil {
 		return nil
 	}
-	c.pipeline.stop()
+	c.pipeline.Stop()
 	if err := errors.Join(c.redis.Close(), c.bulk.redis.Close()); err != nil {
 		return fmt.Errorf("close the connections to the task queue: %w", err)
 	}
@@ -108,7 +108,7 @@ func (c *Client) Close() error {
 
 // enqueuedAtOnce is the most tasks that one call of the guard sends. They take a
 // small part of the time that the guard gives a call.
-const enqueuedAtOnce = pipelinedAtOnce
+const enqueuedAtOnce = failopen.PipelinedAtOnce
 
 // enqueuePart sends tasks to Redis in one call of the guard.
 func (c *Client) enqueuePart(ctx context.Context, source string, part []Message) []Outcome {

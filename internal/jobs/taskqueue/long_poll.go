@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"slipway/internal/failopen"
 )
 
 const (
@@ -24,7 +26,7 @@ const (
 // request until Redis reports a new task. When the hook cannot watch Redis, all
 // requests of asynq pass.
 type longPoll struct {
-	commandHook
+	failopen.CommandHook
 	client   *redis.Client          // without the hook
 	queues   map[string]*queueWatch // by pendingKey
 	ctx      context.Context        // ends the watchers

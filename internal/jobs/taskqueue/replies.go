@@ -72,6 +72,8 @@ func isAnswer(err error) bool {
 	return err == nil || isNothing(err) || redis.HasErrorPrefix(err, "NOSCRIPT")
 }
 
+func isNoAnswer(err error) bool { return !isAnswer(err) }
+
 // isText reports whether a script run replied with text, as one that takes a task
 // does.
 func isText(command redis.Cmder) bool {

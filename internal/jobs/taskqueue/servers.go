@@ -24,7 +24,7 @@ type Servers struct {
 	subscribing *redis.Client // only for subscriptions
 	all         []*asynq.Server
 	longPoll    *longPoll
-	pipeline    *autoPipeline
+	pipeline    *failopen.AutoPipeline
 	running     *running
 }
 
@@ -66,7 +66,7 @@ func NewServers(queues []Queue, options ServersOptions) (*Servers, error) {
 	s := &Servers{
 		options: options, namespace: n, queues: queues,
 		redis: redis.NewClient(redisOptions), subscribing: redis.NewClient(subscriberOptions),
-		longPoll: newLongPoll(redisOptions, in(n, queues)), pipeline: newAutoPipeline(redisOptions),
+		longPoll: newLongPoll(redisOptions, in(n, queues)), pipeline: failopen.NewAutoPipeline(redisOptions, isNoAnswer),
 	}
 	s.running = newRunning(s.redis, n)
 	s.redis.AddHook(s.longPoll)
@@ -115,7 +115,7 @@ func (s *Servers) Shutdown() {
 // Close ends the connections. Call it only after Shutdown has returned: asynq
 // panics when it uses a closed connection.
 func (s *Servers) Close() error {
-	s.pipeline.stop()
+	s.pipeline.Stop()
 	s.running.stop()
 	if err := errors.Join(s.redis.Close(), s.subscribing.Close()); err != nil {
 		return fmt.Errorf("close the connections to Redis: %w", err)

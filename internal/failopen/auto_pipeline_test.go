@@ -1,8 +1,9 @@
-package taskqueue
+package failopen
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack/stacktest"
-	"slipway/internal/failopen"
 )
 
 func TestAutoPipeline_SendsConcurrentRunsInOneRoundTrip(t *testing.T) {
@@ -30,7 +30,7 @@ func TestAutoPipeline_SendsConcurrentRunsInOneRoundTrip(t *testing.T) {
 		if ARGV[1] == "0" then return redis.error_reply("WRONG no zero") end
 		return redis.call("INCRBY", KEYS[1], ARGV[1])`)
 	require.NoError(t, script.Load(t.Context(), client).Err())
-	reads := func() int { return statistic(t, stacktest.RedisClient(t, server), "total_reads_processed") }
+	reads := func() int { return readsOf(t, stacktest.RedisClient(t, server)) }
 
 	const many = 2000
 	before := reads()
@@ -66,7 +66,7 @@ func TestAutoPipeline_RunsScriptsThatRedisDoesNotKnow(t *testing.T) {
 func TestAutoPipeline_SendsAgainOnlyRunsWithoutAReply(t *testing.T) {
 	t.Parallel()
 	server := startCutter(t)
-	options, err := failopen.PatientOptions("redis://"+server.listener.Addr().String(), 100)
+	options, err := PatientOptions("redis://"+server.listener.Addr().String(), 100)
 	require.NoError(t, err)
 	client := pipelined(t, options)
 
@@ -92,7 +92,7 @@ func TestAutoPipeline_SendsAgainOnlyRunsWithoutAReply(t *testing.T) {
 func TestAutoPipeline_ReturnsWhenTheContextOfTheCallerEnds(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
-	options, err := failopen.PatientOptions(server.URL(), 10)
+	options, err := PatientOptions(server.URL(), 10)
 	require.NoError(t, err)
 	client := pipelined(t, options)
 	require.NoError(t, server.Freeze())
@@ -116,7 +116,7 @@ func TestAutoPipeline_RunsScriptsAfterItWasStopped(t *testing.T) {
 	server := stacktest.Redis(t)
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
-	client, pipeline := redis.NewClient(options), newAutoPipeline(options)
+	client, pipeline := redis.NewClient(options), NewAutoPipeline(options, withoutReply)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	client.AddHook(pipeline)
 	script := redis.NewScript(`return ARGV[1]`)
@@ -130,7 +130,7 @@ func TestAutoPipeline_RunsScriptsAfterItWasStopped(t *testing.T) {
 			require.Equal(t, i, reply)
 		})
 		if i == 250 {
-			all.Go(pipeline.stop)
+			all.Go(pipeline.Stop)
 		}
 	}
 	all.Wait()
@@ -138,12 +138,29 @@ func TestAutoPipeline_RunsScriptsAfterItWasStopped(t *testing.T) {
 
 // Private
 
+// withoutReply is what taskqueue has sent again.
+func withoutReply(err error) bool {
+	var reply redis.Error
+	return !errors.As(err, &reply)
+}
+
+// readsOf returns how often Redis has read from its clients.
+func readsOf(t *testing.T, client *redis.Client) (reads int) {
+	t.Helper()
+	info, err := client.Info(t.Context(), "stats").Result()
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(info, "total_reads_processed:")
+	_, err = fmt.Sscan(rest, &reads)
+	require.NoError(t, err)
+	return reads
+}
+
 func pipelined(t *testing.T, options *redis.Options) *redis.Client {
 	t.Helper()
-	client, pipeline := redis.NewClient(options), newAutoPipeline(options)
+	client, pipeline := redis.NewClient(options), NewAutoPipeline(options, withoutReply)
 	client.AddHook(pipeline)
 	t.Cleanup(func() {
-		pipeline.stop()
+		pipeline.Stop()
 		require.NoError(t, client.Close())
 	})
 	return client

@@ -1,0 +1,148 @@
+package failopen
+
+import (
+	"context"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// PipelinedAtOnce is the largest number of script runs that AutoPipeline sends in one
+// round trip.
+const PipelinedAtOnce = 100
+
+// AutoPipeline is a hook of a Redis client that sends script runs which are requested
+// at the same time in one round trip. That costs both sides less than half as much. It
+// must be stopped.
+//
+// The AutoPipeliner of go-redis is experimental and sends a broken batch again
+// as a whole, so that runs with a reply would run twice.
+type AutoPipeline struct {
+	CommandHook
+	client  *redis.Client // has neither the hook nor retries
+	again   func(error) bool
+	pending chan *scriptRun
+	stopped chan struct{}
+	senders sync.WaitGroup
+}
+
+// NewAutoPipeline returns a hook for a client with the same options. When a run fails
+// with an error for which again returns true, the client runs it again, alone and with
+// its own retries; nil: never.
+func NewAutoPipeline(options *redis.Options, again func(error) bool) *AutoPipeline {
+	own := *options
+	own.MaxRetries = -1
+	own.PoolSize = pipelineDepth
+	own.MinIdleConns = min(own.MinIdleConns, pipelineDepth)
+	p := &AutoPipeline{client: redis.NewClient(&own), again: again, pending: make(chan *scriptRun), stopped: make(chan struct{})}
+	for range pipelineDepth {
+		p.senders.Go(p.send)
+	}
+	return p
+}
+
+// Stop ends the pipeline. Later script runs are sent on their own.
+func (p *AutoPipeline) Stop() {
+	close(p.stopped)
+	p.senders.Wait()
+	_ = p.client.Close()
+}
+
+// ProcessHook sends script runs through the pipeline.
+func (p *AutoPipeline) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, command redis.Cmder) error {
+		script, is := command.(*redis.Cmd)
+		if !is || command.Name() != "evalsha" {
+			return next(ctx, command)
+		}
+		// The pipeline gets a copy, because its reply may come after the caller has left.
+		run := &scriptRun{Cmd: redis.NewCmd(ctx, script.Args()...), finished: make(chan struct{})}
+		select {
+		case p.pending <- run:
+		case <-p.stopped:
+			return next(ctx, command)
+		case <-ctx.Done():
+			script.SetErr(ctx.Err())
+			return ctx.Err()
+		}
+		select {
+		case <-run.finished:
+		case <-ctx.Done():
+			script.SetErr(ctx.Err())
+			return ctx.Err()
+		}
+		value, err := run.Result()
+		if err != nil && p.again != nil && p.again(err) {
+			return next(ctx, command)
+		}
+		script.SetVal(value)
+		script.SetErr(err)
+		return err
+	}
+}
+
+// CommandHook is the part of a redis.Hook that changes nothing. ProcessHook is added by
+// the type that embeds it.
+type CommandHook struct{}
+
+// DialHook changes nothing.
+func (CommandHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessPipelineHook changes nothing.
+func (CommandHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// Private
+
+// pipelineDepth is the number of round trips at the same time: the next is written while
+// Redis works on one.
+const pipelineDepth = 2
+
+// scriptRun is a script run on its way to Redis.
+type scriptRun struct {
+	*redis.Cmd
+	replied  bool
+	finished chan struct{}
+}
+
+// SetErr stores the first result only, which may be no error: after a broken
+// round trip, go-redis also sets an error on the commands that have a reply.
+func (r *scriptRun) SetErr(err error) {
+	if !r.replied {
+		r.replied = true
+		r.Cmd.SetErr(err)
+	}
+}
+
+// send sends all pending runs in one round trip, again and again until stop.
+func (p *AutoPipeline) send() {
+	for {
+		var batch []*scriptRun
+		select {
+		case <-p.stopped:
+			return
+		case first := <-p.pending:
+			batch = append(batch, first)
+		}
+		for more := true; more && len(batch) < PipelinedAtOnce; {
+			select {
+			case run := <-p.pending:
+				batch = append(batch, run)
+			default:
+				more = false
+			}
+		}
+		// Each command has its own error. A round trip serves many callers, so no
+		// caller's context ends it; the timeouts of the client do.
+		_, _ = p.client.Pipelined(context.Background(), func(pipe redis.Pipeliner) error {
+			for _, run := range batch {
+				_ = pipe.Process(context.Background(), run)
+			}
+			return nil
+		})
+		for _, run := range batch {
+			close(run.finished)
+		}
+	}
+}
