@@ -19,6 +19,7 @@ type Product struct {
 	Picture     string // key for Shop.Picture
 	Category    Category
 	Variants    []Variant
+	OnSale      bool // one of the variants has a sale that pages show
 }
 
 // Stock is the number of units left of all variants.
@@ -100,7 +101,8 @@ func productStatement(where string, argument any) statement[Product] {
 		sql: `
 		SELECT p.id, p.slug, p.name, p.tagline, p.description, p.details, p.picture,
 		       c.id, c.slug, c.name, c.tagline,
-		       v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock
+		       v.id, v.product_id, v.sku, v.name, v.price_cents, v.currency, v.stock,
+		       EXISTS (SELECT FROM flash_sales s WHERE ` + nearestSales + `s.variant_id = v.id)
 		FROM products p
 		JOIN categories c ON c.id = p.category_id
 		JOIN variants v ON v.product_id = p.id
@@ -114,9 +116,12 @@ func productStatement(where string, argument any) statement[Product] {
 func collectProduct(rows pgx.Rows) (product Product, err error) {
 	product.Variants, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Variant, error) {
 		var variant Variant
+		var onSale bool
 		err := row.Scan(&product.ID, &product.Slug, &product.Name, &product.Tagline, &product.Description, &product.Details, &product.Picture,
 			&product.Category.ID, &product.Category.Slug, &product.Category.Name, &product.Category.Tagline,
-			&variant.ID, &variant.ProductID, &variant.SKU, &variant.Name, &variant.Price.Cents, &variant.Price.Currency, &variant.Stock)
+			&variant.ID, &variant.ProductID, &variant.SKU, &variant.Name, &variant.Price.Cents, &variant.Price.Currency, &variant.Stock,
+			&onSale)
+		product.OnSale = product.OnSale || onSale
 		return variant, err
 	})
 	if err == nil && len(product.Variants) == 0 {

@@ -11,11 +11,13 @@ import (
 // methods return where the result will be, which Do fills. A Reads is used once, by one
 // goroutine.
 //
-// Lists of products are cached. One that is not costs another round trip.
+// Lists of products are cached. One that is not costs another round trip, as does the
+// first page of a sale.
 type Reads struct {
 	shop  *Shop
 	batch pgx.Batch
-	err   error // of a cached list
+	after []func(ctx context.Context) error // what depends on the rows
+	err   error                             // of a cached list
 }
 
 // Reads begins the reads of a page.
@@ -24,10 +26,20 @@ func (s *Shop) Reads() *Reads { return &Reads{shop: s} }
 // Do reads. It returns the error of the first read that failed: ErrNotFound when the
 // page is of a thing that does not exist.
 func (r *Reads) Do(ctx context.Context) error {
-	if r.err != nil || r.batch.Len() == 0 {
+	if r.err != nil {
 		return r.err
 	}
-	return r.shop.db.SendBatch(ctx, &r.batch).Close()
+	if r.batch.Len() > 0 {
+		if err := r.shop.db.SendBatch(ctx, &r.batch).Close(); err != nil {
+			return err
+		}
+	}
+	for _, after := range r.after {
+		if err := after(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Private
@@ -75,6 +87,9 @@ func read[T any](r *Reads, s statement[T]) *T {
 	})
 	return value
 }
+
+// then has Do call a function when everything is read.
+func (r *Reads) then(after func(ctx context.Context) error) { r.after = append(r.after, after) }
 
 // fail makes Do return an error.
 func (r *Reads) fail(err error) {

@@ -86,9 +86,29 @@ func (s *Shop) CreateSale(ctx context.Context, terms SaleTerms) (Sale, error) {
 // one, then one that is just over. Its ID is 0 when there is none.
 func (r *Reads) FrontSale() *Sale { return read(r, nearestSale(`true`)) }
 
-// SaleOfProduct reads the sale for the page of a product, chosen as by FrontSale.
-func (r *Reads) SaleOfProduct(slug string) *Sale {
-	return read(r, nearestSale(`v.product_id = (SELECT id FROM products WHERE slug = $1)`, slug))
+// SaleOf reads the sale for the page of a product that is read too, chosen as by
+// FrontSale. Most products have none, so nothing is asked unless the last page of the
+// product had one. The first page of a sale costs another round trip.
+func (r *Reads) SaleOf(product *Product, slug string) *Sale {
+	statement := nearestSale(`v.product_id = (SELECT id FROM products WHERE slug = $1)`, slug)
+	if _, likely := r.shop.hadSale.Load(slug); likely {
+		r.then(func(context.Context) error {
+			if !product.OnSale {
+				r.shop.hadSale.Delete(slug)
+			}
+			return nil
+		})
+		return read(r, statement)
+	}
+	sale := new(Sale)
+	r.then(func(ctx context.Context) (err error) {
+		if product.OnSale {
+			r.shop.hadSale.Store(slug, nil)
+			*sale, err = statement.read(ctx, r.shop.db)
+		}
+		return err
+	})
+	return sale
 }
 
 // SalesOf reads the sales of products that pages show.

@@ -27,9 +27,23 @@ func TestCreateSale_SetsUnitsAsideFromStock(t *testing.T) {
 	front, err := readFrontSale(t, s.Shop)
 	require.NoError(t, err)
 	require.Equal(t, sale, front)
-	ofProduct, err := readPage(t, s.Shop, func(r *shop.Reads) *shop.Sale { return r.SaleOfProduct("harbour-enamel-mug") })
-	require.NoError(t, err)
-	require.Equal(t, sale, ofProduct)
+	for range 2 { // the second time, it is expected
+		require.Equal(t, sale, s.saleOf(t, "harbour-enamel-mug"))
+	}
+	require.Zero(t, s.saleOf(t, "headland-kettle"))
+}
+
+func TestSaleOf_IsGoneAnHourAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	sale := s.sale(t, s.variant(t, "harbour-enamel-mug", 60), 50)
+	require.Equal(t, sale.ID, s.saleOf(t, "harbour-enamel-mug").ID)
+
+	s.exec(t, `UPDATE flash_sales SET starts_at = now() - interval '3 hours', ends_at = now() - interval '61 minutes'`)
+
+	for range 2 {
+		require.Zero(t, s.saleOf(t, "harbour-enamel-mug"))
+	}
 }
 
 func TestCreateSale_RefusesInvalidTerms(t *testing.T) {
@@ -573,4 +587,12 @@ func (s store) exec(t *testing.T, statement string) {
 	t.Helper()
 	_, err := s.db.Exec(t.Context(), statement)
 	require.NoError(t, err)
+}
+
+// saleOf reads a product and its sale.
+func (s store) saleOf(t *testing.T, slug string) shop.Sale {
+	t.Helper()
+	sale, err := readPage(t, s.Shop, func(r *shop.Reads) *shop.Sale { return r.SaleOf(r.Product(slug), slug) })
+	require.NoError(t, err)
+	return sale
 }

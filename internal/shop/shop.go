@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +42,7 @@ type Shop struct {
 	publisher *live.Publisher
 
 	claims   saleClaims
+	hadSale  sync.Map // slugs of the products whose last page had a sale
 	presence presence
 
 	orderLimit OrderLimit

@@ -26,8 +26,8 @@ func (s *Storefront) showProduct(c echo.Context) error {
 func (s *Storefront) renderProduct(c echo.Context, status int, slug string, form templates.AddToCartForm) error {
 	ctx := c.Request().Context()
 	reads := s.shop.Reads()
-	product, related, sale := reads.Product(slug), reads.Related(ctx, slug, relatedProducts), reads.SaleOfProduct(slug)
-	units := reads.CartUnits(s.cartID(c))
+	product, related := reads.Product(slug), reads.Related(ctx, slug, relatedProducts)
+	sale, units := reads.SaleOf(product, slug), reads.CartUnits(s.cartID(c))
 	if err := reads.Do(ctx); err != nil {
 		return err
 	}

@@ -24,10 +24,12 @@ func TestPages_AskTheDatabaseOnce(t *testing.T) {
 	ada := site.shopper(t)
 	ada.add("harbour-enamel-mug", 1)
 	ada.review()
+	site.startSale(t, 50)
 
 	for path, want := range map[string]cost{
 		"/":                            {1, 3}, // products, sale, cart
-		"/products/harbour-enamel-mug": {1, 4}, // product, others beside it, sale, cart
+		"/products/harbour-enamel-mug": {1, 3}, // product, others beside it, cart
+		"/products/riggers-knife":      {1, 4}, // and its sale
 		"/categories/galley":           {1, 2}, // products, cart
 		"/categories/everything":       {1, 2},
 		"/search?q=mug":                {1, 2},
