@@ -42,7 +42,8 @@ func (m Money) String() string {
 	if cents < 0 {
 		sign, cents = "-", -cents
 	}
-	return fmt.Sprintf("%s%s%s.%02d", sign, m.Currency.symbol(), groupThousands(cents/100), cents%100)
+	fraction := strconv.FormatInt(100+cents%100, 10)[1:] // with its zero
+	return sign + m.Currency.symbol() + groupThousands(cents/100) + "." + fraction
 }
 
 // Private
