@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,3 +129,19 @@ func metricsAt(t *testing.T, ops string) string {
 func contains(p *appProcess, text string) bool {
 	return strings.Contains(p.output.String(), text)
 }
+
+// requireNoFlood checks that failed calls of one kind have few lines in the log: one for
+// the first, one for the others when the backend is back, and one when the process stops.
+// How many kinds there are is a matter of the fault.
+func requireNoFlood(t *testing.T, logged string) {
+	t.Helper()
+	lines := map[string]int{}
+	for _, found := range failedCall.FindAllStringSubmatch(logged, -1) {
+		lines[found[1]+" "+found[2]]++
+	}
+	for kind, count := range lines {
+		require.LessOrEqual(t, count, 3, "%s must not flood the log", kind)
+	}
+}
+
+var failedCall = regexp.MustCompile(`Backend call failed.*?source"?[=:]"?([\w.]+)"?,? ?"?class"?[=:]"?(\w+)`)

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/a-h/templ"
@@ -26,6 +27,7 @@ func Render(c echo.Context, status int, page templ.Component) error {
 	if err := page.Render(c.Request().Context(), body); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(body.Len())) // else net/http sends chunks, and the end on its own
 	return c.HTMLBlob(status, body.Bytes())
 }
 
