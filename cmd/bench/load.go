@@ -87,6 +87,9 @@ func (l httpLoad) once(ctx context.Context, one *httpContestant, counts bool) er
 		return fmt.Errorf("run wrk: %w", err)
 	}
 	spent := cpuOfTree(one.pid) - before
+	if err := pause(ctx, 100*time.Millisecond); err != nil { // connections end, and with them processes of PostgreSQL
+		return err
+	}
 	after, err := readAll(one.beside)
 	if err != nil {
 		return err
