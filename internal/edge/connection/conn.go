@@ -37,6 +37,8 @@ type conn struct {
 	deadline sync.Mutex
 	limit    time.Time // of the handler, for writing
 	armed    time.Time // of the connection, for writing
+
+	cork cork
 }
 
 // Read notes clients that do not finish a header.
@@ -54,15 +56,28 @@ func (c *conn) Read(buffer []byte) (int, error) {
 	return n, err
 }
 
-// Write goes on for as long as the client reads a chunk in each WriteTimeout, so that a
-// slow client gets all of a long response.
+// Write sends a full buffer together with what follows it. See cork and send.
 func (c *conn) Write(content []byte) (written int, err error) {
 	if c.hidesInterim.Load() && isInterim(content) {
 		return len(content), nil
 	}
-	if c.hijacked.Load() {
+	c.cork.mutex.Lock()
+	defer c.cork.mutex.Unlock()
+	switch {
+	case c.hijacked.Load():
 		return c.Conn.Write(content)
+	case len(content) == fullBuffer:
+		return c.keep(content)
+	case c.cork.kept != nil:
+		return c.join(content)
+	default:
+		return c.send(content)
 	}
+}
+
+// send goes on for as long as the client reads a chunk in each WriteTimeout, so that a
+// slow client gets all of a long response.
+func (c *conn) send(content []byte) (written int, err error) {
 	unread := c.unread(len(content))
 	for {
 		if err := c.arm(); err != nil {
@@ -82,6 +97,7 @@ func (c *conn) Write(content []byte) (written int, err error) {
 
 // ReadFrom sends a file without copying it, chunk by chunk.
 func (c *conn) ReadFrom(source io.Reader) (sent int64, err error) {
+	c.uncork()
 	file, limited := source.(*io.LimitedReader)
 	if !limited {
 		file = &io.LimitedReader{R: source, N: 1<<63 - 1}
@@ -118,6 +134,7 @@ func (c *conn) SetDeadline(limit time.Time) error {
 
 // CloseWrite lets http.Server end a connection so that the client gets the response.
 func (c *conn) CloseWrite() error {
+	c.uncork()
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -126,6 +143,7 @@ func (c *conn) CloseWrite() error {
 
 // Close also makes room.
 func (c *conn) Close() error {
+	c.uncorkUnlessBusy()
 	c.closing.Do(func() { c.guard.room.leave(c) })
 	return c.Conn.Close()
 }
@@ -133,6 +151,7 @@ func (c *conn) Close() error {
 func (c *conn) begin() { c.waitingSince.Store(0) }
 
 func (c *conn) wait() {
+	c.uncork()
 	c.heard.Store(false)
 	c.guard.room.queueUp(c)
 }

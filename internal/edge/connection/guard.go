@@ -168,6 +168,7 @@ func (g *Guard) connState(c net.Conn, state http.ConnState) {
 	case http.StateActive:
 		guarded.begin()
 	case http.StateHijacked:
+		guarded.uncork()
 		guarded.begin()
 		guarded.hijacked.Store(true)
 	case http.StateIdle:
