@@ -1,0 +1,274 @@
+package shop
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Private
+
+// The limits of one search.
+const (
+	// mostFound is the largest number of results.
+	mostFound = 40 * PageSize
+	// firstLooked is the number of products, the first of Everything, in which each query
+	// is looked up one by one. A query that matches more than a fifth of all products has
+	// all its results there. So the index, which first collects all matches, is asked only
+	// for a query that matches fewer.
+	firstLooked = 5 * mostFound
+	// nearWords and longerWords are the largest numbers of words of the catalogue that
+	// correct and complete a word of the query.
+	nearWords   = 8
+	longerWords = 12
+	// shortTerm is the length in characters below which a word is not corrected, and the
+	// index is not searched for all words that begin with it.
+	shortTerm = 3
+)
+
+// finder finds the products of one query, in steps from exact to similar matches,
+// until it has enough.
+type finder struct {
+	query string
+	sort  Sort
+
+	terms   []term
+	ids     []int64 // in the order in which they were found
+	found   map[int64]bool
+	bySKU   int // how many of ids were found by their SKU
+	sure    int // how many of ids match each word of the query
+	results searchResults
+}
+
+// term is a word of the query with the words of the catalogue that it may mean.
+type term struct {
+	text    string   // in lower case, without accents
+	stop    bool     // a word such as "the", which is in no index
+	same    []string // lexemes of the word itself, also of its spellings with accents
+	similar []string // lexemes of words that it begins or misspells
+}
+
+func (f *finder) run(ctx context.Context, tx pgx.Tx) error {
+	if err := f.findSKUs(ctx, tx); err != nil {
+		return fmt.Errorf("find SKUs: %w", err)
+	}
+	if err := f.readTerms(ctx, tx); err != nil {
+		return fmt.Errorf("look up words: %w", err)
+	}
+	steps := []step{
+		{match: `websearch_to_tsquery('english', $1)`, argument: f.query, indexed: true},
+		f.step(" & "), // each word, or one that it may mean
+		f.step(" | "), // any of them
+	}
+	if err := f.look(ctx, tx, steps); err != nil {
+		return fmt.Errorf("find products: %w", err)
+	}
+	if err := f.rank(ctx, tx); err != nil {
+		return fmt.Errorf("rank products: %w", err)
+	}
+	return nil
+}
+
+// findSKUs finds the products of variants whose SKU is the query or begins with it.
+func (f *finder) findSKUs(ctx context.Context, tx pgx.Tx) error {
+	if len(f.query) < shortTerm || strings.Contains(f.query, " ") || !strings.ContainsFunc(f.query, isOfCode) {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT product_id
+		FROM variants
+		WHERE upper(sku) COLLATE "C" BETWEEN upper($1) AND upper($1) || '~'
+		ORDER BY upper(sku) COLLATE "C", product_id
+		LIMIT $2`, f.query, mostFound)
+	if err != nil {
+		return err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	f.add(ids...)
+	f.bySKU, f.sure = len(f.ids), len(f.ids)
+	return err
+}
+
+// isOfCode reports whether a character is one that codes have and words have not.
+func isOfCode(r rune) bool { return r == '-' || unicode.IsDigit(r) }
+
+// readTerms reads which words of the catalogue the words of the query may mean.
+func (f *finder) readTerms(ctx context.Context, tx pgx.Tx) error {
+	if literal(f.query) {
+		return nil
+	}
+	words := strings.FieldsFunc(f.query, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
+	words = words[:min(len(words), maxTerms)]
+	if len(words) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT term.text, term.own = '{}', term.own || ARRAY(
+			SELECT lexeme
+			FROM search_words
+			WHERE word = term.text
+			LIMIT $3
+		), ARRAY(
+			SELECT lexeme
+			FROM search_words
+			WHERE word > term.text AND word < term.text || U&'\+10FFFF'
+			ORDER BY word
+			LIMIT $3
+		) || ARRAY(
+			SELECT lexeme
+			FROM search_words
+			WHERE length(term.text) >= $4 AND term.text <% word
+			ORDER BY word_similarity(term.text, word) DESC, similarity(term.text, word) DESC, word
+			LIMIT $2
+		)
+		FROM (
+			SELECT n, lower(unaccent(word)) COLLATE "C" AS text, tsvector_to_array(to_tsvector('english', word)) AS own
+			FROM unnest($1::text[]) WITH ORDINALITY AS typed (word, n)
+		) AS term
+		ORDER BY term.n`, words, nearWords, longerWords, shortTerm)
+	if err != nil {
+		return err
+	}
+	f.terms, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (term, error) {
+		var t term
+		err := row.Scan(&t.text, &t.stop, &t.same, &t.similar)
+		return t, err
+	})
+	return err
+}
+
+// literal reports whether a query has signs by which it is meant word for word.
+func literal(query string) bool {
+	return strings.Contains(query, `"`) || strings.HasPrefix(query, "-") || strings.Contains(query, " -")
+}
+
+// step is one way to match products.
+type step struct {
+	match    string // SQL of a tsquery, with its argument as $1
+	argument string // empty: matches nothing
+	indexed  bool   // the index may be searched for it
+	partly   bool   // it matches products that lack some of the words: see rank
+}
+
+// step is the step that matches products by the words that each term may mean, joined
+// by an operator of tsquery. Words that are only similar count in names and taglines
+// alone.
+func (f *finder) step(operator string) step {
+	s := step{match: `$1::tsquery`, indexed: true, partly: operator == " | "}
+	var all []string
+	for _, t := range f.terms {
+		if t.stop && len(f.terms) > 1 {
+			continue
+		}
+		var any []string
+		for _, lexeme := range t.same {
+			any = append(any, quoted(lexeme))
+		}
+		for _, lexeme := range t.similar {
+			any = append(any, quoted(lexeme)+":AB")
+		}
+		any = append(any, quoted(t.text)+":*AB")
+		if len([]rune(t.text)) < shortTerm {
+			s.indexed = false
+		}
+		all = append(all, "("+strings.Join(any, " | ")+")")
+	}
+	s.argument = strings.Join(all, operator)
+	return s
+}
+
+// quoted is a lexeme in the syntax of tsquery.
+func quoted(lexeme string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(lexeme) + "'"
+}
+
+// look takes the steps, each first among the first products and then in the index,
+// until there is one product more than a search may find.
+func (f *finder) look(ctx context.Context, tx pgx.Tx, steps []step) error {
+	for _, step := range steps {
+		if step.argument == "" || len(f.ids) > mostFound {
+			continue
+		}
+		if err := f.collect(ctx, tx, step, fmt.Sprintf(firstProducts, firstLooked)); err != nil {
+			return err
+		}
+		if step.indexed && len(f.ids) <= mostFound {
+			if err := f.collect(ctx, tx, step, "products"); err != nil {
+				return err
+			}
+		}
+		if !step.partly {
+			f.sure = len(f.ids)
+		}
+	}
+	return nil
+}
+
+const firstProducts = `(SELECT id, search FROM products ORDER BY featured, id LIMIT %d)`
+
+// collect adds the products of a table that match, and were not found yet.
+func (f *finder) collect(ctx context.Context, tx pgx.Tx, step step, table string) error {
+	rows, err := tx.Query(ctx, `
+		SELECT id
+		FROM `+table+` AS p
+		WHERE search @@ `+step.match+`
+		LIMIT $2`, step.argument, mostFound+1+len(f.ids))
+	if err != nil {
+		return err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	f.add(ids...)
+	return err
+}
+
+func (f *finder) add(ids ...int64) {
+	for _, id := range ids {
+		if !f.found[id] {
+			f.found[id] = true
+			f.ids = append(f.ids, id)
+		}
+	}
+}
+
+// rank sorts what was found into the results. Of the products that lack some of the
+// words of the query, it takes those whose name and tagline have half of its letters.
+// Matches by SKU come first, then matches of words, then similar letters.
+func (f *finder) rank(ctx context.Context, tx pgx.Tx) error {
+	best := fmt.Sprintf("(found.n <= %d) DESC, (match.words > 0) DESC, match.words + match.letters DESC, p.id", f.bySKU)
+	rows, err := tx.Query(ctx, `
+		SELECT p.id
+		FROM unnest($2::bigint[]) WITH ORDINALITY AS found (id, n)
+		JOIN products p ON p.id = found.id
+		JOIN product_prices price ON price.product_id = p.id
+		JOIN LATERAL (
+			SELECT ts_rank(p.search, websearch_to_tsquery('english', $1)) AS words,
+			       word_similarity($1, p.words) AS letters
+		) AS match ON found.n <= $3 OR match.letters >= 0.5
+		ORDER BY `+f.sort.byMatch(best)+`
+		LIMIT $4`, f.query, f.ids, f.sure, mostFound+1)
+	if err != nil {
+		return err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	f.results = searchResults{IDs: ids[:min(len(ids), mostFound)], More: len(ids) > mostFound}
+	return err
+}
+
+// byMatch is the SQL of the order of search results. Best is the SQL of SortFeatured.
+func (s Sort) byMatch(best string) string {
+	switch s {
+	case SortPriceLow:
+		return "price.low_cents, p.id"
+	case SortPriceHigh:
+		return "price.low_cents DESC, p.id DESC"
+	case SortName:
+		return "p.name, p.id"
+	case SortNewest:
+		return "p.created_at DESC, p.id DESC"
+	default:
+		return best
+	}
+}
