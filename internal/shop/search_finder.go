@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,10 +16,10 @@ import (
 const (
 	// mostFound is the largest number of results.
 	mostFound = 40 * PageSize
-	// firstLooked is the number of products, the first of Everything, in which each query
-	// is looked up one by one. A query that matches more than a fifth of all products has
-	// all its results there. So the index, which first collects all matches, is asked only
-	// for a query that matches fewer.
+	// A query is first tried on the sampled first products of Everything. When it matches
+	// many of them, it is looked up in the firstLooked ones, one by one, where it finds
+	// enough. Otherwise the index is asked, which first collects all matches.
+	sampled     = 240
 	firstLooked = 5 * mostFound
 	// nearWords and longerWords are the largest numbers of words of the catalogue that
 	// correct and complete a word of the query.
@@ -58,10 +59,9 @@ func (f *finder) run(ctx context.Context, tx pgx.Tx) error {
 	if err := f.readTerms(ctx, tx); err != nil {
 		return fmt.Errorf("look up words: %w", err)
 	}
-	steps := []step{
-		{match: `websearch_to_tsquery('english', $1)`, argument: f.query, indexed: true},
-		f.step(" & "), // each word, or one that it may mean
-		f.step(" | "), // any of them
+	steps, err := f.steps(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("try the query: %w", err)
 	}
 	if err := f.look(ctx, tx, steps); err != nil {
 		return fmt.Errorf("find products: %w", err)
@@ -82,7 +82,7 @@ func (f *finder) findSKUs(ctx context.Context, tx pgx.Tx) error {
 		FROM variants
 		WHERE upper(sku) COLLATE "C" BETWEEN upper($1) AND upper($1) || '~'
 		ORDER BY upper(sku) COLLATE "C", product_id
-		LIMIT $2`, f.query, mostFound)
+		LIMIT $2`, f.query, mostFound+1)
 	if err != nil {
 		return err
 	}
@@ -147,37 +147,63 @@ func literal(query string) bool {
 
 // step is one way to match products.
 type step struct {
-	match    string // SQL of a tsquery, with its argument as $1
-	argument string // empty: matches nothing
-	indexed  bool   // the index may be searched for it
-	partly   bool   // it matches products that lack some of the words: see rank
+	match   string // a tsquery; empty: matches nothing
+	partly  bool   // it matches products that lack some of the words: see rank
+	common  bool   // it matches many of the sampled products
+	indexed bool   // the index may be searched for it
 }
 
-// step is the step that matches products by the words that each term may mean, joined
-// by an operator of tsquery. Words that are only similar count in names and taglines
-// alone.
-func (f *finder) step(operator string) step {
-	s := step{match: `$1::tsquery`, indexed: true, partly: operator == " | "}
+// steps are the ways to match products: the query as it is, each word or one that it
+// may mean, and any of these.
+func (f *finder) steps(ctx context.Context, tx pgx.Tx) ([]step, error) {
+	rows, err := tx.Query(ctx, `
+		WITH first AS MATERIALIZED (SELECT search FROM products ORDER BY featured, id LIMIT $2)
+		SELECT match::text, (SELECT 6 * count(*) FILTER (WHERE search @@ match) >= greatest(count(*), 1) FROM first)
+		FROM (
+			SELECT 1, websearch_to_tsquery('english', $1)
+			UNION ALL SELECT 2, $3::tsquery
+			UNION ALL SELECT 3, $4::tsquery
+		) AS tried (n, match)
+		ORDER BY n`, f.query, sampled, f.meant(" & "), f.meant(" | "))
+	if err != nil {
+		return nil, err
+	}
+	steps, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (step, error) {
+		s := step{indexed: true}
+		err := row.Scan(&s.match, &s.common)
+		return s, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	steps[2].partly = true
+	for _, t := range f.terms {
+		if utf8.RuneCountInString(t.text) < shortTerm {
+			steps[1].indexed, steps[2].indexed = false, false
+		}
+	}
+	return steps, nil
+}
+
+// meant is the tsquery of the words that each term may mean, joined by an operator.
+// Words that are only similar count in names and taglines alone.
+func (f *finder) meant(operator string) string {
 	var all []string
 	for _, t := range f.terms {
 		if t.stop && len(f.terms) > 1 {
 			continue
 		}
-		var any []string
+		var meanings []string
 		for _, lexeme := range t.same {
-			any = append(any, quoted(lexeme))
+			meanings = append(meanings, quoted(lexeme))
 		}
 		for _, lexeme := range t.similar {
-			any = append(any, quoted(lexeme)+":AB")
+			meanings = append(meanings, quoted(lexeme)+":AB")
 		}
-		any = append(any, quoted(t.text)+":*AB")
-		if len([]rune(t.text)) < shortTerm {
-			s.indexed = false
-		}
-		all = append(all, "("+strings.Join(any, " | ")+")")
+		meanings = append(meanings, quoted(t.text)+":*AB")
+		all = append(all, "("+strings.Join(meanings, " | ")+")")
 	}
-	s.argument = strings.Join(all, operator)
-	return s
+	return strings.Join(all, operator)
 }
 
 // quoted is a lexeme in the syntax of tsquery.
@@ -185,17 +211,18 @@ func quoted(lexeme string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(lexeme) + "'"
 }
 
-// look takes the steps, each first among the first products and then in the index,
-// until there is one product more than a search may find.
+// look takes the steps until there is one product more than a search may find.
 func (f *finder) look(ctx context.Context, tx pgx.Tx, steps []step) error {
 	for _, step := range steps {
-		if step.argument == "" || len(f.ids) > mostFound {
+		if step.match == "" {
 			continue
 		}
-		if err := f.collect(ctx, tx, step, fmt.Sprintf(firstProducts, firstLooked)); err != nil {
-			return err
+		if step.common || !step.indexed {
+			if err := f.collect(ctx, tx, step, fmt.Sprintf(firstProducts, firstLooked)); err != nil {
+				return err
+			}
 		}
-		if step.indexed && len(f.ids) <= mostFound {
+		if step.indexed {
 			if err := f.collect(ctx, tx, step, "products"); err != nil {
 				return err
 			}
@@ -209,13 +236,17 @@ func (f *finder) look(ctx context.Context, tx pgx.Tx, steps []step) error {
 
 const firstProducts = `(SELECT id, search FROM products ORDER BY featured, id LIMIT %d)`
 
-// collect adds the products of a table that match, and were not found yet.
+// collect adds the products of a table that match and were not found yet, unless there
+// are enough.
 func (f *finder) collect(ctx context.Context, tx pgx.Tx, step step, table string) error {
+	if len(f.ids) > mostFound {
+		return nil
+	}
 	rows, err := tx.Query(ctx, `
 		SELECT id
 		FROM `+table+` AS p
-		WHERE search @@ `+step.match+`
-		LIMIT $2`, step.argument, mostFound+1+len(f.ids))
+		WHERE search @@ $1::tsquery
+		LIMIT $2`, step.match, mostFound+1+len(f.ids))
 	if err != nil {
 		return err
 	}

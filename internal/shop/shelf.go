@@ -138,7 +138,7 @@ func (s shelf) read(ctx context.Context, tx pgx.Tx, after *position, skip int) (
 		arguments = append(arguments, after.argument(), after.ID)
 	}
 	rows, err := tx.Query(ctx, fmt.Sprintf(`
-		SELECT %s, %s, %s
+		SELECT %s AS key_id, %s AS key_number, %s AS key_name
 		FROM %s
 		WHERE %s
 		ORDER BY %s
@@ -172,9 +172,9 @@ func (s shelf) count(ctx context.Context, tx pgx.Tx) (total int, more bool, err 
 func (s shelf) milestones(ctx context.Context, tx pgx.Tx) (milestones, error) {
 	o := s.order()
 	rows, err := tx.Query(ctx, fmt.Sprintf(`
-		SELECT id, number, name
+		SELECT key_id, key_number, key_name
 		FROM (
-			SELECT %s AS id, %s AS number, %s AS name, row_number() OVER (ORDER BY %s) AS n
+			SELECT %s AS key_id, %s AS key_number, %s AS key_name, row_number() OVER (ORDER BY %s) AS n
 			FROM %s
 			WHERE %s
 		) AS numbered
