@@ -33,7 +33,7 @@ The exit code is 0 when everything was measured, even if a target was missed.`,
 	}
 	flags := command.Flags()
 	flags.IntSliceVar(&options.sizes, "products", []int{100, 10_000, 100_000, 1_000_000}, "numbers of products, in ascending order")
-	flags.BoolVar(&options.keep, "keep", false, "do not delete the database")
+	flags.BoolVar(&options.keep, "keep", false, "keep the database at the end, and begin with the one that was kept")
 	flags.StringVar(&options.app, "app", "tmp/bench/app", "path of the program app")
 	return command
 }
@@ -60,8 +60,12 @@ func benchSearch(ctx context.Context, out io.Writer, options searchOptions) erro
 		return err
 	}
 	defer server.Close(context.WithoutCancel(ctx))
-	for _, statement := range []string{`DROP DATABASE IF EXISTS bench_search WITH (FORCE)`, `CREATE DATABASE bench_search`} {
-		if _, err := server.Exec(ctx, statement); err != nil {
+	var kept bool
+	if err := server.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'bench_search')`).Scan(&kept); err != nil {
+		return err
+	}
+	if !kept {
+		if _, err := server.Exec(ctx, `CREATE DATABASE bench_search`); err != nil {
 			return err
 		}
 	}
@@ -112,6 +116,9 @@ func (b *searchBench) run(ctx context.Context) error {
 		return err
 	}
 	for _, size := range b.options.sizes {
+		if size < rows.products {
+			continue // the database was kept, and has more
+		}
 		took, err := rows.growTo(ctx, size)
 		if err != nil {
 			return fmt.Errorf("add products: %w", err)
@@ -127,7 +134,7 @@ func (b *searchBench) run(ctx context.Context) error {
 
 // measure asks all questions of a catalogue of a size.
 func (b *searchBench) measure(ctx context.Context, rows *catalogueRows, size int, took time.Duration) error {
-	web, err := startWeb(ctx, b.options.app, "DATABASE_URL="+b.database, "LOG_LEVEL=error")
+	web, err := startWeb(ctx, b.options.app, "DATABASE_URL="+b.database, "LOG_LEVEL=error", "REDIS_URL=", "QUEUE_REDIS_URL=")
 	if err != nil {
 		return err
 	}

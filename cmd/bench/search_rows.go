@@ -47,6 +47,9 @@ func newCatalogueRows(ctx context.Context, db *pgx.Conn) (*catalogueRows, error)
 			RETURN (hashint8(n * 8 + which)::bigint + 2147483648) / 4294967296.0::float8`); err != nil {
 		return nil, err
 	}
+	if err := db.QueryRow(ctx, `SELECT count(*) FROM products WHERE slug LIKE 'bench-%'`).Scan(&r.products); err != nil {
+		return nil, fmt.Errorf("count the products: %w", err)
+	}
 	for table, texts := range map[string][]string{"word": r.words, "sentence": r.sentences} {
 		_, err := db.Exec(ctx, `INSERT INTO `+table+` SELECT n - 1, text FROM unnest($1::text[]) WITH ORDINALITY AS t (text, n)`, texts)
 		if err != nil {

@@ -3,6 +3,7 @@ package shop
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,12 +16,12 @@ import (
 // The limits of one search.
 const (
 	// mostFound is the largest number of results.
-	mostFound = 40 * PageSize
+	mostFound = 20 * PageSize
 	// A query is first tried on the sampled first products of Everything. When it matches
 	// many of them, it is looked up in the firstLooked ones, one by one, where it finds
 	// enough. Otherwise the index is asked, which first collects all matches.
 	sampled     = 240
-	firstLooked = 5 * mostFound
+	firstLooked = 6 * mostFound
 	// nearWords and longerWords are the largest numbers of words of the catalogue that
 	// correct and complete a word of the query.
 	nearWords   = 8
@@ -198,9 +199,12 @@ func (f *finder) meant(operator string) string {
 			meanings = append(meanings, quoted(lexeme))
 		}
 		for _, lexeme := range t.similar {
-			meanings = append(meanings, quoted(lexeme)+":AB")
+			if !slices.Contains(t.same, lexeme) {
+				meanings = append(meanings, quoted(lexeme)+":AB")
+			}
 		}
-		meanings = append(meanings, quoted(t.text)+":*AB")
+		slices.Sort(meanings)
+		meanings = append(slices.Compact(meanings), quoted(t.text)+":*AB")
 		all = append(all, "("+strings.Join(meanings, " | ")+")")
 	}
 	return strings.Join(all, operator)
@@ -277,6 +281,7 @@ func (f *finder) rank(ctx context.Context, tx pgx.Tx) error {
 		JOIN LATERAL (
 			SELECT ts_rank(p.search, websearch_to_tsquery('english', $1)) AS words,
 			       word_similarity($1, p.words) AS letters
+			OFFSET 0 -- computes each once, not at each place where it is used
 		) AS match ON found.n <= $3 OR match.letters >= 0.5
 		ORDER BY `+f.sort.byMatch(best)+`
 		LIMIT $4`, f.query, f.ids, f.sure, mostFound+1)

@@ -56,21 +56,21 @@ func TestSearch_OfAnyQueryReadsABoundedNumberOfRows(t *testing.T) {
 	catalogue := s.cached(t, "")
 
 	for query, results := range map[string]int{
-		"quoddy": 480, "Quoddy 17": 55, "qoddy": 480, "q": 480, "tenthly": 480, "tenthy": 480, "thousandth": 30, "thousandht": 30,
-		"quoddy tenthly": 480, "tenthly thousandth": 0, "zzzzqqqq": 0, "GROWN-1": 480, "lantrn": 1, "lantern quoddy": 0,
-		"quoddy quoddi quody qoddy quodd quo qu q": 480, strings.Repeat("quoddy ", 50): 480,
+		"quoddy": 240, "Quoddy 317": 240, "qoddy": 240, "q": 240, "tenthly": 240, "tenthy": 240, "thousandth": 30, "thousandht": 30,
+		"quoddy tenthly": 240, "tenthly thousandth": 0, "zzzzqqqq": 0, "GROWN-1": 240, "lantrn": 1, "lantern quoddy": 0,
+		"quoddy quoddi quody qoddy quodd quo qu q": 240, strings.Repeat("quoddy ", 50): 240,
 	} {
 		products, words, variants := pgtest.RowsRead(t, single, "products"), pgtest.RowsRead(t, single, "search_words"),
 			pgtest.RowsRead(t, single, "variants")
 		listing, err := readSearch(t, catalogue, query, 1)
 		require.NoError(t, err)
 
-		require.LessOrEqual(t, listing.Total, 480, query)
+		require.LessOrEqual(t, listing.Total, 240, query)
 		require.GreaterOrEqual(t, listing.Total, results, query)
-		require.Equal(t, results == 480, listing.More, query)
-		// Three steps look at 2400 products each, and the index may have as many matches
+		require.Equal(t, results == 240, listing.More, query)
+		// Three steps look at 1440 products each, and the index may have as many matches
 		// as a fifth of the catalogue.
-		require.Less(t, pgtest.RowsRead(t, single, "products")-products, 3*2400+30000/5+3*480, query)
+		require.Less(t, pgtest.RowsRead(t, single, "products")-products, 3*1440+30000/5+3*240, query)
 		require.Less(t, pgtest.RowsRead(t, single, "search_words")-words, 1500, query)
 		require.Less(t, pgtest.RowsRead(t, single, "variants")-variants, 1000, query)
 	}
@@ -83,10 +83,10 @@ func TestSearch_SortsAndPagesWhatItFound(t *testing.T) {
 
 	for _, sort := range sorts {
 		seen := map[int64]bool{}
-		for page := 1; page <= 40; page++ {
+		for page := 1; page <= 20; page++ {
 			listing, err := readPage(t, s.Shop, func(r *shop.Reads) *shop.Listing { return r.Search(t.Context(), "quoddy", sort, page) })
 			require.NoError(t, err)
-			require.Equal(t, []any{480, true, 40, page == 40}, []any{listing.Total, listing.More, listing.Pages, listing.Last})
+			require.Equal(t, []any{240, true, 20, page == 20}, []any{listing.Total, listing.More, listing.Pages, listing.Last})
 			for i, card := range listing.Cards {
 				require.False(t, seen[card.ID])
 				seen[card.ID] = true
@@ -95,8 +95,8 @@ func TestSearch_SortsAndPagesWhatItFound(t *testing.T) {
 				}
 			}
 		}
-		require.Len(t, seen, 480)
+		require.Len(t, seen, 240)
 	}
-	_, err := readSearch(t, s.Shop, "quoddy", 41)
+	_, err := readSearch(t, s.Shop, "quoddy", 21)
 	require.ErrorIs(t, err, shop.ErrNotFound)
 }

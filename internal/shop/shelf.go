@@ -244,9 +244,9 @@ func (s *Shop) milestoneBefore(ctx context.Context, shelf shelf, skip int) (*pos
 	if err != nil {
 		return nil, 0, fmt.Errorf("find the milestones of a list: %w", err)
 	}
-	n := skip / stride
-	if n > len(stones) {
-		return nil, 0, ErrNotFound
+	n := min(skip/stride, len(stones)) // products that were added meanwhile are after the last one
+	if n == 0 {
+		return nil, skip, nil
 	}
 	return &stones[n-1], skip - n*stride, nil
 }
