@@ -180,7 +180,8 @@ func (s *Shop) findCategory(ctx context.Context, slug string) (Category, error) 
 		return Everything, nil
 	}
 	var category Category
-	err := s.db.QueryRow(ctx, `SELECT id, slug, name, tagline FROM categories WHERE slug = $1`, slug).Scan(&category.ID, &category.Slug, &category.Name, &category.Tagline)
+	row := s.db.QueryRow(ctx, `SELECT id, slug, name, tagline FROM categories WHERE slug = $1`, slug)
+	err := row.Scan(&category.ID, &category.Slug, &category.Name, &category.Tagline)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Category{}, ErrNotFound
 	}

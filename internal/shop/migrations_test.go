@@ -40,7 +40,8 @@ func TestMigrations_CanBeTakenBackOneByOne(t *testing.T) {
 func TestMigrations_FillTheIndexOfACatalogueThatIsThere(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	migrator, err := postgres.NewMigrator(t.Context(), s.db.Config().ConnString(), 5*time.Second, shop.Migrations(), slog.New(slog.DiscardHandler))
+	address, log := s.db.Config().ConnString(), slog.New(slog.DiscardHandler)
+	migrator, err := postgres.NewMigrator(t.Context(), address, 5*time.Second, shop.Migrations(), log)
 	require.NoError(t, err)
 	defer migrator.Close()
 	words := s.count(t, `SELECT count(DISTINCT (word, lexeme)) FROM search_words`)

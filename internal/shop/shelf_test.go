@@ -51,7 +51,7 @@ func TestCategory_AWalkShowsEachProductOnceWhileProductsAreAdded(t *testing.T) {
 func TestCategory_PageNumbersShowWhatAWalkShows(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	s.grow(t, 3700)
+	s.grow(t, 2700)
 	catalogue := s.cached(t, "")
 
 	for _, sort := range sorts {
@@ -61,7 +61,7 @@ func TestCategory_PageNumbersShowWhatAWalkShows(t *testing.T) {
 				_, walked, err := readPlace(t, catalogue, slug, sort, place)
 				require.NoError(t, err)
 				pages = place.Page
-				if pages%29 == 1 || pages > 195 && pages < 206 || pages > 298 && pages < 303 || walked.Last {
+				if pages%29 == 1 || pages > 198 && pages < 206 || walked.Last {
 					_, numbered, err := readCategory(t, catalogue, slug, sort, place.Page)
 					require.NoError(t, err)
 					require.Equal(t, walked, numbered, "%s %s", slug, sort)
@@ -71,7 +71,7 @@ func TestCategory_PageNumbersShowWhatAWalkShows(t *testing.T) {
 				}
 				place = shop.Place{Page: place.Page + 1, After: walked.Next}
 			}
-			require.Greater(t, pages, 300)
+			require.Greater(t, pages, 220)
 			for _, beyond := range []int{pages + 1, pages + 1000} {
 				_, _, err := readCategory(t, catalogue, slug, sort, beyond)
 				require.ErrorIs(t, err, shop.ErrNotFound)
@@ -130,7 +130,8 @@ func TestCategory_IsNotFoundWithACursorOfAnotherList(t *testing.T) {
 	}
 
 	for sort, cursors := range map[shop.Sort][]keyset.Cursor{
-		shop.SortFeatured: {"x", "%", "\x00", first.Next, first.Next[1:], encoded(`{}`), encoded(`[]`), encoded(`{"s":"featured","n":"1","id":1}`),
+		shop.SortFeatured: {"x", "%", "\x00", first.Next, first.Next[1:], encoded(`{}`), encoded(`[]`),
+			encoded(`{"s":"featured","n":"1","id":1}`),
 			encoded(`{"s":"featured","n":9223372036854775807,"id":9223372036854775807}`)},
 		shop.SortName:   {encoded(`{"s":"name","t":"a\u0000b","id":1}`), encoded(`{"s":"name","t":"zzz","id":1}`)},
 		shop.SortNewest: {encoded(`{"s":"newest","n":9223372036854775807,"id":1}`), encoded(`{"s":"newest","n":-9223372036854775808,"id":1}`)},
