@@ -17,9 +17,12 @@ import (
 const (
 	// mostFound is the largest number of results.
 	mostFound = 20 * PageSize
+	// enough is the number of results from which on similar words are not looked up.
+	enough = 2 * PageSize
 	// A query is first tried on the sampled first products of Everything. When it matches
 	// many of them, it is looked up in the firstLooked ones, one by one, where it finds
-	// enough. Otherwise the index is asked, which first collects all matches.
+	// most of what a search may find. Otherwise the index is asked, which first collects
+	// all matches.
 	sampled     = 240
 	firstLooked = 6 * mostFound
 	// nearWords and longerWords are the largest numbers of words of the catalogue that
@@ -31,8 +34,8 @@ const (
 	shortTerm = 3
 )
 
-// finder finds the products of one query, in steps from exact to similar matches,
-// until it has enough.
+// finder finds the products of one query: those that match it as it is, and while these
+// are not enough, those with words that it may mean.
 type finder struct {
 	query string
 	sort  Sort
@@ -57,15 +60,13 @@ func (f *finder) run(ctx context.Context, tx pgx.Tx) error {
 	if err := f.findSKUs(ctx, tx); err != nil {
 		return fmt.Errorf("find SKUs: %w", err)
 	}
-	if err := f.readTerms(ctx, tx); err != nil {
-		return fmt.Errorf("look up words: %w", err)
+	if err := f.findWords(ctx, tx); err != nil {
+		return fmt.Errorf("find words: %w", err)
 	}
-	steps, err := f.steps(ctx, tx)
-	if err != nil {
-		return fmt.Errorf("try the query: %w", err)
-	}
-	if err := f.look(ctx, tx, steps); err != nil {
-		return fmt.Errorf("find products: %w", err)
+	if len(f.ids) < enough && !literal(f.query) {
+		if err := f.findSimilarWords(ctx, tx); err != nil {
+			return fmt.Errorf("find similar words: %w", err)
+		}
 	}
 	if err := f.rank(ctx, tx); err != nil {
 		return fmt.Errorf("rank products: %w", err)
@@ -96,11 +97,41 @@ func (f *finder) findSKUs(ctx context.Context, tx pgx.Tx) error {
 // isOfCode reports whether a character is one that codes have and words have not.
 func isOfCode(r rune) bool { return r == '-' || unicode.IsDigit(r) }
 
+// findWords finds the products that match the query as it is.
+func (f *finder) findWords(ctx context.Context, tx pgx.Tx) error {
+	var query string
+	if err := tx.QueryRow(ctx, `SELECT websearch_to_tsquery('english', $1)::text`, f.query).Scan(&query); err != nil {
+		return err
+	}
+	err := f.find(ctx, tx, true, query)
+	f.sure = len(f.ids)
+	return err
+}
+
+// findSimilarWords finds the products that match each word of the query, or one that it
+// may mean, and while these are not enough, any of them.
+func (f *finder) findSimilarWords(ctx context.Context, tx pgx.Tx) error {
+	if err := f.readTerms(ctx, tx); err != nil {
+		return err
+	}
+	var each []string
+	indexed := true
+	for _, t := range f.terms {
+		if !t.stop || len(f.terms) == 1 {
+			each = append(each, t.meant())
+			indexed = indexed && utf8.RuneCountInString(t.text) >= shortTerm
+		}
+	}
+	err := f.find(ctx, tx, indexed, each...)
+	f.sure = len(f.ids)
+	if err == nil && len(each) > 1 && len(f.ids) < enough {
+		err = f.find(ctx, tx, indexed, strings.Join(each, " | "))
+	}
+	return err
+}
+
 // readTerms reads which words of the catalogue the words of the query may mean.
 func (f *finder) readTerms(ctx context.Context, tx pgx.Tx) error {
-	if literal(f.query) {
-		return nil
-	}
 	words := strings.FieldsFunc(f.query, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
 	words = words[:min(len(words), maxTerms)]
 	if len(words) == 0 {
@@ -146,68 +177,20 @@ func literal(query string) bool {
 	return strings.Contains(query, `"`) || strings.HasPrefix(query, "-") || strings.Contains(query, " -")
 }
 
-// step is one way to match products.
-type step struct {
-	match   string // a tsquery; empty: matches nothing
-	partly  bool   // it matches products that lack some of the words: see rank
-	common  bool   // it matches many of the sampled products
-	indexed bool   // the index may be searched for it
-}
-
-// steps are the ways to match products: the query as it is, each word or one that it
-// may mean, and any of these.
-func (f *finder) steps(ctx context.Context, tx pgx.Tx) ([]step, error) {
-	rows, err := tx.Query(ctx, `
-		WITH first AS MATERIALIZED (SELECT search FROM products ORDER BY featured, id LIMIT $2)
-		SELECT match::text, (SELECT 6 * count(*) FILTER (WHERE search @@ match) >= greatest(count(*), 1) FROM first)
-		FROM (
-			SELECT 1, websearch_to_tsquery('english', $1)
-			UNION ALL SELECT 2, $3::tsquery
-			UNION ALL SELECT 3, $4::tsquery
-		) AS tried (n, match)
-		ORDER BY n`, f.query, sampled, f.meant(" & "), f.meant(" | "))
-	if err != nil {
-		return nil, err
+// meant is the tsquery of the words that a term may mean. Words that are only similar
+// count in names and taglines alone.
+func (t term) meant() string {
+	var meanings []string
+	for _, lexeme := range t.same {
+		meanings = append(meanings, quoted(lexeme))
 	}
-	steps, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (step, error) {
-		s := step{indexed: true}
-		err := row.Scan(&s.match, &s.common)
-		return s, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	steps[2].partly = true
-	for _, t := range f.terms {
-		if utf8.RuneCountInString(t.text) < shortTerm {
-			steps[1].indexed, steps[2].indexed = false, false
+	for _, lexeme := range t.similar {
+		if !slices.Contains(t.same, lexeme) {
+			meanings = append(meanings, quoted(lexeme)+":AB")
 		}
 	}
-	return steps, nil
-}
-
-// meant is the tsquery of the words that each term may mean, joined by an operator.
-// Words that are only similar count in names and taglines alone.
-func (f *finder) meant(operator string) string {
-	var all []string
-	for _, t := range f.terms {
-		if t.stop && len(f.terms) > 1 {
-			continue
-		}
-		var meanings []string
-		for _, lexeme := range t.same {
-			meanings = append(meanings, quoted(lexeme))
-		}
-		for _, lexeme := range t.similar {
-			if !slices.Contains(t.same, lexeme) {
-				meanings = append(meanings, quoted(lexeme)+":AB")
-			}
-		}
-		slices.Sort(meanings)
-		meanings = append(slices.Compact(meanings), quoted(t.text)+":*AB")
-		all = append(all, "("+strings.Join(meanings, " | ")+")")
-	}
-	return strings.Join(all, operator)
+	slices.Sort(meanings)
+	return strings.Join(append(slices.Compact(meanings), quoted(t.text)+":*AB"), " | ")
 }
 
 // quoted is a lexeme in the syntax of tsquery.
@@ -215,42 +198,52 @@ func quoted(lexeme string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(lexeme) + "'"
 }
 
-// look takes the steps until there is one product more than a search may find.
-func (f *finder) look(ctx context.Context, tx pgx.Tx, steps []step) error {
-	for _, step := range steps {
-		if step.match == "" {
-			continue
+// find adds the products that match all of the given tsqueries. Indexed says whether the
+// index may be searched for them.
+func (f *finder) find(ctx context.Context, tx pgx.Tx, indexed bool, queries ...string) error {
+	if len(queries) == 0 || queries[0] == "" {
+		return nil
+	}
+	// The index skips through several conditions faster than through one that joins them.
+	var conditions []string
+	var arguments []any
+	for i, query := range queries {
+		conditions = append(conditions, fmt.Sprintf("search @@ $%d::tsquery", i+1))
+		arguments = append(arguments, query)
+	}
+	matches := strings.Join(conditions, " AND ")
+	var common bool
+	err := tx.QueryRow(ctx, `SELECT 6 * count(*) FILTER (WHERE `+matches+`) >= count(*) FROM `+firstProducts(sampled)+` AS p`,
+		arguments...).Scan(&common)
+	if err != nil {
+		return err
+	}
+	if common || !indexed {
+		if err := f.collect(ctx, tx, firstProducts(firstLooked), matches, arguments); err != nil {
+			return err
 		}
-		if step.common || !step.indexed {
-			if err := f.collect(ctx, tx, step, fmt.Sprintf(firstProducts, firstLooked)); err != nil {
-				return err
-			}
-		}
-		if step.indexed {
-			if err := f.collect(ctx, tx, step, "products"); err != nil {
-				return err
-			}
-		}
-		if !step.partly {
-			f.sure = len(f.ids)
-		}
+	}
+	if indexed {
+		return f.collect(ctx, tx, "products", matches, arguments)
 	}
 	return nil
 }
 
-const firstProducts = `(SELECT id, search FROM products ORDER BY featured, id LIMIT %d)`
+func firstProducts(limit int) string {
+	return fmt.Sprintf("(SELECT id, search FROM products ORDER BY featured, id LIMIT %d)", limit)
+}
 
-// collect adds the products of a table that match and were not found yet, unless there
-// are enough.
-func (f *finder) collect(ctx context.Context, tx pgx.Tx, step step, table string) error {
+// collect adds the products of a table that match, unless there is already one more than
+// a search may find.
+func (f *finder) collect(ctx context.Context, tx pgx.Tx, table, matches string, arguments []any) error {
 	if len(f.ids) > mostFound {
 		return nil
 	}
-	rows, err := tx.Query(ctx, `
+	rows, err := tx.Query(ctx, fmt.Sprintf(`
 		SELECT id
-		FROM `+table+` AS p
-		WHERE search @@ $1::tsquery
-		LIMIT $2`, step.match, mostFound+1+len(f.ids))
+		FROM %s AS p
+		WHERE %s
+		LIMIT %d`, table, matches, mostFound+1+len(f.ids)), arguments...)
 	if err != nil {
 		return err
 	}
