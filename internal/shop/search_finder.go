@@ -25,6 +25,9 @@ const (
 	// all matches.
 	sampled     = 240
 	firstLooked = 6 * mostFound
+	// examined is the number of products with a similar word in any text that are looked
+	// at for one in their name or tagline.
+	examined = 3 * mostFound
 	// nearWords and longerWords are the largest numbers of words of the catalogue that
 	// correct and complete a word of the query.
 	nearWords   = 8
@@ -103,7 +106,7 @@ func (f *finder) findWords(ctx context.Context, tx pgx.Tx) error {
 	if err := tx.QueryRow(ctx, `SELECT websearch_to_tsquery('english', $1)::text`, f.query).Scan(&query); err != nil {
 		return err
 	}
-	err := f.find(ctx, tx, true, query)
+	err := f.find(ctx, tx, search{queries: []string{query}, anywhere: []string{query}, operator: " AND ", indexed: true})
 	f.sure = len(f.ids)
 	return err
 }
@@ -114,18 +117,20 @@ func (f *finder) findSimilarWords(ctx context.Context, tx pgx.Tx) error {
 	if err := f.readTerms(ctx, tx); err != nil {
 		return err
 	}
-	var each []string
-	indexed := true
+	each := search{operator: " AND ", indexed: true}
 	for _, t := range f.terms {
 		if !t.stop || len(f.terms) == 1 {
-			each = append(each, t.meant())
-			indexed = indexed && utf8.RuneCountInString(t.text) >= shortTerm
+			each.queries = append(each.queries, t.meant(":AB"))
+			each.anywhere = append(each.anywhere, t.meant(""))
+			each.indexed = each.indexed && utf8.RuneCountInString(t.text) >= shortTerm
 		}
 	}
-	err := f.find(ctx, tx, indexed, each...)
+	err := f.find(ctx, tx, each)
 	f.sure = len(f.ids)
-	if err == nil && len(each) > 1 && len(f.ids) < enough {
-		err = f.find(ctx, tx, indexed, strings.Join(each, " | "))
+	if err == nil && len(each.queries) > 1 && len(f.ids) < enough {
+		any := each
+		any.operator = " OR "
+		err = f.find(ctx, tx, any)
 	}
 	return err
 }
@@ -178,19 +183,36 @@ func literal(query string) bool {
 }
 
 // meant is the tsquery of the words that a term may mean. Words that are only similar
-// count in names and taglines alone.
-func (t term) meant() string {
+// count in texts with these weights alone: ":AB" are the name and the tagline, "" all.
+func (t term) meant(weights string) string {
 	var meanings []string
 	for _, lexeme := range t.same {
 		meanings = append(meanings, quoted(lexeme))
 	}
 	for _, lexeme := range t.similar {
 		if !slices.Contains(t.same, lexeme) {
-			meanings = append(meanings, quoted(lexeme)+":AB")
+			meanings = append(meanings, quoted(lexeme)+weights)
 		}
 	}
 	slices.Sort(meanings)
-	return strings.Join(append(slices.Compact(meanings), quoted(t.text)+":*AB"), " | ")
+	return strings.Join(append(slices.Compact(meanings), quoted(t.text)+":*"+strings.TrimPrefix(weights, ":")), " | ")
+}
+
+// search is a condition that products match all or any of some tsqueries.
+type search struct {
+	queries  []string
+	anywhere []string // the same for matches in any text, which the index finds
+	operator string   // of SQL
+	indexed  bool     // the index may be searched
+}
+
+// where is the condition in SQL. Its arguments are queries, and then anywhere.
+func (s search) where(queries []string, first int) string {
+	var conditions []string
+	for i := range queries {
+		conditions = append(conditions, fmt.Sprintf("search @@ $%d::tsquery", first+i))
+	}
+	return strings.Join(conditions, s.operator)
 }
 
 // quoted is a lexeme in the syntax of tsquery.
@@ -198,35 +220,35 @@ func quoted(lexeme string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(lexeme) + "'"
 }
 
-// find adds the products that match all of the given tsqueries. Indexed says whether the
-// index may be searched for them.
-func (f *finder) find(ctx context.Context, tx pgx.Tx, indexed bool, queries ...string) error {
-	if len(queries) == 0 || queries[0] == "" {
+// find adds the products that match a search.
+func (f *finder) find(ctx context.Context, tx pgx.Tx, s search) error {
+	if len(s.queries) == 0 || s.queries[0] == "" {
 		return nil
 	}
-	// The index skips through several conditions faster than through one that joins them.
-	var conditions []string
-	var arguments []any
-	for i, query := range queries {
-		conditions = append(conditions, fmt.Sprintf("search @@ $%d::tsquery", i+1))
-		arguments = append(arguments, query)
-	}
-	matches := strings.Join(conditions, " AND ")
+	matches := s.where(s.queries, 1)
 	var common bool
 	err := tx.QueryRow(ctx, `SELECT 6 * count(*) FILTER (WHERE `+matches+`) >= count(*) FROM `+firstProducts(sampled)+` AS p`,
-		arguments...).Scan(&common)
+		arguments(s.queries)...).Scan(&common)
 	if err != nil {
 		return err
 	}
-	if common || !indexed {
-		if err := f.collect(ctx, tx, firstProducts(firstLooked), matches, arguments); err != nil {
+	if common || !s.indexed {
+		if err := f.collect(ctx, tx, firstProducts(firstLooked), matches, arguments(s.queries)); err != nil {
 			return err
 		}
 	}
-	if indexed {
-		return f.collect(ctx, tx, "products", matches, arguments)
+	if !s.indexed {
+		return nil
 	}
-	return nil
+	anywhere := fmt.Sprintf("(SELECT id, search FROM products WHERE %s LIMIT %d)", s.where(s.anywhere, 1+len(s.queries)), examined)
+	return f.collect(ctx, tx, anywhere, matches, arguments(s.queries, s.anywhere))
+}
+
+func arguments(queries ...[]string) (all []any) {
+	for _, query := range slices.Concat(queries...) {
+		all = append(all, query)
+	}
+	return all
 }
 
 func firstProducts(limit int) string {
