@@ -25,8 +25,8 @@ const (
 	// all matches.
 	sampled     = 240
 	firstLooked = 6 * mostFound
-	// examined is the number of products with a similar word in any text that are looked
-	// at for one in their name or tagline.
+	// examined is the largest number of products that the index finds. They are looked at
+	// for words that follow each other, and for similar ones in their name or tagline.
 	examined = 3 * mostFound
 	// nearWords and longerWords are the largest numbers of words of the catalogue that
 	// correct and complete a word of the query.
@@ -102,11 +102,17 @@ func isOfCode(r rune) bool { return r == '-' || unicode.IsDigit(r) }
 
 // findWords finds the products that match the query as it is.
 func (f *finder) findWords(ctx context.Context, tx pgx.Tx) error {
-	var query string
-	if err := tx.QueryRow(ctx, `SELECT websearch_to_tsquery('english', $1)::text`, f.query).Scan(&query); err != nil {
+	s := search{queries: []string{""}, anywhere: []string{""}, operator: " AND "}
+	// A query that only says which words are not meant is no work for the index. Words that
+	// follow each other are found by the index as words that are there.
+	err := tx.QueryRow(ctx, `
+		SELECT query::text, querytree(query) <> 'T',
+		       CASE WHEN query::text LIKE '%!%' THEN query::text ELSE regexp_replace(query::text, ' <(-|[0-9]+)> ', ' & ', 'g') END
+		FROM websearch_to_tsquery('english', $1) AS query`, f.query).Scan(&s.queries[0], &s.indexed, &s.anywhere[0])
+	if err != nil {
 		return err
 	}
-	err := f.find(ctx, tx, search{queries: []string{query}, anywhere: []string{query}, operator: " AND ", indexed: true})
+	err = f.find(ctx, tx, s)
 	f.sure = len(f.ids)
 	return err
 }
@@ -128,9 +134,8 @@ func (f *finder) findSimilarWords(ctx context.Context, tx pgx.Tx) error {
 	err := f.find(ctx, tx, each)
 	f.sure = len(f.ids)
 	if err == nil && len(each.queries) > 1 && len(f.ids) < enough {
-		any := each
-		any.operator = " OR "
-		err = f.find(ctx, tx, any)
+		each.operator = " OR "
+		err = f.find(ctx, tx, each)
 	}
 	return err
 }
@@ -201,7 +206,7 @@ func (t term) meant(weights string) string {
 // search is a condition that products match all or any of some tsqueries.
 type search struct {
 	queries  []string
-	anywhere []string // the same for matches in any text, which the index finds
+	anywhere []string // the same for words anywhere, which the index finds
 	operator string   // of SQL
 	indexed  bool     // the index may be searched
 }

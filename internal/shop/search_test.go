@@ -58,6 +58,7 @@ func TestSearch_OfAnyQueryReadsABoundedNumberOfRows(t *testing.T) {
 	for query, results := range map[string]int{
 		"quoddy": 240, "Quoddy 317": 50, "qoddy": 240, "q": 240, "tenthly": 240, "tenthy": 240, "thousandth": 30, "thousandht": 30,
 		"quoddy tenthly": 240, "tenthly thousandth": 0, "zzzzqqqq": 0, "GROWN-1": 240, "lantrn": 1, "lantern quoddy": 0,
+		"-quoddy": 1, "-tenthly": 240, `"tenthly quoddy"`: 0, `"quoddy tenthly"`: 240, "quoddy -tenthly": 240, "tenthly or thousandth": 240,
 		"quoddy quoddi quody qoddy quodd quo qu q": 240, strings.Repeat("quoddy ", 50): 240,
 	} {
 		products, words, variants := pgtest.RowsRead(t, single, "products"), pgtest.RowsRead(t, single, "search_words"),
