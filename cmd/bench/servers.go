@@ -197,3 +197,15 @@ func childrenOf(pid int) (children []int) {
 	}
 	return children
 }
+
+// parentOf returns the parent of a process; 0: it is not known.
+func parentOf(pid int) int {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ") // after the name, which may have spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return parent
+}

@@ -15,12 +15,29 @@ FROM (
 ) AS found
 WHERE NOT EXISTS (SELECT FROM search_words AS known WHERE known.word = found.word AND known.lexeme = found.lexeme);
 
-INSERT INTO product_prices (product_id, category_id, low_cents)
-SELECT p.id, p.category_id, min(v.price_cents)
-FROM products p
-JOIN variants v ON v.product_id = p.id
-GROUP BY p.id
-ON CONFLICT DO NOTHING; -- a trigger stored a newer price
+-- In small transactions, because whoever changes a price waits for the one that has just
+-- stored the price of its product.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    done bigint := 0;
+    next bigint;
+BEGIN
+    LOOP
+        SELECT max(id) INTO next FROM (SELECT id FROM products WHERE id > done ORDER BY id LIMIT 2000) AS part;
+        EXIT WHEN next IS NULL;
+        INSERT INTO product_prices (product_id, category_id, low_cents)
+        SELECT p.id, p.category_id, min(v.price_cents)
+        FROM products p
+        JOIN variants v ON v.product_id = p.id
+        WHERE p.id > done AND p.id <= next
+        GROUP BY p.id
+        ON CONFLICT DO NOTHING; -- a trigger stored a newer price
+        COMMIT;
+        done := next;
+    END LOOP;
+END $$;
+-- +goose StatementEnd
 
 ANALYZE search_words;
 ANALYZE product_prices;
