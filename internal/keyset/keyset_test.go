@@ -29,7 +29,8 @@ func TestCursor_RefusesOtherText(t *testing.T) {
 	encoded := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	for _, text := range []string{
 		"", "7", "=", "%", "\x00", "\xff", "eyJpZCI6N30=", encoded(""), encoded("7"), encoded(`{"id":7`), encoded(`{"id":"7"}`),
-		encoded(`{"id":7}x`), encoded(`{"id":7,"other":1}`), encoded(`{"id":99999999999999999999}`), encoded(`{"name":"` + strings.Repeat("x", 5000) + `"}`),
+		encoded(`{"id":7}x`),
+		encoded(`{"id":7,"other":1}`), encoded(`{"id":99999999999999999999}`), encoded(`{"name":"` + strings.Repeat("x", 5000) + `"}`),
 	} {
 		err := Cursor(text).Read(&place{})
 
