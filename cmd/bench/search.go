@@ -25,8 +25,9 @@ func newSearchCommand() *cobra.Command {
 		Long: `Ask app web for searches and for pages of lists, while the catalogue grows. Each
 address is asked once, so that no cache answers, one after the other, and the time of
 the whole page counts. On a busy machine, compare the CPU time, of app web and PostgreSQL
-together: it is what the page takes on an idle one, without reading from disk. The database bench_search of the server of DATABASE_URL is made
-for that and deleted in the end.
+together: it is what the page takes on an idle one, without reading from disk. The
+database bench_search of the server of DATABASE_URL is made for that and deleted in the
+end.
 
 The exit code is 0 when everything was measured, even if a target was missed.`,
 		Args: cobra.NoArgs,
