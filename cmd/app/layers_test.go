@@ -15,7 +15,7 @@ import (
 // levels are the packages of the runtime. Each imports only packages of a
 // lower level.
 var levels = [][]string{
-	{"config", "telemetry", "devstack", "edge/coding", "edge/connection", "edge/hosts"},
+	{"config", "telemetry", "devstack", "keyset", "edge/coding", "edge/connection", "edge/hosts"},
 	{"devstack/stacktest", "postgres", "failopen", "assets", "mail", "payment", "health", "edge/httpcache", "edge/certificate"},
 	{
 		"postgres/pgtest", "failopen/failopentest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue",

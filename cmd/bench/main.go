@@ -26,7 +26,9 @@ func run() error {
 	root := &cobra.Command{
 		Use: "bench", Short: "Compare the runtime with the libraries that it uses", SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(newJobsCommand(), newWorkCommand(), newEdgeCommand(), newWebCommand(), newPageCommand(), newRawPageCommand())
+	root.AddCommand(
+		newJobsCommand(), newWorkCommand(), newWebCommand(), newSearchCommand(), newEdgeCommand(), newPageCommand(), newRawPageCommand(),
+	)
 	return root.ExecuteContext(ctx)
 }
 

@@ -216,10 +216,8 @@ func cpuOfTree(pid int) float64 {
 // cpuOfEnded returns the CPU seconds of the children of a process that have ended, to
 // the hundredth.
 func cpuOfEnded(pid int) float64 {
-	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	_, rest, _ := strings.Cut(string(text), ") ") // after the name, which may have spaces
-	const user, system = 13, 14                   // cutime and cstime of proc_pid_stat(5), counted from the state
-	fields := strings.Fields(rest)
+	const user, system = 13, 14 // cutime and cstime of proc_pid_stat(5), counted from the state
+	fields := statOf(pid)
 	if len(fields) <= system {
 		return 0
 	}
@@ -229,17 +227,30 @@ func cpuOfEnded(pid int) float64 {
 }
 
 func childrenOf(pid int) (children []int) {
-	processes, _ := filepath.Glob("/proc/[0-9]*/stat")
+	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, path := range processes {
-		text, _ := os.ReadFile(path)
-		_, rest, _ := strings.Cut(string(text), ") ") // after the name, which may have spaces
-		fields := strings.Fields(rest)
-		if len(fields) < 2 || fields[1] != strconv.Itoa(pid) {
-			continue
-		}
-		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+		if child, err := strconv.Atoi(filepath.Base(path)); err == nil && parentOf(child) == pid {
 			children = append(children, child)
 		}
 	}
 	return children
+}
+
+// parentOf returns the parent of a process; 0: it is not known.
+func parentOf(pid int) int {
+	const parent = 1
+	fields := statOf(pid)
+	if len(fields) <= parent {
+		return 0
+	}
+	number, _ := strconv.Atoi(fields[parent])
+	return number
+}
+
+// statOf returns what the system tells about a process, from its state on: see
+// proc_pid_stat(5).
+func statOf(pid int) []string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ") // after the name, which may have spaces
+	return strings.Fields(rest)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -213,8 +212,8 @@ func backendReadings(ctx context.Context) ([]reading, error) {
 	if err := db.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&backend); err != nil {
 		return nil, err
 	}
-	postmaster, err := parentOf(backend)
-	if err := errors.Join(err, db.Close(ctx)); err != nil {
+	postmaster := parentOf(backend)
+	if err := db.Close(ctx); err != nil {
 		return nil, err
 	}
 	options, err := redis.ParseURL(os.Getenv("REDIS_URL"))
@@ -275,14 +274,4 @@ func fieldOf(text, begin string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("no line begins with %q", begin)
-}
-
-// parentOf returns the process that has started a process.
-func parentOf(pid int) (int, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	if err != nil {
-		return 0, err
-	}
-	parent, err := fieldOf(string(text), "PPid:")
-	return int(parent), err
 }

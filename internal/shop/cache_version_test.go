@@ -13,18 +13,21 @@ func TestCaches_ChangeTheirVersionWithTheirJSON(t *testing.T) {
 	t.Parallel()
 
 	for expected, cached := range map[string]struct {
-		version int
-		value   any
+		version, current int
+		value            any
 	}{
-		`[{"ID":1,"Slug":"s","Name":"n","Tagline":"t"}]`: {categoriesCache.Version, []Category{{ID: 1, Slug: "s", Name: "n", Tagline: "t"}}},
-		`[1,2]`: {listsCache.Version, []int64{1, 2}},
-		`{"Category":{"ID":1,"Slug":"","Name":"","Tagline":""},"Total":2,"IDs":[3]}`: {categoryPagesCache.Version,
-			categoryPage{Category: Category{ID: 1}, Total: 2, IDs: []int64{3}}},
+		`[{"ID":1,"Slug":"s","Name":"n","Tagline":"t"}]`: {1, categoriesCache.Version, []Category{{ID: 1, Slug: "s", Name: "n", Tagline: "t"}}},
+		`[1,2]`: {1, listsCache.Version, []int64{1, 2}},
+		`{"Category":{"ID":1,"Slug":"","Name":"","Tagline":""},"Total":2,"More":true,"IDs":[3],"Next":"x","Last":true}`: {
+			2, categoryPagesCache.Version,
+			categoryPage{Category: Category{ID: 1}, Total: 2, More: true, IDs: []int64{3}, Next: "x", Last: true},
+		},
+		`[{"s":"name","n":1,"t":"x","id":2}]`: {1, milestonesCache.Version, milestones{{Sort: SortName, Number: 1, Name: "x", ID: 2}}},
 	} {
 		encoded, err := json.Marshal(cached.value)
 
 		require.NoError(t, err)
-		require.Equal(t, 1, cached.version)
+		require.Equal(t, cached.version, cached.current)
 		require.Equal(t, expected, string(encoded))
 	}
 }

@@ -71,24 +71,27 @@ func (r *Reads) FrontPage(ctx context.Context, featured, newest int) *FrontPage 
 }
 
 // Category reads one page of a category, or of Everything. Do returns ErrNotFound when
-// there is no such category or page.
-func (r *Reads) Category(ctx context.Context, slug string, sort Sort, page int) (Category, *Listing) {
-	if !validSlug(slug) || page < 1 {
+// there is no such category or page, and when the cursor of place is none of this list.
+func (r *Reads) Category(ctx context.Context, slug string, sort Sort, place Place) (Category, *Listing) {
+	if !validSlug(slug) || place.Page < 1 || place.Page > mostPages {
 		r.fail(ErrNotFound)
 		return Category{}, &Listing{}
 	}
-	key := fmt.Sprintf("%s:%s:%d", slug, sort, page)
-	cached, err := categoryPagesCache.Fetch(ctx, r.shop.cache, key, func(ctx context.Context) (categoryPage, error) {
-		return r.shop.readCategoryPage(ctx, slug, sort, page)
+	pages, key := categoryPagesCache, fmt.Sprintf("%s:%s:%d", slug, sort, place.Page)
+	if place.After != "" {
+		pages, key = continuedPagesCache, fmt.Sprintf("%s:%s:%s", slug, sort, place.After)
+	}
+	cached, err := pages.Fetch(ctx, r.shop.cache, key, func(ctx context.Context) (categoryPage, error) {
+		return r.shop.readCategoryPage(ctx, slug, sort, place)
 	})
 	if err != nil {
 		r.fail(err)
 		return Category{}, &Listing{}
 	}
-	listing, err := newListing(sort, page, cached.Total)
-	if err != nil {
-		r.fail(err)
-		return Category{}, &Listing{}
+	listing := Listing{Sort: sort, Page: place.Page, Total: cached.Total, More: cached.More, Next: cached.Next, Last: cached.Last}
+	if !cached.More {
+		// Products that were added after the first page move the last one.
+		listing.Pages = max(1, (cached.Total+PageSize-1)/PageSize, place.Page)
 	}
 	return cached.Category, r.list(listing, cached.IDs)
 }
@@ -157,44 +160,33 @@ func (s *Shop) readCategories(ctx context.Context) ([]Category, error) {
 	return categories, nil
 }
 
+// mostPages bounds page numbers, so that no sum of products overflows.
+const mostPages = 1 << 30
+
 // readCategoryPage reads one page of a category.
-func (s *Shop) readCategoryPage(ctx context.Context, slug string, sort Sort, page int) (categoryPage, error) {
-	category, total, err := s.findCategory(ctx, slug)
+func (s *Shop) readCategoryPage(ctx context.Context, slug string, sort Sort, place Place) (categoryPage, error) {
+	category, err := s.findCategory(ctx, slug)
 	if err != nil {
 		return categoryPage{}, err
 	}
-	listing, err := newListing(sort, page, total)
-	if err != nil {
-		return categoryPage{}, err
-	}
-	usual := "p.position"
-	if category.ID == Everything.ID {
-		usual = "p.featured"
-	}
-	cards, err := s.cards(ctx, "category "+slug,
-		`WHERE ($1::bigint = 0 OR p.category_id = $1) ORDER BY `+listing.Sort.orderBy(usual)+` LIMIT $2 OFFSET $3`,
-		category.ID, PageSize, (listing.Page-1)*PageSize)
-	return categoryPage{Category: category, Total: total, IDs: idsOf(cards)}, err
+	page, err := s.pageOfShelf(ctx, shelf{category: category.ID, sort: sort}, place)
+	page.Category = category
+	return page, err
 }
 
-// findCategory returns a category with the number of its products.
-func (s *Shop) findCategory(ctx context.Context, slug string) (category Category, products int, err error) {
-	switch slug {
-	case Everything.Slug:
-		category = Everything
-		err = s.db.QueryRow(ctx, `SELECT count(*) FROM products`).Scan(&products)
-	default:
-		err = s.db.QueryRow(ctx, `
-			SELECT c.id, c.slug, c.name, c.tagline, (SELECT count(*) FROM products p WHERE p.category_id = c.id)
-			FROM categories c
-			WHERE c.slug = $1`, slug,
-		).Scan(&category.ID, &category.Slug, &category.Name, &category.Tagline, &products)
+// findCategory returns a category, or ErrNotFound.
+func (s *Shop) findCategory(ctx context.Context, slug string) (Category, error) {
+	if slug == Everything.Slug {
+		return Everything, nil
 	}
+	var category Category
+	row := s.db.QueryRow(ctx, `SELECT id, slug, name, tagline FROM categories WHERE slug = $1`, slug)
+	err := row.Scan(&category.ID, &category.Slug, &category.Name, &category.Tagline)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Category{}, 0, ErrNotFound
+		return Category{}, ErrNotFound
 	}
 	if err != nil {
-		return Category{}, 0, fmt.Errorf("find category %s: %w", slug, err)
+		return Category{}, fmt.Errorf("find category %s: %w", slug, err)
 	}
-	return category, products, nil
+	return category, nil
 }

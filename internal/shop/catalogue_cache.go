@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"slipway/internal/cache"
+	"slipway/internal/keyset"
 )
 
 // The caches hold which products a list shows, but not their stock and price.
@@ -16,14 +17,20 @@ import (
 var (
 	categoriesCache    = cache.Kind[[]Category]{Name: "categories", Version: 1, Life: time.Minute}
 	listsCache         = cache.Kind[[]int64]{Name: "lists", Version: 1, Life: time.Minute, Absent: ErrNotFound}
-	categoryPagesCache = cache.Kind[categoryPage]{Name: "shelves", Version: 1, Life: time.Minute, Absent: ErrNotFound}
+	categoryPagesCache = cache.Kind[categoryPage]{Name: "shelves", Version: 2, Life: time.Minute, Absent: ErrNotFound}
+
+	// Not in Redis: any client can make up cursors and fill it.
+	continuedPagesCache = cache.Kind[categoryPage]{Name: "continued", Version: 1, Life: time.Minute, Local: true, Absent: ErrNotFound}
+
+	// Only pages far from the beginning of long lists need them.
+	milestonesCache = cache.Kind[milestones]{Name: "milestones", Version: 1, Life: 10 * time.Minute}
 
 	// The only cached stock. Pages that poll, because they get no events, ask for
 	// the same few sets of products at the same time.
 	stockCache = cache.Kind[[]Product]{Name: "stock", Version: 1, Life: time.Second, Local: true}
 
 	// Not in Redis: any client can make up searches and fill it.
-	searchesCache = cache.Kind[searchPage]{Name: "searches", Version: 1, Life: time.Minute, Local: true, Absent: ErrNotFound}
+	searchesCache = cache.Kind[searchResults]{Name: "searches", Version: 2, Life: time.Minute, Local: true}
 
 	// The key of a picture changes with its content. Not in Redis: PostgreSQL
 	// returns a picture faster, and each process has room for all of them.
@@ -33,14 +40,17 @@ var (
 // categoryPage is one page of a category.
 type categoryPage struct {
 	Category Category
-	Total    int // products on all pages
+	Total    int  // products on all pages
+	More     bool // there are more than Total
 	IDs      []int64
+	Next     keyset.Cursor // empty after the last page
+	Last     bool
 }
 
-// searchPage is one page of search results.
-type searchPage struct {
-	Total int
-	IDs   []int64
+// searchResults are the results of a search, on all pages.
+type searchResults struct {
+	IDs  []int64
+	More bool // there are more
 }
 
 // listsStatement reads the products of several lists, in the order of each list. It

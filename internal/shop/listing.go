@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"slipway/internal/keyset"
 )
 
 // Card is a product in a list.
@@ -33,13 +35,25 @@ const (
 // PageSize is the number of products on one page of a list.
 const PageSize = 12
 
+// Place says which page of a list is wanted.
+type Place struct {
+	Page int // from 1
+	// After is the Next of the page before. A page that is read by it begins where the
+	// other one ended, also when products were added meanwhile. Without it, the page is
+	// found by its number.
+	After keyset.Cursor
+}
+
 // Listing is one page of a list of products.
 type Listing struct {
 	Cards []Card
 	Sort  Sort
-	Page  int // from 1
-	Pages int // at least 1
-	Total int // products on all pages
+	Page  int           // from 1
+	Pages int           // at least 1; 0 when it is not known, because there are too many
+	Total int           // products on all pages
+	More  bool          // there are more products than Total, which are not counted
+	Next  keyset.Cursor // of the next page; empty for lists that are read by page number alone
+	Last  bool          // no page follows
 }
 
 // ParseSort reads the order in the query of a URL. An unknown one is SortFeatured.
@@ -52,30 +66,6 @@ func ParseSort(name string) Sort {
 }
 
 // Private
-
-func newListing(sort Sort, page, total int) (Listing, error) {
-	pages := max(1, (total+PageSize-1)/PageSize)
-	if page < 1 || page > pages {
-		return Listing{}, ErrNotFound
-	}
-	return Listing{Sort: sort, Page: page, Pages: pages, Total: total}, nil
-}
-
-// orderBy is the SQL of an order. Usual is the SQL of SortFeatured.
-func (s Sort) orderBy(usual string) string {
-	switch s {
-	case SortPriceLow:
-		return "price.low, p.id"
-	case SortPriceHigh:
-		return "price.low DESC, p.id"
-	case SortName:
-		return "p.name, p.id"
-	case SortNewest:
-		return "p.created_at DESC, p.id DESC"
-	default:
-		return usual + ", p.id"
-	}
-}
 
 // cardsStatement reads a list of products. From is the beginning of FROM, which ends
 // with the products as p. Rest is the end of the statement: condition and order.

@@ -37,6 +37,33 @@ func TestMigrations_CanBeTakenBackOneByOne(t *testing.T) {
 	require.Equal(t, before, schema(t, address))
 }
 
+func TestMigrations_FillTheIndexOfACatalogueThatIsThere(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	address, log := s.db.Config().ConnString(), slog.New(slog.DiscardHandler)
+	migrator, err := postgres.NewMigrator(t.Context(), address, 5*time.Second, shop.Migrations(), log)
+	require.NoError(t, err)
+	defer migrator.Close()
+	words := s.count(t, `SELECT count(DISTINCT (word, lexeme)) FROM search_words`)
+	prices := s.count(t, `SELECT sum(product_id * low_cents + category_id) FROM product_prices`)
+	for range 2 {
+		_, err = migrator.Down(t.Context())
+		require.NoError(t, err)
+	}
+	_, err = s.db.Exec(t.Context(), `CREATE INDEX products_by_name ON products (id)`) // an interrupted run left another one
+	require.NoError(t, err)
+
+	_, err = migrator.Migrate(t.Context())
+
+	require.NoError(t, err)
+	require.Equal(t, words, s.count(t, `SELECT count(*) FROM search_words`))
+	require.Equal(t, prices, s.count(t, `SELECT sum(product_id * low_cents + category_id) FROM product_prices`))
+	found, err := readSearch(t, s.Shop, "lantrn", 1)
+	require.NoError(t, err)
+	require.Equal(t, "hurricane-lantern", found.Cards[0].Slug)
+	require.Zero(t, s.count(t, `SELECT count(*) FROM pg_index WHERE NOT indisvalid`))
+}
+
 // Private
 
 // schema describes all columns, indexes and constraints.

@@ -19,8 +19,15 @@ func readCategory(
 	t testing.TB, s *shop.Shop, slug string, sort shop.Sort, page int,
 ) (category shop.Category, listing shop.Listing, err error) {
 	t.Helper()
+	return readPlace(t, s, slug, sort, shop.Place{Page: page})
+}
+
+func readPlace(
+	t testing.TB, s *shop.Shop, slug string, sort shop.Sort, place shop.Place,
+) (category shop.Category, listing shop.Listing, err error) {
+	t.Helper()
 	listing, err = readPage(t, s, func(r *shop.Reads) (listing *shop.Listing) {
-		category, listing = r.Category(t.Context(), slug, sort, page)
+		category, listing = r.Category(t.Context(), slug, sort, place)
 		return listing
 	})
 	return category, listing, err

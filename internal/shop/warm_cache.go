@@ -22,7 +22,7 @@ func (s *Shop) WarmCache(ctx context.Context) error {
 	pages := s.Reads()
 	pages.FrontPage(ctx, FeaturedInFront, NewestInFront)
 	for _, category := range append([]Category{Everything}, categories...) {
-		pages.Category(ctx, category.Slug, SortFeatured, 1)
+		pages.Category(ctx, category.Slug, SortFeatured, Place{Page: 1})
 	}
 	if err := pages.Do(ctx); err != nil {
 		return fmt.Errorf("warm cache: %w", err)

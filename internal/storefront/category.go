@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"slipway/internal/keyset"
 	"slipway/internal/shop"
 	"slipway/internal/storefront/templates"
 	"slipway/internal/web"
@@ -16,7 +17,9 @@ import (
 func (s *Storefront) showCategory(c echo.Context) error {
 	ctx := c.Request().Context()
 	reads := s.shop.Reads()
-	category, listing := reads.Category(ctx, c.Param("slug"), shop.ParseSort(c.QueryParam("sort")), pageNumber(c))
+	category, listing := reads.Category(ctx, c.Param("slug"), shop.ParseSort(c.QueryParam("sort")), shop.Place{
+		Page: pageNumber(c), After: keyset.Cursor(c.QueryParam("after")),
+	})
 	units := reads.CartUnits(s.cartID(c))
 	if err := reads.Do(ctx); err != nil {
 		return err

@@ -23,7 +23,7 @@ func (s *Storefront) Routes(e *echo.Echo) {
 	public := []echo.MiddlewareFunc{deadline, s.indexed(nil), web.RetryRead, s.rememberLastEvent}
 	shared := slices.Concat([]echo.MiddlewareFunc{web.Share(catalogue)}, public)
 	listing := []echo.MiddlewareFunc{
-		web.Share(catalogue.Of("page", "sort")),
+		web.Share(catalogue.Of("page", "sort", "after")),
 		deadline, s.indexed(canonicalListing), web.RetryRead, s.rememberLastEvent,
 	}
 	e.GET("/", s.showHome, shared...)

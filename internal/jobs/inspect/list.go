@@ -2,14 +2,12 @@ package inspect
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/taskqueue"
+	"slipway/internal/keyset"
 )
 
 // PageSize is the most jobs and tasks of one page.
@@ -31,9 +29,9 @@ type Page struct {
 	Next  Cursor `json:"next,omitempty"` // of the next page; empty after the last one
 }
 
-// Cursor says where the next page of a list begins. Its text means nothing to
-// others. It fits a list with the same filter.
-type Cursor string
+// Cursor says where the next page of a list begins. It fits a list with the same
+// filter.
+type Cursor keyset.Cursor
 
 // Check returns ErrCursor when c is not empty and no cursor.
 func (c Cursor) Check() error {
@@ -42,7 +40,7 @@ func (c Cursor) Check() error {
 }
 
 // ErrCursor means that a text is no cursor.
-var ErrCursor = errors.New("this is no cursor: copy the one that the page before ends with")
+var ErrCursor = keyset.ErrCursor
 
 // List returns one page of the jobs and tasks that a filter selects: jobs, the
 // newest first, then failed and cancelled tasks, the newest first, then the tasks
@@ -106,18 +104,17 @@ type position struct {
 	Task    taskqueue.Place       `json:"task,omitzero"`
 }
 
-func (p position) cursor() Cursor {
-	text, _ := json.Marshal(p) // no error: the fields are plain
-	return Cursor(base64.RawURLEncoding.EncodeToString(text))
-}
+func (p position) cursor() Cursor { return Cursor(keyset.New(p)) }
 
 func (c Cursor) read() (position, error) {
 	var p position
 	if c == "" {
 		return p, nil
 	}
-	text, err := base64.RawURLEncoding.DecodeString(string(c))
-	if err != nil || json.Unmarshal(text, &p) != nil || p.Source == "" {
+	if err := keyset.Cursor(c).Read(&p); err != nil {
+		return position{}, err
+	}
+	if p.Source == "" {
 		return position{}, fmt.Errorf("%q: %w", string(c), ErrCursor)
 	}
 	return p, nil

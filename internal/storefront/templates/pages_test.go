@@ -238,10 +238,22 @@ func TestCart_ShowsARefusedQuantityAsTyped(t *testing.T) {
 func TestPageNumbers_LeaveGaps(t *testing.T) {
 	t.Parallel()
 
-	require.Equal(t, []int{1, 2, 3}, pageNumbers(2, 3))
-	require.Equal(t, []int{1, 2, 0, 12}, pageNumbers(1, 12))
-	require.Equal(t, []int{1, 2, 3, 4, 0, 12}, pageNumbers(3, 12))
-	require.Equal(t, []int{1, 0, 5, 6, 7, 0, 12}, pageNumbers(6, 12))
+	require.Equal(t, []int{1, 2, 3}, pageNumbers(shop.Listing{Page: 2, Pages: 3}))
+	require.Equal(t, []int{1, 2, 0, 12}, pageNumbers(shop.Listing{Page: 1, Pages: 12}))
+	require.Equal(t, []int{1, 2, 3, 4, 0, 12}, pageNumbers(shop.Listing{Page: 3, Pages: 12}))
+	require.Equal(t, []int{1, 0, 5, 6, 7, 0, 12}, pageNumbers(shop.Listing{Page: 6, Pages: 12}))
+	require.Equal(t, []int{1, 0, 11, 12}, pageNumbers(shop.Listing{Page: 12, Pages: 12, Last: true}))
+	require.Equal(t, []int{1, 0, 83332, 83333, 83334}, pageNumbers(shop.Listing{Page: 83333, Pages: 83334}))
+	require.Equal(t, []int{1, 0, 5, 6, 7, 0}, pageNumbers(shop.Listing{Page: 6}))
+	require.Equal(t, []int{1, 0, 5, 6}, pageNumbers(shop.Listing{Page: 6, Last: true}))
+}
+
+func TestNextPath_ContinuesAfterThePage(t *testing.T) {
+	t.Parallel()
+
+	require.Equal(t, "/categories/deck?page=2&after=eyJ9",
+		nextPath("/categories/deck", "", shop.Listing{Page: 1, Next: "eyJ9"}))
+	require.Equal(t, "/search?page=3&q=mug", nextPath("/search", "mug", shop.Listing{Page: 2}))
 }
 
 func TestListingPath_KeepsWhatWasAsked(t *testing.T) {

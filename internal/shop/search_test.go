@@ -1,0 +1,103 @@
+package shop_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"slipway/internal/postgres/pgtest"
+	"slipway/internal/shop"
+)
+
+func TestSearch_FindsWhatShoppersMean(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	// By plain SQL, as any program does it.
+	_, err := s.db.Exec(t.Context(), `
+		UPDATE products SET name = 'Crème Brûlée Dish', words = 'Crème Brûlée Dish', description = 'Of Gmünd porcelain, fired twice.'
+		WHERE slug = 'deckhand-bowls'`)
+	require.NoError(t, err)
+
+	for query, slug := range map[string]string{
+		"Crème Brûlée": "deckhand-bowls", // as written
+		"creme brulee": "deckhand-bowls", // without accents
+		"CREME BRULE":  "deckhand-bowls", // a beginning
+		"Cre\u0300me":  "deckhand-bowls", // an accent of its own, as macOS writes it
+		"gmund":        "deckhand-bowls", // in the description
+		"lante":        "hurricane-lantern",
+		"enam mu":      "harbour-enamel-mug",
+		"lw-mug-nvy":   "harbour-enamel-mug",
+		"LW-STM":       "tideline-stoneware-mug",
+		" LW-KTL-SGE ": "headland-kettle",
+		"mug navy":     "", // a variant's name is not searched
+		`"lantrn"`:     "", // meant word for word
+		"mug -enamel":  "tideline-stoneware-mug",
+	} {
+		listing, err := readSearch(t, s.Shop, query, 1)
+		require.NoError(t, err)
+		if slug == "" {
+			continue
+		}
+		require.NotEmpty(t, listing.Cards, query)
+		require.Equal(t, slug, listing.Cards[0].Slug, query)
+	}
+	literal, err := readSearch(t, s.Shop, `"lantrn"`, 1)
+	require.NoError(t, err)
+	require.Zero(t, literal.Total)
+}
+
+func TestSearch_OfAnyQueryReadsABoundedNumberOfRows(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.grow(t, 30000)
+	single := pgtest.Single(t, s.db)
+	s.db = single
+	catalogue := s.cached(t, "")
+
+	for query, results := range map[string]int{
+		"quoddy": 240, "Quoddy 317": 50, "qoddy": 240, "q": 240, "tenthly": 240, "tenthy": 240, "thousandth": 30, "thousandht": 30,
+		"quoddy tenthly": 240, "tenthly thousandth": 0, "zzzzqqqq": 0, "GROWN-1": 240, "lantrn": 1, "lantern quoddy": 0,
+		"-quoddy": 1, "-tenthly": 240, `"tenthly quoddy"`: 0, `"quoddy tenthly"`: 240, "quoddy -tenthly": 240, "tenthly or thousandth": 240,
+		"quoddy quoddi quody qoddy quodd quo qu q": 240, strings.Repeat("quoddy ", 50): 240,
+	} {
+		products, words, variants := pgtest.RowsRead(t, single, "products"), pgtest.RowsRead(t, single, "search_words"),
+			pgtest.RowsRead(t, single, "variants")
+		listing, err := readSearch(t, catalogue, query, 1)
+		require.NoError(t, err)
+
+		require.LessOrEqual(t, listing.Total, 240, query)
+		require.GreaterOrEqual(t, listing.Total, results, query)
+		require.Equal(t, results == 240, listing.More, query)
+		// Three steps look at 1440 products each, and the index may have as many matches
+		// as a fifth of the catalogue.
+		require.Less(t, pgtest.RowsRead(t, single, "products")-products, 3*1440+30000/5+3*240, query)
+		require.Less(t, pgtest.RowsRead(t, single, "search_words")-words, 1500, query)
+		require.Less(t, pgtest.RowsRead(t, single, "variants")-variants, 1000, query)
+	}
+}
+
+func TestSearch_SortsAndPagesWhatItFound(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.grow(t, 3000)
+
+	for _, sort := range sorts {
+		seen := map[int64]bool{}
+		for page := 1; page <= 20; page++ {
+			listing, err := readPage(t, s.Shop, func(r *shop.Reads) *shop.Listing { return r.Search(t.Context(), "quoddy", sort, page) })
+			require.NoError(t, err)
+			require.Equal(t, []any{240, true, 20, page == 20}, []any{listing.Total, listing.More, listing.Pages, listing.Last})
+			for i, card := range listing.Cards {
+				require.False(t, seen[card.ID])
+				seen[card.ID] = true
+				if i > 0 && sort == shop.SortPriceHigh {
+					require.LessOrEqual(t, card.From.Cents, listing.Cards[i-1].From.Cents)
+				}
+			}
+		}
+		require.Len(t, seen, 240)
+	}
+	_, err := readSearch(t, s.Shop, "quoddy", 21)
+	require.ErrorIs(t, err, shop.ErrNotFound)
+}
