@@ -29,7 +29,7 @@ type conn struct {
 
 	waitingSince atomic.Int64 // for a request, in nanoseconds; 0: a request is in progress
 	heard        atomic.Bool  // a part of the next request has come
-	hijacked     atomic.Bool  // its handler does what it likes
+	hijacked     atomic.Bool  // its handler sets the deadlines
 	hidesInterim atomic.Bool  // the client must not get responses with a status below 200
 	slow         atomic.Bool  // its client has not read for too long
 	closing      sync.Once
@@ -61,7 +61,8 @@ func (c *conn) Write(content []byte) (written int, err error) {
 		return len(content), nil
 	}
 	if c.hijacked.Load() {
-		return c.Conn.Write(content)
+		written, err = c.Conn.Write(content)
+		return written, c.noteSlow(err)
 	}
 	unread := c.unread(len(content))
 	for {
