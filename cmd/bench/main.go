@@ -26,7 +26,7 @@ func run() error {
 	root := &cobra.Command{
 		Use: "bench", Short: "Compare the runtime with the libraries that it uses", SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(newJobsCommand(), newWorkCommand(), newEdgeCommand(), newPageCommand())
+	root.AddCommand(newJobsCommand(), newWorkCommand(), newEdgeCommand(), newPageCommand(), newStreamsCommand())
 	return root.ExecuteContext(ctx)
 }
 
