@@ -30,7 +30,7 @@ type Subscription struct {
 
 	// Outlive is called when the handler returns before the stream ends. It returns a
 	// function, which is called at the end with the bytes sent since. Nil: the handler
-	// waits for the end of the stream. That takes six times the memory.
+	// waits for the end of the stream. That takes three times the memory.
 	Outlive func() (ended func(bytes int64))
 }
 
