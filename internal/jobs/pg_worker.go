@@ -98,7 +98,7 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 		FetchOnlyKnownKinds:         true,
 		RescueStuckJobsAfter:        rescueAfter,
 		SoftStopTimeout:             options.ShutdownTimeout,
-		JobStuckHandler:             w.stuck.handleJob,
+		JobStuckHandler:             w.handleStuck,
 		JobStuckThreshold:           w.stuck.grace,
 		CompletedJobRetentionPeriod: options.Retention.Done,
 		CancelledJobRetentionPeriod: options.Retention.Cancelled,
@@ -203,6 +203,13 @@ func FetchCooldown(queue Queue) time.Duration {
 // workers much sooner. It is longer than any timeout, also of a newer release,
 // because River discards rescued jobs of unknown kinds.
 const rescueAfter = time.Hour
+
+// handleStuck lets other work have the slot of a job whose handler is stuck.
+func (w *PGWorker) handleStuck(ctx context.Context, job river.JobStuckHandlerParams) river.JobStuckHandlerResult {
+	result := w.stuck.handleJob(ctx, job)
+	w.slots.queues[job.Queue].release(job.ID)
+	return result
+}
 
 func (w *PGWorker) running() int { return int(w.active.Load()) }
 

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,9 @@ type slots struct {
 	ended atomic.Int64  // jobs
 	full  chan struct{} // closed when the worker stops: no job waits for a slot any more
 
+	mutex   sync.Mutex
+	running map[int64]struct{} // jobs with a slot, by id
+
 	// Only one fetch of a queue runs at a time, so these need no lock.
 	ahead   int // jobs that the slots finished in the last window
 	since   time.Time
@@ -42,11 +46,24 @@ type slots struct {
 
 func newSlots(number int) *slots {
 	most := max(number, min(mostAhead*number, mostFetched))
-	return &slots{taken: make(chan struct{}, number), most: most, full: make(chan struct{}), since: time.Now()}
+	return &slots{
+		taken: make(chan struct{}, number), most: most, full: make(chan struct{}),
+		running: map[int64]struct{}{}, since: time.Now(),
+	}
 }
 
-// take waits for a slot. It returns false when none came in time.
-func (s *slots) take(ctx context.Context) bool {
+// take waits for a slot for a job. It returns false when none came in time.
+func (s *slots) take(ctx context.Context, id int64) bool {
+	if !s.wait(ctx) {
+		return false
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.running[id] = struct{}{}
+	return true
+}
+
+func (s *slots) wait(ctx context.Context) bool {
 	select {
 	case s.taken <- struct{}{}:
 		return true
@@ -64,8 +81,17 @@ func (s *slots) take(ctx context.Context) bool {
 	return false
 }
 
-func (s *slots) giveBack() {
-	<-s.taken
+// release gives the slot of a job back, once: at its end, or before that when its handler
+// is stuck.
+func (s *slots) release(id int64) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if _, runs := s.running[id]; !runs {
+		return
+	}
+	delete(s.running, id)
+	<-s.taken // never waits: the job has a slot
+	s.held.Add(-1)
 	s.ended.Add(1)
 }
 
@@ -91,14 +117,15 @@ type slotsByQueue struct {
 func (s *slotsByQueue) Work(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
 	own := s.queues[job.Queue]
 	own.held.Add(1)
-	defer own.held.Add(-1)
-	if !own.take(ctx) {
+	if !own.take(ctx, job.ID) {
+		own.held.Add(-1)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		return river.JobSnooze(0)
 	}
-	defer own.giveBack()
+	defer own.release(job.ID)
+	growStack()
 	return next(ctx)
 }
 
