@@ -43,7 +43,8 @@ func (b *bench) drain(ctx context.Context) error {
 		"jobs/s", "min", "max", "CPU us/job", "store's us", "MB", "ours/this", "in CPU")
 	for _, one := range contestants {
 		this, ours := found[one.name], found["ours-"+string(one.backend)]
-		b.row(one.title, this.rate.median(), slices.Min(this.rate), slices.Max(this.rate), this.cpu.median(), this.store.median(), this.rss.median(),
+		b.row(one.title, this.rate.median(), slices.Min(this.rate), slices.Max(this.rate),
+			this.cpu.median(), this.store.median(), this.rss.median(),
 			ours.rate.over(this.rate).median(), ours.cpu.over(this.cpu).median())
 	}
 	b.judgeDrain(found)

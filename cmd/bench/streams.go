@@ -36,8 +36,10 @@ The exit code is 0 when everything was measured, even if a target was missed.`,
 	flags := command.Flags()
 	flags.IntSliceVar(&options.streams, "streams", []int{1, 1000, mostStreams}, "numbers of streams to measure with")
 	flags.IntVar(&options.rounds, "rounds", 5, "number of broadcasts")
-	flags.DurationVar(&options.settle, "settle", 20*time.Second, "time before that, in which streams that began together come to end one by one")
-	flags.DurationVar(&options.idle, "idle", 20*time.Second, "time without events during which the CPU time is measured, that of new streams included")
+	flags.DurationVar(&options.settle, "settle", 20*time.Second,
+		"time before the idle time, in which streams that began together come to end one by one")
+	flags.DurationVar(&options.idle, "idle", 20*time.Second,
+		"time without events during which the CPU time is measured, that of new streams included")
 	flags.StringVar(&options.app, "app", "tmp/bench/app", "path of the program app")
 	return command
 }
