@@ -17,7 +17,7 @@ import (
 const (
 	mostAhead   = 10
 	mostFetched = 500
-	fetchWindow = 20 * time.Millisecond
+	fetchWindow = 30 * time.Millisecond
 )
 
 // slotPatience is how long a job that was fetched ahead waits for a slot. Then it returns

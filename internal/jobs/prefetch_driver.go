@@ -16,7 +16,7 @@ import (
 // River asks for jobs in each pollInterval, and when it is notified of one. Most of these
 // calls do not reach the database: fetches decides.
 const (
-	pollInterval  = 10 * time.Millisecond // River adds up to as much again
+	pollInterval  = 20 * time.Millisecond // River adds up to 10 ms
 	forgottenJobs = time.Second           // the longest time between two fetches: a notification may be lost
 )
 
