@@ -52,7 +52,7 @@ func newTestPages(b *backends, board *board, hub *live.Hub, settings *testSettin
 // the event stream.
 func (p *testPages) Routes(e *echo.Echo) {
 	e.GET("/live", func(c echo.Context) error {
-		p.hub.Serve(c.Response(), c.Request(), []string{notesTopic})
+		p.hub.Serve(c.Response(), c.Request(), live.Subscription{Topics: []string{notesTopic}, Outlive: web.Outlive(c)})
 		return nil
 	})
 

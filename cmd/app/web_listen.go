@@ -28,14 +28,14 @@ func (p *process) serve(handler http.Handler, domains *certificate.Domains, hub 
 	}
 	pages := web.Listener{
 		Address: p.address(p.config.Port), Handler: handler, H2C: p.config.H2CEnabled, Guard: p.guard(),
-		Drain: p.config.ShutdownTimeout, Stopping: hub.Close, Log: p.log,
+		Drain: p.config.ShutdownTimeout, Stopping: hub.Close, Outliving: hub.Wait, Log: p.log,
 	}
 	if domains == nil {
 		return func(ctx context.Context) error { return web.Serve(ctx, pages) }
 	}
 
 	redirect := pages
-	redirect.Address, redirect.Stopping = p.address(p.config.HTTPPort), nil
+	redirect.Address, redirect.Stopping, redirect.Outliving = p.address(p.config.HTTPPort), nil, nil
 	redirect.Handler = domains.Redirect(p.config.PublicHTTPSPort(), handler)
 	pages.Address, pages.TLS = p.address(p.config.HTTPSPort), domains.TLSConfig()
 	return func(ctx context.Context) error {

@@ -37,7 +37,9 @@ type drainedFunc func(context.Context) (bool, error)
 // Each of the contestants is compared with the first one of its backend, which is
 // the runtime's worker.
 var contestants = []contestant{
-	{"ours-pg", "worker-pg", jobs.PG, 20_000, startOursPG},
+	{"ours-pg", "worker-pg", jobs.PG, 40_000, startOursPG},
+	{"river-500", "River at its best, 500 workers, 1 ms", jobs.PG, 40_000, startRiver500},
+	{"river-1000", "River at its best, 1,000 workers, 1 ms", jobs.PG, 40_000, startRiver1000},
 	{"river-alike", "River, set up alike", jobs.PG, 20_000, startRiverAlike},
 	{"river-default", "River, default, MaxWorkers 100", jobs.PG, 2_000, startRiverDefault},
 	{"ours-redis", "worker-redis", jobs.Redis, 20_000, startOursRedis},
@@ -96,6 +98,21 @@ func startRiverAlike(ctx context.Context, s settings, done func(int64)) (drained
 
 func startRiverDefault(ctx context.Context, s settings, done func(int64)) (drainedFunc, error) {
 	return startRiver(ctx, s, map[string]river.QueueConfig{string(jobs.Default): {MaxWorkers: 100}}, done)
+}
+
+// startRiver500 and startRiver1000 start plain River as its documentation shows, but with
+// so many workers and the shortest cooldown that it works the fastest.
+func startRiver500(ctx context.Context, s settings, done func(int64)) (drainedFunc, error) {
+	return startRiverAtBest(ctx, s, 500, done)
+}
+
+func startRiver1000(ctx context.Context, s settings, done func(int64)) (drainedFunc, error) {
+	return startRiverAtBest(ctx, s, 1000, done)
+}
+
+func startRiverAtBest(ctx context.Context, s settings, workers int, done func(int64)) (drainedFunc, error) {
+	queue := river.QueueConfig{MaxWorkers: workers, FetchCooldown: time.Millisecond}
+	return startRiver(ctx, s, map[string]river.QueueConfig{string(jobs.Default): queue}, done)
 }
 
 func startRiver(ctx context.Context, s settings, queues map[string]river.QueueConfig, done func(int64)) (drainedFunc, error) {

@@ -27,7 +27,8 @@ func run() error {
 		Use: "bench", Short: "Compare the runtime with the libraries that it uses", SilenceErrors: true, SilenceUsage: true,
 	}
 	root.AddCommand(
-		newJobsCommand(), newWorkCommand(), newWebCommand(), newSearchCommand(), newEdgeCommand(), newPageCommand(), newRawPageCommand(),
+		newJobsCommand(), newWorkCommand(), newWebCommand(), newSearchCommand(), newStreamsCommand(), newEdgeCommand(),
+		newPageCommand(), newRawPageCommand(),
 	)
 	return root.ExecuteContext(ctx)
 }

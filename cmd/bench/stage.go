@@ -107,11 +107,11 @@ var (
 // fillCart puts a variant into a new cart, says where its order goes, and returns the
 // field Cookie of its visitor.
 func fillCart(ctx context.Context, web *server, variant string) (string, error) {
-	response, err := post(ctx, web.url("/cart/lines"), url.Values{"variant_id": {variant}, "quantity": {"1"}})
+	cookies, err := post(ctx, web.url("/cart/lines"), url.Values{"variant_id": {variant}, "quantity": {"1"}})
 	if err != nil {
 		return "", err
 	}
-	for _, cookie := range response.Cookies() {
+	for _, cookie := range cookies {
 		if !strings.HasSuffix(cookie.Name, "cart") {
 			continue
 		}
@@ -122,12 +122,12 @@ func fillCart(ctx context.Context, web *server, variant string) (string, error) 
 		}, field)
 		return field, err
 	}
-	return "", fmt.Errorf("putting the variant %s into a cart sets no cookie: %s", variant, response.Status)
+	return "", fmt.Errorf("putting the variant %s into a cart sets no cookie", variant)
 }
 
-// post sends a form, as a browser does from a page of the site. It returns the response,
-// which redirects, without its body.
-func post(ctx context.Context, url string, form url.Values, fields ...string) (*http.Response, error) {
+// post sends a form, as a browser does from a page of the site. It returns the cookies of
+// the response, which must redirect.
+func post(ctx context.Context, url string, form url.Values, fields ...string) ([]*http.Cookie, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func post(ctx context.Context, url string, form url.Values, fields ...string) (*
 	if response.StatusCode != http.StatusSeeOther {
 		return nil, fmt.Errorf("post a form to %s: %s", url, response.Status)
 	}
-	return response, nil
+	return response.Cookies(), nil
 }
 
 // write writes a file and its .gz into the directory of the bench.

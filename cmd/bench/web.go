@@ -131,7 +131,8 @@ func (b *webBench) compareOn(ctx context.Context, connections int, costs bool) e
 		return err
 	}
 
-	b.section(fmt.Sprintf("Pages, %d connections", connections), "req/s", "min", "max", "p50 ms", "p99 ms", "CPU us", "bytes", "rate/alone", "CPU/alone")
+	b.section(fmt.Sprintf("Pages, %d connections", connections),
+		"req/s", "min", "max", "p50 ms", "p99 ms", "CPU us", "bytes", "rate/alone", "CPU/alone")
 	for _, one := range pages {
 		b.row(one.title, one.rate.median(), one.rate.quantile(0), one.rate.quantile(1), one.p50.median(), one.p99.median(),
 			one.cpu.median(), one.size.median(), one.rate.over(raw.rate).median(), one.cpu.over(raw.cpu).median())

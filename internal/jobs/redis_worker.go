@@ -207,6 +207,7 @@ var errUnknownKind = errors.New("this release has no handler of this kind, so th
 // work runs one task. It counts and logs the run, and stores a task that failed
 // for good or was cancelled in the archive.
 func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
+	growStack()
 	handler, known := w.handlers.Find(task.Kind)
 	if !known {
 		w.unknown.do(task.Kind, func() {

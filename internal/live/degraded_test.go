@@ -66,7 +66,7 @@ func TestHub_AShortOutageDegradesNoPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := NewHub("", nil, StreamOptions{Limit: 10}, nil, prometheus.NewRegistry())
 		hub.markConnected(5, false)
-		s := newStream("mugs")
+		s := newStream([]string{"mugs"})
 		_, ok := hub.join(s, 5)
 		require.True(t, ok)
 
@@ -94,7 +94,7 @@ func TestHub_PagesReloadAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	hub := newHub(t, StreamOptions{Limit: 10})
 	hub.markConnected(5, false)
-	s := newStream("mugs")
+	s := newStream([]string{"mugs"})
 	_, ok := hub.join(s, 5)
 	require.True(t, ok)
 
@@ -104,9 +104,9 @@ func TestHub_PagesReloadAfterAnOutage(t *testing.T) {
 
 	require.Len(t, s.events, 1)
 	require.Equal(t, statusResync, (<-s.events).status)
-	late, _ := hub.join(newStream("mugs"), 5)
+	late, _ := hub.join(newStream([]string{"mugs"}), 5)
 	require.False(t, late.complete)
-	made, _ := hub.join(newStream("mugs"), hub.Last())
+	made, _ := hub.join(newStream([]string{"mugs"}), hub.Last())
 	require.True(t, made.complete)
 }
 

@@ -29,6 +29,13 @@ type event struct {
 	previous int64  // number of the event before, 0 when Redis knew of none
 	status   status // empty for a fragment
 	Fragment
+	frame frame // the fragment as streams send it; then HTML is empty
+}
+
+// render prepares the frame once for all streams.
+func (e *event) render() {
+	e.frame = newFrame(appendFragment(nil, e.number, e.HTML))
+	e.HTML = ""
 }
 
 // status is the status of a stream. The page gets it as an event of that name.

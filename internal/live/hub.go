@@ -1,6 +1,8 @@
 package live
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,15 +36,17 @@ type Hub struct {
 
 	mutex   sync.Mutex
 	streams map[*stream]struct{}
-	recent  []event // oldest first
-	bytes   int     // of the HTML of recent
-	known   int64   // recent has every event after this number; 0 before the first connection
-	heard   int64   // number of the newest event in Redis
-	last    int64   // heard, or more than any number before when changes were missed that made no event
+	recent  []*event // oldest first
+	bytes   int      // of the frames of recent
+	known   int64    // recent has every event after this number; 0 before the first connection
+	heard   int64    // number of the newest event in Redis
+	last    int64    // heard, or more than any number before when changes were missed that made no event
 	closed  bool
 
 	degraded bool        // pages must poll for changes
 	timer    *time.Timer // from the loss of Redis to degraded; nil while connected
+
+	outliving sync.WaitGroup // streams whose handler has returned
 }
 
 // NewHub makes a hub that receives events from the Redis at url. Redis is the
@@ -88,20 +92,43 @@ func (h *Hub) Close() {
 	}
 }
 
+// Wait waits, after Close, for the streams whose handlers have returned (see
+// Subscription.Outlive). It returns an error when ctx ends first.
+func (h *Hub) Wait(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		h.outliving.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for event streams: %w", ctx.Err())
+	}
+}
+
 // Private
+
+// maxQueued is the number of events that may wait for one page.
+const maxQueued = 64
 
 // stream is the stream of one open page.
 type stream struct {
 	topics []string
-	events chan event
+	events chan *event
 	ended  chan struct{} // closed when the stream must end
 	lost   atomic.Bool   // an event was lost, because the page reads too slowly
 	once   sync.Once
 }
 
+func newStream(topics []string) *stream {
+	return &stream{topics: topics, events: make(chan *event, maxQueued), ended: make(chan struct{})}
+}
+
 // take queues an event. A stream whose queue is full ends; its page reconnects
 // and gets the missed events.
-func (s *stream) take(e event) {
+func (s *stream) take(e *event) {
 	select {
 	case s.events <- e:
 	default:
@@ -112,14 +139,15 @@ func (s *stream) take(e event) {
 
 func (s *stream) end() { s.once.Do(func() { close(s.ended) }) }
 
-func (s *stream) follows(e event) bool {
+func (s *stream) follows(e *event) bool {
 	return slices.ContainsFunc(e.Topics, func(topic string) bool { return slices.Contains(s.topics, topic) })
 }
 
 // catchUp is what a new stream sends before any new event.
 type catchUp struct {
-	missed   []event
+	missed   []*event
 	complete bool   // missed has every missed event; otherwise they are unknown
+	resync   bool   // the page must reload itself
 	status   status // live or degraded
 }
 
@@ -139,7 +167,7 @@ func (h *Hub) join(s *stream, since int64) (catchUp, bool) {
 	if h.degraded {
 		first.status = statusDegraded
 	}
-	seen := slices.IndexFunc(h.recent, func(e event) bool { return e.number == since })
+	seen := slices.IndexFunc(h.recent, func(e *event) bool { return e.number == since })
 	switch {
 	case h.known == 0:
 		first.complete = since == 0
@@ -187,18 +215,19 @@ func (h *Hub) deliverLocked(e event) bool {
 		h.restartLocked(e.number)
 		return false
 	}
-	h.recent = append(h.recent, e)
-	h.bytes += len(e.HTML)
+	e.render()
+	h.recent = append(h.recent, &e)
+	h.bytes += e.frame.size()
 	for len(h.recent) > maxRecent || h.bytes > maxRecentBytes {
 		h.known = h.recent[0].number
-		h.bytes -= len(h.recent[0].HTML)
+		h.bytes -= h.recent[0].frame.size()
 		h.recent = slices.Delete(h.recent, 0, 1)
 	}
 	h.heard, h.last = e.number, e.number
 
 	for s := range h.streams {
-		if s.follows(e) {
-			s.take(e)
+		if s.follows(&e) {
+			s.take(&e)
 		}
 	}
 	return true
@@ -242,7 +271,7 @@ func (h *Hub) restartLocked(number int64) {
 	h.heard, h.known = number, h.last
 	h.recent, h.bytes = nil, 0
 	for s := range h.streams {
-		s.take(event{status: statusResync})
+		s.take(&event{status: statusResync})
 	}
 }
 
@@ -283,6 +312,6 @@ func (h *Hub) degradeLocked() {
 	h.degraded = true
 	h.degradedGauge.Set(1)
 	for s := range h.streams {
-		s.take(event{status: statusDegraded})
+		s.take(&event{status: statusDegraded})
 	}
 }

@@ -105,8 +105,8 @@ func TestServe_StoresABoundedNumberOfEvents(t *testing.T) {
 		hub.deliver(event{number: 1001 + i, Fragment: Fragment{Topics: []string{"mugs"}}})
 	}
 
-	old, _ := hub.join(newStream("mugs"), 1009)
-	later, _ := hub.join(newStream("mugs"), 1010)
+	old, _ := hub.join(newStream([]string{"mugs"}), 1009)
+	later, _ := hub.join(newStream([]string{"mugs"}), 1010)
 
 	require.False(t, old.complete)
 	require.True(t, later.complete)
@@ -280,45 +280,54 @@ func TestServe_LinesOfHTMLArriveUnchanged(t *testing.T) {
 
 func TestServe_AStreamEndsAfterItsLifetimeAndReconnectsSoon(t *testing.T) {
 	t.Parallel()
-	process := startHub(t, "", StreamOptions{Lifetime: time.Second, Limit: 100})
-	page := process.open(t, "mugs")
+	bothWays(t, func(t *testing.T, waits bool) {
+		process := startHub(t, "", StreamOptions{Lifetime: time.Second, Limit: 100})
+		process.waits = waits
+		page := process.open(t, "mugs")
 
-	last := page.last(t)
+		last := page.last(t)
 
-	require.LessOrEqual(t, last.retry, 100)
-	require.Positive(t, last.retry)
-	process.empty(t)
+		require.LessOrEqual(t, last.retry, 100)
+		require.Positive(t, last.retry)
+		process.empty(t)
+	})
 }
 
 func TestClose_EndsAllStreamsAndRefusesNewOnes(t *testing.T) {
 	t.Parallel()
-	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 100})
-	var pages []*page
-	for range 50 {
-		pages = append(pages, process.open(t, "mugs"))
-	}
+	bothWays(t, func(t *testing.T, waits bool) {
+		process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 100})
+		process.waits = waits
+		var pages []*page
+		for range 50 {
+			pages = append(pages, process.open(t, "mugs"))
+		}
 
-	process.hub.Close()
+		process.hub.Close()
 
-	for _, page := range pages {
-		require.Positive(t, page.last(t).retry)
-	}
-	process.empty(t)
-	status, _ := process.get(t)
-	require.Equal(t, 503, status)
+		for _, page := range pages {
+			require.Positive(t, page.last(t).retry)
+		}
+		process.empty(t)
+		status, _ := process.get(t)
+		require.Equal(t, 503, status)
+	})
 }
 
 func TestServe_RefusesStreamsBeyondTheLimit(t *testing.T) {
 	t.Parallel()
-	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 2})
-	one, _ := process.open(t, "mugs"), process.open(t, "mugs")
+	bothWays(t, func(t *testing.T, waits bool) {
+		process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 2})
+		process.waits = waits
+		one, _ := process.open(t, "mugs"), process.open(t, "mugs")
 
-	status, header := process.get(t)
-	one.close()
+		status, header := process.get(t)
+		one.close()
 
-	require.Equal(t, 503, status)
-	require.NotEmpty(t, header.Get("Retry-After"))
-	stacktest.Eventually(t, func() bool { status, _ := process.get(t); return status == 200 })
+		require.Equal(t, 503, status)
+		require.NotEmpty(t, header.Get("Retry-After"))
+		stacktest.Eventually(t, func() bool { status, _ := process.get(t); return status == 200 })
+	})
 }
 
 func TestServe_SetsTheHeadersOfAnEventStream(t *testing.T) {
@@ -334,71 +343,77 @@ func TestServe_SetsTheHeadersOfAnEventStream(t *testing.T) {
 
 func TestServe_EndsTheStreamOfABrowserThatReadsNothing(t *testing.T) {
 	t.Parallel()
-	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
-	process.hub.markConnected(1, false)
-	connection := process.dial(t, "/?topics=mugs")
-	defer connection.Close()
-	stacktest.Eventually(t, func() bool { return process.streams() == 1 })
+	bothWays(t, func(t *testing.T, waits bool) {
+		process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
+		process.waits = waits
+		process.hub.markConnected(1, false)
+		connection := process.dial(t, "/?topics=mugs")
+		defer connection.Close()
+		stacktest.Eventually(t, func() bool { return process.streams() == 1 })
 
-	large := strings.Repeat("x", 1<<20)
-	for i := range int64(40) { // more than sockets hold, fewer than a stream queues
-		process.hub.deliver(event{number: 2 + i, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
-	}
+		large := strings.Repeat("x", 1<<20)
+		for i := range int64(40) { // more than sockets hold, fewer than a stream queues
+			process.hub.deliver(event{number: 2 + i, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
+		}
 
-	require.Eventually(t, func() bool { return process.streams() == 0 }, 4*writeTimeout, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return process.streams() == 0 }, 4*writeTimeout, 10*time.Millisecond)
+	})
 }
 
 func TestServe_ASlowBrowserMissesNoEvent(t *testing.T) {
 	t.Parallel()
-	process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
-	process.hub.markConnected(1, false)
-	large := strings.Repeat("x", 256<<10)
-	deliver := func(number int64) {
-		process.hub.deliver(event{number: number, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
-	}
-	var browsers []net.Conn
-	for range 4 {
-		browser := process.dial(t, "/?topics=mugs")
-		defer browser.Close()
-		browsers = append(browsers, browser)
-	}
-	stacktest.Eventually(t, func() bool { return process.streams() == len(browsers) })
+	bothWays(t, func(t *testing.T, waits bool) {
+		process := startHub(t, "", StreamOptions{Lifetime: time.Hour, Limit: 10})
+		process.waits = waits
+		process.hub.markConnected(1, false)
+		large := strings.Repeat("x", 256<<10)
+		deliver := func(number int64) {
+			process.hub.deliver(event{number: number, Fragment: Fragment{Topics: []string{"mugs"}, HTML: large}})
+		}
+		var browsers []net.Conn
+		for range 4 {
+			browser := process.dial(t, "/?topics=mugs")
+			defer browser.Close()
+			browsers = append(browsers, browser)
+		}
+		stacktest.Eventually(t, func() bool { return process.streams() == len(browsers) })
 
-	// More than the sockets hold, then more than the streams queue, and then
-	// still more while there is room again.
-	last := int64(1)
-	for process.queued() < 2 {
-		last++
-		deliver(last)
-		time.Sleep(time.Millisecond)
-	}
-	for range 100 {
-		last++
-		deliver(last)
-	}
-	contents := make([]bytes.Buffer, len(browsers))
-	for range 20 {
+		// More than the sockets hold, then more than the streams queue, and then
+		// still more while there is room again.
+		last := int64(1)
+		for process.queued() < 2 {
+			last++
+			deliver(last)
+			time.Sleep(time.Millisecond)
+		}
+		for range 100 {
+			last++
+			deliver(last)
+		}
+		contents := make([]bytes.Buffer, len(browsers))
+		for range 20 {
+			for i, browser := range browsers {
+				if _, err := io.CopyN(&contents[i], browser, 512<<10); !errors.Is(err, io.EOF) {
+					require.NoError(t, err)
+				}
+			}
+			last++
+			deliver(last)
+		}
+
 		for i, browser := range browsers {
-			if _, err := io.CopyN(&contents[i], browser, 512<<10); !errors.Is(err, io.EOF) {
-				require.NoError(t, err)
+			_, err := io.Copy(&contents[i], browser)
+			require.NoError(t, err)
+			number := int64(1)
+			for line := range bytes.SplitSeq(contents[i].Bytes(), []byte("\n")) {
+				if id, isID := bytes.CutPrefix(line, []byte("id: ")); isID && string(id) != "1" {
+					number++
+					require.Equal(t, strconv.FormatInt(number, 10), string(id), "the browser was given an event after one that it never got")
+				}
 			}
+			require.Less(t, number, last)
 		}
-		last++
-		deliver(last)
-	}
-
-	for i, browser := range browsers {
-		_, err := io.Copy(&contents[i], browser)
-		require.NoError(t, err)
-		number := int64(1)
-		for line := range bytes.SplitSeq(contents[i].Bytes(), []byte("\n")) {
-			if id, isID := bytes.CutPrefix(line, []byte("id: ")); isID && string(id) != "1" {
-				number++
-				require.Equal(t, strconv.FormatInt(number, 10), string(id), "the browser was given an event after one that it never got")
-			}
-		}
-		require.Less(t, number, last)
-	}
+	})
 }
 
 func TestHub_ManyPagesComeAndGo(t *testing.T) {

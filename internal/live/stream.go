@@ -2,11 +2,10 @@ package live
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,18 +23,28 @@ type StreamOptions struct {
 	Limit    int           // largest number of open streams
 }
 
-// Serve streams the events of topics to one page until the page leaves, the
-// lifetime of the stream is over, or the hub is closed. When the hub is full it
-// replies 503.
+// Subscription is what one page follows.
+type Subscription struct {
+	Topics  []string
+	Opening []string // fragments that the stream begins with
+
+	// Outlive is called when the handler returns before the stream ends. It returns a
+	// function, which is called at the end with the bytes sent since. Nil: the handler
+	// waits for the end of the stream. That takes three times the memory.
+	Outlive func() (ended func(bytes int64))
+}
+
+// Serve streams events to one page until the page leaves, the lifetime of the stream is
+// over, or the hub is closed. When the hub is full it replies 503. With
+// Subscription.Outlive, and in HTTP/1.1, the stream goes on after Serve has returned.
 //
-// A stream begins with the fragments of opening. A page that reconnects names the
-// last event it saw, in Last-Event-ID or in the query as since=NUMBER, and gets
-// the events that it missed. When those are unknown it gets the event "resync",
-// and must reload itself. Then comes the event "live", or "degraded" while Redis
-// is unavailable: until "live" or "resync" the page must poll for changes. See
-// WHATWG HTML, server-sent events.
-func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string, opening ...string) {
-	s := &stream{topics: topics, events: make(chan event, 64), ended: make(chan struct{})}
+// A page that reconnects names the last event it saw, in Last-Event-ID or in the query
+// as since=NUMBER, and gets the events that it missed. When those are unknown it gets
+// the event "resync", and must reload itself. Then comes the event "live", or "degraded"
+// while Redis is unavailable: until "live" or "resync" the page must poll for changes.
+// See WHATWG HTML, server-sent events.
+func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, page Subscription) {
+	s := newStream(page.Topics)
 	since, reconnects := lastSeen(r)
 	if h.isForgotten(r.Context(), since) {
 		since = -1
@@ -46,54 +55,30 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, topics []string, ope
 		http.Error(w, "no more live updates from this process, try again later", http.StatusServiceUnavailable)
 		return
 	}
-	defer h.leave(s)
+	first.resync = reconnects && !first.complete
 
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no")
-	out := sender{w: w, controller: http.NewResponseController(w)}
-	// After a crash browsers reconnect within one to three seconds, not all at once.
-	out.retry(1000 + rand.IntN(2000))
-	for _, html := range opening {
-		out.fragment(html)
+	outlives := page.Outlive != nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 // then chunks are certain
+	if outlives {
+		w.Header().Set("Connection", "close")
 	}
-	if reconnects && !first.complete {
-		out.status(statusResync)
+	out := &response{w, http.NewResponseController(w)}
+	if err := out.send(h.opening(s, page, first)); err != nil {
+		h.leave(s)
+		return
 	}
-	for _, e := range first.missed {
-		out.event(e)
-	}
-	out.status(first.status)
-	out.mark(h.seenBy(s))
-
-	life := time.NewTimer(h.options.Lifetime*8/10 + rand.N(h.options.Lifetime*2/10))
-	defer life.Stop()
-	heartbeat := time.NewTicker(heartbeatInterval)
-	defer heartbeat.Stop()
-	for out.err == nil {
-		select {
-		case e := <-s.events:
-			if e.status != "" {
-				out.status(e.status)
-				out.mark(h.seenBy(s))
-				continue
-			}
-			out.event(e)
-		case <-heartbeat.C:
-			out.mark(h.seenBy(s))
-		case <-life.C:
-			// A planned end: the browser reconnects at once.
-			out.mark(h.seenBy(s))
-			out.retry(20 + rand.IntN(80))
-			return
-		case <-s.ended:
-			out.mark(h.seenBy(s))
-			out.retry(100 + rand.IntN(900))
-			return
-		case <-r.Context().Done():
+	if outlives {
+		h.outliving.Add(1)
+		if taken, err := takeOver(out.controller); err == nil {
+			go h.outlive(s, taken, page.Outlive())
 			return
 		}
+		h.outliving.Done()
 	}
+	defer h.leave(s)
+	h.run(s, out, r.Context().Done())
 }
 
 // Private
@@ -126,51 +111,62 @@ func (h *Hub) isForgotten(ctx context.Context, since int64) bool {
 	return ok && since > number+clockTolerance
 }
 
-// sender writes an event stream. After the first error it writes no more.
-type sender struct {
-	w          http.ResponseWriter
-	controller *http.ResponseController
-	err        error
-}
-
-func (s *sender) event(e event) {
-	s.send("id: %d\nevent: fragment\ndata: %s\n\n", e.number, dataLines(e.HTML))
-}
-
-// fragment sends a fragment that is no event of the hub, and so has no number.
-func (s *sender) fragment(html string) {
-	s.send("event: fragment\ndata: %s\n\n", dataLines(html))
-}
-
-func (s *sender) status(now status) { s.send("event: %s\ndata: %s\n\n", now, now) }
-
-// mark sends the number of the last event that the page has seen, without an
-// event. A seen of 0 is unknown, and only keeps the connection alive.
-func (s *sender) mark(seen int64) {
-	if seen == 0 {
-		s.send(":\n\n")
-		return
+// opening is what a stream sends first.
+func (h *Hub) opening(s *stream, page Subscription, first catchUp) frame {
+	// After a crash browsers reconnect within one to three seconds, not all at once.
+	text := appendRetry(nil, 1000+rand.IntN(2000))
+	for _, html := range page.Opening {
+		text = appendFragment(text, 0, html)
 	}
-	s.send("id: %d\n\n", seen)
+	if first.resync {
+		text = appendStatus(text, statusResync)
+	}
+	for _, e := range first.missed {
+		text = append(text, e.frame.text()...)
+	}
+	text = appendStatus(text, first.status)
+	return newFrame(appendMark(text, h.seenBy(s)))
 }
 
-func (s *sender) retry(milliseconds int) { s.send("retry: %d\n\n", milliseconds) }
-
-func (s *sender) send(format string, values ...any) {
-	if s.err != nil {
-		return
-	}
-	if s.err = s.controller.SetWriteDeadline(time.Now().Add(writeTimeout)); s.err != nil {
-		return
-	}
-	if _, s.err = fmt.Fprintf(s.w, format, values...); s.err != nil {
-		return
-	}
-	s.err = s.controller.Flush()
+// outlive sends a stream whose handler has returned.
+func (h *Hub) outlive(s *stream, out *connection, ended func(int64)) {
+	defer h.outliving.Done()
+	var watching sync.WaitGroup
+	watching.Go(out.watch)
+	h.run(s, out, out.left)
+	out.finish()
+	watching.Wait()
+	h.leave(s)
+	ended(out.sent)
 }
 
-// dataLines puts "data: " before each line but the first, because a line break
-// ends a field of the stream.
-func dataLines(html string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(html, "\r", ""), "\n", "\ndata: ")
+// run sends a stream until it ends, or the browser has left.
+func (h *Hub) run(s *stream, out outlet, left <-chan struct{}) {
+	end := time.Now().Add(h.options.Lifetime*8/10 + rand.N(h.options.Lifetime*2/10))
+	heartbeat := time.NewTimer(min(heartbeatInterval, time.Until(end)))
+	defer heartbeat.Stop()
+	for {
+		next, last := frame{}, false
+		select {
+		case e := <-s.events:
+			next = e.frame
+			if e.status != "" {
+				next = newFrame(appendMark(appendStatus(nil, e.status), h.seenBy(s)))
+			}
+		case <-heartbeat.C:
+			text := appendMark(nil, h.seenBy(s))
+			if last = !time.Now().Before(end); last {
+				text = appendRetry(text, 20+rand.IntN(80)) // a planned end: the browser reconnects at once
+			}
+			next = newFrame(text)
+			heartbeat.Reset(min(heartbeatInterval, time.Until(end)))
+		case <-s.ended:
+			next, last = newFrame(appendRetry(appendMark(nil, h.seenBy(s)), 100+rand.IntN(900))), true
+		case <-left:
+			return
+		}
+		if err := out.send(next); err != nil || last {
+			return
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,7 +43,22 @@ type process struct {
 	log      *stacktest.Journal
 	registry *prometheus.Registry
 	opening  string // fragment that every stream begins with
+	waits    bool   // handlers wait for the end of their streams
 	stop     func()
+
+	outliving atomic.Int64 // streams whose handlers have returned
+	sent      atomic.Int64 // bytes of those that have ended
+}
+
+// bothWays tests streams whose handlers return, and those whose handlers wait.
+func bothWays(t *testing.T, test func(t *testing.T, waits bool)) {
+	t.Helper()
+	for name, waits := range map[string]bool{"handlers return": false, "handlers wait": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, waits)
+		})
+	}
 }
 
 // startHub starts a process that need not reach Redis.
@@ -52,11 +68,20 @@ func startHub(t *testing.T, address string, options StreamOptions) *process {
 	reporter := telemetry.NewReporter(slog.New(slog.NewTextHandler(p.log, nil)), prometheus.NewRegistry())
 	p.hub = NewHub(address, openRedis(t, address), options, reporter, p.registry)
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var opening []string
+		page := Subscription{Topics: strings.Split(r.URL.Query().Get("topics"), ",")}
 		if p.opening != "" {
-			opening = append(opening, p.opening)
+			page.Opening = append(page.Opening, p.opening)
 		}
-		p.hub.Serve(w, r, strings.Split(r.URL.Query().Get("topics"), ","), opening...)
+		if !p.waits {
+			page.Outlive = func() func(int64) {
+				p.outliving.Add(1)
+				return func(bytes int64) {
+					p.sent.Add(bytes)
+					p.outliving.Add(-1)
+				}
+			}
+		}
+		p.hub.Serve(w, r, page)
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -318,10 +343,6 @@ func newHub(t *testing.T, options StreamOptions) *Hub {
 	t.Helper()
 	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	return NewHub("", openRedis(t, ""), options, reporter, prometheus.NewRegistry())
-}
-
-func newStream(topics ...string) *stream {
-	return &stream{topics: topics, events: make(chan event, 64), ended: make(chan struct{})}
 }
 
 func newPublisher(t *testing.T, address string) *Publisher {

@@ -21,7 +21,7 @@ type metrics struct {
 var (
 	connectionsMetric = describe("app_database_connections", "Connections in the pool, by state.", "state")
 	maxMetric         = describe("app_database_connections_max", "Maximum number of connections in the pool.")
-	acquiresMetric    = describe("app_database_acquires_total", "Connections taken from the pool: about one for each round trip or transaction.")
+	acquiresMetric    = describe("app_database_acquires_total", "Connections taken from the pool, one for each transaction.")
 	waitsMetric       = describe("app_database_waits_total", "Requests for a connection that found none idle.")
 	waitSecondsMetric = describe("app_database_waits_seconds_total", "Seconds spent waiting for a connection.")
 	waitingMetric     = describe("app_database_waiting", "Requests that are waiting for a connection.")

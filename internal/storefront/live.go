@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"slipway/internal/assets"
+	"slipway/internal/live"
 	"slipway/internal/shop"
 	"slipway/internal/storefront/templates"
 	"slipway/internal/web"
@@ -92,7 +93,7 @@ func (s *Storefront) streamEvents(c echo.Context) error {
 		}
 		opening = append(opening, interest)
 	}
-	s.hub.Serve(c.Response(), c.Request(), topics, opening...)
+	s.hub.Serve(c.Response(), c.Request(), live.Subscription{Topics: topics, Opening: opening, Outlive: web.Outlive(c)})
 	return nil
 }
 

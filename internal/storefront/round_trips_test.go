@@ -71,7 +71,8 @@ func TestPages_StatementsArePlannedOnce(t *testing.T) {
 
 	often := 0
 	for session := range sessions.seen {
-		rows, err := session.Query(t.Context(), `SELECT statement, custom_plans FROM pg_prepared_statements WHERE custom_plans + generic_plans >= 10`)
+		rows, err := session.Query(t.Context(), `
+			SELECT statement, custom_plans FROM pg_prepared_statements WHERE custom_plans + generic_plans >= 10`)
 		require.NoError(t, err)
 		var statement string
 		var plans int

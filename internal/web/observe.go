@@ -63,17 +63,28 @@ func observeServed(log *slog.Logger, metrics *requestMetrics) func(httpcache.Ser
 	}
 }
 
-// observe logs and counts every request after its response is written. Requests of
-// the edge, for which nobody waits, are not counted, and logged for debugging only.
+// observe logs and counts every request after its response is written, also when that
+// outlives its handler (see Outlive). Requests of the edge, for which nobody waits, are
+// not counted, and logged for debugging only.
 func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			handle := httpcache.HandleOf(c.Request())
 			handle.Label(route(c))
 			metrics.inFlight.Inc()
-			defer metrics.inFlight.Dec()
+			outlives := false
+			defer func() {
+				if !outlives {
+					metrics.inFlight.Dec()
+				}
+			}()
 			started := time.Now()
 			failure := next(c)
+			if response := outlivingOf(c); response != nil {
+				outlives = true
+				response.observeEnd(log, metrics, c, started)
+				return nil
+			}
 			truncated := failure != nil && c.Response().Committed
 			if failure != nil {
 				c.Error(failure) // writes the error page, and so sets the status to log

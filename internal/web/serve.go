@@ -23,7 +23,10 @@ type Listener struct {
 	Guard    *connection.Guard // of the connections; nil: they have timeouts, and there may be any number
 	Drain    time.Duration     // how long Serve waits for requests in progress
 	Stopping func()            // may be nil; must end responses without an end, such as event streams
-	Log      *slog.Logger
+	// Outliving may be nil. It waits, until its context ends, for responses whose handlers
+	// have returned and whose connections http.Server therefore no longer knows.
+	Outliving func(context.Context) error
+	Log       *slog.Logger
 }
 
 // Serve serves HTTP until ctx ends. Then it calls Stopping, and waits up to Drain for
@@ -69,7 +72,11 @@ func Serve(ctx context.Context, l Listener) error {
 	}
 	draining, cancel := context.WithTimeout(context.Background(), l.Drain)
 	defer cancel()
-	if err := server.Shutdown(draining); err != nil {
+	err = server.Shutdown(draining)
+	if err == nil && l.Outliving != nil {
+		err = l.Outliving(draining)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("requests were still in progress after %s: %w", l.Drain, err), server.Close())
 	}
 	return nil

@@ -78,6 +78,29 @@ func TestServe_EndsStreamsFirst(t *testing.T) {
 	require.NoError(t, <-server.ended)
 }
 
+func TestServe_WaitsForResponsesThatOutliveTheirHandlers(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	outliving := func(ctx context.Context) error {
+		select {
+		case <-ended:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	patient := startListener(t, Listener{Handler: http.NotFoundHandler(), Drain: 20 * time.Second, Outliving: outliving})
+	hasty := startListener(t, Listener{Handler: http.NotFoundHandler(), Drain: 50 * time.Millisecond, Outliving: outliving})
+
+	patient.stop()
+	hasty.stop()
+
+	require.ErrorContains(t, <-hasty.ended, "requests were still in progress after 50ms")
+	require.Empty(t, patient.ended)
+	close(ended)
+	require.NoError(t, <-patient.ended)
+}
+
 func TestServe_ErrorSaysWhyItCannotListen(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

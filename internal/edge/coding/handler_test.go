@@ -515,6 +515,20 @@ func TestHandler_WebSocketsPass(t *testing.T) {
 	}
 }
 
+func TestHandler_NobodyTakesACompressedResponseOver(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, page)
+		_, _, err := http.NewResponseController(w).Hijack()
+		require.ErrorIs(t, err, http.ErrNotSupported)
+	})
+
+	answer := site.get(t, "Accept-Encoding: gzip")
+
+	require.Equal(t, "gzip", answer.header.Get("Content-Encoding"))
+}
+
 func TestHandler_FilesAreSentByTheServer(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "file")

@@ -3,6 +3,7 @@ package coding
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +15,10 @@ import (
 
 // errEnded is the error of a write after the handler has returned.
 var errEnded = errors.New("the handler of this response has returned")
+
+// errCompressed is the error of a handler that wants the connection of a compressed
+// response.
+var errCompressed = fmt.Errorf("take over a compressed response: %w", http.ErrNotSupported)
 
 // unknown is the length of a body whose handler sets no Content-Length.
 const unknown = -1
@@ -148,8 +153,12 @@ func (w *writer) FlushError() error {
 	return http.NewResponseController(w.inner).Flush()
 }
 
-// Hijack implements http.Hijacker, for WebSockets.
+// Hijack implements http.Hijacker, for WebSockets and for event streams. It fails when
+// the body is compressed, because the handler would go on without.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.state == encoding {
+		return nil, nil, errCompressed
+	}
 	connection, buffer, err := http.NewResponseController(w.inner).Hijack()
 	if err == nil {
 		w.state = ended

@@ -29,7 +29,7 @@ type conn struct {
 
 	waitingSince atomic.Int64 // for a request, in nanoseconds; 0: a request is in progress
 	heard        atomic.Bool  // a part of the next request has come
-	hijacked     atomic.Bool  // its handler does what it likes
+	hijacked     atomic.Bool  // its handler sets the deadlines
 	hidesInterim atomic.Bool  // the client must not get responses with a status below 200
 	slow         atomic.Bool  // its client has not read for too long
 	closing      sync.Once
@@ -65,7 +65,8 @@ func (c *conn) Write(content []byte) (written int, err error) {
 	defer c.cork.mutex.Unlock()
 	switch {
 	case c.hijacked.Load():
-		return c.Conn.Write(content)
+		written, err = c.Conn.Write(content)
+		return written, c.noteSlow(err)
 	case len(content) == fullBuffer:
 		return c.keep(content)
 	case c.cork.kept != nil:

@@ -275,6 +275,27 @@ func TestPace_AConnectionThatAHandlerTakesOverIsItsOwn(t *testing.T) {
 	stacktest.Eventually(t, func() bool { return server.guard.room.open() == 0 })
 }
 
+func TestPace_AClientThatDoesNotReadWhatAHandlerHasTakenOverIsCounted(t *testing.T) {
+	t.Parallel()
+	failure := make(chan error, 1)
+	server := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		taken, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer taken.Close()
+			_ = taken.SetWriteDeadline(time.Now().Add(testTimeout))
+			failure <- write(taken, 1)
+		}()
+	})
+	server.dial(t).send(t, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+
+	require.ErrorIs(t, <-failure, os.ErrDeadlineExceeded)
+	require.EqualValues(t, 1, server.closed(t, slowReader))
+	stacktest.Eventually(t, func() bool { return server.guard.room.open() == 0 })
+}
+
 func TestPace_AnIdleConnectionIsKeptForItsTime(t *testing.T) {
 	t.Parallel()
 	patient := serve(t, Options{ReadTimeout: testTimeout / 4}, answerOK)
