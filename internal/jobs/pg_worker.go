@@ -73,7 +73,7 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 	w.slots = &slotsByQueue{queues: map[string]*slots{}}
 	concurrency := 0
 	for queue, number := range options.Concurrency {
-		own := newSlots(number)
+		own := slotsOf(handlers, queue, number)
 		w.slots.queues[string(queue)], fetched[string(queue)] = own, &fetches{slots: own}
 		queues[string(queue)] = river.QueueConfig{
 			MaxWorkers: own.most, FetchCooldown: FetchCooldown(queue), FetchPollInterval: pollInterval,

@@ -52,6 +52,17 @@ func newSlots(number int) *slots {
 	}
 }
 
+// slotsOf returns the slots of a queue. Where a kind has a limit, no job is fetched ahead:
+// the runs of one key begin in the order of their jobs, which all ask for it when they are
+// fetched, and not when a slot is free.
+func slotsOf(handlers Handlers, queue Queue, number int) *slots {
+	s := newSlots(number)
+	if handlers.limitedIn(queue) {
+		s.most = number
+	}
+	return s
+}
+
 // take waits for a slot for a job. It returns false when none came in time.
 func (s *slots) take(ctx context.Context, id int64) bool {
 	if !s.wait(ctx) {

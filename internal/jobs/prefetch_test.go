@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -41,6 +42,18 @@ func TestSlots_AFewSlotsFetchFewAhead(t *testing.T) {
 	require.Equal(t, 30, newSlots(3).most)
 	require.Equal(t, 500, newSlots(50).most)
 	require.Equal(t, 600, newSlots(600).most)
+}
+
+func TestSlots_NoneIsFetchedAheadWhereAKindHasALimit(t *testing.T) {
+	t.Parallel()
+	key := func(json.RawMessage) string { return "one" }
+	handlers := Handlers{
+		{Declaration: Declaration{Kind: "limited", Queue: Default, Limit: Limit{Key: key}}},
+		{Declaration: Declaration{Kind: "free", Queue: Low}},
+	}
+
+	require.Equal(t, 30, slotsOf(handlers, Default, 30).most)
+	require.Equal(t, 300, slotsOf(handlers, Low, 30).most)
 }
 
 func TestSlotsByQueue_NoMoreJobsRunThanThereAreSlots(t *testing.T) {
