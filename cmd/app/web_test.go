@@ -12,11 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWeb_MetricsAreNotPublic(t *testing.T) {
+func TestWeb_MetricsAndProfilesAreNotPublic(t *testing.T) {
 	t.Parallel()
 	web := deploy(t).start("web")
 
-	require.Equal(t, http.StatusNotFound, status(web.url+"/metrics"))
+	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1"} {
+		require.Equal(t, http.StatusNotFound, status(web.url+path), path)
+		require.Equal(t, http.StatusOK, status(web.ops+path), path)
+	}
 	web.eventually(func() bool { return status(web.url+"/up") == http.StatusOK }, "is up")
 	web.eventually(func() bool { return status(web.url+"/health") == http.StatusOK }, "is healthy")
 	require.Contains(t, metricsOf(t, web), "app_build_info")
