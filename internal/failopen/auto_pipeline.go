@@ -2,7 +2,10 @@ package failopen
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -22,6 +25,7 @@ type AutoPipeline struct {
 	client  *redis.Client // has neither the hook nor retries
 	again   func(error) bool
 	pending chan *scriptRun
+	stop    sync.Once
 	stopped chan struct{}
 	senders sync.WaitGroup
 }
@@ -43,9 +47,11 @@ func NewAutoPipeline(options *redis.Options, again func(error) bool) *AutoPipeli
 
 // Stop ends the pipeline. Later script runs are sent on their own.
 func (p *AutoPipeline) Stop() {
-	close(p.stopped)
-	p.senders.Wait()
-	_ = p.client.Close()
+	p.stop.Do(func() {
+		close(p.stopped)
+		p.senders.Wait()
+		_ = p.client.Close()
+	})
 }
 
 // ProcessHook sends script runs through the pipeline.
@@ -62,16 +68,19 @@ func (p *AutoPipeline) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		case <-p.stopped:
 			return next(ctx, command)
 		case <-ctx.Done():
-			script.SetErr(ctx.Err())
-			return ctx.Err()
+			script.SetErr(fmt.Errorf("%w: %w", errShared, ctx.Err()))
+			return script.Err()
 		}
 		select {
 		case <-run.finished:
 		case <-ctx.Done():
-			script.SetErr(ctx.Err())
-			return ctx.Err()
+			script.SetErr(run.ofTrip(ctx.Err()))
+			return script.Err()
 		}
 		value, err := run.Result()
+		if err != nil && isNoReply(err) {
+			err = run.ofTrip(err)
+		}
 		if err != nil && p.again != nil && p.again(err) {
 			return next(ctx, command)
 		}
@@ -99,11 +108,29 @@ func (CommandHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 // Redis works on one.
 const pipelineDepth = 2
 
+// errShared says that a run failed with the round trip of another one, whose error is
+// the same failure. Counted for each run, one broken connection would look like an outage.
+var errShared = errors.New("the round trip of several calls failed")
+
 // scriptRun is a script run on its way to Redis.
 type scriptRun struct {
 	*redis.Cmd
 	replied  bool
+	follows  atomic.Bool // it is not the first of its round trip
 	finished chan struct{}
+}
+
+// ofTrip is the error of a run whose round trip failed.
+func (r *scriptRun) ofTrip(err error) error {
+	if r.follows.Load() {
+		return fmt.Errorf("%w: %w", errShared, err)
+	}
+	return err
+}
+
+func isNoReply(err error) bool {
+	var reply redis.Error
+	return !errors.As(err, &reply)
 }
 
 // SetErr stores the first result only, which may be no error: after a broken
@@ -128,6 +155,7 @@ func (p *AutoPipeline) send() {
 		for more := true; more && len(batch) < PipelinedAtOnce; {
 			select {
 			case run := <-p.pending:
+				run.follows.Store(true)
 				batch = append(batch, run)
 			default:
 				more = false

@@ -3,7 +3,6 @@ package failopen
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -89,6 +88,35 @@ func TestAutoPipeline_SendsAgainOnlyRunsWithoutAReply(t *testing.T) {
 	}
 }
 
+func TestAutoPipeline_ABrokenRoundTripDoesNotLookLikeAnOutage(t *testing.T) {
+	t.Parallel()
+	server := startCutter(t)
+	r := open(t, "redis://"+server.listener.Addr().String())
+	script := NewScript(`return ARGV[1]`)
+
+	failed := 0
+	for round := 0; server.cuts.Load() < 3; round++ {
+		require.Less(t, round, 1000, "no two runs share a round trip")
+		var all sync.WaitGroup
+		var failures atomic.Int64
+		for i := range 50 {
+			all.Go(func() {
+				if !r.Run(t.Context(), "Test.Run", script, nil, []any{fmt.Sprintf("%d-%d", round, i)}, nil) {
+					failures.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		failed += int(failures.Load())
+		require.False(t, r.guard.Status().Open)
+	}
+
+	require.Positive(t, failed, "runs without a reply fail, and are not sent again")
+	for name, times := range server.answered {
+		require.Equal(t, 1, times, name)
+	}
+}
+
 func TestAutoPipeline_ReturnsWhenTheContextOfTheCallerEnds(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
@@ -116,7 +144,7 @@ func TestAutoPipeline_RunsScriptsAfterItWasStopped(t *testing.T) {
 	server := stacktest.Redis(t)
 	options, err := redis.ParseURL(server.URL())
 	require.NoError(t, err)
-	client, pipeline := redis.NewClient(options), NewAutoPipeline(options, withoutReply)
+	client, pipeline := redis.NewClient(options), NewAutoPipeline(options, isNoReply)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	client.AddHook(pipeline)
 	script := redis.NewScript(`return ARGV[1]`)
@@ -138,12 +166,6 @@ func TestAutoPipeline_RunsScriptsAfterItWasStopped(t *testing.T) {
 
 // Private
 
-// withoutReply is what taskqueue has sent again.
-func withoutReply(err error) bool {
-	var reply redis.Error
-	return !errors.As(err, &reply)
-}
-
 // readsOf returns how often Redis has read from its clients.
 func readsOf(t *testing.T, client *redis.Client) (reads int) {
 	t.Helper()
@@ -157,7 +179,7 @@ func readsOf(t *testing.T, client *redis.Client) (reads int) {
 
 func pipelined(t *testing.T, options *redis.Options) *redis.Client {
 	t.Helper()
-	client, pipeline := redis.NewClient(options), NewAutoPipeline(options, withoutReply)
+	client, pipeline := redis.NewClient(options), NewAutoPipeline(options, isNoReply)
 	client.AddHook(pipeline)
 	t.Cleanup(func() {
 		pipeline.Stop()

@@ -46,7 +46,7 @@ func countsForBreaker(err error) bool {
 	if err == nil {
 		return true
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, errShortDeadline) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errShortDeadline) || errors.Is(err, errShared) {
 		return false
 	}
 	meaning := meaningOf(err)

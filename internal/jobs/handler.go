@@ -53,11 +53,6 @@ func (h Handlers) limited() bool {
 	return slices.ContainsFunc(h, func(handler Handler) bool { return handler.Limit.Key != nil })
 }
 
-// limitedIn reports whether a kind of a queue has a limit.
-func (h Handlers) limitedIn(queue Queue) bool {
-	return slices.ContainsFunc(h, func(handler Handler) bool { return handler.Limit.Key != nil && handler.Queue == queue })
-}
-
 // Find returns the handler of a kind.
 func (h Handlers) Find(kind string) (Handler, bool) {
 	for _, handler := range h {

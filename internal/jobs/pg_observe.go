@@ -31,6 +31,7 @@ type observeJobs struct {
 }
 
 func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
+	growStack()
 	o.active.Add(1)
 	defer o.active.Add(-1)
 	if job.Queue != string(Critical) {

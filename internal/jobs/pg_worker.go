@@ -26,7 +26,6 @@ type PGWorker struct {
 	client    *river.Client[pgx.Tx]
 	heartbeat *heartbeat
 	lock      *keyLock // nil when no kind has a limit
-	slots     *slotsByQueue
 	stuck     *stuckRuns
 	timeout   time.Duration
 	log       *slog.Logger
@@ -69,17 +68,12 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 	for _, handler := range handlers {
 		(&riverWorker{handler: handler, lock: lock}).addTo(workers)
 	}
-	queues, fetched := map[string]river.QueueConfig{}, map[string]*fetches{}
-	w.slots = &slotsByQueue{queues: map[string]*slots{}}
+	queues := map[string]river.QueueConfig{}
 	concurrency := 0
-	for queue, number := range options.Concurrency {
-		own := slotsOf(handlers, queue, number)
-		w.slots.queues[string(queue)], fetched[string(queue)] = own, &fetches{slots: own}
-		queues[string(queue)] = river.QueueConfig{
-			MaxWorkers: own.most, FetchCooldown: FetchCooldown(queue), FetchPollInterval: pollInterval,
-		}
+	for queue, slots := range options.Concurrency {
+		queues[string(queue)] = river.QueueConfig{MaxWorkers: slots, FetchCooldown: FetchCooldown(queue)}
 		w.queues = append(w.queues, queue)
-		concurrency += number
+		concurrency += slots
 	}
 	slices.Sort(w.queues)
 	w.unknown = unknownKinds{db: db, known: handlers.Kinds(), queues: w.queues.Names(), log: options.Log}
@@ -90,23 +84,20 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 	w.heartbeat = newHeartbeat(db, newProcess(PG, options.Version, w.queues, concurrency), w.running, options.Log, options.Reporter)
 	w.stuck = newStuckRuns(PG, handlers, concurrency, options.StuckGrace, options.Log, options.Metrics, options.Reporter)
 	var err error
-	driver := prefetchDriver{riverpgxv5.New(cmp.Or(options.River, db)), fetched}
-	w.client, err = river.NewClient(driver, &river.Config{
+	w.client, err = river.NewClient(riverpgxv5.New(cmp.Or(options.River, db)), &river.Config{
 		ID:                          w.heartbeat.process.ID,
 		Queues:                      queues,
 		Workers:                     workers,
 		FetchOnlyKnownKinds:         true,
 		RescueStuckJobsAfter:        rescueAfter,
 		SoftStopTimeout:             options.ShutdownTimeout,
-		JobStuckHandler:             w.handleStuck,
+		JobStuckHandler:             w.stuck.handleJob,
 		JobStuckThreshold:           w.stuck.grace,
 		CompletedJobRetentionPeriod: options.Retention.Done,
 		CancelledJobRetentionPeriod: options.Retention.Cancelled,
 		DiscardedJobRetentionPeriod: kept(options.Retention.Failed),
 
-		Middleware: []rivertype.Middleware{
-			w.slots, &observeJobs{log: options.Log, metrics: options.Metrics, active: &w.active, mask: mask},
-		},
+		Middleware:   []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, active: &w.active, mask: mask}},
 		ErrorHandler: reportJobs{options.Log, options.Reporter, mask},
 		Logger:       slog.New(newQuietRiver(options.Log)),
 	})
@@ -148,7 +139,6 @@ func (w *PGWorker) Run(ctx context.Context) error {
 	}
 
 	w.heartbeat.state.Store(Stopping)
-	w.slots.stop()
 	w.log.Info("Stopping: worker takes no more jobs and finishes the running ones", "within", w.timeout.String())
 	stopping, cancel := context.WithTimeout(context.Background(), w.timeout+stopGrace)
 	defer cancel()
@@ -204,13 +194,6 @@ func FetchCooldown(queue Queue) time.Duration {
 // because River discards rescued jobs of unknown kinds.
 const rescueAfter = time.Hour
 
-// handleStuck lets other work have the slot of a job whose handler is stuck.
-func (w *PGWorker) handleStuck(ctx context.Context, job river.JobStuckHandlerParams) river.JobStuckHandlerResult {
-	result := w.stuck.handleJob(ctx, job)
-	w.slots.queues[job.Queue].release(job.ID)
-	return result
-}
-
 func (w *PGWorker) running() int { return int(w.active.Load()) }
 
 // stopDead stops a worker that was declared dead, and releases the jobs that it
@@ -220,7 +203,6 @@ func (w *PGWorker) stopDead() error {
 	defer cancel()
 	stopping, stopped := context.WithTimeout(ctx, time.Second)
 	defer stopped()
-	w.slots.stop()
 	_ = w.client.StopAndCancel(stopping) // the jobs of handlers that do not end are released too
 	_, err := w.heartbeat.releaser.releaseOwn(ctx, w.heartbeat.process.ID, true)
 	return err
