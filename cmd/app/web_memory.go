@@ -58,7 +58,7 @@ func garbagePercent(live, cached int64) int {
 	if live <= 0 {
 		return 100
 	}
-	return int(min(200, max(live-cached, leastGarbage)*100/live))
+	return int(min(200, max(5, max(live-cached, leastGarbage)*100/live))) // at 0, the collector never rests
 }
 
 // liveHeap returns the bytes that the last collection left.

@@ -20,6 +20,7 @@ func TestGarbagePercent_AllowsAsMuchAsTheHeapHasWithoutTheCache(t *testing.T) {
 		"half of the heap":            {40, 20, 50},
 		"a full cache":                {100, 75, 25},
 		"little but the cache":        {80, 79, 15},
+		"a cache of gigabytes":        {3000, 2990, 5},
 		"a small heap":                {4, 3, 200},
 		"a cache newer than the heap": {50, 60, 24},
 	} {

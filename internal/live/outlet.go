@@ -38,6 +38,7 @@ type connection struct {
 	net.Conn
 	left chan struct{} // closed when the browser has left
 	sent int64         // bytes
+	deaf bool          // the browser does not take what is sent
 }
 
 // takeOver takes the connection of a response over. It fails when something between
@@ -60,6 +61,7 @@ func (c *connection) write(content []byte) error {
 	n, err := c.Write(content)
 	c.sent += int64(n)
 	if err != nil {
+		c.deaf = true
 		return err
 	}
 	return c.SetWriteDeadline(time.Time{})
@@ -75,8 +77,10 @@ func (c *connection) watch() {
 	}
 }
 
-// finish sends the last chunk and closes the connection.
+// finish sends the last chunk, if the browser takes it, and closes the connection.
 func (c *connection) finish() {
-	_ = c.write([]byte("0\r\n\r\n")) // the browser may have left
+	if !c.deaf {
+		_ = c.write([]byte("0\r\n\r\n")) // the browser may have left
+	}
 	_ = c.Close()
 }

@@ -120,12 +120,24 @@ func (c *conn) ReadFrom(source io.Reader) (sent int64, err error) {
 	return sent, nil
 }
 
-// SetWriteDeadline limits the time of a handler's response beside WriteTimeout.
+// SetWriteDeadline limits the time of a handler's response beside WriteTimeout. Without a
+// limit, WriteTimeout stays in force: a write may be in progress.
 func (c *conn) SetWriteDeadline(limit time.Time) error {
 	c.deadline.Lock()
 	defer c.deadline.Unlock()
-	c.limit, c.armed = limit, limit
+	if c.limit = limit; limit.IsZero() && !c.hijacked.Load() {
+		return nil
+	}
+	c.armed = limit
 	return c.Conn.SetWriteDeadline(limit)
+}
+
+// release leaves the connection to a handler, without any limit of ours.
+func (c *conn) release() error {
+	c.begin()
+	c.uncork()
+	c.hijacked.Store(true)
+	return c.SetWriteDeadline(time.Time{})
 }
 
 // SetDeadline is SetReadDeadline and SetWriteDeadline.
@@ -144,7 +156,7 @@ func (c *conn) CloseWrite() error {
 
 // Close also makes room.
 func (c *conn) Close() error {
-	c.uncorkUnlessBusy()
+	c.uncorkAtEnd()
 	c.closing.Do(func() { c.guard.room.leave(c) })
 	return c.Conn.Close()
 }

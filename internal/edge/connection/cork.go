@@ -38,6 +38,7 @@ var buffers = sync.Pool{New: func() any {
 // keep keeps a full buffer. It sends the one before it, if there is one.
 func (c *conn) keep(content []byte) (int, error) {
 	if err := c.uncorkLocked(); err != nil {
+		_ = c.Conn.Close()
 		return 0, err
 	}
 	buffer := buffers.Get().(*[]byte)
@@ -55,6 +56,7 @@ func (c *conn) keep(content []byte) (int, error) {
 func (c *conn) join(content []byte) (int, error) {
 	if len(content) > joinedAtMost {
 		if err := c.uncorkLocked(); err != nil {
+			_ = c.Conn.Close()
 			return 0, err
 		}
 		return c.send(content)
@@ -63,21 +65,34 @@ func (c *conn) join(content []byte) (int, error) {
 	defer buffers.Put(buffer)
 	*buffer = append(*buffer, content...)
 	n, err := c.send(*buffer)
+	if n < fullBuffer {
+		_ = c.Conn.Close()
+	}
 	return max(0, n-fullBuffer), err
 }
 
-// uncork sends what is kept. Nobody waits for its error: the next write has it too.
+// uncork sends what is kept. When that fails, the connection ends: whoever wrote it has
+// been told that it is sent, and what follows must not take its place.
 func (c *conn) uncork() {
 	c.cork.mutex.Lock()
 	defer c.cork.mutex.Unlock()
-	_ = c.uncorkLocked()
+	if err := c.uncorkLocked(); err != nil {
+		_ = c.Conn.Close()
+	}
 }
 
-// uncorkUnlessBusy sends what is kept, unless a write is in progress, which Close ends.
-func (c *conn) uncorkUnlessBusy() {
-	if c.cork.mutex.TryLock() {
-		defer c.cork.mutex.Unlock()
-		_ = c.uncorkLocked()
+// uncorkAtEnd sends what is kept as far as the system takes it at once, unless a write
+// is in progress, which the end of the connection ends.
+func (c *conn) uncorkAtEnd() {
+	if !c.cork.mutex.TryLock() {
+		return
+	}
+	defer c.cork.mutex.Unlock()
+	if c.cork.kept != nil {
+		buffer := c.cork.take()
+		defer buffers.Put(buffer)
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(corkedFor))
+		_, _ = c.Conn.Write(*buffer)
 	}
 }
 

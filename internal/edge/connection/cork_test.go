@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,6 +100,43 @@ func TestCork_KeepsNothingFromAClientThatWaits(t *testing.T) {
 	}
 }
 
+func TestCork_AConnectionThatLostBytesEnds(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]func(c *conn) error{
+		"a write":            func(c *conn) error { _, err := c.Write([]byte("next")); return err },
+		"a full buffer":      func(c *conn) error { _, err := c.Write(make([]byte, fullBuffer)); return err },
+		"a large write":      func(c *conn) error { _, err := c.Write(make([]byte, chunk)); return err },
+		"the next request":   func(c *conn) error { c.wait(); return nil },
+		"a file":             func(c *conn) error { _, err := c.ReadFrom(strings.NewReader("next")); return err },
+		"nothing, in a time": func(*conn) error { return nil },
+	} {
+		inner := &recorder{takes: 100} // and the client reads no more
+		c := corked(inner)
+		_, err := c.Write(make([]byte, fullBuffer))
+		require.NoError(t, err, "the buffer is kept")
+
+		_ = next(c)
+
+		stacktest.Eventually(t, inner.isClosed, name)
+		require.Len(t, inner.all(), 100, name)
+	}
+}
+
+func TestConn_NoLimitOfAHandlerLeavesThatOfTheGuard(t *testing.T) {
+	t.Parallel()
+	inner := &recorder{}
+	c := corked(inner)
+	_, err := c.Write([]byte("begins"))
+	require.NoError(t, err)
+	require.False(t, inner.deadline().IsZero())
+
+	require.NoError(t, c.SetWriteDeadline(time.Time{}))
+	require.False(t, inner.deadline().IsZero(), "a write may be in progress")
+
+	c.guard.connState(c, http.StateHijacked)
+	require.True(t, inner.deadline().IsZero(), "the handler does what it likes")
+}
+
 func TestCork_ResponsesOfExactlyAFullBufferArrive(t *testing.T) {
 	t.Parallel()
 	server := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
@@ -135,19 +173,56 @@ func corked(inner net.Conn) *conn {
 // recorder is a connection that records what is written.
 type recorder struct {
 	net.Conn
+	takes int // bytes, until writes time out; 0: any number
+
 	mutex  sync.Mutex
 	writes [][]byte
+	until  time.Time
+	closed bool
 }
 
 func (r *recorder) Write(content []byte) (int, error) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.writes = append(r.writes, bytes.Clone(content))
-	return len(content), nil
+	if r.closed {
+		return 0, net.ErrClosed
+	}
+	taken := len(content)
+	if r.takes > 0 {
+		taken = min(taken, max(0, r.takes-len(bytes.Join(r.writes, nil))))
+	}
+	r.writes = append(r.writes, bytes.Clone(content[:taken]))
+	if taken < len(content) {
+		return taken, os.ErrDeadlineExceeded
+	}
+	return taken, nil
 }
 
-func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
-func (r *recorder) Close() error                     { return nil }
+func (r *recorder) SetWriteDeadline(until time.Time) error {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.until = until
+	return nil
+}
+
+func (r *recorder) Close() error {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.closed = true
+	return nil
+}
+
+func (r *recorder) isClosed() bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.closed
+}
+
+func (r *recorder) deadline() time.Time {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.until
+}
 
 func (r *recorder) sizes() (sizes []int) {
 	r.mutex.Lock()

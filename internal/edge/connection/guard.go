@@ -168,9 +168,7 @@ func (g *Guard) connState(c net.Conn, state http.ConnState) {
 	case http.StateActive:
 		guarded.begin()
 	case http.StateHijacked:
-		guarded.uncork()
-		guarded.begin()
-		guarded.hijacked.Store(true)
+		_ = guarded.release() // fails only when the connection has ended
 	case http.StateIdle:
 		guarded.wait()
 	}
