@@ -1,6 +1,7 @@
 package failopen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,8 @@ type AutoPipeline struct {
 func NewAutoPipeline(options *redis.Options, again func(error) bool) *AutoPipeline {
 	own := *options
 	own.MaxRetries = -1
-	own.PoolSize = pipelineDepth
+	// Not a smaller PoolSize: after as many failed dials as that, go-redis does not dial for
+	// a second, also when Redis is back.
 	own.MinIdleConns = min(own.MinIdleConns, pipelineDepth)
 	p := &AutoPipeline{client: redis.NewClient(&own), again: again, pending: make(chan *scriptRun), stopped: make(chan struct{})}
 	for range pipelineDepth {
@@ -112,6 +114,9 @@ const pipelineDepth = 2
 // the same failure. Counted for each run, one broken connection would look like an outage.
 var errShared = errors.New("the round trip of several calls failed")
 
+// errNotSent is the error of a run for whose failure go-redis gives no reason.
+var errNotSent = errors.New("the call was not sent")
+
 // scriptRun is a script run on its way to Redis.
 type scriptRun struct {
 	*redis.Cmd
@@ -163,13 +168,16 @@ func (p *AutoPipeline) send() {
 		}
 		// Each command has its own error. A round trip serves many callers, so no
 		// caller's context ends it; the timeouts of the client do.
-		_, _ = p.client.Pipelined(context.Background(), func(pipe redis.Pipeliner) error {
+		_, err := p.client.Pipelined(context.Background(), func(pipe redis.Pipeliner) error {
 			for _, run := range batch {
 				_ = pipe.Process(context.Background(), run)
 			}
 			return nil
 		})
 		for _, run := range batch {
+			if !run.replied { // go-redis sets no error on commands for which it got no connection
+				run.SetErr(cmp.Or(err, errNotSent))
+			}
 			close(run.finished)
 		}
 	}

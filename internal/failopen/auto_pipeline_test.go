@@ -117,6 +117,31 @@ func TestAutoPipeline_ABrokenRoundTripDoesNotLookLikeAnOutage(t *testing.T) {
 	}
 }
 
+func TestAutoPipeline_RunsWithoutAConnectionFail(t *testing.T) {
+	t.Parallel()
+	options, err := redis.ParseURL(withPassword(t, stacktest.Redis(t).URL(), "wrong"))
+	require.NoError(t, err)
+	options.MaxRetries = -1
+
+	require.ErrorContains(t, pipelined(t, options).EvalSha(t.Context(), "script", nil).Err(), "WRONGPASS")
+}
+
+func TestAutoPipeline_DialsAsSoonAsRedisIsBack(t *testing.T) {
+	t.Parallel()
+	server := stacktest.Redis(t)
+	options, err := QuickOptions(Options{URL: server.URL()})
+	require.NoError(t, err)
+	client := pipelined(t, options)
+	require.NoError(t, server.Kill())
+	for range 10 {
+		require.Error(t, client.EvalSha(t.Context(), "script", nil).Err())
+	}
+
+	require.NoError(t, server.Restart(t.Context()))
+
+	require.ErrorContains(t, client.EvalSha(t.Context(), "script", nil).Err(), "NOSCRIPT")
+}
+
 func TestAutoPipeline_ReturnsWhenTheContextOfTheCallerEnds(t *testing.T) {
 	t.Parallel()
 	server := stacktest.Redis(t)
