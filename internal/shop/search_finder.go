@@ -170,6 +170,7 @@ func (f *finder) readTerms(ctx context.Context, tx pgx.Tx) error {
 			SELECT n, lower(unaccent(word)) COLLATE "C" AS text, tsvector_to_array(to_tsvector('english', word)) AS own
 			FROM unnest($1::text[]) WITH ORDINALITY AS typed (word, n)
 		) AS term
+		WHERE term.text <> '' -- unaccent leaves nothing of an accent without a letter
 		ORDER BY term.n`, words, nearWords, longerWords, shortTerm)
 	if err != nil {
 		return err
