@@ -79,7 +79,7 @@ func (r *Reads) Category(ctx context.Context, slug string, sort Sort, place Plac
 	}
 	pages, key := categoryPagesCache, fmt.Sprintf("%s:%s:%d", slug, sort, place.Page)
 	if place.After != "" {
-		pages, key = continuedPagesCache, fmt.Sprintf("%s:%s:%s", slug, sort, place.After)
+		pages, key = continuedPagesCache, fmt.Sprintf("%s:%s:%d:%s", slug, sort, place.Page, place.After)
 	}
 	cached, err := pages.Fetch(ctx, r.shop.cache, key, func(ctx context.Context) (categoryPage, error) {
 		return r.shop.readCategoryPage(ctx, slug, sort, place)
