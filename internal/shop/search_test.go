@@ -101,3 +101,14 @@ func TestSearch_SortsAndPagesWhatItFound(t *testing.T) {
 	_, err := readSearch(t, s.Shop, "quoddy", 21)
 	require.ErrorIs(t, err, shop.ErrNotFound)
 }
+
+func TestSearch_OfAPageThatNoSearchHasAsksNobody(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.db.Close()
+
+	for _, page := range []int{-1, 0, 21, 1 << 40} {
+		_, err := readPage(t, s.Shop, func(r *shop.Reads) *shop.Listing { return r.Search(t.Context(), "mug", shop.SortFeatured, page) })
+		require.ErrorIs(t, err, shop.ErrNotFound)
+	}
+}
