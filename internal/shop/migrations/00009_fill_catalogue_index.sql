@@ -46,6 +46,9 @@ ANALYZE product_prices;
 DROP INDEX CONCURRENTLY IF EXISTS variants_search_sku;
 CREATE INDEX CONCURRENTLY variants_search_sku ON variants (upper(sku) COLLATE "C", product_id);
 
+DROP INDEX CONCURRENTLY IF EXISTS products_search_name;
+CREATE INDEX CONCURRENTLY products_search_name ON products (lower(name));
+
 -- The orders of lists, of the whole catalogue and of a category.
 DROP INDEX CONCURRENTLY IF EXISTS products_by_featured;
 CREATE INDEX CONCURRENTLY products_by_featured ON products (featured, id);
@@ -74,4 +77,5 @@ DROP INDEX products_of_category_by_position;
 DROP INDEX products_by_age;
 DROP INDEX products_by_name;
 DROP INDEX products_by_featured;
+DROP INDEX products_search_name;
 DROP INDEX variants_search_sku;
