@@ -120,6 +120,40 @@ func TestCategory_EveryPageReadsABoundedNumberOfRows(t *testing.T) {
 	}
 }
 
+func TestRelated_ReadsTheNextProductsOfTheCategory(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.grow(t, 3000)
+	_, err := s.db.Exec(t.Context(), `
+		UPDATE products SET position = 100 + 10 * substr(slug, 7)::int WHERE slug LIKE 'grown-%'`) // further than a thousand apart
+	require.NoError(t, err)
+	_, err = s.db.Exec(t.Context(), `VACUUM ANALYZE products`)
+	require.NoError(t, err)
+	_, deck, err := readCategory(t, s.Shop, "deck", shop.SortFeatured, 1)
+	require.NoError(t, err)
+	single := pgtest.Single(t, s.db)
+	s.db = single
+	catalogue := s.cached(t, "")
+
+	for slug, expected := range map[string][]string{
+		"grown-1499":       {"grown-1500", "grown-1501", "grown-1502", "grown-1503"},
+		"grown-2998":       {"grown-2999", "grown-3000", deck.Cards[0].Slug, deck.Cards[1].Slug},
+		deck.Cards[0].Slug: {deck.Cards[1].Slug, deck.Cards[2].Slug, deck.Cards[3].Slug, deck.Cards[4].Slug},
+		"nope":             nil,
+	} {
+		before := pgtest.RowsRead(t, single, "products")
+		related, err := readRelated(t, catalogue, slug, 4)
+		require.NoError(t, err)
+
+		var slugs []string
+		for _, card := range related {
+			slugs = append(slugs, card.Slug)
+		}
+		require.Equal(t, expected, slugs, slug)
+		require.Less(t, pgtest.RowsRead(t, single, "products")-before, 50, slug)
+	}
+}
+
 func TestCategory_IsNotFoundWithACursorOfAnotherList(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
