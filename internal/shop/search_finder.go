@@ -33,9 +33,14 @@ const (
 	// correct and complete a word of the query.
 	nearWords   = 8
 	longerWords = 12
-	// shortTerm is the length in characters below which a word is not corrected, and the
-	// index is not searched for all words that begin with it.
-	shortTerm = 3
+	// likeWords is the largest number of words of the catalogue that are compared with a word
+	// of the query.
+	likeWords = 2000
+	// shortTerm is the length in characters below which the index is not searched for all
+	// words that begin with a word of the query. Below correctable, and when it is a number,
+	// it is not corrected: too many words have letters of it.
+	shortTerm   = 3
+	correctable = 4
 )
 
 // finder finds the products of one query: those that match it as it is, and while these
@@ -179,8 +184,13 @@ func (f *finder) readTerms(ctx context.Context, tx pgx.Tx) error {
 			LIMIT $3
 		) || ARRAY(
 			SELECT lexeme
-			FROM search_words
-			WHERE length(term.text) >= $4 AND term.text <% word
+			FROM (
+				-- No other index than that of letters can be read for a ctid.
+				SELECT word, lexeme
+				FROM search_words
+				WHERE length(term.text) >= $4 AND term.text !~ '^[0-9]+$' AND term.text <% word AND ctid IS NOT NULL
+				LIMIT $5
+			) AS alike
 			ORDER BY word_similarity(term.text, word) DESC, similarity(term.text, word) DESC, word
 			LIMIT $2
 		)
@@ -189,7 +199,7 @@ func (f *finder) readTerms(ctx context.Context, tx pgx.Tx) error {
 			FROM unnest($1::text[]) WITH ORDINALITY AS typed (word, n)
 		) AS term
 		WHERE term.text <> '' -- unaccent leaves nothing of an accent without a letter
-		ORDER BY term.n`, words, nearWords, longerWords, shortTerm)
+		ORDER BY term.n`, words, nearWords, longerWords, correctable, likeWords)
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,35 @@ func TestSearch_OfAnyQueryReadsABoundedNumberOfRows(t *testing.T) {
 	}
 }
 
+func TestSearch_ComparesABoundedNumberOfWords(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	_, err := s.db.Exec(t.Context(), `
+		INSERT INTO search_words (word, lexeme)
+		SELECT word, word
+		FROM generate_series(1, 20000) AS n, unnest(ARRAY['quay' || n, 'abc' || n, '1234' || n]) AS word`)
+	require.NoError(t, err)
+	_, err = s.db.Exec(t.Context(), `VACUUM ANALYZE search_words`)
+	require.NoError(t, err)
+	single := pgtest.Single(t, s.db)
+	fetched := func() (words int) {
+		pgtest.RowsRead(t, single, "search_words") // flushes the statistics
+		err := single.QueryRow(t.Context(), `SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'search_words'`).Scan(&words)
+		require.NoError(t, err)
+		return words
+	}
+	s.db = single
+	catalogue := s.cached(t, "")
+
+	for query, most := range map[string]int{"quayx": 4000, "abx": 100, "12340x": 4000, "12340": 100} {
+		before := fetched()
+		_, err := readSearch(t, catalogue, query, 1)
+
+		require.NoError(t, err)
+		require.Less(t, fetched()-before, most, query)
+	}
+}
+
 func TestSearch_FindsTheOneProductAmongManyWithItsWords(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
