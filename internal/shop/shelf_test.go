@@ -232,6 +232,8 @@ func TestCategory_SortsByThePriceOfTheCheapestVariantWhateverChangesIt(t *testin
 	require.Equal(t, "kelp-soap 900 10", cheapest())
 	exec(`DELETE FROM variants WHERE product_id = (SELECT id FROM products WHERE slug = 'kelp-soap')`)
 	require.Equal(t, "swing-top-bottle 1250 9", cheapest())
+	exec(`TRUNCATE variants CASCADE`)
+	require.Zero(t, s.count(t, `SELECT count(*) FROM product_prices`))
 }
 
 // Private
