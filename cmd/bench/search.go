@@ -209,6 +209,10 @@ func (b *searchBench) questions(rows *catalogueRows, size int) []question {
 		search("the beginning of SKUs", func(n int) string { return fmt.Sprintf("bn-%05d", n) }),
 		search("no match", func(n int) string { return fmt.Sprintf("zzqx%dvv", n) }),
 		{nearPages, false, func(ctx context.Context, web *server, n int) error { return page(ctx, web, "", 1+n%max(pages, 1)) }},
+		{"product page", false, func(ctx context.Context, web *server, n int) error {
+			_, err := get(ctx, web.url(fmt.Sprintf("/products/bench-%d", 1+n*size/50)), "Host: "+host)
+			return err
+		}},
 		{"list, pages by number, anywhere", false, func(ctx context.Context, web *server, n int) error {
 			return page(ctx, web, "", 1+max(0, pages-1)*n/(asked+3))
 		}},

@@ -20,11 +20,15 @@ type Cursor string
 var ErrCursor = errors.New("this is no cursor: copy the one that the page before ends with")
 
 // New returns the cursor of a position. The position is the values by which the list is
-// sorted, in a struct or slice of plain fields.
+// sorted, in a struct or slice of plain fields. A position of more than 4096 bytes as JSON
+// has no cursor: New returns the empty one.
 func New(position any) Cursor {
 	text, err := json.Marshal(position)
 	if err != nil {
 		panic(fmt.Sprintf("encode a cursor: %v", err)) // a programming error
+	}
+	if len(text) > maxLength {
+		return ""
 	}
 	return Cursor(base64.RawURLEncoding.EncodeToString(text))
 }

@@ -23,6 +23,15 @@ func TestCursor_ReadsWhatItWasMadeOf(t *testing.T) {
 	}
 }
 
+func TestCursor_IsEmptyForAPositionThatIsTooLongToRead(t *testing.T) {
+	t.Parallel()
+
+	longest := place{Name: strings.Repeat("x", 4096-len(`{"name":"","id":0}`))}
+	require.NoError(t, New(longest).Read(&place{}))
+	longest.Name += "x"
+	require.Empty(t, New(longest))
+}
+
 func TestCursor_RefusesOtherText(t *testing.T) {
 	t.Parallel()
 

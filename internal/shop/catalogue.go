@@ -7,6 +7,8 @@ import (
 	"regexp"
 
 	"github.com/jackc/pgx/v5"
+
+	"slipway/internal/postgres"
 )
 
 // Category is a category of products.
@@ -79,7 +81,7 @@ func (r *Reads) Category(ctx context.Context, slug string, sort Sort, place Plac
 	}
 	pages, key := categoryPagesCache, fmt.Sprintf("%s:%s:%d", slug, sort, place.Page)
 	if place.After != "" {
-		pages, key = continuedPagesCache, fmt.Sprintf("%s:%s:%s", slug, sort, place.After)
+		pages, key = continuedPagesCache, fmt.Sprintf("%s:%s:%d:%s", slug, sort, place.Page, place.After)
 	}
 	cached, err := pages.Fetch(ctx, r.shop.cache, key, func(ctx context.Context) (categoryPage, error) {
 		return r.shop.readCategoryPage(ctx, slug, sort, place)
@@ -96,18 +98,16 @@ func (r *Reads) Category(ctx context.Context, slug string, sort Sort, place Plac
 	return cached.Category, r.list(listing, cached.IDs)
 }
 
-// Related reads other products of the category of a product. They are none for a
-// product that does not exist.
+// Related reads other products of the category of a product: those that come next in its
+// order, and after the last one those at its beginning. They are none for a product that
+// does not exist.
 func (r *Reads) Related(ctx context.Context, slug string, limit int) *[]Card {
-	related, err := r.shop.listed(ctx, fmt.Sprintf("related:%d:%s", limit, slug), func(ctx context.Context) ([]Card, error) {
-		cards, err := r.shop.cards(ctx, "products beside "+slug, `
-			JOIN products this ON this.slug = $1
-			WHERE p.category_id = this.category_id AND p.id <> this.id
-			ORDER BY (p.position - this.position + 1000) % 1000 LIMIT $2`, slug, limit)
-		if err == nil && len(cards) == 0 {
+	related, err := listsCache.Fetch(ctx, r.shop.cache, fmt.Sprintf("related:%d:%s", limit, slug), func(ctx context.Context) ([]int64, error) {
+		ids, err := r.shop.productsBeside(ctx, slug, limit)
+		if err == nil && len(ids) == 0 {
 			err = ErrNotFound // the product may be invented, and must not fill Redis
 		}
-		return cards, err
+		return ids, err
 	})
 	if errors.Is(err, ErrNotFound) {
 		return &[]Card{}
@@ -158,6 +158,36 @@ func (s *Shop) readCategories(ctx context.Context) ([]Category, error) {
 		return nil, fmt.Errorf("list categories: %w", err)
 	}
 	return categories, nil
+}
+
+// productsBeside reads the products that follow a product in its category.
+func (s *Shop) productsBeside(ctx context.Context, slug string, limit int) (ids []int64, err error) {
+	// Both parts read the index of the category from its product, or from its beginning.
+	const part = `
+		(SELECT near.id, near.position, %d AS round
+		 FROM products this
+		 JOIN LATERAL (
+			SELECT p.id, p.position
+			FROM products p
+			WHERE p.category_id = this.category_id AND (p.position, p.id) %s (this.position, this.id)
+			  AND EXISTS (SELECT FROM product_prices price WHERE price.product_id = p.id)
+			ORDER BY p.position, p.id
+			LIMIT $2
+		 ) AS near ON true
+		 WHERE this.slug = $1)`
+	statement := fmt.Sprintf(`SELECT id FROM (`+part+` UNION ALL `+part+`) AS near ORDER BY round, position, id LIMIT $2`, 1, ">", 2, "<")
+	err = postgres.ByIndex(ctx, s.db, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, statement, slug, limit)
+		if err != nil {
+			return err
+		}
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list products beside %s: %w", slug, err)
+	}
+	return ids, nil
 }
 
 // mostPages bounds page numbers, so that no sum of products overflows.

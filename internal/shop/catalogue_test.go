@@ -106,6 +106,7 @@ func TestSearch_TakesAnyText(t *testing.T) {
 	s := newStore(t)
 
 	for _, query := range []string{"", "   ", "\x00", "\xff", "'; DROP TABLE products; --", `"unclosed`, "a & | ! ( ) :*", "%_\\",
+		"\u0301", "\u0301 mug", "mug \u0301", "\"\u0301\"", "-\u0301",
 		strings.Repeat("mug ", 5000), "🌊", "<script>"} {
 		_, err := readSearch(t, s.Shop, query, 1)
 		require.NoError(t, err, query)

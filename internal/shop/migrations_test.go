@@ -1,6 +1,7 @@
 package shop_test
 
 import (
+	"context"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -40,20 +41,17 @@ func TestMigrations_CanBeTakenBackOneByOne(t *testing.T) {
 func TestMigrations_FillTheIndexOfACatalogueThatIsThere(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	address, log := s.db.Config().ConnString(), slog.New(slog.DiscardHandler)
-	migrator, err := postgres.NewMigrator(t.Context(), address, 5*time.Second, shop.Migrations(), log)
-	require.NoError(t, err)
-	defer migrator.Close()
+	migrator := s.migrator(t)
 	words := s.count(t, `SELECT count(DISTINCT (word, lexeme)) FROM search_words`)
 	prices := s.count(t, `SELECT sum(product_id * low_cents + category_id) FROM product_prices`)
 	for range 2 {
-		_, err = migrator.Down(t.Context())
+		_, err := migrator.Down(t.Context())
 		require.NoError(t, err)
 	}
-	_, err = s.db.Exec(t.Context(), `CREATE INDEX products_by_name ON products (id)`) // an interrupted run left another one
-	require.NoError(t, err)
+	s.exec(t, `CREATE INDEX products_by_name ON products (name, id)`)
+	s.exec(t, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'products_by_name'::regclass`) // as an interrupted run leaves it
 
-	_, err = migrator.Migrate(t.Context())
+	_, err := migrator.Migrate(t.Context())
 
 	require.NoError(t, err)
 	require.Equal(t, words, s.count(t, `SELECT count(*) FROM search_words`))
@@ -64,7 +62,70 @@ func TestMigrations_FillTheIndexOfACatalogueThatIsThere(t *testing.T) {
 	require.Zero(t, s.count(t, `SELECT count(*) FROM pg_index WHERE NOT indisvalid`))
 }
 
+func TestMigrations_FillGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	migrator := s.migrator(t)
+	_, err := migrator.Down(t.Context())
+	require.NoError(t, err)
+	s.exec(t, `UPDATE product_prices SET low_cents = 1 WHERE product_id = (SELECT min(id) FROM products)`)
+	s.exec(t, `DELETE FROM product_prices WHERE product_id = (SELECT max(id) FROM products)`)
+	s.exec(t, `CREATE INDEX products_by_name ON products (name, id)`)
+	built := s.count(t, `SELECT 'products_by_name'::regclass::oid::bigint`)
+
+	_, err = migrator.Migrate(t.Context())
+
+	require.NoError(t, err)
+	require.Equal(t, 1, s.count(t, `SELECT low_cents FROM product_prices WHERE product_id = (SELECT min(id) FROM products)`))
+	require.Equal(t, s.count(t, `SELECT count(*) FROM products`), s.count(t, `SELECT count(*) FROM product_prices`))
+	require.Equal(t, built, s.count(t, `SELECT 'products_by_name'::regclass::oid::bigint`))
+}
+
+func TestMigrations_FillKnowsWhatOthersChangeMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	migrator := s.migrator(t)
+	_, err := migrator.Down(t.Context())
+	require.NoError(t, err)
+	s.exec(t, `DELETE FROM product_prices`)
+	tx, err := s.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	for _, statement := range []string{
+		`UPDATE products SET category_id = (SELECT id FROM categories WHERE slug = 'deck') WHERE slug = 'headland-kettle'`,
+		`DELETE FROM variants WHERE product_id = (SELECT id FROM products WHERE slug = 'kelp-soap')`,
+	} {
+		_, err = tx.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	migrated := make(chan error, 1)
+
+	go func() {
+		_, err := migrator.Migrate(context.WithoutCancel(t.Context()))
+		migrated <- err
+	}()
+	require.Eventually(t, func() bool {
+		return s.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+	}, 20*time.Second, 10*time.Millisecond)
+	require.NoError(t, tx.Commit(t.Context()))
+
+	require.NoError(t, <-migrated)
+	require.Zero(t, s.count(t, `
+		SELECT count(*) FROM product_prices price JOIN products p ON p.id = product_id WHERE p.category_id <> price.category_id`))
+	require.Zero(t, s.count(t, `SELECT count(*) FROM product_prices JOIN products p ON p.id = product_id WHERE slug = 'kelp-soap'`))
+}
+
 // Private
+
+// migrator migrates the database of the store.
+func (s store) migrator(t *testing.T) *postgres.Migrator {
+	t.Helper()
+	address, log := s.db.Config().ConnString(), slog.New(slog.DiscardHandler)
+	migrator, err := postgres.NewMigrator(t.Context(), address, 5*time.Second, shop.Migrations(), log)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = migrator.Close() })
+	return migrator
+}
 
 // schema describes all columns, indexes and constraints.
 func schema(t *testing.T, address string) (all string) {

@@ -16,6 +16,10 @@ import (
 // products, the results are some of them, and Listing.More is set. The number of all
 // results is there before Do, which returns ErrNotFound when there is no such page.
 func (r *Reads) Search(ctx context.Context, query string, sort Sort, page int) *Listing {
+	if page < 1 || page > mostFound/PageSize {
+		r.fail(ErrNotFound)
+		return &Listing{}
+	}
 	query = searchable(query)
 	var found searchResults
 	if query == "" {
@@ -31,7 +35,7 @@ func (r *Reads) Search(ctx context.Context, query string, sort Sort, page int) *
 		}
 	}
 	listing := Listing{Sort: sort, Page: page, Pages: max(1, (len(found.IDs)+PageSize-1)/PageSize), Total: len(found.IDs), More: found.More}
-	if page < 1 || page > listing.Pages {
+	if page > listing.Pages {
 		r.fail(ErrNotFound)
 		return &Listing{}
 	}

@@ -19,22 +19,28 @@ const (
 	mostFound = 20 * PageSize
 	// enough is the number of results from which on similar words are not looked up.
 	enough = 2 * PageSize
-	// A query is first tried on the sampled first products of Everything. When it matches
-	// many of them, it is looked up in the firstLooked ones, one by one, where it finds
-	// most of what a search may find. Otherwise the index is asked, which first collects
-	// all matches.
+	// gathered is the largest number of matches that are ranked.
+	gathered = 3 * mostFound
+	// The words of a query are first looked up in the sampled first products of Everything.
+	// When many of them have the words, the query is looked up in the firstLooked ones, one
+	// by one. Otherwise the index is asked, which first collects all products with the words.
 	sampled     = 240
 	firstLooked = 6 * mostFound
 	// examined is the largest number of products that the index finds. They are looked at
 	// for words that follow each other, and for similar ones in their name or tagline.
-	examined = 3 * mostFound
+	examined = 60 * mostFound
 	// nearWords and longerWords are the largest numbers of words of the catalogue that
 	// correct and complete a word of the query.
 	nearWords   = 8
 	longerWords = 12
-	// shortTerm is the length in characters below which a word is not corrected, and the
-	// index is not searched for all words that begin with it.
-	shortTerm = 3
+	// likeWords is the largest number of words of the catalogue that are compared with a word
+	// of the query.
+	likeWords = 2000
+	// shortTerm is the length in characters below which the index is not searched for all
+	// words that begin with a word of the query. Below correctable, and when it is a number,
+	// it is not corrected: too many words have letters of it.
+	shortTerm   = 3
+	correctable = 4
 )
 
 // finder finds the products of one query: those that match it as it is, and while these
@@ -46,8 +52,9 @@ type finder struct {
 	terms   []term
 	ids     []int64 // in the order in which they were found
 	found   map[int64]bool
-	bySKU   int // how many of ids were found by their SKU
-	sure    int // how many of ids match each word of the query
+	exact   int  // how many of ids were found by their SKU or their whole name
+	sure    int  // how many of ids match each word of the query
+	cut     bool // products that were not looked at may match each word of the query
 	results searchResults
 }
 
@@ -62,6 +69,9 @@ type term struct {
 func (f *finder) run(ctx context.Context, tx pgx.Tx) error {
 	if err := f.findSKUs(ctx, tx); err != nil {
 		return fmt.Errorf("find SKUs: %w", err)
+	}
+	if err := f.findNames(ctx, tx); err != nil {
+		return fmt.Errorf("find names: %w", err)
 	}
 	if err := f.findWords(ctx, tx); err != nil {
 		return fmt.Errorf("find words: %w", err)
@@ -93,21 +103,34 @@ func (f *finder) findSKUs(ctx context.Context, tx pgx.Tx) error {
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	f.add(ids...)
-	f.bySKU, f.sure = len(f.ids), len(f.ids)
+	f.exact, f.sure = len(f.ids), len(f.ids)
 	return err
 }
 
 // isOfCode reports whether a character is one that codes have and words have not.
 func isOfCode(r rune) bool { return r == '-' || unicode.IsDigit(r) }
 
+// findNames finds the products whose name is the query. Many others may have its words.
+func (f *finder) findNames(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `SELECT id FROM products WHERE lower(name) = lower($1) ORDER BY id LIMIT $2`, f.query, mostFound+1)
+	if err != nil {
+		return err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	f.add(ids...)
+	f.exact, f.sure = len(f.ids), len(f.ids)
+	return err
+}
+
 // findWords finds the products that match the query as it is.
 func (f *finder) findWords(ctx context.Context, tx pgx.Tx) error {
 	s := search{queries: []string{""}, anywhere: []string{""}, operator: " AND "}
 	// A query that only says which words are not meant is no work for the index. Words that
-	// follow each other are found by the index as words that are there.
+	// follow each other are found by the index as words that are there, whatever words are
+	// not meant.
 	err := tx.QueryRow(ctx, `
 		SELECT query::text, querytree(query) <> 'T',
-		       CASE WHEN query::text LIKE '%!%' THEN query::text ELSE regexp_replace(query::text, ' <(-|[0-9]+)> ', ' & ', 'g') END
+		       regexp_replace(querytree(query), ' <(-|[0-9]+)> ', ' & ', 'g')
 		FROM websearch_to_tsquery('english', $1) AS query`, f.query).Scan(&s.queries[0], &s.indexed, &s.anywhere[0])
 	if err != nil {
 		return err
@@ -161,8 +184,13 @@ func (f *finder) readTerms(ctx context.Context, tx pgx.Tx) error {
 			LIMIT $3
 		) || ARRAY(
 			SELECT lexeme
-			FROM search_words
-			WHERE length(term.text) >= $4 AND term.text <% word
+			FROM (
+				-- No other index than that of letters can be read for a ctid.
+				SELECT word, lexeme
+				FROM search_words
+				WHERE length(term.text) >= $4 AND term.text !~ '^[0-9]+$' AND term.text <% word AND ctid IS NOT NULL
+				LIMIT $5
+			) AS alike
 			ORDER BY word_similarity(term.text, word) DESC, similarity(term.text, word) DESC, word
 			LIMIT $2
 		)
@@ -170,7 +198,8 @@ func (f *finder) readTerms(ctx context.Context, tx pgx.Tx) error {
 			SELECT n, lower(unaccent(word)) COLLATE "C" AS text, tsvector_to_array(to_tsvector('english', word)) AS own
 			FROM unnest($1::text[]) WITH ORDINALITY AS typed (word, n)
 		) AS term
-		ORDER BY term.n`, words, nearWords, longerWords, shortTerm)
+		WHERE term.text <> '' -- unaccent leaves nothing of an accent without a letter
+		ORDER BY term.n`, words, nearWords, longerWords, correctable, likeWords)
 	if err != nil {
 		return err
 	}
@@ -230,23 +259,38 @@ func (f *finder) find(ctx context.Context, tx pgx.Tx, s search) error {
 	if len(s.queries) == 0 || s.queries[0] == "" {
 		return nil
 	}
-	matches := s.where(s.queries, 1)
-	var common bool
-	err := tx.QueryRow(ctx, `SELECT 6 * count(*) FILTER (WHERE `+matches+`) >= count(*) FROM `+firstProducts(sampled)+` AS p`,
-		arguments(s.queries)...).Scan(&common)
-	if err != nil {
-		return err
-	}
-	if common || !s.indexed {
-		if err := f.collect(ctx, tx, firstProducts(firstLooked), matches, arguments(s.queries)); err != nil {
-			return err
+	cut, err := f.lookUp(ctx, tx, s)
+	f.cut = f.cut || cut && s.operator == " AND "
+	return err
+}
+
+// lookUp adds the products that match a search, and reports whether it did not look at all
+// products that may match.
+func (f *finder) lookUp(ctx context.Context, tx pgx.Tx, s search) (cut bool, err error) {
+	common := true
+	if s.indexed {
+		if common, err = s.common(ctx, tx, sampled); err != nil {
+			return false, err
 		}
 	}
-	if !s.indexed {
-		return nil
+	if common {
+		if cut, err = f.collectFirst(ctx, tx, s); err != nil || !cut || !s.indexed || len(f.ids) > mostFound {
+			return cut, err
+		}
+		// The sample may have been unlike the others.
+		if common, err = s.common(ctx, tx, firstLooked); err != nil || common {
+			return cut, err
+		}
 	}
-	anywhere := fmt.Sprintf("(SELECT id, search FROM products WHERE %s LIMIT %d)", s.where(s.anywhere, 1+len(s.queries)), examined)
-	return f.collect(ctx, tx, anywhere, matches, arguments(s.queries, s.anywhere))
+	return f.collectByIndex(ctx, tx, s)
+}
+
+// common reports whether many of the first products have the words of a search, anywhere
+// in their text: as many as the index would collect.
+func (s search) common(ctx context.Context, tx pgx.Tx, first int) (common bool, err error) {
+	err = tx.QueryRow(ctx, fmt.Sprintf(`SELECT 6 * count(*) FILTER (WHERE %s) >= count(*) FROM %s AS p`,
+		s.where(s.anywhere, 1), firstProducts(first)), arguments(s.anywhere)...).Scan(&common)
+	return common, err
 }
 
 func arguments(queries ...[]string) (all []any) {
@@ -260,23 +304,52 @@ func firstProducts(limit int) string {
 	return fmt.Sprintf("(SELECT id, search FROM products ORDER BY featured, id LIMIT %d)", limit)
 }
 
-// collect adds the products of a table that match, unless there is already one more than
-// a search may find.
-func (f *finder) collect(ctx context.Context, tx pgx.Tx, table, matches string, arguments []any) error {
-	if len(f.ids) > mostFound {
-		return nil
-	}
-	rows, err := tx.Query(ctx, fmt.Sprintf(`
-		SELECT id
-		FROM %s AS p
-		WHERE %s
-		LIMIT %d`, table, matches, mostFound+1+len(f.ids)), arguments...)
+// collectFirst adds the matches among the first products, and reports whether there are
+// others.
+func (f *finder) collectFirst(ctx context.Context, tx pgx.Tx, s search) (cut bool, err error) {
+	rows, err := tx.Query(ctx, f.collecting(s, firstProducts(firstLooked+1), firstLooked), arguments(s.queries)...)
 	if err != nil {
-		return err
+		return false, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	f.add(ids...)
-	return err
+	return f.addRows(rows, firstLooked)
+}
+
+// collectByIndex adds the matches among the products that the index finds, and reports
+// whether it finds more than are looked at.
+func (f *finder) collectByIndex(ctx context.Context, tx pgx.Tx, s search) (cut bool, err error) {
+	if len(f.ids) > gathered {
+		return false, nil
+	}
+	anywhere := fmt.Sprintf("(SELECT id, search FROM products WHERE %s LIMIT %d)", s.where(s.anywhere, 1+len(s.queries)), examined+1)
+	rows, err := tx.Query(ctx, f.collecting(s, anywhere, examined), arguments(s.queries, s.anywhere)...)
+	if err != nil {
+		return false, err
+	}
+	return f.addRows(rows, examined)
+}
+
+// collecting is the SQL that selects the products of a table that match, and at most one
+// beyond the limit of products that are looked at, with their number in the table.
+func (f *finder) collecting(s search, table string, limit int) string {
+	return fmt.Sprintf(`
+		SELECT id, n
+		FROM (SELECT id, search, row_number() OVER () AS n FROM %s AS t) AS p
+		WHERE n > %d OR (%s)
+		LIMIT %d`, table, limit, s.where(s.queries, 1), gathered+1+len(f.ids))
+}
+
+// addRows adds products with their numbers, and reports whether one is beyond the limit.
+func (f *finder) addRows(rows pgx.Rows, limit int64) (beyond bool, err error) {
+	var id, n int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+		if n > limit {
+			beyond = true
+		} else {
+			f.add(id)
+		}
+		return nil
+	})
+	return beyond, err
 }
 
 func (f *finder) add(ids ...int64) {
@@ -290,9 +363,9 @@ func (f *finder) add(ids ...int64) {
 
 // rank sorts what was found into the results. Of the products that lack some of the
 // words of the query, it takes those whose name and tagline have half of its letters.
-// Matches by SKU come first, then matches of words, then similar letters.
+// Matches by SKU and whole name come first, then matches of words, then similar letters.
 func (f *finder) rank(ctx context.Context, tx pgx.Tx) error {
-	best := fmt.Sprintf("(found.n <= %d) DESC, (match.words > 0) DESC, match.words + match.letters DESC, p.id", f.bySKU)
+	best := fmt.Sprintf("(found.n <= %d) DESC, (match.words > 0) DESC, match.words + match.letters DESC, p.id", f.exact)
 	rows, err := tx.Query(ctx, `
 		SELECT p.id
 		FROM unnest($2::bigint[]) WITH ORDINALITY AS found (id, n)
@@ -309,7 +382,7 @@ func (f *finder) rank(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	f.results = searchResults{IDs: ids[:min(len(ids), mostFound)], More: len(ids) > mostFound}
+	f.results = searchResults{IDs: ids[:min(len(ids), mostFound)], More: f.cut || len(ids) > mostFound}
 	return err
 }
 

@@ -55,11 +55,20 @@ func TestSearch_OfAnyQueryReadsABoundedNumberOfRows(t *testing.T) {
 	s.db = single
 	catalogue := s.cached(t, "")
 
-	for query, results := range map[string]int{
-		"quoddy": 240, "Quoddy 317": 50, "qoddy": 240, "q": 240, "tenthly": 240, "tenthy": 240, "thousandth": 30, "thousandht": 30,
-		"quoddy tenthly": 240, "tenthly thousandth": 0, "zzzzqqqq": 0, "GROWN-1": 240, "lantrn": 1, "lantern quoddy": 0,
-		"-quoddy": 1, "-tenthly": 240, `"tenthly quoddy"`: 0, `"quoddy tenthly"`: 240, "quoddy -tenthly": 240, "tenthly or thousandth": 240,
-		"quoddy quoddi quody qoddy quodd quo qu q": 240, strings.Repeat("quoddy ", 50): 240,
+	for query, expected := range map[string]struct {
+		results int
+		more    bool
+	}{
+		"quoddy": {240, true}, "Quoddy 317": {50, false}, "qoddy": {240, true}, "q": {240, true}, "tenthly": {240, true}, "tenthy": {240, true},
+		"thousandth": {30, false}, "thousandht": {30, false}, "quoddy tenthly": {240, true}, "tenthly thousandth": {0, false},
+		"zzzzqqqq": {0, false}, "GROWN-1": {240, true}, "lantrn": {1, false}, "lantern quoddy": {0, false},
+		"-quoddy": {1, true}, "-tenthly": {240, true}, `"tenthly quoddy"`: {0, false}, `"quoddy tenthly"`: {240, true},
+		"quoddy -tenthly": {240, true}, "tenthly or thousandth": {240, true},
+		"quoddy quoddi quody qoddy quodd quo qu q": {240, true}, strings.Repeat("quoddy ", 50): {240, true},
+		// Every description has these words, and no name.
+		"man": {0, true}, "manyy": {0, true}, `"many one" -zzzz`: {0, true}, `"one many" -zzzz`: {0, true},
+		// Each product has one of two words, and none has both.
+		"portside starboard": {0, false}, "portside -portside": {0, true},
 	} {
 		products, words, variants := pgtest.RowsRead(t, single, "products"), pgtest.RowsRead(t, single, "search_words"),
 			pgtest.RowsRead(t, single, "variants")
@@ -67,13 +76,67 @@ func TestSearch_OfAnyQueryReadsABoundedNumberOfRows(t *testing.T) {
 		require.NoError(t, err)
 
 		require.LessOrEqual(t, listing.Total, 240, query)
-		require.GreaterOrEqual(t, listing.Total, results, query)
-		require.Equal(t, results == 240, listing.More, query)
-		// Three steps look at 1440 products each, and the index may have as many matches
-		// as a fifth of the catalogue.
-		require.Less(t, pgtest.RowsRead(t, single, "products")-products, 3*1440+30000/5+3*240, query)
+		require.GreaterOrEqual(t, listing.Total, expected.results, query)
+		require.Equal(t, expected.more, listing.More, query)
+		read := pgtest.RowsRead(t, single, "products") - products
+		// Three steps look at 1440 products twice and rank 720, and the index may have as
+		// many matches as a sixth of the catalogue.
+		require.Less(t, read, 3*(2*1440+720)+30000/6, query)
 		require.Less(t, pgtest.RowsRead(t, single, "search_words")-words, 1500, query)
 		require.Less(t, pgtest.RowsRead(t, single, "variants")-variants, 1000, query)
+	}
+}
+
+func TestSearch_ComparesABoundedNumberOfWords(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	_, err := s.db.Exec(t.Context(), `
+		INSERT INTO search_words (word, lexeme)
+		SELECT word, word
+		FROM generate_series(1, 20000) AS n, unnest(ARRAY['quay' || n, 'abc' || n, '1234' || n]) AS word`)
+	require.NoError(t, err)
+	_, err = s.db.Exec(t.Context(), `VACUUM ANALYZE search_words`)
+	require.NoError(t, err)
+	single := pgtest.Single(t, s.db)
+	fetched := func() (words int) {
+		pgtest.RowsRead(t, single, "search_words") // flushes the statistics
+		err := single.QueryRow(t.Context(), `SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'search_words'`).Scan(&words)
+		require.NoError(t, err)
+		return words
+	}
+	s.db = single
+	catalogue := s.cached(t, "")
+
+	for query, most := range map[string]int{"quayx": 4000, "abx": 100, "12340x": 4000, "12340": 100} {
+		before := fetched()
+		_, err := readSearch(t, catalogue, query, 1)
+
+		require.NoError(t, err)
+		require.Less(t, fetched()-before, most, query)
+	}
+}
+
+func TestSearch_FindsTheOneProductAmongManyWithItsWords(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.grow(t, 20000)
+	_, err := s.db.Exec(t.Context(), `
+		WITH added AS (
+			INSERT INTO products (category_id, slug, name, tagline, description, details, picture, position, featured, words)
+			SELECT other.category_id, one.slug, one.name, '', '', '{}', other.picture, 99999, 99999, one.name
+			FROM products AS other, (VALUES ('reversed', 'Tenthly Quoddy'), ('whole', 'Tenthly')) AS one (slug, name)
+			WHERE other.slug = 'grown-1'
+			RETURNING id
+		)
+		INSERT INTO variants (product_id, sku, name, price_cents, stock, position) SELECT id, 'ONE-' || id, '', 1, 1, 0 FROM added`)
+	require.NoError(t, err)
+
+	for query, slug := range map[string]string{`"tenthly quoddy"`: "reversed", "tenthly": "whole", "TENTHLY ": "whole"} {
+		listing, err := readSearch(t, s.Shop, query, 1)
+
+		require.NoError(t, err)
+		require.NotEmpty(t, listing.Cards, query)
+		require.Equal(t, slug, listing.Cards[0].Slug, query)
 	}
 }
 
@@ -100,4 +163,15 @@ func TestSearch_SortsAndPagesWhatItFound(t *testing.T) {
 	}
 	_, err := readSearch(t, s.Shop, "quoddy", 21)
 	require.ErrorIs(t, err, shop.ErrNotFound)
+}
+
+func TestSearch_OfAPageThatNoSearchHasAsksNobody(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.db.Close()
+
+	for _, page := range []int{-1, 0, 21, 1 << 40} {
+		_, err := readPage(t, s.Shop, func(r *shop.Reads) *shop.Listing { return r.Search(t.Context(), "mug", shop.SortFeatured, page) })
+		require.ErrorIs(t, err, shop.ErrNotFound)
+	}
 }

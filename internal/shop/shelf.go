@@ -36,6 +36,14 @@ type position struct {
 	ID     int64  `json:"id"`
 }
 
+// continuation is what a cursor of a shelf holds: where its page begins, and which page of
+// which shelf that is.
+type continuation struct {
+	position
+	Category int64 `json:"c,omitempty"`
+	Page     int   `json:"p"`
+}
+
 // milestones are every stride-th product of a shelf that is longer than counted, so
 // that any page is found by its number. They cost a pass over the index of the shelf
 // and are cached: until then, products that are added move pages by their number.
@@ -110,10 +118,15 @@ func (p position) argument() any {
 	}
 }
 
-// at reads the position of a cursor, or returns ErrNotFound.
-func (s shelf) at(cursor keyset.Cursor) (position, error) {
-	var p position
-	if cursor.Read(&p) != nil || p.Sort != s.sort || !validText(p.Name) {
+// at reads the position at which a page with a cursor begins. It returns ErrNotFound when
+// the cursor is of another shelf or page.
+func (s shelf) at(place Place) (position, error) {
+	var c continuation
+	if place.After.Read(&c) != nil || c.Page != place.Page || c.Category != s.category {
+		return position{}, ErrNotFound
+	}
+	p := c.position
+	if p.Sort != s.sort || !validText(p.Name) {
 		return position{}, ErrNotFound
 	}
 	if age := time.UnixMicro(p.Number); s.sort == SortNewest && (age.Year() < 1 || age.Year() > 9999) {
@@ -198,7 +211,7 @@ func (s *Shop) pageOfShelf(ctx context.Context, shelf shelf, place Place) (categ
 	skip := (place.Page - 1) * PageSize
 	switch {
 	case place.After != "":
-		at, err := shelf.at(place.After)
+		at, err := shelf.at(place)
 		if err != nil {
 			return categoryPage{}, err
 		}
@@ -220,7 +233,7 @@ func (s *Shop) pageOfShelf(ctx context.Context, shelf shelf, place Place) (categ
 		}
 		page.IDs, page.Last = found.ids, found.next == nil
 		if found.next != nil {
-			page.Next = keyset.New(found.next)
+			page.Next = keyset.New(continuation{*found.next, shelf.category, place.Page + 1})
 		}
 		return nil
 	})

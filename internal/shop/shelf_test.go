@@ -120,6 +120,40 @@ func TestCategory_EveryPageReadsABoundedNumberOfRows(t *testing.T) {
 	}
 }
 
+func TestRelated_ReadsTheNextProductsOfTheCategory(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.grow(t, 3000)
+	_, err := s.db.Exec(t.Context(), `
+		UPDATE products SET position = 100 + 10 * substr(slug, 7)::int WHERE slug LIKE 'grown-%'`) // further than a thousand apart
+	require.NoError(t, err)
+	_, err = s.db.Exec(t.Context(), `VACUUM ANALYZE products`)
+	require.NoError(t, err)
+	_, deck, err := readCategory(t, s.Shop, "deck", shop.SortFeatured, 1)
+	require.NoError(t, err)
+	single := pgtest.Single(t, s.db)
+	s.db = single
+	catalogue := s.cached(t, "")
+
+	for slug, expected := range map[string][]string{
+		"grown-1499":       {"grown-1500", "grown-1501", "grown-1502", "grown-1503"},
+		"grown-2998":       {"grown-2999", "grown-3000", deck.Cards[0].Slug, deck.Cards[1].Slug},
+		deck.Cards[0].Slug: {deck.Cards[1].Slug, deck.Cards[2].Slug, deck.Cards[3].Slug, deck.Cards[4].Slug},
+		"nope":             nil,
+	} {
+		before := pgtest.RowsRead(t, single, "products")
+		related, err := readRelated(t, catalogue, slug, 4)
+		require.NoError(t, err)
+
+		var slugs []string
+		for _, card := range related {
+			slugs = append(slugs, card.Slug)
+		}
+		require.Equal(t, expected, slugs, slug)
+		require.Less(t, pgtest.RowsRead(t, single, "products")-before, 50, slug)
+	}
+}
+
 func TestCategory_IsNotFoundWithACursorOfAnotherList(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -129,18 +163,46 @@ func TestCategory_IsNotFoundWithACursorOfAnotherList(t *testing.T) {
 		return keyset.Cursor(base64.RawURLEncoding.EncodeToString([]byte(text)))
 	}
 
+	_, featured, err := readCategory(t, s.Shop, shop.Everything.Slug, shop.SortFeatured, 1)
+	require.NoError(t, err)
+	_, _, err = readPlace(t, s.Shop, shop.Everything.Slug, shop.SortFeatured, shop.Place{Page: 2, After: featured.Next})
+	require.NoError(t, err)
+	for _, place := range []shop.Place{{Page: 1, After: featured.Next}, {Page: 3, After: featured.Next}, {Page: 777, After: featured.Next}} {
+		_, _, err = readPlace(t, s.Shop, shop.Everything.Slug, shop.SortFeatured, place)
+		require.ErrorIs(t, err, shop.ErrNotFound, place.Page)
+	}
+	_, _, err = readPlace(t, s.Shop, "deck", shop.SortFeatured, shop.Place{Page: 2, After: featured.Next})
+	require.ErrorIs(t, err, shop.ErrNotFound)
+
 	for sort, cursors := range map[shop.Sort][]keyset.Cursor{
 		shop.SortFeatured: {"x", "%", "\x00", first.Next, first.Next[1:], encoded(`{}`), encoded(`[]`),
-			encoded(`{"s":"featured","n":"1","id":1}`),
-			encoded(`{"s":"featured","n":9223372036854775807,"id":9223372036854775807}`)},
-		shop.SortName:   {encoded(`{"s":"name","t":"a\u0000b","id":1}`), encoded(`{"s":"name","t":"zzz","id":1}`)},
-		shop.SortNewest: {encoded(`{"s":"newest","n":9223372036854775807,"id":1}`), encoded(`{"s":"newest","n":-9223372036854775808,"id":1}`)},
+			encoded(`{"s":"featured","n":"1","id":1,"p":2}`),
+			encoded(`{"s":"featured","n":9223372036854775807,"id":9223372036854775807,"p":2}`)},
+		shop.SortName: {encoded(`{"s":"name","t":"a\u0000b","id":1,"p":2}`), encoded(`{"s":"name","t":"zzz","id":1,"p":2}`)},
+		shop.SortNewest: {encoded(`{"s":"newest","n":9223372036854775807,"id":1,"p":2}`),
+			encoded(`{"s":"newest","n":-9223372036854775808,"id":1,"p":2}`)},
 	} {
 		for _, cursor := range cursors {
 			_, _, err := readPlace(t, s.Shop, shop.Everything.Slug, sort, shop.Place{Page: 2, After: cursor})
 			require.ErrorIs(t, err, shop.ErrNotFound, string(cursor))
 		}
 	}
+}
+
+func TestCategory_ContinuesByNumberAfterANameThatIsTooLongForACursor(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	_, first, err := readCategory(t, s.Shop, shop.Everything.Slug, shop.SortName, 1)
+	require.NoError(t, err)
+	last := first.Cards[len(first.Cards)-1]
+	_, err = s.db.Exec(t.Context(), `UPDATE products SET name = name || repeat('x', 5000) WHERE id = $1`, last.ID)
+	require.NoError(t, err)
+
+	_, first, err = readCategory(t, s.cached(t, ""), shop.Everything.Slug, shop.SortName, 1)
+
+	require.NoError(t, err)
+	require.Equal(t, last.ID, first.Cards[len(first.Cards)-1].ID)
+	require.Equal(t, []any{keyset.Cursor(""), false}, []any{first.Next, first.Last})
 }
 
 func TestCategory_SortsByThePriceOfTheCheapestVariantWhateverChangesIt(t *testing.T) {
@@ -170,6 +232,8 @@ func TestCategory_SortsByThePriceOfTheCheapestVariantWhateverChangesIt(t *testin
 	require.Equal(t, "kelp-soap 900 10", cheapest())
 	exec(`DELETE FROM variants WHERE product_id = (SELECT id FROM products WHERE slug = 'kelp-soap')`)
 	require.Equal(t, "swing-top-bottle 1250 9", cheapest())
+	exec(`TRUNCATE variants CASCADE`)
+	require.Zero(t, s.count(t, `SELECT count(*) FROM product_prices`))
 }
 
 // Private

@@ -37,6 +37,7 @@ func TestPages_HandleUnlinkedAddresses(t *testing.T) {
 		"/search?q=%00%ff":                         200,
 		"/search?q=" + strings.Repeat("mug+", 800): 200,
 		"/search?q=zzzz":                           200,
+		"/search?q=%CC%81":                         200,
 		"/orders/nope":                             404,
 		"/orders/" + strings.Repeat("A", 26):       404,
 		"/pictures/nope.svg":                       404,

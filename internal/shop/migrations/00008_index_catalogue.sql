@@ -59,7 +59,8 @@ BEGIN
     JOIN variants v ON v.product_id = p.id
     WHERE p.id = ANY(products_to_set)
     GROUP BY p.id
-    ON CONFLICT (product_id) DO UPDATE SET low_cents = excluded.low_cents WHERE known.low_cents <> excluded.low_cents;
+    ON CONFLICT (product_id) DO UPDATE SET category_id = excluded.category_id, low_cents = excluded.low_cents
+    WHERE (known.category_id, known.low_cents) <> (excluded.category_id, excluded.low_cents);
 
     DELETE FROM product_prices AS known
     WHERE product_id = ANY(products_to_set) AND NOT EXISTS (SELECT FROM variants v WHERE v.product_id = known.product_id);
@@ -90,10 +91,19 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+CREATE FUNCTION delete_prices() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM product_prices;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
 CREATE TRIGGER set_prices_of_another AFTER INSERT ON variants
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION set_prices_of_changed();
 CREATE TRIGGER set_prices_without AFTER DELETE ON variants
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION set_prices_of_changed();
+CREATE TRIGGER delete_prices AFTER TRUNCATE ON variants FOR EACH STATEMENT EXECUTE FUNCTION delete_prices();
 CREATE TRIGGER set_price AFTER UPDATE OF price_cents, product_id ON variants FOR EACH ROW
     WHEN ((OLD.price_cents, OLD.product_id) IS DISTINCT FROM (NEW.price_cents, NEW.product_id))
     EXECUTE FUNCTION set_price_of_product();
@@ -103,8 +113,10 @@ CREATE TRIGGER set_category_of_price AFTER UPDATE OF category_id ON products FOR
 -- +goose Down
 DROP TRIGGER set_category_of_price ON products;
 DROP TRIGGER set_price ON variants;
+DROP TRIGGER delete_prices ON variants;
 DROP TRIGGER set_prices_without ON variants;
 DROP TRIGGER set_prices_of_another ON variants;
+DROP FUNCTION delete_prices;
 DROP FUNCTION set_category_of_price;
 DROP FUNCTION set_price_of_product;
 DROP FUNCTION set_prices_of_changed;

@@ -30,6 +30,27 @@ func TestPages_HaveOneHeading(t *testing.T) {
 	}
 }
 
+func TestSearch_SaysNothingFoundOnlyWhenAllProductsWereLookedAt(t *testing.T) {
+	t.Parallel()
+	page := SearchPage{Layout: Layout{Query: "man"}, Listing: shop.Listing{Page: 1, Pages: 1, Last: true}}
+
+	require.Contains(t, text(render(t, Search(page))), "Nothing found.")
+	page.Listing.More = true
+	require.NotContains(t, text(render(t, Search(page))), "Nothing found.")
+	require.Contains(t, text(render(t, Search(page))), "Too many products have words like these")
+}
+
+func TestCategory_LinksToTheNextPageFromOneWithoutProductsForSale(t *testing.T) {
+	t.Parallel()
+	page := CategoryPage{Category: shop.Category{Slug: "deck"}, Listing: shop.Listing{Page: 1, Pages: 2, Total: 13}}
+	document := render(t, Category(page))
+
+	require.NotContains(t, text(document), "This shelf is empty")
+	require.True(t, slices.ContainsFunc(elements(document, "a"), func(link *html.Node) bool { return attribute(link, "rel") == "next" }))
+	page.Listing = shop.Listing{Page: 1, Pages: 1, Last: true}
+	require.Contains(t, text(render(t, Category(page))), "This shelf is empty")
+}
+
 func TestPages_EscapeHostileText(t *testing.T) {
 	t.Parallel()
 	const hostile = `"'></textarea></title><script>alert(1)</script><img src=x onerror=alert(1)>`
