@@ -38,7 +38,6 @@ var buffers = sync.Pool{New: func() any {
 // keep keeps a full buffer. It sends the one before it, if there is one.
 func (c *conn) keep(content []byte) (int, error) {
 	if err := c.uncorkLocked(); err != nil {
-		_ = c.Conn.Close()
 		return 0, err
 	}
 	buffer := buffers.Get().(*[]byte)
@@ -56,7 +55,6 @@ func (c *conn) keep(content []byte) (int, error) {
 func (c *conn) join(content []byte) (int, error) {
 	if len(content) > joinedAtMost {
 		if err := c.uncorkLocked(); err != nil {
-			_ = c.Conn.Close()
 			return 0, err
 		}
 		return c.send(content)
@@ -66,19 +64,16 @@ func (c *conn) join(content []byte) (int, error) {
 	*buffer = append(*buffer, content...)
 	n, err := c.send(*buffer)
 	if n < fullBuffer {
-		_ = c.Conn.Close()
+		_ = c.Conn.Close() // see uncorkLocked
 	}
 	return max(0, n-fullBuffer), err
 }
 
-// uncork sends what is kept. When that fails, the connection ends: whoever wrote it has
-// been told that it is sent, and what follows must not take its place.
+// uncork sends what is kept.
 func (c *conn) uncork() {
 	c.cork.mutex.Lock()
 	defer c.cork.mutex.Unlock()
-	if err := c.uncorkLocked(); err != nil {
-		_ = c.Conn.Close()
-	}
+	_ = c.uncorkLocked() // on an error, the connection has ended
 }
 
 // uncorkAtEnd sends what is kept as far as the system takes it at once, unless a write
@@ -96,6 +91,8 @@ func (c *conn) uncorkAtEnd() {
 	}
 }
 
+// uncorkLocked sends what is kept. When that fails, the connection ends: whoever wrote it
+// has been told that it is sent, and what follows must not take its place.
 func (c *conn) uncorkLocked() error {
 	if c.cork.kept == nil {
 		return nil
@@ -103,6 +100,9 @@ func (c *conn) uncorkLocked() error {
 	buffer := c.cork.take()
 	defer buffers.Put(buffer)
 	_, err := c.send(*buffer)
+	if err != nil {
+		_ = c.Conn.Close()
+	}
 	return err
 }
 
