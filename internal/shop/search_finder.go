@@ -98,13 +98,7 @@ func (f *finder) findSKUs(ctx context.Context, tx pgx.Tx) error {
 		WHERE upper(sku) COLLATE "C" BETWEEN upper($1) AND upper($1) || '~'
 		ORDER BY upper(sku) COLLATE "C", product_id
 		LIMIT $2`, f.query, mostFound+1)
-	if err != nil {
-		return err
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	f.add(ids...)
-	f.exact, f.sure = len(f.ids), len(f.ids)
-	return err
+	return f.addExact(rows, err)
 }
 
 // isOfCode reports whether a character is one that codes have and words have not.
@@ -113,6 +107,11 @@ func isOfCode(r rune) bool { return r == '-' || unicode.IsDigit(r) }
 // findNames finds the products whose name is the query. Many others may have its words.
 func (f *finder) findNames(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `SELECT id FROM products WHERE lower(name) = lower($1) ORDER BY id LIMIT $2`, f.query, mostFound+1)
+	return f.addExact(rows, err)
+}
+
+// addExact adds the products of a statement, which come before all that match less well.
+func (f *finder) addExact(rows pgx.Rows, err error) error {
 	if err != nil {
 		return err
 	}
