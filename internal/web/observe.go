@@ -44,11 +44,15 @@ func newRequestMetrics(registry prometheus.Registerer) *requestMetrics {
 	return m
 }
 
+func (m *requestMetrics) count(method, route string, status int, took time.Duration) {
+	m.duration.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
 // observeServed logs and counts a request that the edge has served from its cache. It
 // is logged for debugging only, because there may be many thousands in a second.
 func observeServed(log *slog.Logger, metrics *requestMetrics) func(httpcache.Served) {
 	return func(served httpcache.Served) {
-		metrics.duration.WithLabelValues(served.Request.Method, served.Label, strconv.Itoa(served.Status)).Observe(served.Took.Seconds())
+		metrics.count(served.Request.Method, served.Label, served.Status, served.Took)
 		if served.Stale {
 			metrics.stale.WithLabelValues(served.Label).Inc()
 		}
@@ -91,8 +95,7 @@ func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 			}
 			took := time.Since(started)
 			if !handle.InBackground() {
-				status := strconv.Itoa(c.Response().Status)
-				metrics.duration.WithLabelValues(method(c.Request().Method), route(c), status).Observe(took.Seconds())
+				metrics.count(method(c.Request().Method), route(c), c.Response().Status, took)
 			}
 			logRequest(log, c, took, failure, truncated)
 			return nil
@@ -105,14 +108,7 @@ func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 // refused, which may be a flood, or when nobody waits for it, and else as information.
 func logRequest(log *slog.Logger, c echo.Context, took time.Duration, failure error, truncated bool) {
 	level := slog.LevelInfo
-	attributes := []slog.Attr{
-		slog.String("method", c.Request().Method),
-		slog.String("route", route(c)),
-		slog.Int("status", c.Response().Status),
-		slog.String("took", took.Round(time.Microsecond).String()),
-		slog.Int64("bytes", c.Response().Size),
-		slog.String("request_id", requestID(c)),
-	}
+	attributes := requestAttributes(c.Request().Method, route(c), c.Response().Status, took, c.Response().Size, requestID(c))
 	if c.Response().Status >= 500 || truncated {
 		level = slog.LevelError
 		if failure != nil {
@@ -127,7 +123,22 @@ func logRequest(log *slog.Logger, c echo.Context, took time.Duration, failure er
 	if _, refused := Refusal(c); refused || isHealthCheck(c) || background {
 		level = slog.LevelDebug
 	}
-	log.LogAttrs(c.Request().Context(), level, "Request finished", attributes...)
+	log.LogAttrs(c.Request().Context(), level, requestFinished, attributes...)
+}
+
+// requestFinished is the message of the line about a request.
+const requestFinished = "Request finished"
+
+// requestAttributes are what every line about a request has.
+func requestAttributes(method, route string, status int, took time.Duration, bytes int64, id string) []slog.Attr {
+	return []slog.Attr{
+		slog.String("method", method),
+		slog.String("route", route),
+		slog.Int("status", status),
+		slog.String("took", took.Round(time.Microsecond).String()),
+		slog.Int64("bytes", bytes),
+		slog.String("request_id", id),
+	}
 }
 
 // route returns the pattern of the matching route, such as /items/:id, or

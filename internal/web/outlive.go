@@ -1,8 +1,8 @@
 package web
 
 import (
+	"context"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -69,8 +69,7 @@ func (o *outliving) observeEnd(log *slog.Logger, metrics *requestMetrics, c echo
 	o.onEnd(func(bytes int64) {
 		metrics.inFlight.Dec()
 		took := time.Since(started)
-		metrics.duration.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
-		log.Info("Request finished", "method", method, "route", route, "status", status,
-			"took", took.Round(time.Microsecond).String(), "bytes", sent+bytes, "request_id", id)
+		metrics.count(method, route, status, took)
+		log.LogAttrs(context.Background(), slog.LevelInfo, requestFinished, requestAttributes(method, route, status, took, sent+bytes, id)...)
 	})
 }
