@@ -16,7 +16,7 @@ import (
 const PipelinedAtOnce = 100
 
 // AutoPipeline is a hook of a Redis client that sends script runs which are requested
-// at the same time in one round trip. That costs both sides less than half as much. It
+// at the same time in one round trip, and so with fewer system calls on both sides. It
 // must be stopped.
 //
 // The AutoPipeliner of go-redis is experimental and sends a broken batch again
