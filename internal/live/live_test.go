@@ -384,7 +384,7 @@ func TestServe_ASlowBrowserMissesNoEvent(t *testing.T) {
 		for process.queued() < 2 {
 			last++
 			deliver(last)
-			time.Sleep(time.Millisecond) // the browser that reads takes its event, so that only the other one queues
+			time.Sleep(time.Millisecond) // the streams send what the sockets hold
 		}
 		for range 100 {
 			last++
