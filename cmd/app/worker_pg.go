@@ -59,8 +59,8 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	defer backlog.Close()
-	checks := append(b.redisChecks(false), queuesCheck(backlog), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
-	return b.runWorker(ctx, app, work, worker, checks, work.background...)
+	checks := append(b.redisChecks(false), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
+	return b.runWorker(ctx, app, work, worker, backlog, checks, work.background...)
 }
 
 // Private

@@ -64,6 +64,9 @@ func (m Message) task() *asynq.Task {
 			headers[name] = value.UTC().Format(time.RFC3339Nano)
 		}
 	}
+	if m.NotBefore.After(m.EnqueuedAt) && !m.EnqueuedAt.IsZero() {
+		headers[headerDueAt] = m.NotBefore.UTC().Format(time.RFC3339Nano)
+	}
 	if len(m.Unique) > 0 && m.UniqueFor == 0 { // the claim of a time ends by itself
 		headers[headerUnique] = hex.EncodeToString(m.Unique)
 	}
@@ -74,6 +77,7 @@ func (m Message) task() *asynq.Task {
 const (
 	headerEnqueuedAt = "enqueued_at"
 	headerExpiresAt  = "expires_at"
+	headerDueAt      = "due_at" // of tasks that are not due at once
 	headerUnique     = "unique"
 )
 

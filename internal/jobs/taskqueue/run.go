@@ -17,6 +17,7 @@ type Run struct {
 	Retries int // failed attempts before this one
 
 	EnqueuedAt time.Time // zero when another release enqueued the task
+	DueAt      time.Time // of the first attempt; zero when another release enqueued the task
 	ExpiresAt  time.Time // zero: never
 
 	unique string // the key of a unique task in hex; empty: it has no duplicates
@@ -86,6 +87,10 @@ func runOf(ctx context.Context, n namespace, task *asynq.Task) Run {
 	headers := task.Headers()
 	run.EnqueuedAt, _ = time.Parse(time.RFC3339Nano, headers[headerEnqueuedAt])
 	run.ExpiresAt, _ = time.Parse(time.RFC3339Nano, headers[headerExpiresAt])
+	run.DueAt = run.EnqueuedAt
+	if due, delayed := headers[headerDueAt]; delayed {
+		run.DueAt, _ = time.Parse(time.RFC3339Nano, due)
+	}
 	run.unique = headers[headerUnique]
 	return run
 }
