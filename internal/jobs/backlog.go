@@ -42,10 +42,14 @@ func NewBacklog(patience time.Duration, registry prometheus.Registerer, judged .
 // Jobs adds the jobs in db. It measures the given queues, and all others that have
 // jobs.
 func (b *Backlog) Jobs(db *pgxpool.Pool, queues Queues) {
-	b.sources = append(b.sources, &backlogSource{backend: PG, noun: "jobs", read: func(ctx context.Context) (measured backlogReading, err error) {
+	read := func(ctx context.Context) (measured backlogReading, err error) {
 		err = postgres.ByIndex(ctx, db, func(tx pgx.Tx) error { return measured.measureJobs(ctx, tx, queues) })
-		return measured, err
-	}})
+		if err != nil {
+			return measured, fmt.Errorf("jobs: %w", err)
+		}
+		return measured, nil
+	}
+	b.sources = append(b.sources, &backlogSource{backend: PG, noun: "jobs", read: read})
 }
 
 // Tasks adds the tasks of the queues in the Redis that guard protects, and those that
@@ -58,16 +62,17 @@ func (b *Backlog) Tasks(db *pgxpool.Pool, guard *failopen.Guard, queues Queues) 
 		return err
 	}
 	failed := taskqueue.NewFailedTasks(db)
-	b.sources = append(b.sources, &backlogSource{backend: Redis, noun: "tasks", read: func(ctx context.Context) (backlogReading, error) {
+	read := func(ctx context.Context) (backlogReading, error) {
 		queues, ok := b.tasks.Read(ctx, "Backlog.Check")
 		if !ok {
-			return backlogReading{}, errors.New("Redis is unavailable, so their number is unknown")
+			return backlogReading{}, errors.New("tasks: Redis is unavailable, so their number is unknown")
 		}
 		ctx, cancel := context.WithTimeout(ctx, archiveTimeout)
 		defer cancel()
 		archived, err := failed.Count(ctx, MostCounted)
 		return measureTasks(queues, archived, err == nil), nil // without the database, the other numbers are still known
-	}})
+	}
+	b.sources = append(b.sources, &backlogSource{backend: Redis, noun: "tasks", read: read})
 	return nil
 }
 
@@ -155,7 +160,7 @@ func (s *backlogSource) check(ctx context.Context, patience time.Duration) error
 	}
 	s.mutex.Unlock()
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.noun, err)
+		return err
 	}
 	var problems []error
 	for _, queue := range measured.queues {
