@@ -97,7 +97,10 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 		CancelledJobRetentionPeriod: options.Retention.Cancelled,
 		DiscardedJobRetentionPeriod: kept(options.Retention.Failed),
 
-		Middleware:   []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, active: &w.active, mask: mask}},
+		Middleware: []rivertype.Middleware{&observeJobs{
+			log: options.Log, metrics: options.Metrics, active: &w.active, mask: mask,
+			inFlight: options.Metrics.inFlight.WithLabelValues(string(PG)),
+		}},
 		ErrorHandler: reportJobs{options.Log, options.Reporter, mask},
 		Logger:       slog.New(newQuietRiver(options.Log)),
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres"
@@ -37,6 +38,7 @@ type RedisWorker struct {
 	stopping      atomic.Bool
 	unknown       *occasionally // logs kinds that this release has no handler of
 	active        atomic.Int64  // tasks that run
+	inFlight      prometheus.Gauge
 	bound         *failedBound
 	mask          Mask
 }
@@ -73,6 +75,7 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 		unknown: newOccasionally(time.Minute),
 		failed:  taskqueue.NewFailedTasks(db), handlers: handlers, timeout: options.ShutdownTimeout,
 		log: options.Log, metrics: options.Metrics, reporter: options.Reporter, mask: handlers.Mask(),
+		inFlight: options.Metrics.inFlight.WithLabelValues(string(Redis)),
 	}
 	var err error
 	w.servers, err = taskqueue.NewServers(taskQueues(options.Queues), taskqueue.ServersOptions{
@@ -218,6 +221,8 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	}
 	w.active.Add(1)
 	defer w.active.Add(-1)
+	w.inFlight.Inc()
+	defer w.inFlight.Dec()
 	record := runRecord{
 		backend: Redis, queue: task.Queue, kind: task.Kind, id: task.ID, attempt: task.Retries + 1,
 		started: time.Now(), waited: waitOfTask(task, time.Now()), routine: !handler.Durable || strings.HasPrefix(task.ID, RecurringPrefix),
