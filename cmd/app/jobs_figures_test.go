@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -65,4 +66,28 @@ func TestRoles_ShowTheFiguresOfJobsOnMetrics(t *testing.T) {
 	} {
 		workerPG.eventually(func() bool { return strings.Contains(metricsOf(t, workerPG), line) }, "shows "+line)
 	}
+}
+
+func TestWorkers_ObeyCommands(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	workerPG, workerRedis := d.start("worker-pg"), d.start("worker-redis")
+	ask := func(backend, command string) {
+		d.execute(`
+			INSERT INTO worker_commands (process_id, command, argument) SELECT id, '` + command + `', '' FROM job_processes WHERE backend = '` + backend + `';
+			SELECT pg_notify('worker_commands', id) FROM job_processes`)
+	}
+	for _, worker := range []*appProcess{workerPG, workerRedis} {
+		worker.eventually(func() bool { return worker.health().Status == "ok" }, "is healthy")
+	}
+
+	ask("pg", "quiet")
+	ask("redis", "stop")
+
+	workerPG.eventually(func() bool { return status(workerPG.ops+"/ready") == http.StatusServiceUnavailable }, "takes no more jobs")
+	require.Equal(t, http.StatusOK, status(workerPG.ops+"/up"))
+	<-workerRedis.done
+	require.Zero(t, workerRedis.cmd.ProcessState.ExitCode(), workerRedis.output.String())
+	workerPG.eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes WHERE state = 'quiet'`) == 1 }, "says so")
+	workerPG.stop()
 }

@@ -102,7 +102,7 @@ func (h Handler) Perform(ctx context.Context, run Run, payload []byte) error {
 		inner := next
 		next = func(ctx context.Context) error { return middleware(ctx, run, inner) }
 	}
-	return h.judge(h.waitForReader(run, next(withRun(ctx, run))), run.Attempt)
+	return h.judge(h.waitForReader(run, labelled(withRun(ctx, run), run, next)), run.Attempt)
 }
 
 // Private

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -41,10 +42,11 @@ type RedisWorker struct {
 	inFlight      prometheus.Gauge
 	bound         *failedBound
 	mask          Mask
+	commands      *commands
 }
 
 // RedisWorkerOptions configure a worker. All fields but Namespace, PoolSize, Queues,
-// Retention, StuckGrace and Version are required.
+// Retention, StuckGrace, Signal and Version are required.
 type RedisWorkerOptions struct {
 	Queues          Queues        // that it works; default: StandardQueues
 	URL             string        // of Redis
@@ -60,6 +62,10 @@ type RedisWorkerOptions struct {
 	Log             *slog.Logger
 	Metrics         *Metrics
 	Reporter        *telemetry.Reporter
+
+	// Signal sends a signal to this process, for the commands of operators; default: as the
+	// system does.
+	Signal func(syscall.Signal) error
 }
 
 // NewRedisWorker returns a worker of the kinds in handlers. The table of processes
@@ -99,6 +105,7 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	}
 	process := newProcess(Redis, options.Version, options.Queues, options.Concurrency)
 	w.heartbeat = newHeartbeat(db, process, w.running, options.Log, options.Reporter)
+	w.commands = newCommands(db, process.ID, options.Signal, options.Log)
 	return w, nil
 }
 
@@ -121,6 +128,7 @@ func (w *RedisWorker) Run(ctx context.Context) error {
 	var reaping sync.WaitGroup
 	reaping.Go(func() { w.reaper.Run(background) })
 	reaping.Go(func() { w.bound.run(background) })
+	reaping.Go(func() { w.commands.run(background) })
 	if w.handlers.limited() {
 		reaping.Go(func() { w.lock.sweepUntil(background) })
 	}
