@@ -66,10 +66,10 @@ func (j *Jobs) Enqueue(ctx context.Context, tx pgx.Tx, jobs ...Args) error {
 // EnqueueAt is Enqueue for jobs that run at a time or later. The zero time means
 // after the delay of their kind, if it has one.
 func (j *Jobs) EnqueueAt(ctx context.Context, tx pgx.Tx, at time.Time, jobs ...Args) error {
-	inserts := make([]insert, len(jobs))
+	inserts, cause := make([]insert, len(jobs)), causeOf(ctx)
 	for i, job := range jobs {
 		var err error
-		if inserts[i], err = j.insertOf(job, at); err != nil {
+		if inserts[i], err = j.insertOf(job, at, metadata{Request: cause.Request, Parent: cause.Parent}); err != nil {
 			return err
 		}
 	}
@@ -173,7 +173,7 @@ func (i insertedArgs) Kind() string                 { return i.declaration.Kind 
 func (i insertedArgs) MarshalJSON() ([]byte, error) { return i.payload, nil }
 
 // insertOf returns a job as River stores it.
-func (j *Jobs) insertOf(job Args, at time.Time) (insert, error) {
+func (j *Jobs) insertOf(job Args, at time.Time, more metadata) (insert, error) {
 	declaration := job.Declare().withDefaults()
 	if err := j.known.check(declaration.Kind); err != nil {
 		return insert{}, err
@@ -182,7 +182,7 @@ func (j *Jobs) insertOf(job Args, at time.Time) (insert, error) {
 	if err != nil {
 		return insert{}, err
 	}
-	return newInsert(declaration, payload, at, metadata{}), nil
+	return newInsert(declaration, payload, at, more), nil
 }
 
 func newInsert(declaration Declaration, payload []byte, at time.Time, more metadata) insert {

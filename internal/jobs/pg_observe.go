@@ -21,7 +21,7 @@ import (
 // Private
 
 // observeJobs counts and logs every run of a job, and hides secrets in its error
-// before River stores it.
+// before River stores it. It gives the run its context, see RunOf.
 type observeJobs struct {
 	river.MiddlewareDefaults
 	log     *slog.Logger
@@ -37,6 +37,7 @@ func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func
 	if job.Queue != string(Critical) {
 		ctx = postgres.Yield(ctx)
 	}
+	ctx = withRun(ctx, runOfJob(job))
 	record := runRecord{
 		backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt,
 		started: time.Now(), routine: job.Kind == OutboxKind || bytes.Contains(job.Metadata, recurringRun),

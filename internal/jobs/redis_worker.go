@@ -224,8 +224,9 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	}
 	run := Run{
 		Backend: Redis, ID: task.ID, Kind: task.Kind, Queue: Queue(task.Queue), Attempt: record.attempt,
-		EnqueuedAt: task.EnqueuedAt, ExpiresAt: task.ExpiresAt,
+		EnqueuedAt: task.EnqueuedAt, ExpiresAt: task.ExpiresAt, Cause: Cause{Request: task.Request, Parent: task.Parent},
 	}
+	ctx = withRun(ctx, run)
 
 	err := w.mask.Error(task.Kind, task.Args, w.performOrAbandon(ctx, handler, run, task))
 	cancelled := errors.Is(err, taskqueue.ErrCancelled) || errors.Is(err, ErrExpired)

@@ -41,7 +41,7 @@ func (w *riverWorker) addTo(workers *river.Workers) {
 }
 
 func (w *riverWorker) Work(ctx context.Context, job *river.Job[riverArgs]) error {
-	run := runOfJob(job.JobRow)
+	run := RunOf(ctx)
 	if run.expired() {
 		return river.JobCancel(ErrExpired)
 	}
@@ -68,8 +68,9 @@ func (w *riverWorker) NextRetry(job *river.Job[riverArgs]) time.Time {
 }
 
 func runOfJob(job *rivertype.JobRow) Run {
+	m := metadataOf(job)
 	return Run{
 		Backend: PG, ID: strconv.FormatInt(job.ID, 10), Kind: job.Kind, Queue: Queue(job.Queue), Attempt: job.Attempt,
-		EnqueuedAt: job.CreatedAt, ExpiresAt: metadataOf(job).ExpiresAt,
+		EnqueuedAt: job.CreatedAt, ExpiresAt: m.ExpiresAt, Cause: Cause{Request: m.Request, Parent: m.Parent},
 	}
 }

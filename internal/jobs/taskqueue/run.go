@@ -19,6 +19,9 @@ type Run struct {
 	EnqueuedAt time.Time // zero when another release enqueued the task
 	ExpiresAt  time.Time // zero: never
 
+	Request string // the id of the HTTP request that caused the task; empty: none
+	Parent  string // the id of the job or task that enqueued it; empty: none
+
 	unique string // the key of a unique task in hex; empty: it has no duplicates
 }
 
@@ -87,6 +90,7 @@ func runOf(ctx context.Context, n namespace, task *asynq.Task) Run {
 	run.EnqueuedAt, _ = time.Parse(time.RFC3339Nano, headers[headerEnqueuedAt])
 	run.ExpiresAt, _ = time.Parse(time.RFC3339Nano, headers[headerExpiresAt])
 	run.unique = headers[headerUnique]
+	run.Request, run.Parent = headers[headerRequest], headers[headerParent]
 	return run
 }
 
