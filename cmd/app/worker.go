@@ -31,9 +31,12 @@ func (b *backends) runWorker(ctx context.Context, app application, work work, wo
 
 	all := health.New(b.registry, append(checks, database, b.poolCheck(), b.writesCheck(), b.rightsCheck())...)
 	all.Booted()
-	background := append([]service{
+	background := []service{
 		b.ops(all), all.Run, b.guards.run, whenSchemaFits(all, scheduler.Run), b.handleSignals(all, worker.Quiet),
-	}, more...)
+	}
+	for _, one := range more {
+		background = append(background, whenSchemaFits(all, one))
+	}
 	return b.run(ctx, whenSchemaFits(all, worker.Run), background...)
 }
 

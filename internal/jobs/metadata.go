@@ -16,6 +16,8 @@ type metadata struct {
 	ExpiresAt time.Time `json:"slipway:expires_at,omitzero"`
 	Request   string    `json:"slipway:request,omitempty"` // see Cause
 	Parent    string    `json:"slipway:parent,omitempty"`
+	Batch     int64     `json:"slipway:batch,string,omitempty"`    // that the job belongs to
+	Callback  int64     `json:"slipway:callback,string,omitempty"` // the batch that the job is a callback of
 }
 
 // runKey is the name under which the metadata of a job hold its run.
@@ -30,7 +32,7 @@ func (m metadata) json() []byte {
 	if m == (metadata{}) {
 		return nil
 	}
-	written, _ := json.Marshal(m) // no error: it has texts and a time
+	written, _ := json.Marshal(m) // no error: it has texts, numbers and a time
 	return written
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres"
 	"slipway/internal/telemetry"
 )
@@ -83,7 +84,7 @@ type reportJobs struct {
 }
 
 func (r reportJobs) HandleError(_ context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
-	if job.Attempt >= job.MaxAttempts && !errors.Is(err, ErrExpired) {
+	if job.Attempt >= job.MaxAttempts && !isOneOf(err, []error{ErrExpired, taskqueue.ErrCancelled}) {
 		r.reporter.Unexpected("job "+job.Kind, strconv.FormatInt(job.ID, 10), err)
 	}
 	return nil

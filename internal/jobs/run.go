@@ -17,6 +17,8 @@ type Run struct {
 	EnqueuedAt time.Time // zero when unknown, as for a task that another release enqueued
 	ExpiresAt  time.Time // zero: never
 	Cause      Cause
+	Batch      int64 // that the job belongs to, or is a callback of; 0: none. See the package batch
+	callback   bool  // it is a callback of its batch
 }
 
 // Cause is what enqueued a job or task.
