@@ -278,8 +278,13 @@ func startRedisWorker(t *testing.T, address string, shutdown time.Duration, work
 // startTaskHandlers starts a worker of any kinds.
 func startTaskHandlers(t *testing.T, address string, shutdown time.Duration, handlers ...Handler) *redisWorker {
 	t.Helper()
+	return startTaskHandlersOn(t, pgtest.New(t, migrations), address, shutdown, handlers...)
+}
+
+func startTaskHandlersOn(t *testing.T, db *pgxpool.Pool, address string, shutdown time.Duration, handlers ...Handler) *redisWorker {
+	t.Helper()
 	log := &journal{}
-	w := &redisWorker{registry: prometheus.NewRegistry(), db: pgtest.New(t, migrations)}
+	w := &redisWorker{registry: prometheus.NewRegistry(), db: db}
 	var err error
 	w.worker, err = NewRedisWorker(w.db, handlers, RedisWorkerOptions{
 		URL: address, PoolSize: 10, Servers: 2, Concurrency: 5, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: shutdown,
