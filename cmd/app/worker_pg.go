@@ -8,6 +8,7 @@ import (
 
 	"slipway/internal/config"
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/batch"
 	"slipway/internal/postgres"
 )
 
@@ -59,8 +60,9 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	defer backlog.Close()
-	checks := append(b.redisChecks(false), queuesCheck(backlog), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
-	return b.runWorker(ctx, app, work, worker, checks, work.background...)
+	checks := append(b.redisChecks(false), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
+	finisher := batch.NewFinisher(batch.New(b.db, b.jobs), work.jobs, p.log)
+	return b.runWorker(ctx, app, work, worker, backlog, checks, append(work.background, finisher.Run)...)
 }
 
 // Private

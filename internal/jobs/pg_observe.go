@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres"
 	"slipway/internal/telemetry"
 )
@@ -21,7 +22,7 @@ import (
 // Private
 
 // observeJobs counts and logs every run of a job, and hides secrets in its error
-// before River stores it.
+// before River stores it. It gives the run its context, see RunOf.
 type observeJobs struct {
 	river.MiddlewareDefaults
 	log     *slog.Logger
@@ -37,9 +38,10 @@ func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func
 	if job.Queue != string(Critical) {
 		ctx = postgres.Yield(ctx)
 	}
+	ctx = withRun(ctx, runOfJob(job))
 	record := runRecord{
 		backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt,
-		started: time.Now(), routine: job.Kind == OutboxKind || bytes.Contains(job.Metadata, recurringRun),
+		started: time.Now(), waited: waitOf(job), routine: job.Kind == OutboxKind || bytes.Contains(job.Metadata, recurringRun),
 	}
 	finished := false
 	defer func() {
@@ -59,6 +61,15 @@ func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func
 	record.final = job.Attempt >= job.MaxAttempts // now lower if the error is permanent
 	o.metrics.observe(ctx, o.log, record, err)
 	return err
+}
+
+// waitOf is how long a job was due before a worker fetched it. Both times are by the
+// clock of the database, except that of a retry.
+func waitOf(job *rivertype.JobRow) time.Duration {
+	if job.AttemptedAt == nil {
+		return unknownWait
+	}
+	return max(job.AttemptedAt.Sub(job.ScheduledAt), 0)
 }
 
 // panicMasked continues a panic, because River stores its text and its stack.
@@ -82,7 +93,7 @@ type reportJobs struct {
 }
 
 func (r reportJobs) HandleError(_ context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
-	if job.Attempt >= job.MaxAttempts && !errors.Is(err, ErrExpired) {
+	if job.Attempt >= job.MaxAttempts && !isOneOf(err, []error{ErrExpired, taskqueue.ErrCancelled}) {
 		r.reporter.Unexpected("job "+job.Kind, strconv.FormatInt(job.ID, 10), err)
 	}
 	return nil

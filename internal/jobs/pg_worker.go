@@ -26,6 +26,7 @@ type PGWorker struct {
 	client    *river.Client[pgx.Tx]
 	heartbeat *heartbeat
 	lock      *keyLock // nil when no kind has a limit
+	pauses    *pauses
 	stuck     *stuckRuns
 	timeout   time.Duration
 	log       *slog.Logger
@@ -65,8 +66,9 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 	if handlers.limited() {
 		w.lock = lock
 	}
+	w.pauses = newPauses(db, options.Log)
 	for _, handler := range handlers {
-		(&riverWorker{handler: handler, lock: lock}).addTo(workers)
+		(&riverWorker{handler: handler, lock: lock, pauses: w.pauses}).addTo(workers)
 	}
 	queues := map[string]river.QueueConfig{}
 	concurrency := 0
@@ -124,6 +126,7 @@ func (w *PGWorker) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { w.bound.run(beating) })
 	beside.Go(func() { w.unknown.run(beating) })
+	beside.Go(func() { w.pauses.run(beating) })
 	if w.lock != nil {
 		beside.Go(func() { w.lock.sweepUntil(beating) })
 	}
@@ -248,6 +251,9 @@ func (w *PGWorker) start(ctx context.Context) bool {
 		err := w.heartbeat.beat(ctx)
 		if errors.Is(err, ErrDeclaredDead) {
 			w.heartbeat.process.StartedAt = time.Time{} // it runs no jobs yet, so it may insert a new row
+		}
+		if err == nil {
+			err = w.pauses.read(ctx) // before the first job
 		}
 		if err == nil {
 			err = w.startRiver(ctx)

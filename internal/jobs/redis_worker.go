@@ -27,6 +27,7 @@ type RedisWorker struct {
 	late          *taskqueue.LateRuns
 	marks         *telemetry.LoopLog // of late
 	lock          *keyLock
+	pauses        *taskPauses
 	stuck         *stuckRuns
 	handlers      Handlers
 	timeout       time.Duration
@@ -89,6 +90,7 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 		"No other worker runs a task whose handler is stuck here")
 	w.stuck = newStuckRuns(Redis, handlers, options.Concurrency, options.StuckGrace, options.Log, options.Metrics, options.Reporter)
 	w.lock = newKeyLock(db, w.servers.Waker(), options.Log)
+	w.pauses = newTaskPauses(db, w.servers.PausedTasks(), options.Queues, handlers, options.Log)
 	w.reaper = taskqueue.NewReaper(w.servers, w.failed, options.Retention, options.Log, options.Reporter)
 	w.bound = &failedBound{
 		noun: "tasks", most: options.Retention.MostFailed, count: w.failed.CountFailed, trim: w.reaper.Trim,
@@ -105,6 +107,9 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 // ErrDeclaredDead when its own heartbeat was missing for too long.
 func (w *RedisWorker) Run(ctx context.Context) error {
 	defer w.servers.StopLongPoll()
+	if !w.pauses.awaitFirst(ctx) {
+		return nil
+	}
 	if err := w.servers.Start(); err != nil {
 		return err
 	}
@@ -118,6 +123,7 @@ func (w *RedisWorker) Run(ctx context.Context) error {
 	var reaping sync.WaitGroup
 	reaping.Go(func() { w.reaper.Run(background) })
 	reaping.Go(func() { w.bound.run(background) })
+	reaping.Go(func() { w.pauses.run(background) })
 	if w.handlers.limited() {
 		reaping.Go(func() { w.lock.sweepUntil(background) })
 	}
@@ -220,12 +226,13 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	defer w.active.Add(-1)
 	record := runRecord{
 		backend: Redis, queue: task.Queue, kind: task.Kind, id: task.ID, attempt: task.Retries + 1,
-		started: time.Now(), routine: !handler.Durable || strings.HasPrefix(task.ID, RecurringPrefix),
+		started: time.Now(), waited: waitOfTask(task, time.Now()), routine: !handler.Durable || strings.HasPrefix(task.ID, RecurringPrefix),
 	}
 	run := Run{
 		Backend: Redis, ID: task.ID, Kind: task.Kind, Queue: Queue(task.Queue), Attempt: record.attempt,
-		EnqueuedAt: task.EnqueuedAt, ExpiresAt: task.ExpiresAt,
+		EnqueuedAt: task.EnqueuedAt, ExpiresAt: task.ExpiresAt, Cause: Cause{Request: task.Request, Parent: task.Parent},
 	}
+	ctx = withRun(ctx, run)
 
 	err := w.mask.Error(task.Kind, task.Args, w.performOrAbandon(ctx, handler, run, task))
 	cancelled := errors.Is(err, taskqueue.ErrCancelled) || errors.Is(err, ErrExpired)
@@ -250,6 +257,16 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	return err
 }
 
+// waitOfTask is how long a task was due before its first attempt, with its snoozes. The
+// wait of another attempt is unknown: Redis does not tell when it was due. When the
+// clock of the process that enqueued the task is ahead, the wait is zero.
+func waitOfTask(task taskqueue.Run, started time.Time) time.Duration {
+	if task.Retries > 0 || task.DueAt.IsZero() {
+		return unknownWait
+	}
+	return max(started.Sub(task.DueAt), 0)
+}
+
 // perform calls the handler of a task, and turns a panic into an error.
 func (w *RedisWorker) perform(ctx context.Context, handler Handler, run Run, task taskqueue.Run) (err error) {
 	defer func() {
@@ -261,6 +278,9 @@ func (w *RedisWorker) perform(ctx context.Context, handler Handler, run Run, tas
 			err = handler.judge(panicked, run.Attempt)
 		}
 	}()
+	if err := w.pauses.hold(ctx, task); err != nil {
+		return err
+	}
 	if run.expired() {
 		return ErrExpired
 	}

@@ -33,6 +33,7 @@ type riverWorker struct {
 	river.WorkerDefaults[riverArgs]
 	handler Handler
 	lock    *keyLock
+	pauses  *pauses
 }
 
 // addTo registers the kind with River.
@@ -41,7 +42,10 @@ func (w *riverWorker) addTo(workers *river.Workers) {
 }
 
 func (w *riverWorker) Work(ctx context.Context, job *river.Job[riverArgs]) error {
-	run := runOfJob(job.JobRow)
+	run := RunOf(ctx)
+	if err := w.pauses.hold(ctx, run, job.JobRow); err != nil {
+		return err
+	}
 	if run.expired() {
 		return river.JobCancel(ErrExpired)
 	}
@@ -68,8 +72,10 @@ func (w *riverWorker) NextRetry(job *river.Job[riverArgs]) time.Time {
 }
 
 func runOfJob(job *rivertype.JobRow) Run {
+	m := metadataOf(job)
 	return Run{
+		Batch: max(m.Batch, m.Callback), callback: m.Callback != 0,
 		Backend: PG, ID: strconv.FormatInt(job.ID, 10), Kind: job.Kind, Queue: Queue(job.Queue), Attempt: job.Attempt,
-		EnqueuedAt: job.CreatedAt, ExpiresAt: metadataOf(job).ExpiresAt,
+		EnqueuedAt: job.CreatedAt, ExpiresAt: m.ExpiresAt, Cause: Cause{Request: m.Request, Parent: m.Parent},
 	}
 }

@@ -23,6 +23,10 @@ type Message struct {
 	EnqueuedAt time.Time `json:"enqueued_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"` // it does not run later than this
 
+	// What enqueued the task: the id of a request, and that of a job or task.
+	Request string `json:"request,omitempty"`
+	Parent  string `json:"parent,omitempty"`
+
 	// Unique is equal for equal tasks; empty: the task has no duplicates. A task is a
 	// duplicate while an equal one waits or runs or, with UniqueFor, until that time
 	// after the other was enqueued.
@@ -64,6 +68,14 @@ func (m Message) task() *asynq.Task {
 			headers[name] = value.UTC().Format(time.RFC3339Nano)
 		}
 	}
+	if m.NotBefore.After(m.EnqueuedAt) && !m.EnqueuedAt.IsZero() {
+		headers[headerDueAt] = m.NotBefore.UTC().Format(time.RFC3339Nano)
+	}
+	for name, value := range map[string]string{headerRequest: m.Request, headerParent: m.Parent} {
+		if value != "" {
+			headers[name] = value
+		}
+	}
 	if len(m.Unique) > 0 && m.UniqueFor == 0 { // the claim of a time ends by itself
 		headers[headerUnique] = hex.EncodeToString(m.Unique)
 	}
@@ -74,7 +86,10 @@ func (m Message) task() *asynq.Task {
 const (
 	headerEnqueuedAt = "enqueued_at"
 	headerExpiresAt  = "expires_at"
+	headerDueAt      = "due_at" // of tasks that are not due at once
 	headerUnique     = "unique"
+	headerRequest    = "request"
+	headerParent     = "parent"
 )
 
 func (m Message) options(n namespace) []asynq.Option {
