@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"slices"
 	"time"
 
 	"slipway/internal/edge/certificate"
@@ -167,16 +166,12 @@ func redisFinding(err error, critical bool) error {
 	return health.Finding{Status: health.Degraded, Reason: fault.Error()}
 }
 
-// backlog measures what waits in the queues of the given backends.
-func (b *backends) backlog(of ...jobs.Backend) (*jobs.Backlog, error) {
-	backlog := jobs.NewBacklog(b.config.QueueLatencyAlert, b.registry)
-	if slices.Contains(of, jobs.PG) {
-		backlog.Jobs(b.db)
-	}
-	if slices.Contains(of, jobs.Redis) {
-		if err := backlog.Tasks(b.guards.queue, b.queues); err != nil {
-			return nil, err
-		}
+// backlog measures the queues of both backends. Its check judges the given ones.
+func (b *backends) backlog(judged ...jobs.Backend) (*jobs.Backlog, error) {
+	backlog := jobs.NewBacklog(b.config.QueueLatencyAlert, b.registry, judged...)
+	backlog.Jobs(b.db, b.queues)
+	if err := backlog.Tasks(b.db, b.guards.queue, b.queues); err != nil {
+		return nil, err
 	}
 	return backlog, nil
 }

@@ -12,6 +12,7 @@ import (
 	"slipway/internal/config"
 	"slipway/internal/failopen"
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/history"
 	"slipway/internal/live"
 	"slipway/internal/mail"
 	"slipway/internal/postgres"
@@ -28,6 +29,7 @@ type backends struct {
 	cache         *cache.Cache // nil: values are not cached
 	publisher     *live.Publisher
 	metrics       *jobs.Metrics
+	recorder      *history.Recorder
 	jobs          *jobs.Jobs
 	tasks         *jobs.Tasks
 }
@@ -95,7 +97,9 @@ func (b *backends) open(ctx context.Context, options connectOptions) (err error)
 	if options.cache != nil {
 		b.cache = cache.New(b.redis, *options.cache, b.registry)
 	}
+	b.recorder = history.NewRecorder(history.RecorderOptions{DB: b.db, Version: b.build.name(), Log: b.log, Registry: b.registry})
 	b.metrics = jobs.NewMetrics(b.registry)
+	b.metrics.RecordTo(b.recorder)
 	if b.jobs, err = jobs.NewJobs(b.db, b.metrics); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ var levels = [][]string{
 	{"config", "telemetry", "devstack", "keyset", "edge/coding", "edge/connection", "edge/hosts"},
 	{"devstack/stacktest", "postgres", "failopen", "assets", "mail", "payment", "health", "edge/httpcache", "edge/certificate"},
 	{
-		"postgres/pgtest", "failopen/failopentest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue",
+		"postgres/pgtest", "failopen/failopentest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue", "jobs/history",
 		"edge", "edge/purge", "edge/testorigin",
 	},
 	{"jobs"},
@@ -35,11 +35,11 @@ var doors = map[string][]string{
 	"github.com/a-h/templ":         {"web", "storefront", "storefront/templates"},
 	"github.com/jackc/pgx/v5": {
 		"config", "telemetry", "devstack", "edge/purge", "postgres", "postgres/pgtest",
-		"jobs", "jobs/batch", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
+		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
 	},
 	"github.com/jackc/pgx/v5/pgxpool": {
 		"config", "edge/purge", "postgres", "postgres/pgtest",
-		"jobs", "jobs/batch", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
+		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
 	},
 	"github.com/caarlos0/env/v11":              {"config"},
 	"github.com/sony/gobreaker/v2":             {"failopen"},

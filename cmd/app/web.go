@@ -107,7 +107,7 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	checks.Booted()
 
 	return p.run(ctx, p.serve(server, domains, hub),
-		p.ops(checks), checks.Run, b.guards.run, hub.Run, purges.Run, boundGarbage(server.CachedBytes), p.handleSignals(checks, nil))
+		p.ops(checks), checks.Run, b.guards.run, hub.Run, purges.Run, boundGarbage(server.CachedBytes), p.handleSignals(checks, nil), b.recordHistory(checks, backlog))
 }
 
 // Private

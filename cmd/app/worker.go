@@ -18,7 +18,9 @@ type worker interface {
 
 // runWorker runs a worker of either backend with its scheduler, its health checks
 // and its listener on OPS_PORT.
-func (b *backends) runWorker(ctx context.Context, app application, work work, worker worker, checks []health.Check, more ...service) error {
+func (b *backends) runWorker(
+	ctx context.Context, app application, work work, worker worker, backlog *jobs.Backlog, checks []health.Check, more ...service,
+) error {
 	database, err := b.databaseCheck(app.migrations)
 	if err != nil {
 		return err
@@ -29,15 +31,22 @@ func (b *backends) runWorker(ctx context.Context, app application, work work, wo
 	}
 	scheduler := recurring.NewScheduler(b.db, b.jobs, b.tasks, entries, b.log)
 
-	all := health.New(b.registry, append(checks, database, b.poolCheck(), b.writesCheck(), b.rightsCheck())...)
+	all := health.New(b.registry, append(checks, database, queuesCheck(backlog), b.poolCheck(), b.writesCheck(), b.rightsCheck())...)
 	all.Booted()
 	background := []service{
 		b.ops(all), all.Run, b.guards.run, whenSchemaFits(all, scheduler.Run), b.handleSignals(all, worker.Quiet),
+		b.recordHistory(all, backlog),
 	}
 	for _, one := range more {
 		background = append(background, whenSchemaFits(all, one))
 	}
 	return b.run(ctx, whenSchemaFits(all, worker.Run), background...)
+}
+
+// recordHistory records the runs of this process, the depth of its queues and its
+// version.
+func (b *backends) recordHistory(checks *health.Health, backlog *jobs.Backlog) service {
+	return whenSchemaFits(checks, func(ctx context.Context) error { return b.recorder.Run(ctx, backlog.Depths) })
 }
 
 // Private

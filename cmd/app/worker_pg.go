@@ -60,9 +60,9 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	defer backlog.Close()
-	checks := append(b.redisChecks(false), queuesCheck(backlog), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
+	checks := append(b.redisChecks(false), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
 	finisher := batch.NewFinisher(batch.New(b.db, b.jobs), work.jobs, p.log)
-	return b.runWorker(ctx, app, work, worker, checks, append(work.background, finisher.Run)...)
+	return b.runWorker(ctx, app, work, worker, backlog, checks, append(work.background, finisher.Run)...)
 }
 
 // Private

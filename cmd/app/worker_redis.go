@@ -56,6 +56,6 @@ func runWorkerRedis(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	defer backlog.Close()
-	checks := append(b.redisChecks(true), queuesCheck(backlog), workingCheck("tasks", worker.Started), stuckCheck(worker.CheckStuck))
-	return b.runWorker(ctx, app, work, worker, checks)
+	checks := append(b.redisChecks(true), workingCheck("tasks", worker.Started), stuckCheck(worker.CheckStuck))
+	return b.runWorker(ctx, app, work, worker, backlog, checks)
 }

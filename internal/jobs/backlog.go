@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"slipway/internal/failopen"
+	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres"
 )
@@ -19,45 +22,53 @@ import (
 // counted. Counting a million of them would take seconds.
 const MostCounted = 10_000
 
-// Backlog checks how much work waits for a worker, and for how long.
+// Backlog measures how much work is in the queues of both backends, and checks how
+// long it waits for a worker. Metrics show what it measured last.
 type Backlog struct {
 	patience time.Duration
-	db       *pgxpool.Pool          // nil without jobs
+	sources  []*backlogSource
+	judged   []Backend
 	tasks    *taskqueue.DepthReader // nil without tasks
-	depth    *prometheus.GaugeVec
-	oldest   *prometheus.GaugeVec
 }
 
-// NewBacklog returns a check that fails when work waits for longer than patience.
-// Call Jobs and Tasks to add the backends that it checks.
-func NewBacklog(patience time.Duration, registry prometheus.Registerer) *Backlog {
-	b := &Backlog{
-		patience: patience,
-		depth: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "app_queue_depth",
-			Help: "Jobs and tasks that are due and wait for a worker. Jobs are counted up to 10000 a queue. " +
-				"Every process reports the same numbers.",
-		}, []string{"backend", "queue"}),
-		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "app_queue_oldest_seconds",
-			Help: "How long the oldest due job or task of the queue has waited for a worker.",
-		}, []string{"backend", "queue"}),
-	}
-	registry.MustRegister(b.depth, b.oldest)
+// NewBacklog returns a check that fails when work of the judged backends waits for
+// longer than patience. Call Jobs and Tasks to add the backends that it measures.
+func NewBacklog(patience time.Duration, registry prometheus.Registerer, judged ...Backend) *Backlog {
+	b := &Backlog{patience: patience, judged: judged}
+	registry.MustRegister(backlogMetrics{b})
 	return b
 }
 
-// Jobs adds the jobs in db.
-func (b *Backlog) Jobs(db *pgxpool.Pool) { b.db = db }
+// Jobs adds the jobs in db. It measures the given queues, and all others that have
+// jobs.
+func (b *Backlog) Jobs(db *pgxpool.Pool, queues Queues) {
+	b.sources = append(b.sources, &backlogSource{backend: PG, noun: "jobs", read: func(ctx context.Context) (measured backlogReading, err error) {
+		err = postgres.ByIndex(ctx, db, func(tx pgx.Tx) error { return measured.measureJobs(ctx, tx, queues) })
+		return measured, err
+	}})
+}
 
-// Tasks adds the tasks of the queues in the Redis that guard protects.
-func (b *Backlog) Tasks(guard *failopen.Guard, queues Queues) error {
+// Tasks adds the tasks of the queues in the Redis that guard protects, and those that
+// failed for good in db.
+func (b *Backlog) Tasks(db *pgxpool.Pool, guard *failopen.Guard, queues Queues) (err error) {
 	if guard.Disabled() {
 		return nil
 	}
-	var err error
-	b.tasks, err = taskqueue.NewDepthReader(guard, taskQueues(queues))
-	return err
+	if b.tasks, err = taskqueue.NewDepthReader(guard, taskQueues(queues)); err != nil {
+		return err
+	}
+	failed := taskqueue.NewFailedTasks(db)
+	b.sources = append(b.sources, &backlogSource{backend: Redis, noun: "tasks", read: func(ctx context.Context) (backlogReading, error) {
+		queues, ok := b.tasks.Read(ctx, "Backlog.Check")
+		if !ok {
+			return backlogReading{}, errors.New("Redis is unavailable, so their number is unknown")
+		}
+		ctx, cancel := context.WithTimeout(ctx, archiveTimeout)
+		defer cancel()
+		archived, err := failed.Count(ctx, MostCounted)
+		return measureTasks(queues, archived, err == nil), nil // without the database, the other numbers are still known
+	}})
+	return nil
 }
 
 // Close ends the connection to Redis.
@@ -68,92 +79,218 @@ func (b *Backlog) Close() error {
 	return b.tasks.Close()
 }
 
-// Check returns an error that names each queue whose oldest work has waited for
-// too long, or the reason why a backend cannot be read.
+// Check measures all queues. It returns an error that names each queue whose oldest
+// work has waited for too long, or the reason why a judged backend cannot be read.
 func (b *Backlog) Check(ctx context.Context) error {
-	b.depth.Reset() // an unknown depth is not exported
-	b.oldest.Reset()
-	return errors.Join(b.checkJobs(ctx), b.checkTasks(ctx))
+	problems := make([]error, len(b.sources))
+	var all sync.WaitGroup
+	for i, source := range b.sources { // side by side: a slow backend takes no time from the other one
+		all.Go(func() { problems[i] = source.check(ctx, b.patience) })
+	}
+	all.Wait()
+	var judged []error
+	for i, source := range b.sources {
+		if slices.Contains(b.judged, source.backend) {
+			judged = append(judged, problems[i])
+		}
+	}
+	return errors.Join(judged...)
+}
+
+// Depths returns what the last check measured, for the history. It leaves out a
+// backend that could not be read.
+func (b *Backlog) Depths() []history.Depth {
+	var depths []history.Depth
+	for _, source := range b.sources {
+		if measured, fresh := source.latest(); fresh {
+			depths = append(depths, measured.queues...)
+		}
+	}
+	return depths
 }
 
 // Private
 
-func (b *Backlog) checkJobs(ctx context.Context) error {
-	if b.db == nil {
-		return nil
-	}
-	var queues []taskqueue.Depth
-	err := postgres.ByIndex(ctx, b.db, func(tx pgx.Tx) (err error) {
-		queues, err = countWaiting(ctx, tx)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("jobs: %w", err)
-	}
-	return b.judge(PG, "jobs", queues)
+const (
+	// freshFor is how long a measurement is shown when no other follows.
+	freshFor = 30 * time.Second
+	// archiveTimeout bounds how long the numbers of Redis wait for those of the
+	// database.
+	archiveTimeout = 500 * time.Millisecond
+)
+
+// backlogSource is one backend whose queues are measured.
+type backlogSource struct {
+	backend Backend
+	noun    string // jobs or tasks
+	read    func(ctx context.Context) (backlogReading, error)
+
+	mutex sync.Mutex
+	last  backlogReading
+	tried bool
+	err   error // of the last try
 }
 
-// countWaiting counts the jobs that are due in each queue that has any.
-func countWaiting(ctx context.Context, tx pgx.Tx) ([]taskqueue.Depth, error) {
+// backlogReading is the queues of one backend at a time.
+type backlogReading struct {
+	at      time.Time
+	queues  []history.Depth
+	outbox  int            // durable tasks that are not known to be on Redis's disk; only of PG
+	workers []workerNumber // only of PG
+}
+
+type workerNumber struct {
+	Backend string
+	State   string
+	Number  int
+}
+
+// check measures the queues, and returns an error for those that wait for too long.
+func (s *backlogSource) check(ctx context.Context, patience time.Duration) error {
+	measured, err := s.read(ctx)
+	measured.at = time.Now()
+	s.mutex.Lock()
+	if s.tried, s.err = true, err; err == nil {
+		s.last = measured
+	}
+	s.mutex.Unlock()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.noun, err)
+	}
+	var problems []error
+	for _, queue := range measured.queues {
+		if queue.Oldest <= patience {
+			continue
+		}
+		more := ""
+		if s.backend == PG && queue.Counts[history.Pending] == MostCounted {
+			more = "+"
+		}
+		problems = append(problems, fmt.Errorf("%d%s %s wait in queue %s, the oldest for %s",
+			queue.Counts[history.Pending], more, s.noun, queue.Queue, queue.Oldest.Round(time.Second)))
+	}
+	return errors.Join(problems...)
+}
+
+// latest returns the last measurement. It is not fresh when the backend cannot be
+// read now.
+func (s *backlogSource) latest() (last backlogReading, fresh bool) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.last, s.err == nil && time.Since(s.last.at) < freshFor
+}
+
+// measureJobs counts the jobs of each queue in each state but completed, and the
+// workers of both backends.
+func (r *backlogReading) measureJobs(ctx context.Context, tx pgx.Tx, queues Queues) (err error) {
+	if r.queues, err = countJobs(ctx, tx, queues); err != nil {
+		return fmt.Errorf("count the jobs in queues: %w", err)
+	}
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce(sum(waiting.count), 0)
+		FROM unnest(ARRAY['available', 'retryable', 'running', 'scheduled']::river_job_state[]) AS states (state), LATERAL (
+			SELECT count(*) FROM (
+				SELECT FROM river_job AS j WHERE j.state = states.state AND j.queue = $1 AND j.kind = $2 LIMIT $3
+			) AS counted
+		) AS waiting`, string(Default), OutboxKind, MostCounted).Scan(&r.outbox)
+	if err != nil {
+		return fmt.Errorf("count the outbox: %w", err)
+	}
 	rows, err := tx.Query(ctx, `
-		WITH RECURSIVE queues AS (
-			(SELECT queue FROM river_job WHERE state = 'available' ORDER BY queue LIMIT 1)
+		SELECT backend, CASE WHEN beat_at < now() - $1::interval THEN 'dead' ELSE state END, count(*)
+		FROM job_processes
+		GROUP BY 1, 2`, deadAfter)
+	if err != nil {
+		return fmt.Errorf("count the workers: %w", err)
+	}
+	if r.workers, err = pgx.CollectRows(rows, pgx.RowToStructByPos[workerNumber]); err != nil {
+		return fmt.Errorf("count the workers: %w", err)
+	}
+	return nil
+}
+
+func countJobs(ctx context.Context, tx pgx.Tx, known Queues) ([]history.Depth, error) {
+	rows, err := tx.Query(ctx, `
+		WITH RECURSIVE groups AS (
+			(SELECT state, queue FROM river_job ORDER BY state, queue LIMIT 1)
 			UNION ALL
-			SELECT next.queue
-			FROM queues, LATERAL (
-				SELECT j.queue FROM river_job AS j WHERE j.state = 'available' AND j.queue > queues.queue ORDER BY j.queue LIMIT 1
+			SELECT next.*
+			FROM groups, LATERAL (
+				SELECT j.state, j.queue
+				FROM river_job AS j
+				WHERE (j.state, j.queue) > (groups.state, groups.queue)
+				ORDER BY j.state, j.queue
+				LIMIT 1
 			) AS next
 		)
-		SELECT queue, waiting.count, greatest(now() - oldest.scheduled_at, interval '0')
-		FROM queues, LATERAL (
-			SELECT count(*) FROM (SELECT FROM river_job AS j WHERE j.state = 'available' AND j.queue = queues.queue LIMIT $1) AS counted
-		) AS waiting, LATERAL (
+		SELECT groups.state::text, groups.queue, counts.count, coalesce(greatest(now() - oldest.scheduled_at, interval '0'), interval '0')
+		FROM groups, LATERAL (
+			SELECT count(*) FROM (
+				SELECT FROM river_job AS j WHERE j.state = groups.state AND j.queue = groups.queue LIMIT $1
+			) AS counted
+		) AS counts, LATERAL (
 			SELECT min(first.scheduled_at) AS scheduled_at
 			FROM generate_series(1, 4) AS level, LATERAL (
 				SELECT j.scheduled_at FROM river_job AS j
-				WHERE j.state = 'available' AND j.queue = queues.queue AND j.priority = level
+				WHERE groups.state = 'available' AND j.state = 'available' AND j.queue = groups.queue AND j.priority = level
 				ORDER BY j.scheduled_at
 				LIMIT 1
 			) AS first
-		) AS oldest`, MostCounted+1)
+		) AS oldest
+		WHERE groups.state <> 'completed'`, MostCounted)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (taskqueue.Depth, error) {
-		var found taskqueue.Depth
-		err := row.Scan(&found.Queue, &found.Waiting, &found.Oldest)
-		if found.Waiting > MostCounted {
-			found.Waiting, found.More = MostCounted, true
-		}
-		return found, err
-	})
-}
-
-func (b *Backlog) checkTasks(ctx context.Context) error {
-	if b.tasks == nil {
-		return nil
-	}
-	queues, ok := b.tasks.Read(ctx, "Backlog.Check")
-	if !ok {
-		return errors.New("tasks: Redis is unavailable, so their number is unknown")
-	}
-	return b.judge(Redis, "tasks", queues)
-}
-
-// judge exports the depth of each queue, and returns an error for those that wait
-// for too long.
-func (b *Backlog) judge(backend Backend, noun string, queues []taskqueue.Depth) error {
-	var problems []error
-	for _, found := range queues {
-		b.depth.WithLabelValues(string(backend), found.Queue).Set(float64(found.Waiting))
-		b.oldest.WithLabelValues(string(backend), found.Queue).Set(found.Oldest.Seconds())
-		if found.Oldest > b.patience {
-			oldest, more := found.Oldest.Round(time.Second), ""
-			if found.More {
-				more = "+"
+	var queues []history.Depth
+	find := func(name string) *history.Depth {
+		for i := range queues {
+			if queues[i].Queue == name {
+				return &queues[i]
 			}
-			problems = append(problems, fmt.Errorf("%d%s %s wait in queue %s, the oldest for %s", found.Waiting, more, noun, found.Queue, oldest))
 		}
+		none := history.Depth{Backend: string(PG), Queue: name, Counts: map[string]int{}}
+		for _, state := range history.States {
+			none.Counts[state] = 0
+		}
+		queues = append(queues, none)
+		return &queues[len(queues)-1]
 	}
-	return errors.Join(problems...)
+	for _, queue := range known {
+		find(string(queue))
+	}
+	var state, queue string
+	var count int
+	var oldest time.Duration
+	_, err = pgx.ForEachRow(rows, []any{&state, &queue, &count, &oldest}, func() error {
+		depth := find(queue)
+		if name := stateOfRiver[state]; name != "" {
+			depth.Counts[name] = min(depth.Counts[name]+count, MostCounted)
+		}
+		depth.Oldest = max(depth.Oldest, oldest)
+		return nil
+	})
+	return queues, err
+}
+
+// stateOfRiver names River's states as the history does.
+var stateOfRiver = map[string]string{
+	"available": history.Pending, "pending": history.Scheduled, "scheduled": history.Scheduled, "running": history.Running,
+	"retryable": history.Retrying, "discarded": history.Failed, "cancelled": history.Cancelled,
+}
+
+// measureTasks joins what Redis and the archive hold. Without the archive, the failed
+// and cancelled tasks are not known.
+func measureTasks(queues []taskqueue.Depth, archived map[string]taskqueue.FailedCount, known bool) (measured backlogReading) {
+	for _, queue := range queues {
+		depth := history.Depth{Backend: string(Redis), Queue: queue.Queue, Oldest: queue.Oldest, Counts: map[string]int{
+			history.Pending: queue.Waiting, history.Scheduled: queue.Scheduled, history.Running: queue.Running,
+			history.Retrying: queue.Retrying,
+		}}
+		if known {
+			depth.Counts[history.Failed] = min(archived[queue.Queue].Failed, MostCounted)
+			depth.Counts[history.Cancelled] = min(archived[queue.Queue].Cancelled, MostCounted)
+		}
+		measured.queues = append(measured.queues, depth)
+	}
+	return measured
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river/rivertype"
 
+	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/telemetry"
 )
@@ -20,7 +21,8 @@ type Metrics struct {
 	enqueued  *prometheus.CounterVec
 	stuck     *prometheus.GaugeVec
 
-	unreadable *occasionally // logs kinds with args that this release cannot read
+	history    *history.Recorder // nil: runs are not recorded
+	unreadable *occasionally     // logs kinds with args that this release cannot read
 }
 
 // NewMetrics registers the metrics of jobs and tasks.
@@ -49,7 +51,13 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
+// RecordTo adds every run to the history of jobs too.
+func (m *Metrics) RecordTo(recorder *history.Recorder) { m.history = recorder }
+
 // Private
+
+// unknownWait is the wait of a run of which nobody knows when it was due.
+const unknownWait time.Duration = -1
 
 // runRecord describes one run of a job or task for the log and the metrics.
 type runRecord struct {
@@ -59,17 +67,24 @@ type runRecord struct {
 	id      any
 	attempt int
 	started time.Time
-	final   bool // no attempt follows when it failed
-	routine bool // its success is not worth a log line: transient tasks, recurring runs, and the relay of durable tasks
+	waited  time.Duration // from due to start, or unknownWait
+	final   bool          // no attempt follows when it failed
+	routine bool          // its success is not worth a log line: transient tasks, recurring runs, and the relay of durable tasks
 }
 
 // observe counts and logs one run that ended with err. A run that an operator
 // cancelled did not fail, nor did a run that ended because the worker stops.
 func (m *Metrics) observe(ctx context.Context, log *slog.Logger, r runRecord, err error) {
-	took := time.Since(r.started)
+	ended := time.Now()
+	took := ended.Sub(r.started)
 	result := resultOf(ctx, err)
 	m.processed.WithLabelValues(string(r.backend), r.queue, r.kind, result).Inc()
 	m.duration.WithLabelValues(string(r.backend), r.kind).Observe(took.Seconds())
+	if m.history != nil {
+		m.history.Observe(history.Run{
+			Backend: r.backend, Queue: r.queue, Kind: r.kind, Result: result, Ended: ended, Took: took, Waited: r.waited,
+		})
+	}
 
 	var unreadable *unreadableError
 	if _, waits := isSnooze(err); waits && errors.As(err, &unreadable) {

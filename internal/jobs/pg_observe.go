@@ -41,7 +41,7 @@ func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func
 	ctx = withRun(ctx, runOfJob(job))
 	record := runRecord{
 		backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt,
-		started: time.Now(), routine: job.Kind == OutboxKind || bytes.Contains(job.Metadata, recurringRun),
+		started: time.Now(), waited: waitOf(job), routine: job.Kind == OutboxKind || bytes.Contains(job.Metadata, recurringRun),
 	}
 	finished := false
 	defer func() {
@@ -61,6 +61,15 @@ func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func
 	record.final = job.Attempt >= job.MaxAttempts // now lower if the error is permanent
 	o.metrics.observe(ctx, o.log, record, err)
 	return err
+}
+
+// waitOf is how long a job was due before a worker fetched it. Both times are by the
+// clock of the database, except that of a retry.
+func waitOf(job *rivertype.JobRow) time.Duration {
+	if job.AttemptedAt == nil {
+		return unknownWait
+	}
+	return max(job.AttemptedAt.Sub(job.ScheduledAt), 0)
 }
 
 // panicMasked continues a panic, because River stores its text and its stack.

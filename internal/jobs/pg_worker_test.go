@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack/stacktest"
+	"slipway/internal/jobs/history"
 	"slipway/internal/postgres/pgtest"
 )
 
@@ -214,6 +215,7 @@ type pgWorker struct {
 	*running
 	worker   *PGWorker
 	registry *prometheus.Registry
+	recorder *history.Recorder
 }
 
 // startPGWorker starts a worker and waits until it takes jobs.
@@ -239,11 +241,13 @@ func startHandlers(t *testing.T, db *pgxpool.Pool, handlers ...Handler) {
 func newHandlers(t *testing.T, db *pgxpool.Pool, shutdown time.Duration, handlers ...Handler) *pgWorker {
 	t.Helper()
 	log := &journal{}
-	w := &pgWorker{registry: prometheus.NewRegistry()}
+	w := &pgWorker{registry: prometheus.NewRegistry(), recorder: newRecorder(db)}
+	metrics := NewMetrics(w.registry)
+	metrics.RecordTo(w.recorder)
 	var err error
 	w.worker, err = NewPGWorker(db, handlers, PGWorkerOptions{
 		Concurrency: map[Queue]int{Critical: 2, Default: 5, Low: 2}, ShutdownTimeout: shutdown, Version: "v1",
-		Log: log.logger(), Metrics: NewMetrics(w.registry), Reporter: newReporter(),
+		Log: log.logger(), Metrics: metrics, Reporter: newReporter(),
 	})
 	require.NoError(t, err)
 	w.running = run(t, log, w.worker.Run)

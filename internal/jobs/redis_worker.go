@@ -226,7 +226,7 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	defer w.active.Add(-1)
 	record := runRecord{
 		backend: Redis, queue: task.Queue, kind: task.Kind, id: task.ID, attempt: task.Retries + 1,
-		started: time.Now(), routine: !handler.Durable || strings.HasPrefix(task.ID, RecurringPrefix),
+		started: time.Now(), waited: waitOfTask(task, time.Now()), routine: !handler.Durable || strings.HasPrefix(task.ID, RecurringPrefix),
 	}
 	run := Run{
 		Backend: Redis, ID: task.ID, Kind: task.Kind, Queue: Queue(task.Queue), Attempt: record.attempt,
@@ -255,6 +255,16 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 		return taskqueue.Archive(err)
 	}
 	return err
+}
+
+// waitOfTask is how long a task was due before its first attempt, with its snoozes. The
+// wait of another attempt is unknown: Redis does not tell when it was due. When the
+// clock of the process that enqueued the task is ahead, the wait is zero.
+func waitOfTask(task taskqueue.Run, started time.Time) time.Duration {
+	if task.Retries > 0 || task.DueAt.IsZero() {
+		return unknownWait
+	}
+	return max(started.Sub(task.DueAt), 0)
 }
 
 // perform calls the handler of a task, and turns a panic into an error.

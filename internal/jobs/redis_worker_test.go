@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/devstack/stacktest"
+	"slipway/internal/jobs/history"
 	"slipway/internal/postgres/pgtest"
 )
 
@@ -267,6 +268,7 @@ type redisWorker struct {
 	worker   *RedisWorker
 	db       *pgxpool.Pool
 	registry *prometheus.Registry
+	recorder *history.Recorder
 }
 
 func startRedisWorker(t *testing.T, address string, shutdown time.Duration, work func(context.Context, waveTask) error) *redisWorker {
@@ -285,10 +287,13 @@ func startTaskHandlersOn(t *testing.T, db *pgxpool.Pool, address string, shutdow
 	t.Helper()
 	log := &journal{}
 	w := &redisWorker{registry: prometheus.NewRegistry(), db: db}
+	w.recorder = newRecorder(w.db)
+	metrics := NewMetrics(w.registry)
+	metrics.RecordTo(w.recorder)
 	var err error
 	w.worker, err = NewRedisWorker(w.db, handlers, RedisWorkerOptions{
 		URL: address, PoolSize: 10, Servers: 2, Concurrency: 5, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: shutdown,
-		Log: log.logger(), Metrics: NewMetrics(w.registry), Reporter: newReporter(),
+		Log: log.logger(), Metrics: metrics, Reporter: newReporter(),
 	})
 	require.NoError(t, err)
 	w.running = run(t, log, w.worker.Run)

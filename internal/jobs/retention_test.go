@@ -71,11 +71,11 @@ func TestBacklog_CountsUpToABound(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)
 	registry := prometheus.NewRegistry()
-	backlog := NewBacklog(5*time.Minute, registry)
-	backlog.Jobs(db)
+	backlog := NewBacklog(5*time.Minute, registry, PG)
+	backlog.Jobs(db, nil)
 	execute(t, db, `INSERT INTO river_job (kind, args, max_attempts, scheduled_at, priority)
 		SELECT 'thing', '{}', 3, now() - interval '1 minute' * CASE WHEN n = 7 THEN 10 ELSE 1 END, 1 + n % 4 FROM generate_series(1, 10001) AS n`)
 
 	require.ErrorContains(t, backlog.Check(t.Context()), "10000+ jobs wait in queue default, the oldest for 10m")
-	require.Equal(t, map[string]float64{"pg default": 10000}, gauges(t, registry, "app_queue_depth"))
+	require.Equal(t, map[string]float64{"pg default": 10000}, pendingBy(t, registry))
 }

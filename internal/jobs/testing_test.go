@@ -15,6 +15,7 @@ import (
 
 	"slipway/internal/devstack/stacktest"
 	"slipway/internal/failopen"
+	"slipway/internal/jobs/history"
 	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
 	"slipway/internal/telemetry"
@@ -83,6 +84,12 @@ func receive[T any](t *testing.T, from <-chan T) T {
 
 func newReporter() *telemetry.Reporter {
 	return telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+}
+
+func newRecorder(db *pgxpool.Pool) *history.Recorder {
+	return history.NewRecorder(history.RecorderOptions{
+		DB: db, Version: "v1", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+	})
 }
 
 // journal is a log that several goroutines may write and a test may read.

@@ -117,8 +117,8 @@ func TestInspector_ReadsABoundedNumberOfRows(t *testing.T) {
 	single := pgtest.Single(t, s.db)
 	inspector, err := New(Options{DB: single, Tasks: s.tasks, Kinds: s.handlers})
 	require.NoError(t, err)
-	backlog := jobs.NewBacklog(time.Hour, prometheus.NewRegistry())
-	backlog.Jobs(single)
+	backlog := jobs.NewBacklog(time.Hour, prometheus.NewRegistry(), jobs.PG)
+	backlog.Jobs(single, jobs.StandardQueues)
 	list := func(filter Filter) func() error {
 		return func() error {
 			_, err := inspector.List(t.Context(), filter)

@@ -11,12 +11,14 @@ import (
 	"slipway/internal/failopen"
 )
 
-// Depth is how much work waits in one queue of either backend.
+// Depth is how many tasks are in one queue.
 type Depth struct {
-	Queue   string
-	Waiting int           // jobs or tasks that wait for a worker
-	More    bool          // there are more than Waiting
-	Oldest  time.Duration // how long the oldest of them has waited
+	Queue     string
+	Waiting   int           // for a worker
+	Oldest    time.Duration // how long the oldest of them has waited
+	Scheduled int
+	Running   int
+	Retrying  int // failed, and wait for another attempt
 }
 
 // DepthReader reads the depth of all queues, on one connection of its own.
@@ -62,7 +64,10 @@ func (d *DepthReader) Read(ctx context.Context, source string) (depths []Depth, 
 			if err != nil {
 				return err
 			}
-			depths = append(depths, Depth{Queue: name, Waiting: info.Pending, Oldest: info.Latency})
+			depths = append(depths, Depth{
+				Queue: name, Waiting: info.Pending, Oldest: info.Latency,
+				Scheduled: info.Scheduled, Running: info.Active, Retrying: info.Retry,
+			})
 		}
 		return nil
 	})

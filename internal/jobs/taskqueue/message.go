@@ -68,6 +68,9 @@ func (m Message) task() *asynq.Task {
 			headers[name] = value.UTC().Format(time.RFC3339Nano)
 		}
 	}
+	if m.NotBefore.After(m.EnqueuedAt) && !m.EnqueuedAt.IsZero() {
+		headers[headerDueAt] = m.NotBefore.UTC().Format(time.RFC3339Nano)
+	}
 	for name, value := range map[string]string{headerRequest: m.Request, headerParent: m.Parent} {
 		if value != "" {
 			headers[name] = value
@@ -83,6 +86,7 @@ func (m Message) task() *asynq.Task {
 const (
 	headerEnqueuedAt = "enqueued_at"
 	headerExpiresAt  = "expires_at"
+	headerDueAt      = "due_at" // of tasks that are not due at once
 	headerUnique     = "unique"
 	headerRequest    = "request"
 	headerParent     = "parent"

@@ -17,6 +17,7 @@ type Run struct {
 	Retries int // failed attempts before this one
 
 	EnqueuedAt time.Time // zero when another release enqueued the task
+	DueAt      time.Time // of the first attempt; zero when another release enqueued the task
 	ExpiresAt  time.Time // zero: never
 
 	Request string // the id of the HTTP request that caused the task; empty: none
@@ -89,6 +90,10 @@ func runOf(ctx context.Context, n namespace, task *asynq.Task) Run {
 	headers := task.Headers()
 	run.EnqueuedAt, _ = time.Parse(time.RFC3339Nano, headers[headerEnqueuedAt])
 	run.ExpiresAt, _ = time.Parse(time.RFC3339Nano, headers[headerExpiresAt])
+	run.DueAt = run.EnqueuedAt
+	if due, delayed := headers[headerDueAt]; delayed {
+		run.DueAt, _ = time.Parse(time.RFC3339Nano, due)
+	}
 	run.unique = headers[headerUnique]
 	run.Request, run.Parent = headers[headerRequest], headers[headerParent]
 	return run
