@@ -32,7 +32,7 @@ func newJobsCommand(app application) *cobra.Command {
 		newJobsActCommand(app, inspect.Cancel, "Cancel pending or running work, so that it never runs again"),
 		newJobsActCommand(app, inspect.Discard, "Delete work that is not running"),
 		newJobsPauseCommand(app), newJobsResumeCommand(app),
-		newJobsQueuesCommand(app), newJobsWorkersCommand(app), newJobsRecurringCommand(app),
+		newJobsQueuesCommand(app), newJobsWorkersCommand(app), newJobsBatchesCommand(app), newJobsKindsCommand(app), newJobsRecurringCommand(app),
 		newJobsEnqueueCommand(app), newJobsCheckCommand(app),
 	)
 	return command

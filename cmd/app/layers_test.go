@@ -22,7 +22,7 @@ var levels = [][]string{
 		"edge", "edge/purge", "edge/testorigin",
 	},
 	{"jobs"},
-	{"web", "jobs/inspect", "jobs/jobstest", "jobs/recurring"},
+	{"web", "jobs/batch", "jobs/inspect", "jobs/jobstest", "jobs/recurring"},
 }
 
 // store are the packages that an adopter replaces.
@@ -35,11 +35,11 @@ var doors = map[string][]string{
 	"github.com/a-h/templ":         {"web", "storefront", "storefront/templates"},
 	"github.com/jackc/pgx/v5": {
 		"config", "telemetry", "devstack", "edge/purge", "postgres", "postgres/pgtest",
-		"jobs", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
+		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
 	},
 	"github.com/jackc/pgx/v5/pgxpool": {
 		"config", "edge/purge", "postgres", "postgres/pgtest",
-		"jobs", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
+		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
 	},
 	"github.com/caarlos0/env/v11":              {"config"},
 	"github.com/sony/gobreaker/v2":             {"failopen"},

@@ -33,10 +33,13 @@ func (b *backends) runWorker(
 
 	all := health.New(b.registry, append(checks, database, queuesCheck(backlog), b.poolCheck(), b.writesCheck(), b.rightsCheck())...)
 	all.Booted()
-	background := append([]service{
+	background := []service{
 		b.ops(all), all.Run, b.guards.run, whenSchemaFits(all, scheduler.Run), b.handleSignals(all, worker.Quiet),
 		b.recordHistory(all, backlog),
-	}, more...)
+	}
+	for _, one := range more {
+		background = append(background, whenSchemaFits(all, one))
+	}
 	return b.run(ctx, whenSchemaFits(all, worker.Run), background...)
 }
 

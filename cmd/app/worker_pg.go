@@ -8,6 +8,7 @@ import (
 
 	"slipway/internal/config"
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/batch"
 	"slipway/internal/postgres"
 )
 
@@ -60,7 +61,8 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 	}
 	defer backlog.Close()
 	checks := append(b.redisChecks(false), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
-	return b.runWorker(ctx, app, work, worker, backlog, checks, work.background...)
+	finisher := batch.NewFinisher(batch.New(b.db, b.jobs), work.jobs, p.log)
+	return b.runWorker(ctx, app, work, worker, backlog, checks, append(work.background, finisher.Run)...)
 }
 
 // Private

@@ -66,14 +66,7 @@ func (j *Jobs) Enqueue(ctx context.Context, tx pgx.Tx, jobs ...Args) error {
 // EnqueueAt is Enqueue for jobs that run at a time or later. The zero time means
 // after the delay of their kind, if it has one.
 func (j *Jobs) EnqueueAt(ctx context.Context, tx pgx.Tx, at time.Time, jobs ...Args) error {
-	inserts := make([]insert, len(jobs))
-	for i, job := range jobs {
-		var err error
-		if inserts[i], err = j.insertOf(job, at); err != nil {
-			return err
-		}
-	}
-	_, err := j.insertAll(ctx, tx, inserts)
+	_, err := j.enqueue(ctx, tx, at, metadata{}, jobs)
 	return err
 }
 
@@ -84,6 +77,19 @@ func (j *Jobs) EnqueueNow(ctx context.Context, jobs ...Args) error {
 }
 
 // Private
+
+// enqueue inserts jobs with metadata, except duplicates, and returns how many are new.
+func (j *Jobs) enqueue(ctx context.Context, tx pgx.Tx, at time.Time, more metadata, jobs []Args) (inserted int, err error) {
+	cause := causeOf(ctx)
+	more.Request, more.Parent = cause.Request, cause.Parent
+	inserts := make([]insert, len(jobs))
+	for i, job := range jobs {
+		if inserts[i], err = j.insertOf(job, at, more); err != nil {
+			return 0, err
+		}
+	}
+	return j.insertAll(ctx, tx, inserts)
+}
 
 // copiedFrom is the number of jobs from which COPY is faster than INSERT.
 const copiedFrom = 10
@@ -173,7 +179,7 @@ func (i insertedArgs) Kind() string                 { return i.declaration.Kind 
 func (i insertedArgs) MarshalJSON() ([]byte, error) { return i.payload, nil }
 
 // insertOf returns a job as River stores it.
-func (j *Jobs) insertOf(job Args, at time.Time) (insert, error) {
+func (j *Jobs) insertOf(job Args, at time.Time, more metadata) (insert, error) {
 	declaration := job.Declare().withDefaults()
 	if err := j.known.check(declaration.Kind); err != nil {
 		return insert{}, err
@@ -182,7 +188,7 @@ func (j *Jobs) insertOf(job Args, at time.Time) (insert, error) {
 	if err != nil {
 		return insert{}, err
 	}
-	return newInsert(declaration, payload, at, metadata{}), nil
+	return newInsert(declaration, payload, at, more), nil
 }
 
 func newInsert(declaration Declaration, payload []byte, at time.Time, more metadata) insert {

@@ -128,7 +128,7 @@ func (k *keyLock) take(ctx context.Context, l limit, w waiter) (*slot, error) {
 		k.lose()
 		return nil, err
 	case parked:
-		return nil, &parkedError{l.key}
+		return nil, &parkedError{"waits until fewer runs hold the key " + l.key}
 	case number == nil:
 		return nil, nil
 	}

@@ -28,14 +28,6 @@ func labelled(ctx context.Context, run Run, work func(context.Context) error) (e
 	return err
 }
 
-// name is the id of the job or task as operators write it.
-func (r Run) name() string {
-	if r.Backend == PG {
-		return "pg:" + r.ID
-	}
-	return "redis:" + string(r.Queue) + ":" + r.ID
-}
-
 // stackOf returns the stacks of the goroutines of a run, by its name, and nothing when it does not
 // run in this process. They hold functions and lines, and no values, so there are no
 // secrets in them. Other labels may hold secrets, so labels are left out.

@@ -14,6 +14,10 @@ import (
 type metadata struct {
 	Run       string    `json:"slipway:run,omitempty"` // the name of a recurring run or of one by hand
 	ExpiresAt time.Time `json:"slipway:expires_at,omitzero"`
+	Request   string    `json:"slipway:request,omitempty"` // see Cause
+	Parent    string    `json:"slipway:parent,omitempty"`
+	Batch     int64     `json:"slipway:batch,string,omitempty"`    // that the job belongs to
+	Callback  int64     `json:"slipway:callback,string,omitempty"` // the batch that the job is a callback of
 }
 
 // runKey is the name under which the metadata of a job hold its run.
@@ -28,14 +32,14 @@ func (m metadata) json() []byte {
 	if m == (metadata{}) {
 		return nil
 	}
-	written, _ := json.Marshal(m) // no error: it has a text and a time
+	written, _ := json.Marshal(m) // no error: it has texts, numbers and a time
 	return written
 }
 
 // metadataOf reads the metadata of a job. Other programs may write there too, so
 // what cannot be read is left out.
 func metadataOf(job *rivertype.JobRow) (m metadata) {
-	if bytes.Contains(job.Metadata, []byte(`"slipway:expires_at"`)) { // spares the other jobs the reading
+	if bytes.Contains(job.Metadata, []byte(`"slipway:`)) { // spares the other jobs the reading
 		_ = json.Unmarshal(job.Metadata, &m)
 	}
 	return m

@@ -122,6 +122,9 @@ func (m *Metrics) observe(ctx context.Context, log *slog.Logger, r runRecord, er
 		slog.String("result", result), slog.String("kind", r.kind), slog.Any("id", r.id), slog.Int("attempt", r.attempt),
 		slog.String("took", took.Round(time.Microsecond).String()),
 	}
+	if id := telemetry.RequestID(ctx); id != "" {
+		attributes = append(attributes, slog.String("request_id", id))
+	}
 	if result == "failed" {
 		attributes = append(attributes, slog.String("error", err.Error()))
 	}

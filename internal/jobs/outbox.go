@@ -36,7 +36,7 @@ func (t *Tasks) EnqueueTxAt(ctx context.Context, tx pgx.Tx, at time.Time, tasks 
 		if err != nil {
 			return nil, fmt.Errorf("make an id for the task %s: %w", task.Declare().Kind, err)
 		}
-		if messages[i], err = t.message(task, at); err != nil {
+		if messages[i], err = t.message(ctx, task, at); err != nil {
 			return nil, err
 		}
 		messages[i].ID = id.String()

@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres"
 	"slipway/internal/telemetry"
 )
@@ -22,7 +23,7 @@ import (
 // Private
 
 // observeJobs counts and logs every run of a job, and hides secrets in its error
-// before River stores it.
+// before River stores it. It gives the run its context, see RunOf.
 type observeJobs struct {
 	river.MiddlewareDefaults
 	log     *slog.Logger
@@ -42,6 +43,7 @@ func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func
 	if job.Queue != string(Critical) {
 		ctx = postgres.Yield(ctx)
 	}
+	ctx = withRun(ctx, runOfJob(job))
 	record := runRecord{
 		backend: PG, queue: job.Queue, kind: job.Kind, id: job.ID, attempt: job.Attempt,
 		started: time.Now(), waited: waitOf(job), routine: job.Kind == OutboxKind || bytes.Contains(job.Metadata, recurringRun),
@@ -96,7 +98,7 @@ type reportJobs struct {
 }
 
 func (r reportJobs) HandleError(_ context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
-	if job.Attempt >= job.MaxAttempts && !errors.Is(err, ErrExpired) {
+	if job.Attempt >= job.MaxAttempts && !isOneOf(err, []error{ErrExpired, taskqueue.ErrCancelled}) {
 		r.reporter.Unexpected("job "+job.Kind, strconv.FormatInt(job.ID, 10), err)
 	}
 	return nil

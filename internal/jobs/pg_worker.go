@@ -27,6 +27,7 @@ type PGWorker struct {
 	client    *river.Client[pgx.Tx]
 	heartbeat *heartbeat
 	lock      *keyLock // nil when no kind has a limit
+	pauses    *pauses
 	stuck     *stuckRuns
 	timeout   time.Duration
 	log       *slog.Logger
@@ -71,8 +72,9 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 	if handlers.limited() {
 		w.lock = lock
 	}
+	w.pauses = newPauses(db, options.Log)
 	for _, handler := range handlers {
-		(&riverWorker{handler: handler, lock: lock}).addTo(workers)
+		(&riverWorker{handler: handler, db: db, lock: lock, pauses: w.pauses, stopping: w.stopping}).addTo(workers)
 	}
 	queues := map[string]river.QueueConfig{}
 	concurrency := 0
@@ -135,6 +137,7 @@ func (w *PGWorker) Run(ctx context.Context) error {
 	beside.Go(func() { w.bound.run(beating) })
 	beside.Go(func() { w.commands.run(beating) })
 	beside.Go(func() { w.unknown.run(beating) })
+	beside.Go(func() { w.pauses.run(beating) })
 	if w.lock != nil {
 		beside.Go(func() { w.lock.sweepUntil(beating) })
 	}
@@ -207,6 +210,8 @@ const rescueAfter = time.Hour
 
 func (w *PGWorker) running() int { return int(w.active.Load()) }
 
+func (w *PGWorker) stopping() bool { return w.heartbeat.state.Load() == Stopping }
+
 // stopDead stops a worker that was declared dead, and releases the jobs that it
 // took after that: no other worker releases them.
 func (w *PGWorker) stopDead() error {
@@ -259,6 +264,9 @@ func (w *PGWorker) start(ctx context.Context) bool {
 		err := w.heartbeat.beat(ctx)
 		if errors.Is(err, ErrDeclaredDead) {
 			w.heartbeat.process.StartedAt = time.Time{} // it runs no jobs yet, so it may insert a new row
+		}
+		if err == nil {
+			err = w.pauses.read(ctx) // before the first job
 		}
 		if err == nil {
 			err = w.startRiver(ctx)

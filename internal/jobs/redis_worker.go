@@ -29,6 +29,7 @@ type RedisWorker struct {
 	late          *taskqueue.LateRuns
 	marks         *telemetry.LoopLog // of late
 	lock          *keyLock
+	pauses        *taskPauses
 	stuck         *stuckRuns
 	handlers      Handlers
 	timeout       time.Duration
@@ -98,6 +99,7 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 		"No other worker runs a task whose handler is stuck here")
 	w.stuck = newStuckRuns(Redis, handlers, options.Concurrency, options.StuckGrace, options.Log, options.Metrics, options.Reporter)
 	w.lock = newKeyLock(db, w.servers.Waker(), options.Log)
+	w.pauses = newTaskPauses(db, w.servers.PausedTasks(), options.Queues, handlers, options.Log)
 	w.reaper = taskqueue.NewReaper(w.servers, w.failed, options.Retention, options.Log, options.Reporter)
 	w.bound = &failedBound{
 		noun: "tasks", most: options.Retention.MostFailed, count: w.failed.CountFailed, trim: w.reaper.Trim,
@@ -115,6 +117,9 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 // ErrDeclaredDead when its own heartbeat was missing for too long.
 func (w *RedisWorker) Run(ctx context.Context) error {
 	defer w.servers.StopLongPoll()
+	if !w.pauses.awaitFirst(ctx) {
+		return nil
+	}
 	if err := w.servers.Start(); err != nil {
 		return err
 	}
@@ -129,6 +134,7 @@ func (w *RedisWorker) Run(ctx context.Context) error {
 	reaping.Go(func() { w.reaper.Run(background) })
 	reaping.Go(func() { w.bound.run(background) })
 	reaping.Go(func() { w.commands.run(background) })
+	reaping.Go(func() { w.pauses.run(background) })
 	if w.handlers.limited() {
 		reaping.Go(func() { w.lock.sweepUntil(background) })
 	}
@@ -237,8 +243,9 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	}
 	run := Run{
 		Backend: Redis, ID: task.ID, Kind: task.Kind, Queue: Queue(task.Queue), Attempt: record.attempt,
-		EnqueuedAt: task.EnqueuedAt, ExpiresAt: task.ExpiresAt,
+		EnqueuedAt: task.EnqueuedAt, ExpiresAt: task.ExpiresAt, Cause: Cause{Request: task.Request, Parent: task.Parent},
 	}
+	ctx = withRun(ctx, run)
 
 	err := w.mask.Error(task.Kind, task.Args, w.performOrAbandon(ctx, handler, run, task))
 	cancelled := errors.Is(err, taskqueue.ErrCancelled) || errors.Is(err, ErrExpired)
@@ -284,6 +291,9 @@ func (w *RedisWorker) perform(ctx context.Context, handler Handler, run Run, tas
 			err = handler.judge(panicked, run.Attempt)
 		}
 	}()
+	if err := w.pauses.hold(ctx, task); err != nil {
+		return err
+	}
 	if run.expired() {
 		return ErrExpired
 	}

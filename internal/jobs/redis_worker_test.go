@@ -280,8 +280,13 @@ func startRedisWorker(t *testing.T, address string, shutdown time.Duration, work
 // startTaskHandlers starts a worker of any kinds.
 func startTaskHandlers(t *testing.T, address string, shutdown time.Duration, handlers ...Handler) *redisWorker {
 	t.Helper()
+	return startTaskHandlersOn(t, pgtest.New(t, migrations), address, shutdown, handlers...)
+}
+
+func startTaskHandlersOn(t *testing.T, db *pgxpool.Pool, address string, shutdown time.Duration, handlers ...Handler) *redisWorker {
+	t.Helper()
 	log := &journal{}
-	w := &redisWorker{registry: prometheus.NewRegistry(), db: pgtest.New(t, migrations)}
+	w := &redisWorker{registry: prometheus.NewRegistry(), db: db}
 	w.recorder = newRecorder(w.db)
 	metrics := NewMetrics(w.registry)
 	metrics.RecordTo(w.recorder)

@@ -56,7 +56,7 @@ func TestRights_AreCheckedOnEveryTableOfTheRuntime(t *testing.T) {
 	made, err = db.Query(t.Context(), `
 		SELECT pg_get_serial_sequence(relation, attname)
 		FROM unnest($1::text[]) AS relation JOIN pg_attribute ON attrelid = relation::regclass
-		WHERE attnum > 0 AND pg_get_serial_sequence(relation, attname) IS NOT NULL`, neededTables)
+		WHERE attnum > 0 AND attidentity = '' AND pg_get_serial_sequence(relation, attname) IS NOT NULL`, neededTables)
 	require.NoError(t, err)
 	sequences, err := pgx.CollectRows(made, pgx.RowTo[string])
 	require.NoError(t, err)

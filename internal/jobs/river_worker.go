@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 )
@@ -31,8 +32,11 @@ func (a *riverArgs) UnmarshalJSON(text []byte) error { a.payload = text; return 
 // riverWorker runs one kind of job as its declaration describes.
 type riverWorker struct {
 	river.WorkerDefaults[riverArgs]
-	handler Handler
-	lock    *keyLock
+	handler  Handler
+	db       *pgxpool.Pool
+	lock     *keyLock
+	pauses   *pauses
+	stopping func() bool // this process takes no more jobs, and ends
 }
 
 // addTo registers the kind with River.
@@ -41,12 +45,15 @@ func (w *riverWorker) addTo(workers *river.Workers) {
 }
 
 func (w *riverWorker) Work(ctx context.Context, job *river.Job[riverArgs]) error {
-	run := runOfJob(job.JobRow)
+	run := RunOf(ctx)
+	if err := w.pauses.hold(ctx, run, job.JobRow); err != nil {
+		return err
+	}
 	if run.expired() {
 		return river.JobCancel(ErrExpired)
 	}
 	err := w.lock.run(ctx, w.handler.Declaration, jobWaiter(job.JobRow), job.EncodedArgs, func(ctx context.Context) error {
-		return w.handler.Perform(ctx, run, job.EncodedArgs)
+		return w.handler.Perform(withSteps(ctx, newSteps(w.db, job.JobRow, w.stopping)), run, job.EncodedArgs)
 	})
 	if errors.Is(err, errParked) {
 		return err // as it is: see parkedError
@@ -68,8 +75,10 @@ func (w *riverWorker) NextRetry(job *river.Job[riverArgs]) time.Time {
 }
 
 func runOfJob(job *rivertype.JobRow) Run {
+	m := metadataOf(job)
 	return Run{
+		Batch: max(m.Batch, m.Callback), callback: m.Callback != 0,
 		Backend: PG, ID: strconv.FormatInt(job.ID, 10), Kind: job.Kind, Queue: Queue(job.Queue), Attempt: job.Attempt,
-		EnqueuedAt: job.CreatedAt, ExpiresAt: metadataOf(job).ExpiresAt,
+		EnqueuedAt: job.CreatedAt, ExpiresAt: m.ExpiresAt, Cause: Cause{Request: m.Request, Parent: m.Parent},
 	}
 }

@@ -56,7 +56,7 @@ func (t *Tasks) EnqueueAt(ctx context.Context, at time.Time, tasks ...Args) bool
 	accepted := true
 	messages := make([]taskqueue.Message, 0, len(tasks))
 	for _, task := range tasks {
-		m, err := t.transient(task, at)
+		m, err := t.transient(ctx, task, at)
 		if err != nil {
 			accepted = false
 			t.refuse(task.Declare().Kind, err)
@@ -95,16 +95,16 @@ func taskQueues(queues Queues) []taskqueue.Queue {
 }
 
 // transient is the message of a task that is not durable.
-func (t *Tasks) transient(task Args, at time.Time) (taskqueue.Message, error) {
+func (t *Tasks) transient(ctx context.Context, task Args, at time.Time) (taskqueue.Message, error) {
 	if declaration := task.Declare(); declaration.Durable {
 		return taskqueue.Message{}, fmt.Errorf("the task %s is durable: enqueue it with EnqueueTx, in the transaction of the change",
 			declaration.Kind)
 	}
-	return t.message(task, at)
+	return t.message(ctx, task, at)
 }
 
 // message is a task as its kind declares it.
-func (t *Tasks) message(task Args, at time.Time) (taskqueue.Message, error) {
+func (t *Tasks) message(ctx context.Context, task Args, at time.Time) (taskqueue.Message, error) {
 	declaration := task.Declare().withDefaults()
 	if err := t.known.check(declaration.Kind); err != nil {
 		return taskqueue.Message{}, err
@@ -113,7 +113,9 @@ func (t *Tasks) message(task Args, at time.Time) (taskqueue.Message, error) {
 	if err != nil {
 		return taskqueue.Message{}, err
 	}
-	return messageOf(declaration, payload, at), nil
+	m, cause := messageOf(declaration, payload, at), causeOf(ctx)
+	m.Request, m.Parent = cause.Request, cause.Parent
+	return m, nil
 }
 
 func messageOf(declaration Declaration, args json.RawMessage, at time.Time) taskqueue.Message {

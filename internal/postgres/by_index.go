@@ -15,11 +15,20 @@ import (
 // few calls it plans for an unknown bound. Nothing can be written in the transaction.
 func ByIndex(ctx context.Context, db *pgxpool.Pool, read func(tx pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, db, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, byIndex); err != nil {
-			return fmt.Errorf("prefer indexes: %w", err)
+		if err := PreferIndexes(ctx, tx); err != nil {
+			return err
 		}
 		return read(tx)
 	})
+}
+
+// PreferIndexes lets the further statements of a transaction be planned as those of
+// ByIndex.
+func PreferIndexes(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, byIndex); err != nil {
+		return fmt.Errorf("prefer indexes: %w", err)
+	}
+	return nil
 }
 
 // Private

@@ -10,13 +10,14 @@ import (
 
 // NewLogger returns a logger that writes to w what is at least level. When json
 // is true, each line is a JSON object with the attribute role. When it is false,
-// each line is text for a terminal, with the time of day only and without role.
+// each line is text for a terminal, with the time of day only and without role. Lines
+// about the work of a request, or of a job that a request enqueued, have its id.
 func NewLogger(w io.Writer, level slog.Level, json bool, role string) *slog.Logger {
 	if json {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("role", role)
+		return slog.New(requestHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})}).With("role", role)
 	}
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(requestHandler{slog.NewTextHandler(w, options)})
 }
 
 // Private

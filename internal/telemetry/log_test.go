@@ -32,3 +32,19 @@ func TestNewRegistry_CollectsRuntimeAndProcessMetrics(t *testing.T) {
 	}
 	require.Subset(t, names, []string{"go_goroutines", "process_open_fds"})
 }
+
+func TestNewLogger_NamesTheRequestOnceInEachLine(t *testing.T) {
+	t.Parallel()
+	var lines bytes.Buffer
+	log := NewLogger(&lines, slog.LevelInfo, true, "web")
+	ctx := WithRequestID(t.Context(), "r-1")
+
+	log.InfoContext(ctx, "Order placed", "order_id", 7)
+	log.With("a", 1).InfoContext(ctx, "Request finished", "request_id", "r-1")
+	log.InfoContext(WithRequestID(t.Context(), ""), "Serving requests")
+
+	require.Regexp(t, `^{.*"order_id":7,"request_id":"r-1"}
+{.*"a":1,"request_id":"r-1"}
+{.*"msg":"Serving requests","role":"web"}
+$`, lines.String())
+}

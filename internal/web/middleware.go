@@ -101,11 +101,13 @@ func assetHeader(baseURL string) http.Header {
 	return fields
 }
 
-// limitRedis bounds the total time that a request may wait for Redis.
-func limitRedis(budget time.Duration) echo.MiddlewareFunc {
+// giveContext lets the context of a request carry its id, which the logs and the jobs
+// that it enqueues name, and bounds the total time that it may wait for Redis.
+func giveContext(budget time.Duration) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			c.SetRequest(c.Request().WithContext(failopen.WithBudget(c.Request().Context(), budget)))
+			ctx := telemetry.WithRequestID(c.Request().Context(), requestID(c))
+			c.SetRequest(c.Request().WithContext(failopen.WithBudget(ctx, budget)))
 			return next(c)
 		}
 	}

@@ -81,7 +81,7 @@ func New(options Options, pages Pages) *edge.Edge {
 		secureHeaders(options.BaseURL),
 		refuseCrossOrigin(options.BaseURL, options.CrossOriginRoutes),
 		limitBody(options.MaxRequestBody),
-		limitRedis(options.RedisBudget),
+		giveContext(options.RedisBudget),
 		limitRequests(options.Throttle, pages),
 	)
 	e.GET("/up", echo.WrapHandler(http.HandlerFunc(options.Health.ServeUp)))

@@ -37,6 +37,22 @@ func TestNew_GivesEveryRequestAnID(t *testing.T) {
 	require.Contains(t, site.log.String(), "request_id=proxy-1.A_b")
 }
 
+func TestNew_GivesTheContextTheIDOfTheRequest(t *testing.T) {
+	t.Parallel()
+	seen := make(chan string, 1)
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/thing", func(c echo.Context) error {
+			seen <- telemetry.RequestID(c.Request().Context())
+			return c.NoContent(http.StatusNoContent)
+		})
+	})
+
+	answer := site.get(t, "/thing", "X-Request-Id", "r-1")
+
+	require.Equal(t, "r-1", answer.Header.Get("X-Request-Id"))
+	require.Equal(t, "r-1", <-seen)
+}
+
 func TestNew_APanicBecomesAPageWithoutDetails(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, func(e *echo.Echo) {

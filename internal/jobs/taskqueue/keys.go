@@ -39,6 +39,9 @@ func (n namespace) unique(key string) string { return n.key("unique:" + key) }
 // although its attempt has ended.
 func (n namespace) late(id string) string { return n.key("late:" + id) }
 
+// paused returns Slipway's own key of the paused tasks of a queue and a kind.
+func (n namespace) paused(queue, kind string) string { return n.key("paused:" + queue + ":" + kind) }
+
 func (n namespace) key(name string) string { return failopen.Namespace(n).Key(name) }
 
 // queuesKey is the set in which asynq 0.26 lists its queues.

@@ -23,6 +23,10 @@ type Message struct {
 	EnqueuedAt time.Time `json:"enqueued_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"` // it does not run later than this
 
+	// What enqueued the task: the id of a request, and that of a job or task.
+	Request string `json:"request,omitempty"`
+	Parent  string `json:"parent,omitempty"`
+
 	// Unique is equal for equal tasks; empty: the task has no duplicates. A task is a
 	// duplicate while an equal one waits or runs or, with UniqueFor, until that time
 	// after the other was enqueued.
@@ -67,6 +71,11 @@ func (m Message) task() *asynq.Task {
 	if m.NotBefore.After(m.EnqueuedAt) && !m.EnqueuedAt.IsZero() {
 		headers[headerDueAt] = m.NotBefore.UTC().Format(time.RFC3339Nano)
 	}
+	for name, value := range map[string]string{headerRequest: m.Request, headerParent: m.Parent} {
+		if value != "" {
+			headers[name] = value
+		}
+	}
 	if len(m.Unique) > 0 && m.UniqueFor == 0 { // the claim of a time ends by itself
 		headers[headerUnique] = hex.EncodeToString(m.Unique)
 	}
@@ -79,6 +88,8 @@ const (
 	headerExpiresAt  = "expires_at"
 	headerDueAt      = "due_at" // of tasks that are not due at once
 	headerUnique     = "unique"
+	headerRequest    = "request"
+	headerParent     = "parent"
 )
 
 func (m Message) options(n namespace) []asynq.Option {

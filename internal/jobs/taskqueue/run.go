@@ -20,6 +20,9 @@ type Run struct {
 	DueAt      time.Time // of the first attempt; zero when another release enqueued the task
 	ExpiresAt  time.Time // zero: never
 
+	Request string // the id of the HTTP request that caused the task; empty: none
+	Parent  string // the id of the job or task that enqueued it; empty: none
+
 	unique string // the key of a unique task in hex; empty: it has no duplicates
 }
 
@@ -92,6 +95,7 @@ func runOf(ctx context.Context, n namespace, task *asynq.Task) Run {
 		run.DueAt, _ = time.Parse(time.RFC3339Nano, due)
 	}
 	run.unique = headers[headerUnique]
+	run.Request, run.Parent = headers[headerRequest], headers[headerParent]
 	return run
 }
 

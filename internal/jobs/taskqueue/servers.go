@@ -132,6 +132,9 @@ func (s *Servers) LateRuns() *LateRuns { return &LateRuns{s.redis, s.namespace} 
 // Waker returns what wakes waiting tasks.
 func (s *Servers) Waker() *Waker { return &Waker{s.redis, s.namespace} }
 
+// PausedTasks returns the tasks of paused kinds.
+func (s *Servers) PausedTasks() *PausedTasks { return &PausedTasks{s.redis, s.namespace} }
+
 // Private
 
 // The servers except the first check for tasks and for due tasks less often: one
