@@ -41,3 +41,14 @@ func (i *Inspector) setArgs(item *Item, args []byte) {
 		item.Args = i.mask.Args(item.Kind, args)
 	}
 }
+
+// lastChanged is when a task ended, or last failed, or was enqueued.
+func (i Item) lastChanged() time.Time {
+	switch {
+	case !i.FinishedAt.IsZero():
+		return i.FinishedAt
+	case len(i.Errors) > 0:
+		return i.Errors[len(i.Errors)-1].At
+	}
+	return i.CreatedAt
+}

@@ -64,7 +64,7 @@ func noRedis(filter Filter) error {
 
 // readAtOnce is the number of tasks to read at once to find up to limit tasks.
 func (f Filter) readAtOnce(limit int, budget *budget) int {
-	if f.Kind == "" && !f.needsReading() && f.Cause == "" {
+	if !f.testsTasks() {
 		return min(limit, budget.tasks)
 	}
 	return min(PageSize, budget.tasks)
