@@ -68,7 +68,7 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 	}
 	w.pauses = newPauses(db, options.Log)
 	for _, handler := range handlers {
-		(&riverWorker{handler: handler, lock: lock, pauses: w.pauses}).addTo(workers)
+		(&riverWorker{handler: handler, db: db, lock: lock, pauses: w.pauses, stopping: w.stopping}).addTo(workers)
 	}
 	queues := map[string]river.QueueConfig{}
 	concurrency := 0
@@ -198,6 +198,8 @@ func FetchCooldown(queue Queue) time.Duration {
 const rescueAfter = time.Hour
 
 func (w *PGWorker) running() int { return int(w.active.Load()) }
+
+func (w *PGWorker) stopping() bool { return w.heartbeat.state.Load() == Stopping }
 
 // stopDead stops a worker that was declared dead, and releases the jobs that it
 // took after that: no other worker releases them.

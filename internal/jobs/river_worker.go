@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 )
@@ -31,9 +32,11 @@ func (a *riverArgs) UnmarshalJSON(text []byte) error { a.payload = text; return 
 // riverWorker runs one kind of job as its declaration describes.
 type riverWorker struct {
 	river.WorkerDefaults[riverArgs]
-	handler Handler
-	lock    *keyLock
-	pauses  *pauses
+	handler  Handler
+	db       *pgxpool.Pool
+	lock     *keyLock
+	pauses   *pauses
+	stopping func() bool // this process takes no more jobs, and ends
 }
 
 // addTo registers the kind with River.
@@ -50,7 +53,7 @@ func (w *riverWorker) Work(ctx context.Context, job *river.Job[riverArgs]) error
 		return river.JobCancel(ErrExpired)
 	}
 	err := w.lock.run(ctx, w.handler.Declaration, jobWaiter(job.JobRow), job.EncodedArgs, func(ctx context.Context) error {
-		return w.handler.Perform(ctx, run, job.EncodedArgs)
+		return w.handler.Perform(withSteps(ctx, newSteps(w.db, job.JobRow, w.stopping)), run, job.EncodedArgs)
 	})
 	if errors.Is(err, errParked) {
 		return err // as it is: see parkedError

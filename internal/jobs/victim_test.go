@@ -162,6 +162,10 @@ func workAs(ctx context.Context, role string, log *slog.Logger) error {
 		return err
 	}
 	switch role {
+	case "steps":
+		return workSteps(ctx, db, PGWorkerOptions{
+			Concurrency: map[Queue]int{Default: 1}, ShutdownTimeout: time.Second, Log: log, Metrics: metrics, Reporter: newReporter(),
+		})
 	case "producer":
 		return produce(ctx, db, queue, tasks)
 	case "pg":
