@@ -74,8 +74,13 @@ func New(options Options) (*Inspector, error) {
 
 // Show returns one job or task with all its fields, or ErrNotFound.
 func (i *Inspector) Show(ctx context.Context, id ID) (Item, error) {
+	show := i.showTask
 	if id.Backend == jobs.PG {
-		return i.showJob(ctx, id)
+		show = i.showJob
 	}
-	return i.showTask(ctx, id)
+	item, err := show(ctx, id)
+	if err == nil {
+		err = i.addDetails(ctx, &item)
+	}
+	return item, err
 }
