@@ -70,7 +70,7 @@ func (r *actRequest) read(app application, args []string) error {
 		r.ids, err = append(r.ids, id), errors.Join(err, wrong)
 	}
 	r.filter = filter
-	unfiltered := filter == inspect.Filter{}
+	unfiltered := filter.IsEmpty()
 	destructive := r.action == inspect.Discard || r.action == inspect.Cancel
 	switch {
 	case err != nil:

@@ -56,6 +56,28 @@ func (m Mask) Text(kind string, args []byte, text string) string {
 	return telemetry.Scrub(text)
 }
 
+// Hides reports whether the value at a path of the args of a kind is secret. Nobody
+// may search for it, because a search would tell it.
+func (m Mask) Hides(kind string, path []string) bool {
+	return slices.ContainsFunc(path, func(name string) bool {
+		return slices.Contains(m[kind], name) || secretName.MatchString(name)
+	})
+}
+
+// HiddenIn returns the kinds for which the value at a path is secret, and whether
+// it is for every kind. An outbox job hides what any kind of task hides.
+func (m Mask) HiddenIn(path []string) (kinds []string, everywhere bool) {
+	for kind := range m {
+		if m.Hides(kind, path) {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(kinds) > 0 {
+		kinds = append(kinds, OutboxKind)
+	}
+	return kinds, m.Hides("", path)
+}
+
 // Private
 
 // secretName matches names of args whose values are always masked: words within a

@@ -106,15 +106,6 @@ func (b *bulkRun) full() bool {
 	return false
 }
 
-// pageSize is how many to read next, one more than may be taken so that a rest is
-// seen.
-func (b *bulkRun) pageSize() int {
-	if b.Most > 0 {
-		return min(PageSize, b.Most-b.report.Taken+1)
-	}
-	return PageSize
-}
-
 // allowed is the part of a page that may be taken.
 func allowed[T any](b *bulkRun, page []T) []T {
 	if b.Most > 0 && len(page) > b.Most-b.report.Taken {
@@ -132,51 +123,51 @@ func (b *bulkRun) actOnArchive(ctx context.Context) error {
 			states = append(states, string(state))
 		}
 	}
-	if b.Filter.Backend == jobs.PG || len(states) == 0 {
+	if b.Filter.Backend == jobs.PG || len(states) == 0 || b.Filter.ofJobsOnly() || b.Filter.ID != "" {
 		return nil
 	}
-	filter := taskqueue.FailedFilter{Queue: b.Filter.Queue, Kind: b.Filter.Kind, Until: b.startedAt}
+	filter := b.failedFilter(b.Filter, taskqueue.FailedPlace{}, PageSize)
+	filter.Until, filter.State = b.startedAt, ""
 	if len(states) == 1 {
 		filter.State = states[0]
 	}
-	for !b.report.Rest {
-		filter.Limit = b.pageSize()
+	for more := true; more && !b.report.Rest; {
 		found, err := b.failed.List(ctx, filter)
 		if err != nil {
 			return err
 		}
-		if len(found) == 0 {
-			return nil
-		}
-		taken := allowed(b, found)
-		if err := sideBySide(ctx, taken, b.actOnFailed); err != nil {
+		filter.After, more = found.Next, found.More
+		if err := sideBySide(ctx, allowed(b, found.Tasks), b.actOnFailed); err != nil {
 			return err
-		}
-		if len(taken) > 0 {
-			last := taken[len(taken)-1]
-			filter.After = taskqueue.FailedPlace{At: last.FailedAt, ID: last.ID}
 		}
 	}
 	return nil
 }
 
-func (b *bulkRun) actOnFailed(ctx context.Context, task taskqueue.FailedTask) {
-	id := ID{Backend: jobs.Redis, Queue: task.Queue, Task: task.ID}
+// actOnFailed acts on a task that a list had, without its args when they are large.
+func (b *bulkRun) actOnFailed(ctx context.Context, listed taskqueue.FailedTask) {
+	id := ID{Backend: jobs.Redis, Queue: listed.Queue, Task: listed.ID}
 	if b.tasks == nil {
 		b.note(id, ErrNoRedis)
 		return
 	}
-	if b.Action == Retry {
-		err := b.revive(ctx, task)
-		b.note(id, err)
-		if err == nil {
-			b.mutex.Lock()
-			b.revived = append(b.revived, task.ID)
-			b.mutex.Unlock()
-		}
+	if b.Action != Retry {
+		b.note(id, b.discardTask(ctx, id))
 		return
 	}
-	b.note(id, b.discardTask(ctx, id))
+	task, err := b.failed.Find(ctx, id.Queue, id.Task)
+	if err == nil && task.FailedAt.After(listed.FailedAt) {
+		err = fmt.Errorf("%w: it has failed again", ErrState)
+	}
+	if err == nil {
+		err = b.revive(ctx, task)
+	}
+	b.note(id, err)
+	if err == nil {
+		b.mutex.Lock()
+		b.revived = append(b.revived, task.ID)
+		b.mutex.Unlock()
+	}
 }
 
 // actOnTasks acts on the tasks that were in the outbox or in Redis at the start.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,21 +18,22 @@ func (b *bulkRun) actOnJobs(ctx context.Context) error {
 	if b.Filter.Backend == jobs.Redis {
 		return nil
 	}
-	query := jobQuery{queue: b.Filter.Queue, kind: b.Filter.Kind, states: riverStatesOf(b.states), before: b.newest + 1}
-	for !b.full() {
+	walk := jobWalk{filter: b.Filter, states: riverStatesOf(b.states), limit: PageSize}
+	walk.after = jobPlace{Job: b.newest + 1, At: endOfTime}
+	for more := true; more && !b.full(); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		query.limit = PageSize
-		found, err := b.findJobs(ctx, query)
+		found, err := b.walkJobs(ctx, walk)
 		if err != nil {
 			return err
 		}
-		if len(found) == 0 {
-			return nil
+		page, err := b.acted(ctx, found.ids)
+		if err != nil {
+			return err
 		}
-		query.before = found[len(found)-1].id
-		taken := allowed(b, slices.DeleteFunc(found, b.leavesAlone))
+		walk.after, more = found.next, found.more
+		taken := allowed(b, slices.DeleteFunc(page, b.leavesAlone))
 		if err := b.actOnPage(ctx, taken); err != nil {
 			return err
 		}
@@ -42,16 +44,42 @@ func (b *bulkRun) actOnJobs(ctx context.Context) error {
 	return nil
 }
 
+// actedJob is what a bulk action needs to know of a job.
+type actedJob struct {
+	id          int64
+	kind, state string
+	changed     time.Time // when it came into its state, or earlier
+}
+
+// acted reads the jobs of a page in the order of their ids in ids.
+func (b *bulkRun) acted(ctx context.Context, ids []int64) ([]actedJob, error) {
+	rows, err := b.db.Query(ctx, `
+		SELECT id, kind, state::text, `+jobTable.changed+`
+		FROM river_job
+		WHERE id = ANY($1)
+		ORDER BY array_position($1, id)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read jobs: %w", err)
+	}
+	page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (job actedJob, err error) {
+		return job, row.Scan(&job.id, &job.kind, &job.state, &job.changed)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read jobs: %w", err)
+	}
+	return page, nil
+}
+
 // leavesAlone reports whether a job came into its state after the start, or relays
 // a task that would be lost with it.
-func (b *bulkRun) leavesAlone(job storedJob) bool {
+func (b *bulkRun) leavesAlone(job actedJob) bool {
 	loses := job.kind == jobs.OutboxKind && b.Filter.Kind != jobs.OutboxKind && (b.Action == Cancel || b.Action == Discard)
-	return loses && slices.Contains(unrelayed, job.state) || job.lastChanged().After(b.startedAt)
+	return loses && slices.Contains(unrelayed, job.state) || job.changed.After(b.startedAt)
 }
 
 // actOnPage does the action to a page in one statement, and to the jobs that are
 // left one by one.
-func (b *bulkRun) actOnPage(ctx context.Context, page []storedJob) error {
+func (b *bulkRun) actOnPage(ctx context.Context, page []actedJob) error {
 	ids := make([]int64, len(page))
 	for n, job := range page {
 		ids[n] = job.id

@@ -23,17 +23,27 @@ func (b *bulkRun) noteTasks(ctx context.Context) error {
 			b.tasksThen = append(b.tasksThen, id)
 		}
 	}
+	if b.Filter.ofJobsOnly() {
+		return nil
+	}
+	if b.Filter.ID != "" {
+		return b.noteAll(ctx, b.listTask, PageSize, note)
+	}
 	for _, state := range b.states {
-		if state == Pending {
-			if err := b.noteOutbox(ctx, note); err != nil {
+		if state == Pending && b.Filter.Cause == "" {
+			if err := b.noteAll(ctx, b.listOutbox, PageSize, note); err != nil {
 				return err
 			}
 		}
-		if _, inRedis := taskStates[state]; !inRedis {
+		if _, inRedis := taskStates[state]; !inRedis || b.Filter.Cause != "" && state != Retrying {
 			continue
 		}
 		for _, queue := range b.taskQueueNames(b.Filter) {
-			if err := b.noteQueue(ctx, queue, state, note); err != nil {
+			list, size := b.lister(queue, state), PageSize
+			if b.Filter.Kind == "" && !b.Filter.needsReading() && b.Filter.Cause == "" {
+				list, size = b.idLister(queue, state), idsAtOnce
+			}
+			if err := b.noteAll(ctx, list, size, note); err != nil {
 				return err
 			}
 		}
@@ -41,30 +51,13 @@ func (b *bulkRun) noteTasks(ctx context.Context) error {
 	return nil
 }
 
-func (b *bulkRun) noteOutbox(ctx context.Context, note func(ID)) error {
-	for after, more := (position{}), true; more; {
-		found, err := b.listOutbox(ctx, b.Filter, after, PageSize)
-		if err != nil {
-			return err
-		}
-		for _, item := range found.items {
-			note(item.ID)
-		}
-		after, more = found.next, found.more
-	}
-	return nil
-}
-
-func (b *bulkRun) noteQueue(ctx context.Context, queue string, state State, note func(ID)) error {
-	list, size := b.lister(queue, state), PageSize
-	if b.Filter.Kind == "" {
-		list, size = b.idLister(queue, state), idsAtOnce
-	}
+// noteAll notes all that a source lists.
+func (b *bulkRun) noteAll(ctx context.Context, list lister, size int, note func(ID)) error {
 	for after, more := (position{}), true; more; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		found, err := list(ctx, b.Filter, after, size)
+		found, err := list(ctx, b.Filter, after, size, newBudget())
 		if err != nil {
 			return err
 		}
@@ -77,15 +70,16 @@ func (b *bulkRun) noteQueue(ctx context.Context, queue string, state State, note
 }
 
 // idLister is lister for ids alone, which cost much less.
-func (b *bulkRun) idLister(queue string, state State) func(context.Context, Filter, position, int) (part, error) {
-	return func(ctx context.Context, _ Filter, after position, limit int) (part, error) {
-		ids, next, err := b.tasks.IDs(ctx, queue, taskStates[state], after.Task, limit)
+func (b *bulkRun) idLister(queue string, state State) lister {
+	return func(ctx context.Context, _ Filter, after position, limit int, _ *budget) (part, error) {
+		places, err := b.tasks.Places(ctx, queue, taskStates[state], after.Task, limit)
 		if err != nil {
 			return part{}, fmt.Errorf("list tasks: %w", err)
 		}
-		p := part{next: position{Task: next}, more: len(ids) == limit}
-		for _, id := range ids {
-			p.items = append(p.items, Item{ID: ID{Backend: jobs.Redis, Queue: queue, Task: id}})
+		p := part{next: after, more: len(places) == limit}
+		for _, place := range places {
+			p.next.Task = place
+			p.items = append(p.items, Item{ID: ID{Backend: jobs.Redis, Queue: queue, Task: place.ID}})
 		}
 		return p, nil
 	}

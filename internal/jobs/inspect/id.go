@@ -42,3 +42,19 @@ func (id ID) String() string {
 
 // MarshalText returns the id as operators write it.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// Private
+
+// jobID reads the id of a job in a filter, with its backend or without.
+func jobID(text string) (int64, bool) {
+	number, err := strconv.ParseInt(strings.TrimPrefix(text, "pg:"), 10, 64)
+	return number, err == nil && number > 0
+}
+
+// taskID reads the id of a task in a filter. Its queue is empty when it may be any.
+func taskID(text string) (queue, task string, is bool) {
+	if id, err := ParseID(text); err == nil {
+		return id.Queue, id.Task, id.Backend == jobs.Redis
+	}
+	return "", text, true
+}

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/taskqueue"
 )
 
 // Private
@@ -40,11 +42,19 @@ func stateOfJob(river string) State {
 const jobColumns = `id, kind, queue, state::text, args, attempt, max_attempts, created_at, scheduled_at, attempted_at, finalized_at,
 	coalesce(attempted_by[array_upper(attempted_by, 1)], ''), coalesce(to_jsonb(errors), '[]')`
 
+// listedColumns are jobColumns without large args, and with the beginning of the last
+// error alone.
+var listedColumns = fmt.Sprintf(`id, kind, queue, state::text, CASE WHEN pg_column_size(args) <= %d THEN args END,
+	attempt, max_attempts, created_at, scheduled_at, attempted_at, finalized_at, coalesce(attempted_by[array_upper(attempted_by, 1)], ''),
+	CASE WHEN errors IS NULL THEN '[]' ELSE
+		jsonb_build_array(jsonb_build_object('error', left(errors[array_upper(errors, 1)]->>'error', 4096)))
+	END`, taskqueue.MostListedArgs)
+
 // storedJob is a job as River stores it, with secrets.
 type storedJob struct {
 	id                     int64
 	kind, queue, state     string
-	args                   []byte
+	args                   []byte // nil when a list leaves them out
 	attempt, maxAttempts   int
 	createdAt, scheduledAt time.Time
 	startedAt, finishedAt  *time.Time
@@ -63,23 +73,12 @@ func scanJob(row pgx.CollectableRow) (storedJob, error) {
 	return job, json.Unmarshal(failures, &job.failures)
 }
 
-// lastChanged is when a job came into its state, or earlier.
-func (j storedJob) lastChanged() time.Time {
-	switch {
-	case j.finishedAt != nil:
-		return *j.finishedAt
-	case j.startedAt != nil:
-		return *j.startedAt
-	}
-	return j.createdAt
-}
-
 func (i *Inspector) itemOfJob(job storedJob) Item {
 	item := Item{
 		ID: ID{Backend: jobs.PG, Job: job.id}, Kind: job.kind, Queue: job.queue, State: stateOfJob(job.state),
-		Args: i.mask.Args(job.kind, job.args), Attempt: job.attempt, MaxAttempts: job.maxAttempts,
-		CreatedAt: job.createdAt, RunAt: job.scheduledAt,
+		Attempt: job.attempt, MaxAttempts: job.maxAttempts, CreatedAt: job.createdAt, RunAt: job.scheduledAt,
 	}
+	i.setArgs(&item, job.args)
 	if job.startedAt != nil {
 		item.StartedAt = *job.startedAt
 	}
@@ -89,7 +88,7 @@ func (i *Inspector) itemOfJob(job storedJob) Item {
 	if item.State == Running {
 		item.Worker = job.worker
 	}
-	if job.kind == jobs.OutboxKind {
+	if job.kind == jobs.OutboxKind && job.args != nil {
 		if m, err := messageIn(job); err == nil {
 			item.Task = &ID{Backend: jobs.Redis, Queue: m.Queue, Task: m.ID}
 		}

@@ -4,96 +4,68 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
-	"slipway/internal/postgres"
+	"slipway/internal/jobs/taskqueue"
 )
 
 // Private
 
-// jobQuery selects jobs by their ids, the newest first.
-type jobQuery struct {
-	queue, kind string
-	states      []string // River's; nil: all
-	before      int64    // an id; 0: none
-	limit       int
-}
-
-// jobGroups are the combinations of state, queue and kind of all jobs. Each costs
-// one search in the index.
-const jobGroups = `groups AS (
-	(SELECT state, queue, kind FROM river_job ORDER BY state, queue, kind LIMIT 1)
-	UNION ALL
-	SELECT next.*
-	FROM groups, LATERAL (
-		SELECT j.state, j.queue, j.kind
-		FROM river_job AS j
-		WHERE (j.state, j.queue, j.kind) > (groups.state, groups.queue, groups.kind)
-		ORDER BY j.state, j.queue, j.kind
-		LIMIT 1
-	) AS next
-)`
-
-// findJobs reads the newest jobs of each group, so that it reads a bounded number
-// of rows with any filter.
-func (i *Inspector) findJobs(ctx context.Context, query jobQuery) (found []storedJob, err error) {
-	err = postgres.ByIndex(ctx, i.db, func(tx pgx.Tx) error {
-		found, err = query.find(ctx, tx)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	return found, nil
-}
-
-func (q jobQuery) find(ctx context.Context, tx pgx.Tx) ([]storedJob, error) {
-	if q.before == 0 {
-		q.before = math.MaxInt64
-	}
-	rows, err := tx.Query(ctx, `
-		WITH RECURSIVE `+jobGroups+`, found AS (
-			SELECT j.id
-			FROM groups, LATERAL (
-				SELECT id
-				FROM river_job
-				WHERE state = groups.state AND queue = groups.queue AND kind = groups.kind AND id < $4
-				ORDER BY id DESC
-				LIMIT $5
-			) AS j
-			WHERE ($1 = '' OR groups.queue = $1)
-			  AND ($2 = '' OR groups.kind = $2)
-			  AND ($3::text[] IS NULL OR groups.state = ANY($3::text[]::river_job_state[]))
-			ORDER BY j.id DESC
-			LIMIT $5
-		)
-		SELECT `+jobColumns+`
-		FROM river_job
-		WHERE id IN (SELECT id FROM found)
-		ORDER BY id DESC`, q.queue, q.kind, q.states, q.before, q.limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanJob)
-}
-
-func (i *Inspector) listJobs(ctx context.Context, filter Filter, after position, limit int) (part, error) {
-	query := jobQuery{queue: filter.Queue, kind: filter.Kind, before: after.Job, limit: limit + 1}
+func (i *Inspector) listJobs(ctx context.Context, filter Filter, after position, limit int, budget *budget) (part, error) {
+	walk := jobWalk{filter: filter, after: after.Job, limit: limit}
 	if filter.State != "" {
-		query.states = riverStates[filter.State]
+		walk.states = riverStates[filter.State]
 	}
-	found, err := i.findJobs(ctx, query)
+	found, err := i.walkJobs(ctx, walk)
 	if err != nil {
 		return part{}, err
 	}
-	p := part{more: len(found) > limit}
-	for _, job := range found[:min(limit, len(found))] {
-		p.items = append(p.items, i.itemOfJob(job))
-		p.next.Job = job.id
+	p := part{read: found.read, more: found.more}
+	p.next.Job = found.next
+	if found.more && len(found.ids) < limit {
+		budget.end()
+	}
+	stored, err := i.selectJobs(ctx, listedColumns, found.ids)
+	if err != nil {
+		return part{}, err
+	}
+	for _, job := range stored {
+		if len(job.args) > taskqueue.MostListedArgs {
+			job.args = nil
+		}
+		item := i.itemOfJob(job)
+		item.Errors = nil
+		p.items = append(p.items, item)
 	}
 	return p, nil
+}
+
+// readJobs returns jobs with all that is stored of them.
+func (i *Inspector) readJobs(ctx context.Context, ids []int64) ([]storedJob, error) {
+	return i.selectJobs(ctx, jobColumns, ids)
+}
+
+// selectJobs returns the jobs that are still there, in the order of their ids in ids.
+func (i *Inspector) selectJobs(ctx context.Context, columns string, ids []int64) ([]storedJob, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := i.db.Query(ctx, `SELECT `+columns+` FROM river_job WHERE id = ANY($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read jobs: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, scanJob)
+	if err != nil {
+		return nil, fmt.Errorf("read jobs: %w", err)
+	}
+	place := map[int64]int{}
+	for n, id := range ids {
+		place[id] = n
+	}
+	slices.SortFunc(found, func(a, b storedJob) int { return place[a.id] - place[b.id] })
+	return found, nil
 }
 
 func (i *Inspector) showJob(ctx context.Context, id ID) (Item, error) {

@@ -10,23 +10,11 @@ import (
 	"slipway/internal/keyset"
 )
 
-// PageSize is the most jobs and tasks of one page.
-const PageSize = 500
-
-// Filter selects jobs and tasks. Empty fields select everything.
-type Filter struct {
-	Backend jobs.Backend
-	Queue   string
-	Kind    string
-	State   State
-	Limit   int    // at most PageSize; default: PageSize
-	After   Cursor // the Next of the page before; default: the first page
-}
-
 // Page is one page of a list.
 type Page struct {
 	Items []Item `json:"items"`
 	Next  Cursor `json:"next,omitempty"` // of the next page; empty after the last one
+	Read  int    `json:"read"`           // jobs and tasks that were read to find the items
 }
 
 // Cursor says where the next page of a list begins. It fits a list with the same
@@ -39,33 +27,37 @@ func (c Cursor) Check() error {
 	return err
 }
 
-// ErrCursor means that a text is no cursor.
+// ErrCursor means that a text is no cursor, or one of another filter.
 var ErrCursor = keyset.ErrCursor
 
 // List returns one page of the jobs and tasks that a filter selects: jobs, the
 // newest first, then failed and cancelled tasks, the newest first, then the tasks
-// in the outbox and in Redis by state. Its cost does not depend on how many there
-// are. A page can have fewer items than its limit and still have a next page, when
-// few of the tasks in Redis are of the kind. When Redis does not reply, List
-// returns what is in PostgreSQL, and an error.
+// in the outbox and in Redis by state. A filter with a cause lists jobs by the time
+// of their failure. Its cost does not depend on how many there are: a page can have
+// fewer items than its limit, or none, and still have a next page, when little of
+// what was read is what the filter selects. When Redis does not reply, List returns
+// what is in PostgreSQL, and an error. Large args and all errors but the last are
+// left out: see Show.
 func (i *Inspector) List(ctx context.Context, filter Filter) (Page, error) {
 	if filter.Limit <= 0 || filter.Limit > PageSize {
 		filter.Limit = PageSize
 	}
-	at, err := filter.After.read()
+	page := Page{Items: []Item{}}
+	at, err := filter.begin()
 	if err != nil {
-		return Page{Items: []Item{}}, err
+		return page, err
 	}
-	page, all := Page{Items: []Item{}}, i.sources(filter)
+	all := i.sources(filter)
 	begin := max(0, slices.IndexFunc(all, func(s source) bool { return s.name == at.Source }))
-	for n, budget := begin, mostParts; n < len(all); budget-- {
-		if len(page.Items) == filter.Limit || budget == 0 {
-			at.Source = all[n].name
+	for n, budget := begin, newBudget(); n < len(all); {
+		if len(page.Items) == filter.Limit || budget.spent() {
+			at.Source, at.Filter = all[n].name, filter.hash()
 			page.Next = at.cursor()
 			return page, nil
 		}
-		part, err := all[n].list(ctx, filter, at, filter.Limit-len(page.Items))
+		part, err := all[n].list(ctx, filter, at, filter.Limit-len(page.Items), budget)
 		page.Items = append(page.Items, part.items...)
+		page.Read += part.read
 		if err != nil {
 			return page, err
 		}
@@ -79,27 +71,46 @@ func (i *Inspector) List(ctx context.Context, filter Filter) (Page, error) {
 
 // Private
 
-// mostParts is the most parts that one page reads, to find tasks of a kind.
-const mostParts = 50
+const (
+	// mostParts is the most parts that one page reads, to find tasks.
+	mostParts = 50
+	// mostRead is the most tasks that one page reads.
+	mostRead = 5000
+)
+
+// budget bounds what one page reads. Every source takes from it.
+type budget struct{ parts, tasks int }
+
+func newBudget() *budget { return &budget{mostParts, mostRead} }
+
+func (b *budget) spent() bool { return b.parts <= 0 || b.tasks <= 0 }
+
+// end ends the page after this part.
+func (b *budget) end() { b.parts = 0 }
 
 // source is one part of the whole list, such as the jobs or the pending tasks of
 // a queue.
 type source struct {
 	name string
-	list func(ctx context.Context, filter Filter, after position, limit int) (part, error)
+	list lister
 }
+
+// lister returns the next part of a source with at most limit items.
+type lister func(ctx context.Context, filter Filter, after position, limit int, budget *budget) (part, error)
 
 // part is what a source returns at once.
 type part struct {
 	items []Item
+	read  int
 	next  position
 	more  bool // the source may have items after these
 }
 
 // position is a Cursor as this package reads it.
 type position struct {
+	Filter  string                `json:"filter,omitempty"` // hash of the filter of the list
 	Source  string                `json:"source"`
-	Job     int64                 `json:"job,omitempty"`
+	Job     jobPlace              `json:"job,omitzero"`
 	Archive taskqueue.FailedPlace `json:"archive,omitzero"`
 	Task    taskqueue.Place       `json:"task,omitzero"`
 }
@@ -120,6 +131,15 @@ func (c Cursor) read() (position, error) {
 	return p, nil
 }
 
+// begin returns where the page of a filter begins.
+func (f Filter) begin() (position, error) {
+	at, err := f.After.read()
+	if err == nil && f.After != "" && at.Filter != f.hash() {
+		err = fmt.Errorf("this cursor is of a list with another filter: begin at its first page: %w", ErrCursor)
+	}
+	return at, err
+}
+
 // sources are the sources that a filter selects, in the order of the list.
 func (i *Inspector) sources(filter Filter) []source {
 	var all []source
@@ -127,17 +147,23 @@ func (i *Inspector) sources(filter Filter) []source {
 	if filter.Backend != jobs.Redis {
 		all = append(all, source{"jobs", i.listJobs})
 	}
-	if filter.Backend == jobs.PG {
+	if filter.Backend == jobs.PG || filter.ofJobsOnly() {
 		return all
 	}
-	if wanted(Failed) || wanted(Cancelled) {
+	if filter.ID != "" {
+		if _, _, is := taskID(filter.ID); is {
+			all = append(all, source{"task", i.listTask})
+		}
+		return all
+	}
+	if wanted(Failed) || wanted(Cancelled) && filter.Cause == "" {
 		all = append(all, source{"archive", i.listFailedTasks})
 	}
-	if wanted(Pending) {
+	if wanted(Pending) && filter.Cause == "" {
 		all = append(all, source{"outbox", i.listOutbox})
 	}
 	for _, state := range States {
-		if _, inRedis := taskStates[state]; !inRedis || !wanted(state) {
+		if _, inRedis := taskStates[state]; !inRedis || !wanted(state) || filter.Cause != "" && state != Retrying {
 			continue
 		}
 		for _, queue := range i.taskQueueNames(filter) {

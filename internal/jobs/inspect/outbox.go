@@ -34,42 +34,90 @@ func messageIn(job storedJob) (taskqueue.Message, error) {
 	return args.Task, nil
 }
 
+// taskInOutbox returns the task that an outbox job relays as Redis would hold it.
+func taskInOutbox(job storedJob) (taskqueue.Task, error) {
+	m, err := messageIn(job)
+	return taskqueue.Task{
+		ID: m.ID, Kind: m.Kind, Queue: m.Queue, Args: m.Args, State: taskqueue.Pending, MaxRetry: m.Attempts,
+		EnqueuedAt: m.EnqueuedAt, ExpiresAt: m.ExpiresAt,
+	}, err
+}
+
 // listOutbox lists the tasks in the outbox that are not in Redis. When Redis does
 // not reply, these are all tasks in the outbox.
-func (i *Inspector) listOutbox(ctx context.Context, filter Filter, after position, limit int) (part, error) {
-	found, err := i.findJobs(ctx, jobQuery{kind: jobs.OutboxKind, states: unrelayed, before: after.Job, limit: limit})
+func (i *Inspector) listOutbox(ctx context.Context, filter Filter, after position, limit int, budget *budget) (part, error) {
+	found, err := i.walkJobs(ctx, jobWalk{
+		filter: Filter{Kind: jobs.OutboxKind}, states: unrelayed, after: after.Job, limit: min(limit, outboxAtOnce),
+	})
 	if err != nil {
 		return part{}, err
 	}
-	p := part{more: len(found) == limit}
-	for _, job := range found {
-		p.next.Job = job.id
-		item, err := i.itemOfOutbox(job)
-		if err != nil {
+	stored, err := i.readJobs(ctx, found.ids)
+	if err != nil {
+		return part{}, err
+	}
+	p := part{read: len(found.ids), more: found.more}
+	p.next.Job = found.next
+	budget.parts, budget.tasks = budget.parts-1, budget.tasks-p.read
+	tasks := make([]taskqueue.Task, len(stored))
+	for n, job := range stored {
+		if tasks[n], err = taskInOutbox(job); err != nil {
 			return part{}, err
 		}
-		if filter.Kind != "" && filter.Kind != item.Kind || filter.Queue != "" && filter.Queue != item.Queue {
-			continue
-		}
-		if i.tasks != nil {
-			if _, err := i.tasks.Find(item.ID.Queue, item.ID.Task); err == nil {
-				continue
+	}
+	meets, err := i.taskTest(ctx, filter, tasks)
+	if err != nil {
+		return part{}, err
+	}
+	inRedis := i.inRedis(ctx, tasks)
+	for n, task := range tasks {
+		if meets(task) && !inRedis[n] && (filter.Queue == "" || filter.Queue == task.Queue) {
+			if len(task.Args) > taskqueue.MostListedArgs {
+				task.Args = nil
 			}
+			p.items = append(p.items, i.itemOfOutbox(stored[n], task))
 		}
-		p.items = append(p.items, item)
 	}
 	return p, nil
 }
 
-func (i *Inspector) itemOfOutbox(job storedJob) (Item, error) {
-	m, err := messageIn(job)
-	if err != nil {
-		return Item{}, err
+// outboxAtOnce is the number of outbox jobs that are read at once. Each holds the
+// args of its task.
+const outboxAtOnce = 100
+
+// inRedis reports which tasks Redis has.
+func (i *Inspector) inRedis(ctx context.Context, tasks []taskqueue.Task) []bool {
+	found := make([]bool, len(tasks))
+	if i.tasks == nil {
+		return found
 	}
-	return Item{
-		ID: ID{Backend: jobs.Redis, Queue: m.Queue, Task: m.ID}, Kind: m.Kind, Queue: m.Queue, State: Pending,
-		Args: i.mask.Args(m.Kind, m.Args), MaxAttempts: m.Attempts, CreatedAt: job.createdAt,
-	}, nil
+	ofQueue := map[string][]int{}
+	for n, task := range tasks {
+		ofQueue[task.Queue] = append(ofQueue[task.Queue], n)
+	}
+	for queue, places := range ofQueue {
+		ids := make([]string, len(places))
+		for n, place := range places {
+			ids[n] = tasks[place].ID
+		}
+		has, err := i.tasks.Has(ctx, queue, ids)
+		if err != nil {
+			return found
+		}
+		for n, place := range places {
+			found[place] = has[n]
+		}
+	}
+	return found
+}
+
+func (i *Inspector) itemOfOutbox(job storedJob, task taskqueue.Task) Item {
+	item := Item{
+		ID: ID{Backend: jobs.Redis, Queue: task.Queue, Task: task.ID}, Kind: task.Kind, Queue: task.Queue, State: Pending,
+		MaxAttempts: task.MaxRetry, CreatedAt: job.createdAt,
+	}
+	i.setArgs(&item, task.Args)
+	return item
 }
 
 // ofTask finds the outbox jobs of a task by River's index of args.

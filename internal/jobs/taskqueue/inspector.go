@@ -34,6 +34,10 @@ type Task struct {
 	LastFailedAt  time.Time
 	NextProcessAt time.Time
 	CompletedAt   time.Time
+	EnqueuedAt    time.Time // zero when another program or an older release enqueued it
+	ExpiresAt     time.Time
+	Headers       map[string]string
+	Place         Place // in the list that it was read from
 }
 
 // QueueCounts is how much one queue holds.
@@ -207,9 +211,13 @@ func unlessAlreadySo(err error) error {
 }
 
 func taskOf(queue string, task *asynq.TaskInfo) Task {
-	return Task{
+	t := Task{
 		ID: task.ID, Kind: task.Type, Queue: queue, Args: task.Payload, State: State(task.State.String()),
 		Retried: task.Retried, MaxRetry: task.MaxRetry, LastError: task.LastErr, LastFailedAt: task.LastFailedAt,
 		NextProcessAt: task.NextProcessAt, CompletedAt: task.CompletedAt,
 	}
+	for name, text := range task.Headers {
+		t.setHeader(name, text)
+	}
+	return t
 }

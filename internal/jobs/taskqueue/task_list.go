@@ -2,12 +2,11 @@ package taskqueue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
-	"golang.org/x/sync/errgroup"
 )
 
 // Place is a task in a list, after which the next part of the list begins. The
@@ -18,65 +17,73 @@ type Place struct {
 	Index int    `json:"index,omitempty"` // of another list: where the task was
 }
 
-// IDs returns up to size ids of the tasks of a queue in a state, and the Place of
-// the last one. Pending and running tasks begin with the newest, tasks in other
-// states with the one that is due first. A list that changes between two calls
-// repeats tasks at most, and leaves out none, unless the task of the place is
-// gone from a list of pending or running tasks.
-func (i *Inspector) IDs(ctx context.Context, queue string, state State, after Place, size int) ([]string, Place, error) {
+// Places returns up to size tasks of a queue in a state by their places. Pending and
+// running tasks begin with the newest, tasks in other states with the one that is due
+// first. A list that changes between two calls repeats tasks at most, and leaves out
+// none, unless the task of the place is gone from a list of pending or running tasks.
+func (i *Inspector) Places(ctx context.Context, queue string, state State, after Place, size int) ([]Place, error) {
 	key, listable := listKeys[state]
 	if !listable {
-		return nil, after, fmt.Errorf("asynq lists no tasks that are %s", state)
+		return nil, fmt.Errorf("asynq lists no tasks that are %s", state)
 	}
 	stored := key(i.namespace.queue(queue))
 	if state == Pending || state == Active {
-		return i.idsByIndex(ctx, stored, after, size)
+		return i.placesByIndex(ctx, stored, after, size)
 	}
-	return i.idsByScore(ctx, stored, after, size)
+	return i.placesByScore(ctx, stored, after, size)
 }
 
 // TaskPage is a part of a list of tasks.
 type TaskPage struct {
 	Tasks []Task // without those that have left the list since
+	Read  int    // tasks that were in the list
 	Next  Place
 	More  bool // the list may go on
 }
 
-// List returns the tasks of a part of IDs.
+// List returns the tasks of a part of a list.
 func (i *Inspector) List(ctx context.Context, queue string, state State, after Place, size int) (TaskPage, error) {
-	ids, next, err := i.IDs(ctx, queue, state, after, size)
+	places, err := i.Places(ctx, queue, state, after, size)
 	if err != nil {
 		return TaskPage{}, err
 	}
-	found := make([]*Task, len(ids))
-	var group errgroup.Group
-	group.SetLimit(readAtOnce)
-	for n, id := range ids {
-		group.Go(func() error {
-			task, err := i.Find(queue, id)
-			if errors.Is(err, ErrNotFound) {
-				return nil
-			}
-			found[n] = &task
-			return err
-		})
+	ids := make([]string, len(places))
+	for n, place := range places {
+		ids[n] = place.ID
 	}
-	if err := group.Wait(); err != nil {
+	found, err := i.read(ctx, queue, ids)
+	if err != nil {
 		return TaskPage{}, err
 	}
-	page := TaskPage{Next: next, More: len(ids) == size}
-	for _, task := range found {
-		if task != nil && task.State == state {
-			page.Tasks = append(page.Tasks, *task)
+	page := TaskPage{Read: len(found), Next: after, More: len(places) == size || len(found) < len(places)}
+	for n, task := range found {
+		page.Next = places[n]
+		if task == nil || task.State != state {
+			continue
 		}
+		task.Place = places[n]
+		if state == Scheduled || state == Retry {
+			task.NextProcessAt = time.Unix(places[n].Score, 0)
+		}
+		page.Tasks = append(page.Tasks, *task)
 	}
 	return page, nil
 }
 
-// Private
+// Has reports which tasks of a queue Redis holds.
+func (i *Inspector) Has(ctx context.Context, queue string, ids []string) ([]bool, error) {
+	sizes, err := i.sizes(ctx, queue, ids)
+	if err != nil {
+		return nil, err
+	}
+	has := make([]bool, len(ids))
+	for n, size := range sizes {
+		has[n] = size > 0
+	}
+	return has, nil
+}
 
-// readAtOnce is the number of tasks that are read side by side.
-const readAtOnce = 4
+// Private
 
 // listKeys are the keys of the lists and sorted sets of tasks by state. The
 // archive of failed and cancelled tasks is in FailedTasks.
@@ -84,39 +91,36 @@ var listKeys = map[State]func(queue string) string{
 	Pending: pendingKey, Active: activeKey, Scheduled: scheduledKey, Retry: retryKey, Completed: completedKey,
 }
 
-func (i *Inspector) idsByIndex(ctx context.Context, key string, after Place, size int) ([]string, Place, error) {
+func (i *Inspector) placesByIndex(ctx context.Context, key string, after Place, size int) ([]Place, error) {
 	reply, err := listPart.Run(ctx, i.client.redis, []string{key}, after.ID, after.Index, size).StringSlice()
 	if err != nil {
-		return nil, after, fmt.Errorf("read a list of tasks: %w", err)
+		return nil, fmt.Errorf("read a list of tasks: %w", err)
 	}
 	start, err := strconv.Atoi(reply[0])
 	if err != nil {
-		return nil, after, fmt.Errorf("read a list of tasks: %w", err)
+		return nil, fmt.Errorf("read a list of tasks: %w", err)
 	}
-	ids := reply[1:]
-	if len(ids) == 0 {
-		return nil, after, nil
+	places := make([]Place, len(reply)-1)
+	for n, id := range reply[1:] {
+		places[n] = Place{ID: id, Index: start + n}
 	}
-	return ids, Place{ID: ids[len(ids)-1], Index: start + len(ids) - 1}, nil
+	return places, nil
 }
 
-func (i *Inspector) idsByScore(ctx context.Context, key string, after Place, size int) ([]string, Place, error) {
+func (i *Inspector) placesByScore(ctx context.Context, key string, after Place, size int) ([]Place, error) {
 	reply, err := setPart.Run(ctx, i.client.redis, []string{key}, after.ID, after.Score, size).StringSlice()
 	if err != nil {
-		return nil, after, fmt.Errorf("read a list of tasks: %w", err)
+		return nil, fmt.Errorf("read a list of tasks: %w", err)
 	}
-	if len(reply) == 0 {
-		return nil, after, nil
+	places := make([]Place, len(reply)/2)
+	for n := range places {
+		score, err := strconv.ParseFloat(reply[2*n+1], 64)
+		if err != nil {
+			return nil, fmt.Errorf("read a list of tasks: %w", err)
+		}
+		places[n] = Place{ID: reply[2*n], Score: int64(score)}
 	}
-	ids := make([]string, 0, len(reply)/2)
-	for n := 0; n < len(reply); n += 2 {
-		ids = append(ids, reply[n])
-	}
-	score, err := strconv.ParseFloat(reply[len(reply)-1], 64)
-	if err != nil {
-		return nil, after, fmt.Errorf("read a list of tasks: %w", err)
-	}
-	return ids, Place{ID: ids[len(ids)-1], Score: int64(score)}, nil
+	return places, nil
 }
 
 // listPart returns the index of the first id after a place, and the ids from
