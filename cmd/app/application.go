@@ -14,6 +14,7 @@ import (
 
 	"slipway/internal/config"
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/dashboard"
 	"slipway/internal/live"
 	"slipway/internal/throttle"
 	"slipway/internal/web"
@@ -37,6 +38,10 @@ type application struct {
 
 	// pages returns its pages. Only web calls it.
 	pages func(b *backends, hub *live.Hub) (pages, error)
+
+	// operators says who may see and use the dashboard of jobs, by the application's own
+	// login. Nil: whoever has JOBS_DASHBOARD_USER and JOBS_DASHBOARD_PASSWORD.
+	operators func(b *backends) dashboard.Authorize
 
 	// seed stores sample data and returns a report of one line or more. Nil: there
 	// is no sample data, and `app dev` skips that step.

@@ -241,6 +241,9 @@ func (d *devServer) announce(ctx context.Context, port int, address string) {
 		_ = response.Body.Close()
 		if response.StatusCode == http.StatusOK {
 			d.output.Announce(d.app.announcement, address)
+			if d.variables["JOBS_DASHBOARD_USER"] == "" {
+				d.say("Jobs and tasks are at %s/jobs: user dev, password dev", address)
+			}
 			return
 		}
 	}

@@ -26,7 +26,7 @@ func newJobsCommand(app application) *cobra.Command {
 	}
 	command.PersistentFlags().Bool("json", false, "print JSON")
 	command.AddCommand(
-		newJobsListCommand(app), newJobsShowCommand(app),
+		newJobsListCommand(app), newJobsShowCommand(app), newJobsCausesCommand(app), newJobsAuditCommand(app),
 		newJobsActCommand(app, inspect.Retry, "Run again what has failed or was cancelled"),
 		newJobsActCommand(app, inspect.RunNow, "Run scheduled or retrying work now"),
 		newJobsActCommand(app, inspect.Cancel, "Cancel pending or running work, so that it never runs again"),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os/user"
 	"slices"
 	"strings"
 
@@ -78,7 +79,7 @@ func (r *actRequest) read(app application, args []string) error {
 	case r.all == (len(args) > 0) || !r.all && !unfiltered:
 		return errors.New("name ids, or use --all; the filter flags need --all")
 	case r.all && unfiltered && destructive:
-		return fmt.Errorf("%s --all needs a filter: --backend, --queue, --kind or --state", r.action)
+		return fmt.Errorf("%s --all needs a filter: --filter, --backend, --queue, --kind or --state", r.action)
 	case r.all && filter.State != "" && !slices.Contains(inspect.Actions[r.action], filter.State):
 		return fmt.Errorf("%s cannot act on work that is %s; it acts on work that is %s",
 			r.action, filter.State, joined(inspect.Actions[r.action]))
@@ -88,6 +89,7 @@ func (r *actRequest) read(app application, args []string) error {
 	return nil
 }
 
+// actOnIDs acts on each id, and prints the problems beside the counts.
 func (r *actRequest) actOnIDs(ctx context.Context, c *cobra.Command, inspector *inspect.Inspector) error {
 	var problems []error
 	done := 0
@@ -98,13 +100,26 @@ func (r *actRequest) actOnIDs(ctx context.Context, c *cobra.Command, inspector *
 		}
 		done++
 	}
-	return errors.Join(append(problems, r.printDone(c, done, len(problems)))...)
+	names := make([]string, len(r.ids))
+	for n, id := range r.ids {
+		names[n] = id.String()
+	}
+	noted := inspector.Note(ctx, operator(), r.action, strings.Join(names, " "), errors.Join(problems...))
+	return errors.Join(append(problems, noted, r.printDone(c, done, len(problems)))...)
+}
+
+// operator names who runs a command in the audit list.
+func operator() string {
+	if account, err := user.Current(); err == nil && account.Username != "" {
+		return "app jobs (" + account.Username + ")"
+	}
+	return "app jobs"
 }
 
 // actOnAll acts on everything that the filter selects, and prints what it did also
 // when it is interrupted.
 func (r *actRequest) actOnAll(ctx context.Context, c *cobra.Command, inspector *inspect.Inspector) error {
-	report, err := inspector.ActOnAll(ctx, inspect.Bulk{Action: r.action, Filter: r.filter, Most: r.most})
+	report, err := inspector.ActOnAllAs(ctx, operator(), inspect.Bulk{Action: r.action, Filter: r.filter, Most: r.most})
 	if failure := printReport(c, report, err); failure != nil {
 		return failure
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -50,8 +51,47 @@ func TestRoles_ShowTheFiguresOfJobsOnMetrics(t *testing.T) {
 	require.NotContains(t, metrics, `app_jobs_latency_seconds{backend="redis"`)
 	require.Contains(t, metrics, `app_jobs_sample_age_seconds{backend="redis"}`)
 
-	for _, worker := range []*appProcess{d.start("worker-pg"), d.start("worker-redis")} {
-		worker.eventually(func() bool { return strings.Contains(metricsOf(t, worker), `app_jobs_backend_up{backend="redis"} 0`) }, "misses Redis too")
-		worker.eventually(func() bool { return strings.Contains(metricsOf(t, worker), `app_jobs_backend_up{backend="pg"} 1`) }, "reads PostgreSQL")
+	workerPG, workerRedis := d.start("worker-pg", "SLOW_WORK=1h", "JOBS_SHUTDOWN_TIMEOUT=1s"), d.start("worker-redis")
+	for _, worker := range []*appProcess{workerPG, workerRedis} {
+		shows := func(line string) func() bool {
+			return func() bool { return strings.Contains(metricsOf(t, worker), line) }
+		}
+		worker.eventually(shows(`app_jobs_backend_up{backend="redis"} 0`), "misses Redis too")
+		worker.eventually(shows(`app_jobs_backend_up{backend="pg"} 1`), "reads PostgreSQL")
 	}
+	d.jobs(0, "enqueue", "forget_old_notes")
+	for _, line := range []string{
+		`app_jobs_in_flight{backend="pg"} 3`, `app_jobs_depth{backend="pg",queue="default",state="running"} 3`,
+		`app_jobs_workers{backend="pg",state="working"} 1`, `app_jobs_workers{backend="redis",state="working"} 1`,
+		`app_jobs_processed_total{backend="pg",kind="forget_old_notes",queue="low",result="done"} 1`,
+		`app_jobs_duration_seconds_count{backend="pg",kind="forget_old_notes"} 1`,
+		`app_jobs_wait_seconds_count{backend="pg",queue="low"} 1`,
+	} {
+		workerPG.eventually(func() bool { return strings.Contains(metricsOf(t, workerPG), line) }, "shows "+line)
+	}
+}
+
+func TestWorkers_ObeyCommands(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	workerPG, workerRedis := d.start("worker-pg"), d.start("worker-redis")
+	ask := func(backend, command string) {
+		d.execute(`
+			INSERT INTO worker_commands (process_id, command, argument)
+			SELECT id, '` + command + `', '' FROM job_processes WHERE backend = '` + backend + `';
+			SELECT pg_notify('worker_commands', id) FROM job_processes`)
+	}
+	for _, worker := range []*appProcess{workerPG, workerRedis} {
+		worker.eventually(func() bool { return worker.health().Status == "ok" }, "is healthy")
+	}
+
+	ask("pg", "quiet")
+	ask("redis", "stop")
+
+	workerPG.eventually(func() bool { return status(workerPG.ops+"/ready") == http.StatusServiceUnavailable }, "takes no more jobs")
+	require.Equal(t, http.StatusOK, status(workerPG.ops+"/up"))
+	<-workerRedis.done
+	require.Zero(t, workerRedis.cmd.ProcessState.ExitCode(), workerRedis.output.String())
+	workerPG.eventually(func() bool { return d.query(`SELECT count(*) FROM job_processes WHERE state = 'quiet'`) == 1 }, "says so")
+	workerPG.stop()
 }

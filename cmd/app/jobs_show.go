@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -72,9 +73,11 @@ func newJobsShowCommand(app application) *cobra.Command {
 }
 
 // jobsFilter are the flags that select work.
-type jobsFilter struct{ backend, queue, kind, state string }
+type jobsFilter struct{ text, backend, queue, kind, state string }
 
 func (f *jobsFilter) addTo(command *cobra.Command) {
+	command.Flags().StringVar(&f.text, "filter", "",
+		`words such as 'tag:x args.order_id:5 args.user.name:"Ann Lee" since:2h cause:FINGERPRINT'`)
 	command.Flags().StringVar(&f.backend, "backend", "", "pg or redis; default both")
 	command.Flags().StringVar(&f.queue, "queue", "", "a queue such as low; default all")
 	command.Flags().StringVar(&f.kind, "kind", "", "the kind of work; default all")
@@ -82,7 +85,13 @@ func (f *jobsFilter) addTo(command *cobra.Command) {
 }
 
 func (f *jobsFilter) read(app application) (inspect.Filter, error) {
-	filter := inspect.Filter{Backend: jobs.Backend(f.backend), Queue: f.queue, Kind: f.kind, State: inspect.State(f.state)}
+	filter, err := inspect.ParseFilter(f.text)
+	if err != nil {
+		return inspect.Filter{}, err
+	}
+	filter.Backend = cmp.Or(jobs.Backend(f.backend), filter.Backend)
+	filter.Queue, filter.Kind = cmp.Or(f.queue, filter.Queue), cmp.Or(f.kind, filter.Kind)
+	filter.State = cmp.Or(inspect.State(f.state), filter.State)
 	if f.backend != "" {
 		if _, err := parseBackend(f.backend); err != nil {
 			return inspect.Filter{}, err
@@ -109,6 +118,12 @@ func printPage(c *cobra.Command, page inspect.Page) error {
 	}
 	err := printTable(c, page, "ID\tSTATE\tQUEUE\tKIND\tATTEMPT\tARGS\tERROR", rows)
 	if err != nil || page.Next == "" || asJSON(c) {
+		return err
+	}
+	if len(page.Items) == 0 {
+		_, err = fmt.Fprintf(c.OutOrStdout(), "None of the %d that were read. ", page.Read)
+	}
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "There are more: add --after %s\n", page.Next)

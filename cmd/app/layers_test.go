@@ -23,6 +23,8 @@ var levels = [][]string{
 	},
 	{"jobs"},
 	{"web", "jobs/batch", "jobs/inspect", "jobs/jobstest", "jobs/recurring"},
+	{"jobs/dashboard/screens"},
+	{"jobs/dashboard"},
 }
 
 // store are the packages that an adopter replaces.
@@ -31,8 +33,8 @@ var store = []string{"shop", "storefront"}
 // doors are packages that hide a library from the rest of the program.
 var doors = map[string][]string{
 	"github.com/redis/go-redis/v9": {"devstack/stacktest", "failopen", "jobs/taskqueue", "live"},
-	"github.com/labstack/echo/v4":  {"web", "storefront"},
-	"github.com/a-h/templ":         {"web", "storefront", "storefront/templates"},
+	"github.com/labstack/echo/v4":  {"web", "jobs/dashboard", "storefront"},
+	"github.com/a-h/templ":         {"web", "jobs/dashboard", "jobs/dashboard/screens", "storefront", "storefront/templates"},
 	"github.com/jackc/pgx/v5": {
 		"config", "telemetry", "devstack", "edge/purge", "postgres", "postgres/pgtest",
 		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",

@@ -51,9 +51,9 @@ const (
 
 // outsidePool are the connections to PostgreSQL of a role beside DATABASE_POOL_SIZE,
 // for work that must go on while the pool is busy: two probes; in web the listener of
-// the HTTP cache; in a worker the heartbeat and the locks of keys; in worker-pg the
-// listener and the pool of River.
-var outsidePool = map[config.Role]int{config.Web: 3, config.WorkerRedis: 4, config.WorkerPG: 5 + jobs.RiverPoolSize}
+// the HTTP cache; in a worker the heartbeat, the listener for commands and the locks of
+// keys; in worker-pg the listener and the pool of River.
+var outsidePool = map[config.Role]int{config.Web: 3, config.WorkerRedis: 5, config.WorkerPG: 6 + jobs.RiverPoolSize}
 
 // service is a part of a role that works until its context ends.
 type service func(ctx context.Context) error

@@ -69,6 +69,11 @@ func runWeb(ctx context.Context, p *process, app application) error {
 		return err
 	}
 
+	screens, err := b.dashboard(app)
+	if err != nil {
+		return err
+	}
+
 	clients := throttle.NewClients(p.config.ThrottleTrustedProxies, p.config.ThrottleIPv6Prefix, p.log)
 	countries := p.countries()
 	limiter, err := b.limiter(clients, countries, pages)
@@ -93,7 +98,7 @@ func runWeb(ctx context.Context, p *process, app application) error {
 		Log: p.log, Registry: p.registry, Reporter: p.reporter, Health: checks,
 		RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody, BaseURL: p.config.BaseURL,
 		CacheSize: p.config.CacheSize, MaxCacheItem: p.config.MaxCacheItemSize, StaleFor: p.config.ServeStaleFor,
-		Clients: clients, Throttle: limiter, CrossOriginRoutes: pages.CrossOriginRoutes(),
+		Clients: clients, Throttle: limiter, CrossOriginRoutes: pages.CrossOriginRoutes(), Tools: []web.Tool{screens},
 		Development: p.config.Environment == config.Development,
 	}
 	if p.config.Environment == config.Test {
@@ -107,7 +112,8 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	checks.Booted()
 
 	return p.run(ctx, p.serve(server, domains, hub),
-		p.ops(checks), checks.Run, b.guards.run, hub.Run, purges.Run, boundGarbage(server.CachedBytes), p.handleSignals(checks, nil), b.recordHistory(checks, backlog))
+		p.ops(checks), checks.Run, b.guards.run, hub.Run, purges.Run, boundGarbage(server.CachedBytes),
+		p.handleSignals(checks, nil), b.recordHistory(checks, backlog))
 }
 
 // Private

@@ -9,6 +9,7 @@ import (
 	"slipway/internal/config"
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/batch"
+	"slipway/internal/jobs/inspect"
 	"slipway/internal/postgres"
 )
 
@@ -62,7 +63,12 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 	defer backlog.Close()
 	checks := append(b.redisChecks(false), workingCheck("jobs", worker.Started), stuckCheck(worker.CheckStuck))
 	finisher := batch.NewFinisher(batch.New(b.db, b.jobs), work.jobs, p.log)
-	return b.runWorker(ctx, app, work, worker, backlog, checks, append(work.background, finisher.Run)...)
+	inspector, err := inspect.New(inspect.Options{DB: b.db, Tasks: b.tasks, Kinds: work.kinds()})
+	if err != nil {
+		return err
+	}
+	actions := func(ctx context.Context) error { return inspector.RunActions(ctx, p.log) }
+	return b.runWorker(ctx, app, work, worker, backlog, checks, append(work.background, finisher.Run, actions)...)
 }
 
 // Private

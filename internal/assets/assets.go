@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"path"
@@ -63,6 +64,35 @@ func (a *Assets) Compress() {
 			}
 		}
 	}
+}
+
+// Join returns the assets of several packages as one. A nil one has no files. Path and
+// the page dictionary are those of the first that has any. It panics when two have a file
+// of the same name with other content, because that is a bug in a build.
+func Join(all ...*Assets) *Assets {
+	joined := &Assets{manifest: manifest{}, files: map[string]*file{}}
+	for _, one := range all {
+		if one == nil {
+			continue
+		}
+		for name, entry := range one.manifest {
+			if there, taken := joined.manifest[name]; taken && there != entry {
+				panic("assets: two packages have a file " + name)
+			}
+			joined.manifest[name] = entry
+		}
+		maps.Copy(joined.files, one.files)
+		if joined.otherBuilds == nil {
+			joined.otherBuilds = one.otherBuilds
+		}
+		if joined.pageDictionary == nil {
+			joined.pageDictionary, joined.pageDictionaryPath = one.pageDictionary, one.pageDictionaryPath
+		}
+	}
+	if len(joined.files) == 0 && joined.otherBuilds == nil {
+		return nil
+	}
+	return joined
 }
 
 // Path returns the path of an asset, such as /assets/live-0123456789abcdef.js for

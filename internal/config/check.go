@@ -52,6 +52,7 @@ func (c *Config) check(checks *Checker) {
 	checks.That("EDGE_TEST_ORIGIN", c.EdgeTestOrigin == "" || c.Environment == Test, "replaces all pages, and is for APP_ENV=test alone")
 	c.checkBaseURL(checks)
 	c.checkSecret(checks)
+	c.checkJobsLogin(checks)
 	checks.sentryDSN("SENTRY_DSN", c.SentryDSN)
 	checks.That("SMTP_URL", checks.role != WorkerPG || c.SMTPURL != "" || c.MailDir != "",
 		"is missing (or set MAIL_DIR to write mails to a directory)")
@@ -105,6 +106,19 @@ func (c *Config) checkSecret(checks *Checker) {
 		return
 	}
 	checks.That("SECRET_KEY_BASE", problem == "", problem)
+}
+
+// checkJobsLogin reports half a login, and a password that can be guessed.
+func (c *Config) checkJobsLogin(checks *Checker) {
+	const least = 12
+	checks.That("JOBS_DASHBOARD_USER", c.JobsUser != "" || c.JobsPassword == "",
+		"is missing, and JOBS_DASHBOARD_PASSWORD is set: set both, or none to close the dashboard")
+	checks.That("JOBS_DASHBOARD_USER", !strings.Contains(c.JobsUser, ":"),
+		"has a colon, which HTTP basic authentication does not allow in a user")
+	checks.That("JOBS_DASHBOARD_PASSWORD", c.JobsPassword != "" || c.JobsUser == "",
+		"is missing, and JOBS_DASHBOARD_USER is set: set both, or none to close the dashboard")
+	checks.That("JOBS_DASHBOARD_PASSWORD", c.Environment != Production || c.JobsPassword == "" || len(c.JobsPassword) >= least,
+		fmt.Sprintf("has %d characters; it must have at least %d in production", len(c.JobsPassword), least))
 }
 
 // url checks a URL.

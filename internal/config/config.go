@@ -55,6 +55,11 @@ type Config struct {
 	// SecretKeyBase signs cookies. A new value makes every cookie invalid.
 	SecretKeyBase string `env:"SECRET_KEY_BASE" roles:"web" required:"true" secret:"true" example:"the output of: openssl rand -hex 64" help:"signs cookies; at least 32 characters, required in production"`
 
+	// JobsUser and JobsPassword open the dashboard of jobs at /jobs. Without both, it is
+	// closed.
+	JobsUser     string `env:"JOBS_DASHBOARD_USER" roles:"web" example:"operator" help:"user of the dashboard at /jobs; unset: the dashboard is closed, in development it is dev"`
+	JobsPassword string `env:"JOBS_DASHBOARD_PASSWORD" roles:"web" secret:"true" example:"the output of: openssl rand -hex 16" help:"password of the dashboard at /jobs; at least 12 characters in production"`
+
 	// RequestTimeout bounds the work for one page; event streams are exempt. It is
 	// less than ShutdownTimeout, so that a shutdown cancels no request.
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"7s" roles:"web" min:"100ms" max:"10m" example:"7s" help:"the longest that one page may take"`

@@ -32,6 +32,9 @@ func (c *Config) fillDefaults() {
 	if c.Environment == Development && c.ThrottleSafelist == nil {
 		c.ThrottleSafelist = Networks{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
+	if c.Environment == Development && c.JobsUser == "" && c.JobsPassword == "" {
+		c.JobsUser, c.JobsPassword = "dev", "dev"
+	}
 	if !development {
 		return
 	}

@@ -42,10 +42,14 @@ func NewBacklog(patience time.Duration, registry prometheus.Registerer, judged .
 // Jobs adds the jobs in db. It measures the given queues, and all others that have
 // jobs.
 func (b *Backlog) Jobs(db *pgxpool.Pool, queues Queues) {
-	b.sources = append(b.sources, &backlogSource{backend: PG, noun: "jobs", read: func(ctx context.Context) (measured backlogReading, err error) {
-		err = postgres.ByIndex(ctx, db, func(tx pgx.Tx) error { return measured.measureJobs(ctx, tx, queues) })
-		return measured, err
-	}})
+	read := func(ctx context.Context, measured backlogReading, all bool) (backlogReading, error) {
+		err := postgres.ByIndex(ctx, db, func(tx pgx.Tx) error { return measured.measureJobs(ctx, tx, queues, all) })
+		if err != nil {
+			return measured, fmt.Errorf("jobs: %w", err)
+		}
+		return measured, nil
+	}
+	b.sources = append(b.sources, &backlogSource{backend: PG, noun: "jobs", read: read})
 }
 
 // Tasks adds the tasks of the queues in the Redis that guard protects, and those that
@@ -58,16 +62,20 @@ func (b *Backlog) Tasks(db *pgxpool.Pool, guard *failopen.Guard, queues Queues) 
 		return err
 	}
 	failed := taskqueue.NewFailedTasks(db)
-	b.sources = append(b.sources, &backlogSource{backend: Redis, noun: "tasks", read: func(ctx context.Context) (backlogReading, error) {
+	read := func(ctx context.Context, measured backlogReading, all bool) (backlogReading, error) {
 		queues, ok := b.tasks.Read(ctx, "Backlog.Check")
 		if !ok {
-			return backlogReading{}, errors.New("Redis is unavailable, so their number is unknown")
+			return measured, errors.New("tasks: Redis is unavailable, so their number is unknown")
 		}
-		ctx, cancel := context.WithTimeout(ctx, archiveTimeout)
-		defer cancel()
-		archived, err := failed.Count(ctx, MostCounted)
-		return measureTasks(queues, archived, err == nil), nil // without the database, the other numbers are still known
-	}})
+		if all {
+			counting, cancel := context.WithTimeout(ctx, archiveTimeout)
+			defer cancel()
+			measured.archived, _ = failed.Count(counting, MostCounted) // without the database, the other numbers are still known
+		}
+		measured.measureTasks(queues)
+		return measured, nil
+	}
+	b.sources = append(b.sources, &backlogSource{backend: Redis, noun: "tasks", read: read})
 	return nil
 }
 
@@ -114,6 +122,9 @@ func (b *Backlog) Depths() []history.Depth {
 const (
 	// freshFor is how long a measurement is shown when no other follows.
 	freshFor = 30 * time.Second
+	// allEvery is how often every state is counted. Each costs up to MostCounted rows
+	// of an index for each queue.
+	allEvery = 50 * time.Second
 	// archiveTimeout bounds how long the numbers of Redis wait for those of the
 	// database.
 	archiveTimeout = 500 * time.Millisecond
@@ -123,20 +134,23 @@ const (
 type backlogSource struct {
 	backend Backend
 	noun    string // jobs or tasks
-	read    func(ctx context.Context) (backlogReading, error)
+	// read measures anew what is in a measurement. It counts everything when all is
+	// true, and otherwise only what is due and what runs.
+	read func(ctx context.Context, last backlogReading, all bool) (backlogReading, error)
 
 	mutex sync.Mutex
 	last  backlogReading
-	tried bool
 	err   error // of the last try
 }
 
 // backlogReading is the queues of one backend at a time.
 type backlogReading struct {
-	at      time.Time
-	queues  []history.Depth
-	outbox  int            // durable tasks that are not known to be on Redis's disk; only of PG
-	workers []workerNumber // only of PG
+	at       time.Time
+	allAt    time.Time // when everything was counted
+	queues   []history.Depth
+	archived map[string]taskqueue.FailedCount // only of Redis; nil: unknown
+	outbox   int                              // durable tasks that are not known to be on Redis's disk; only of PG
+	workers  []workerNumber                   // only of PG
 }
 
 type workerNumber struct {
@@ -147,15 +161,21 @@ type workerNumber struct {
 
 // check measures the queues, and returns an error for those that wait for too long.
 func (s *backlogSource) check(ctx context.Context, patience time.Duration) error {
-	measured, err := s.read(ctx)
-	measured.at = time.Now()
 	s.mutex.Lock()
-	if s.tried, s.err = true, err; err == nil {
+	last := s.last
+	all := s.err != nil || time.Since(last.allAt) > allEvery
+	s.mutex.Unlock()
+	measured, err := s.read(ctx, last, all)
+	if measured.at = time.Now(); all {
+		measured.allAt = measured.at
+	}
+	s.mutex.Lock()
+	if s.err = err; err == nil {
 		s.last = measured
 	}
 	s.mutex.Unlock()
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.noun, err)
+		return err
 	}
 	var problems []error
 	for _, queue := range measured.queues {
@@ -180,21 +200,15 @@ func (s *backlogSource) latest() (last backlogReading, fresh bool) {
 	return s.last, s.err == nil && time.Since(s.last.at) < freshFor
 }
 
-// measureJobs counts the jobs of each queue in each state but completed, and the
-// workers of both backends.
-func (r *backlogReading) measureJobs(ctx context.Context, tx pgx.Tx, queues Queues) (err error) {
-	if r.queues, err = countJobs(ctx, tx, queues); err != nil {
+// measureJobs counts the jobs of each queue, and the workers of both backends.
+func (r *backlogReading) measureJobs(ctx context.Context, tx pgx.Tx, queues Queues, all bool) (err error) {
+	if r.queues, err = countJobs(ctx, tx, queues, r.queues, all); err != nil {
 		return fmt.Errorf("count the jobs in queues: %w", err)
 	}
-	err = tx.QueryRow(ctx, `
-		SELECT coalesce(sum(waiting.count), 0)
-		FROM unnest(ARRAY['available', 'retryable', 'running', 'scheduled']::river_job_state[]) AS states (state), LATERAL (
-			SELECT count(*) FROM (
-				SELECT FROM river_job AS j WHERE j.state = states.state AND j.queue = $1 AND j.kind = $2 LIMIT $3
-			) AS counted
-		) AS waiting`, string(Default), OutboxKind, MostCounted).Scan(&r.outbox)
-	if err != nil {
-		return fmt.Errorf("count the outbox: %w", err)
+	if all {
+		if err := r.countOutbox(ctx, tx); err != nil {
+			return err
+		}
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT backend, CASE WHEN beat_at < now() - $1::interval THEN 'dead' ELSE state END, count(*)
@@ -209,7 +223,23 @@ func (r *backlogReading) measureJobs(ctx context.Context, tx pgx.Tx, queues Queu
 	return nil
 }
 
-func countJobs(ctx context.Context, tx pgx.Tx, known Queues) ([]history.Depth, error) {
+func (r *backlogReading) countOutbox(ctx context.Context, tx pgx.Tx) error {
+	err := tx.QueryRow(ctx, `
+		SELECT coalesce(sum(waiting.count), 0)
+		FROM unnest(ARRAY['available', 'retryable', 'running', 'scheduled']::river_job_state[]) AS states (state), LATERAL (
+			SELECT count(*) FROM (
+				SELECT FROM river_job AS j WHERE j.state = states.state AND j.queue = $1 AND j.kind = $2 LIMIT $3
+			) AS counted
+		) AS waiting`, string(Default), OutboxKind, MostCounted).Scan(&r.outbox)
+	if err != nil {
+		return fmt.Errorf("count the outbox: %w", err)
+	}
+	return nil
+}
+
+// countJobs counts the jobs of each queue: in each state but completed, or only those
+// that are due or run, with the other numbers of the last measurement.
+func countJobs(ctx context.Context, tx pgx.Tx, known Queues, last []history.Depth, all bool) ([]history.Depth, error) {
 	rows, err := tx.Query(ctx, `
 		WITH RECURSIVE groups AS (
 			(SELECT state, queue FROM river_job ORDER BY state, queue LIMIT 1)
@@ -237,7 +267,7 @@ func countJobs(ctx context.Context, tx pgx.Tx, known Queues) ([]history.Depth, e
 				LIMIT 1
 			) AS first
 		) AS oldest
-		WHERE groups.state <> 'completed'`, MostCounted)
+		WHERE groups.state = 'available' OR groups.state = 'running' OR $2 AND groups.state <> 'completed'`, MostCounted, all)
 	if err != nil {
 		return nil, err
 	}
@@ -257,6 +287,15 @@ func countJobs(ctx context.Context, tx pgx.Tx, known Queues) ([]history.Depth, e
 	}
 	for _, queue := range known {
 		find(string(queue))
+	}
+	for _, before := range last {
+		if all {
+			break
+		}
+		counts := find(before.Queue).Counts
+		for _, state := range []string{history.Scheduled, history.Retrying, history.Failed, history.Cancelled} {
+			counts[state] = before.Counts[state]
+		}
 	}
 	var state, queue string
 	var count int
@@ -280,17 +319,17 @@ var stateOfRiver = map[string]string{
 
 // measureTasks joins what Redis and the archive hold. Without the archive, the failed
 // and cancelled tasks are not known.
-func measureTasks(queues []taskqueue.Depth, archived map[string]taskqueue.FailedCount, known bool) (measured backlogReading) {
+func (r *backlogReading) measureTasks(queues []taskqueue.Depth) {
+	r.queues = nil
 	for _, queue := range queues {
 		depth := history.Depth{Backend: string(Redis), Queue: queue.Queue, Oldest: queue.Oldest, Counts: map[string]int{
 			history.Pending: queue.Waiting, history.Scheduled: queue.Scheduled, history.Running: queue.Running,
 			history.Retrying: queue.Retrying,
 		}}
-		if known {
-			depth.Counts[history.Failed] = min(archived[queue.Queue].Failed, MostCounted)
-			depth.Counts[history.Cancelled] = min(archived[queue.Queue].Cancelled, MostCounted)
+		if r.archived != nil {
+			depth.Counts[history.Failed] = min(r.archived[queue.Queue].Failed, MostCounted)
+			depth.Counts[history.Cancelled] = min(r.archived[queue.Queue].Cancelled, MostCounted)
 		}
-		measured.queues = append(measured.queues, depth)
+		r.queues = append(r.queues, depth)
 	}
-	return measured
 }

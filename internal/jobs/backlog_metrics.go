@@ -15,7 +15,8 @@ type backlogMetrics struct{ *Backlog }
 var (
 	depthMetric = prometheus.NewDesc("app_jobs_depth",
 		"Jobs and tasks in each queue and state. Every process reports the same numbers. "+
-			"Jobs, and tasks that failed or were cancelled, are counted up to 10000 a queue and state.",
+			"Jobs, and tasks that failed or were cancelled, are counted up to 10000 a queue and state, "+
+			"and those that neither wait nor run once a minute.",
 		[]string{"backend", "queue", "state"}, nil)
 	latencyMetric = prometheus.NewDesc("app_jobs_latency_seconds",
 		"How long the oldest due job or task of the queue has waited for a worker.", []string{"backend", "queue"}, nil)

@@ -18,6 +18,15 @@ func newCatalogue(noun string, handlers Handlers) *catalogue {
 	return c
 }
 
+// has reports whether the backend takes a kind. A nil catalogue has none.
+func (c *catalogue) has(kind string) bool {
+	if c == nil {
+		return false
+	}
+	_, known := c.kinds[kind]
+	return known
+}
+
 // check refuses a kind that no worker of the backend runs. A nil catalogue takes
 // every kind.
 func (c *catalogue) check(kind string) error {

@@ -33,7 +33,7 @@ func TestCause_OfAJobIsTheRequestAndTheWorkThatEnqueuedIt(t *testing.T) {
 	}))
 	worker := newHandlers(t, db, time.Second, Handle(func(ctx context.Context, args greetArgs) error {
 		record(ctx)
-		require.True(t, tasks.Enqueue(ctx, waveTask{Name: args.Name}))
+		require.True(t, tasks.Enqueue(ctx, waveTask(args)))
 		return nil
 	}), Handle(func(ctx context.Context, _ newerArgs) error {
 		record(ctx)

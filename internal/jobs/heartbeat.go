@@ -19,13 +19,15 @@ import (
 // other workers may have taken its work.
 var ErrDeclaredDead = errors.New("this worker's heartbeat was missing for too long and other workers may have taken its work")
 
+// DeadAfter is the age of the last heartbeat from which a worker is dead.
+const DeadAfter = 20 * time.Second
+
 // Private
 
 const (
 	// beatEvery is the interval of a worker's heartbeat.
 	beatEvery = 5 * time.Second
-	// deadAfter is the age of the last heartbeat from which a worker is dead.
-	deadAfter = 20 * time.Second
+	deadAfter = DeadAfter
 	// runAgainWithin is how soon other workers run the jobs of a dead worker again: they
 	// release them at the first heartbeat of their own after deadAfter.
 	runAgainWithin = deadAfter + beatEvery

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -36,8 +37,11 @@ func (m Mask) Args(kind string, args []byte) json.RawMessage {
 	if err != nil {
 		return json.RawMessage(`"***"`)
 	}
-	shown, _ := json.Marshal(m.walk(m.names(kind, args), value, nil)) // no error: the value was decoded from JSON
-	return shown
+	var shown bytes.Buffer
+	encoder := json.NewEncoder(&shown)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(m.walk(m.names(kind, args), value, nil)) // no error: the value was decoded from JSON
+	return bytes.TrimSpace(shown.Bytes())
 }
 
 // Text returns a text about a run, such as its error, with *** in place of the
@@ -54,6 +58,20 @@ func (m Mask) Text(kind string, args []byte, text string) string {
 		}
 	}
 	return telemetry.Scrub(text)
+}
+
+// Unmask returns edited args of a kind with the stored value wherever a secret still
+// is *** as Args has shown it. Numbers stay as they are written.
+func (m Mask) Unmask(kind string, stored, edited []byte) (json.RawMessage, error) {
+	written, err := decode(edited)
+	if err != nil {
+		return nil, fmt.Errorf("read the arguments of %s as JSON: %w", kind, err)
+	}
+	known, err := decode(stored)
+	if err != nil {
+		return edited, nil
+	}
+	return json.Marshal(m.restore(m.names(kind, stored), known, written))
 }
 
 // Hides reports whether the value at a path of the args of a kind is secret. Nobody
@@ -117,6 +135,29 @@ func (m Mask) walk(names []string, value any, found func(secret string)) any {
 		}
 	}
 	return value
+}
+
+// restore puts stored secrets where edited has ***.
+func (m Mask) restore(names []string, stored, edited any) any {
+	switch written := edited.(type) {
+	case map[string]any:
+		known, _ := stored.(map[string]any)
+		for name, inner := range written {
+			if secret := slices.Contains(names, name) || secretName.MatchString(name); secret && inner == "***" && known != nil {
+				written[name] = known[name]
+			} else {
+				written[name] = m.restore(names, known[name], inner)
+			}
+		}
+	case []any:
+		known, _ := stored.([]any)
+		for n, inner := range written {
+			if n < len(known) {
+				written[n] = m.restore(names, known[n], inner)
+			}
+		}
+	}
+	return edited
 }
 
 // leaves calls found with each text and number within a secret value.

@@ -20,12 +20,12 @@ type metadata struct {
 	Callback  int64     `json:"slipway:callback,string,omitempty"` // the batch that the job is a callback of
 }
 
-// runKey is the name under which the metadata of a job hold its run.
-const runKey = "slipway:run"
+// RunKey is the name under which the metadata of a job hold its run.
+const RunKey = "slipway:run"
 
 // recurringRun is in the metadata of recurring runs, in PostgreSQL's spelling of
 // JSON.
-var recurringRun = []byte(`"` + runKey + `": "` + RecurringPrefix)
+var recurringRun = []byte(`"` + RunKey + `": "` + RecurringPrefix)
 
 // json returns the metadata as River stores them, nil when there are none.
 func (m metadata) json() []byte {

@@ -18,7 +18,9 @@ import (
 type Metrics struct {
 	processed *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
+	wait      *prometheus.HistogramVec
 	enqueued  *prometheus.CounterVec
+	inFlight  *prometheus.GaugeVec
 	stuck     *prometheus.GaugeVec
 
 	history    *history.Recorder // nil: runs are not recorded
@@ -38,16 +40,26 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help:    "Duration of runs of jobs and tasks.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30},
 		}, []string{"backend", "kind"}),
+		wait: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "app_jobs_wait_seconds",
+			Help: "How long jobs and tasks had been due when a worker began them. " +
+				"Tasks count at their first attempt only, with their snoozes.",
+			Buckets: []float64{.01, .05, .1, .5, 1, 5, 30, 120, 600, 3600},
+		}, []string{"backend", "queue"}),
 		enqueued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app_jobs_enqueue_total",
 			Help: "Jobs and tasks to enqueue, by result: ok, duplicate, carried (the outbox sends the task later) or dropped.",
 		}, []string{"backend", "kind", "result"}),
 	}
+	m.inFlight = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "app_jobs_in_flight",
+		Help: "Jobs and tasks that this process runs now.",
+	}, []string{"backend"})
 	m.stuck = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "app_jobs_stuck",
 		Help: "Runs of this process whose handlers ignore the end of their context.",
 	}, []string{"backend", "kind"})
-	registry.MustRegister(m.processed, m.duration, m.enqueued, m.stuck)
+	registry.MustRegister(m.processed, m.duration, m.wait, m.enqueued, m.inFlight, m.stuck)
 	return m
 }
 
@@ -80,6 +92,9 @@ func (m *Metrics) observe(ctx context.Context, log *slog.Logger, r runRecord, er
 	result := resultOf(ctx, err)
 	m.processed.WithLabelValues(string(r.backend), r.queue, r.kind, result).Inc()
 	m.duration.WithLabelValues(string(r.backend), r.kind).Observe(took.Seconds())
+	if r.waited >= 0 && result != "later" && result != "returned" { // those begin once more
+		m.wait.WithLabelValues(string(r.backend), r.queue).Observe(r.waited.Seconds())
+	}
 	if m.history != nil {
 		m.history.Observe(history.Run{
 			Backend: r.backend, Queue: r.queue, Kind: r.kind, Result: result, Ended: ended, Took: took, Waited: r.waited,

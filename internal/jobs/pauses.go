@@ -69,7 +69,7 @@ type pendingJob struct {
 func newPauses(db *pgxpool.Pool, log *slog.Logger) *pauses {
 	p := &pauses{
 		db: db, changed: true,
-		rounds: telemetry.NewLoopLog(log, "Worker could not apply pauses of kinds and batches", "Worker applies pauses of kinds and batches again"),
+		rounds: telemetry.NewLoopLog(log, "Worker could not apply pauses of jobs", "Worker applies pauses of jobs again"),
 	}
 	p.held.Store(&heldWork{})
 	return p

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
@@ -29,12 +30,16 @@ type observeJobs struct {
 	metrics *Metrics
 	active  *atomic.Int64
 	mask    Mask
+
+	inFlight prometheus.Gauge
 }
 
 func (o *observeJobs) Work(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
 	growStack()
 	o.active.Add(1)
 	defer o.active.Add(-1)
+	o.inFlight.Inc()
+	defer o.inFlight.Dec()
 	if job.Queue != string(Critical) {
 		ctx = postgres.Yield(ctx)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,6 +35,7 @@ type PGWorker struct {
 	active    atomic.Int64 // jobs that run
 	bound     *failedBound
 	unknown   unknownKinds
+	commands  *commands
 }
 
 // RiverPoolSize is the number of connections that River itself needs: one for each
@@ -42,7 +44,7 @@ type PGWorker struct {
 const RiverPoolSize = 8
 
 // PGWorkerOptions configure a worker. All fields but River,
-// Retention, StuckGrace and Version are required.
+// Retention, StuckGrace, Signal and Version are required.
 type PGWorkerOptions struct {
 	River           *pgxpool.Pool // of RiverPoolSize connections, which jobs cannot use up; nil: River uses the pool of the jobs
 	Concurrency     map[Queue]int // jobs at the same time of each queue that it works
@@ -53,6 +55,10 @@ type PGWorkerOptions struct {
 	Log             *slog.Logger
 	Metrics         *Metrics
 	Reporter        *telemetry.Reporter
+
+	// Signal sends a signal to this process, for the commands of operators; default: as the
+	// system does.
+	Signal func(syscall.Signal) error
 }
 
 // NewPGWorker returns a worker of the kinds in handlers.
@@ -84,6 +90,7 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 		log: options.Log, reporter: options.Reporter,
 	}
 	w.heartbeat = newHeartbeat(db, newProcess(PG, options.Version, w.queues, concurrency), w.running, options.Log, options.Reporter)
+	w.commands = newCommands(db, w.heartbeat.process.ID, options.Signal, options.Log)
 	w.stuck = newStuckRuns(PG, handlers, concurrency, options.StuckGrace, options.Log, options.Metrics, options.Reporter)
 	var err error
 	w.client, err = river.NewClient(riverpgxv5.New(cmp.Or(options.River, db)), &river.Config{
@@ -99,7 +106,10 @@ func NewPGWorker(db *pgxpool.Pool, handlers Handlers, options PGWorkerOptions) (
 		CancelledJobRetentionPeriod: options.Retention.Cancelled,
 		DiscardedJobRetentionPeriod: kept(options.Retention.Failed),
 
-		Middleware:   []rivertype.Middleware{&observeJobs{log: options.Log, metrics: options.Metrics, active: &w.active, mask: mask}},
+		Middleware: []rivertype.Middleware{&observeJobs{
+			log: options.Log, metrics: options.Metrics, active: &w.active, mask: mask,
+			inFlight: options.Metrics.inFlight.WithLabelValues(string(PG)),
+		}},
 		ErrorHandler: reportJobs{options.Log, options.Reporter, mask},
 		Logger:       slog.New(newQuietRiver(options.Log)),
 	})
@@ -125,6 +135,7 @@ func (w *PGWorker) Run(ctx context.Context) error {
 	go func() { ended <- w.heartbeat.run(beating) }()
 	var beside sync.WaitGroup
 	beside.Go(func() { w.bound.run(beating) })
+	beside.Go(func() { w.commands.run(beating) })
 	beside.Go(func() { w.unknown.run(beating) })
 	beside.Go(func() { w.pauses.run(beating) })
 	if w.lock != nil {

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres"
@@ -38,12 +40,14 @@ type RedisWorker struct {
 	stopping      atomic.Bool
 	unknown       *occasionally // logs kinds that this release has no handler of
 	active        atomic.Int64  // tasks that run
+	inFlight      prometheus.Gauge
 	bound         *failedBound
 	mask          Mask
+	commands      *commands
 }
 
 // RedisWorkerOptions configure a worker. All fields but Namespace, PoolSize, Queues,
-// Retention, StuckGrace and Version are required.
+// Retention, StuckGrace, Signal and Version are required.
 type RedisWorkerOptions struct {
 	Queues          Queues        // that it works; default: StandardQueues
 	URL             string        // of Redis
@@ -59,6 +63,10 @@ type RedisWorkerOptions struct {
 	Log             *slog.Logger
 	Metrics         *Metrics
 	Reporter        *telemetry.Reporter
+
+	// Signal sends a signal to this process, for the commands of operators; default: as the
+	// system does.
+	Signal func(syscall.Signal) error
 }
 
 // NewRedisWorker returns a worker of the kinds in handlers. The table of processes
@@ -74,6 +82,7 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 		unknown: newOccasionally(time.Minute),
 		failed:  taskqueue.NewFailedTasks(db), handlers: handlers, timeout: options.ShutdownTimeout,
 		log: options.Log, metrics: options.Metrics, reporter: options.Reporter, mask: handlers.Mask(),
+		inFlight: options.Metrics.inFlight.WithLabelValues(string(Redis)),
 	}
 	var err error
 	w.servers, err = taskqueue.NewServers(taskQueues(options.Queues), taskqueue.ServersOptions{
@@ -98,6 +107,7 @@ func NewRedisWorker(db *pgxpool.Pool, handlers Handlers, options RedisWorkerOpti
 	}
 	process := newProcess(Redis, options.Version, options.Queues, options.Concurrency)
 	w.heartbeat = newHeartbeat(db, process, w.running, options.Log, options.Reporter)
+	w.commands = newCommands(db, process.ID, options.Signal, options.Log)
 	return w, nil
 }
 
@@ -123,6 +133,7 @@ func (w *RedisWorker) Run(ctx context.Context) error {
 	var reaping sync.WaitGroup
 	reaping.Go(func() { w.reaper.Run(background) })
 	reaping.Go(func() { w.bound.run(background) })
+	reaping.Go(func() { w.commands.run(background) })
 	reaping.Go(func() { w.pauses.run(background) })
 	if w.handlers.limited() {
 		reaping.Go(func() { w.lock.sweepUntil(background) })
@@ -224,6 +235,8 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	}
 	w.active.Add(1)
 	defer w.active.Add(-1)
+	w.inFlight.Inc()
+	defer w.inFlight.Dec()
 	record := runRecord{
 		backend: Redis, queue: task.Queue, kind: task.Kind, id: task.ID, attempt: task.Retries + 1,
 		started: time.Now(), waited: waitOfTask(task, time.Now()), routine: !handler.Durable || strings.HasPrefix(task.ID, RecurringPrefix),

@@ -35,7 +35,7 @@ func (j *Jobs) RunUnfinished(ctx context.Context, tx pgx.Tx, run string) (bool, 
 	err := tx.QueryRow(ctx, `
 		SELECT EXISTS (
 			SELECT FROM river_job
-			WHERE metadata @> jsonb_build_object('`+runKey+`', $1::text) AND state IN ('available', 'pending', 'running', 'scheduled')
+			WHERE metadata @> jsonb_build_object('`+RunKey+`', $1::text) AND state IN ('available', 'pending', 'running', 'scheduled')
 		)`, run).Scan(&unfinished)
 	if err != nil {
 		return false, fmt.Errorf("find the run %s: %w", run, err)

@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"regexp"
 	"sync/atomic"
@@ -65,7 +66,10 @@ func (e *example) download(context.Context, int64) error { e.downloads.Add(1); r
 func (e *example) publish(context.Context, int64) error  { e.published.Add(1); return nil }
 
 func (e *example) importRowsAfter(_ context.Context, _, row int64) (last int64, err error) {
-	if row == 5 {
+	switch {
+	case row > 5:
+		return 0, errors.New("there is no such row")
+	case row == 5:
 		return 0, nil
 	}
 	e.rows.Add(1)

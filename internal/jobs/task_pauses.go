@@ -44,7 +44,7 @@ type taskPauses struct {
 func newTaskPauses(db *pgxpool.Pool, tasks *taskqueue.PausedTasks, queues Queues, kinds Handlers, log *slog.Logger) *taskPauses {
 	p := &taskPauses{
 		db: db, tasks: tasks, queues: queues, kinds: kinds.Kinds(), endedAt: time.Now(),
-		log: telemetry.NewLoopLog(log, "Worker could not apply pauses of kinds", "Worker applies pauses of kinds again"),
+		log: telemetry.NewLoopLog(log, "Worker could not apply pauses of tasks", "Worker applies pauses of tasks again"),
 	}
 	p.paused.Store(&[]string{})
 	return p

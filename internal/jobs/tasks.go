@@ -42,6 +42,9 @@ func (t *Tasks) Disabled() bool { return t.guard.Disabled() }
 // it, every kind is enqueued.
 func (t *Tasks) Know(kinds Handlers) { t.known = newCatalogue("task", kinds) }
 
+// Knows reports whether a kind is among those of Know.
+func (t *Tasks) Knows(kind string) bool { return t.known.has(kind) }
+
 // Enqueue sends transient tasks to worker-redis and reports whether Redis
 // accepted all of them. It drops what Redis does not accept, counts that and reports
 // it. It refuses tasks that can never run, and durable tasks, which need EnqueueTx:

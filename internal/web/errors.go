@@ -14,6 +14,12 @@ import (
 	"slipway/internal/telemetry"
 )
 
+// WantsJSON reports whether a client asks for JSON rather than for a page.
+func WantsJSON(r *http.Request) bool {
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
+}
+
 // Private
 
 // handleError writes the error page, or JSON, for an error that a handler returns.
@@ -30,7 +36,7 @@ func handleError(options Options, pages Pages) echo.HTTPErrorHandler {
 			// Random, so that clients do not all return in the same second.
 			header.Set("Retry-After", strconv.Itoa(3+rand.IntN(5)))
 		}
-		if wantsJSON(c.Request()) {
+		if WantsJSON(c.Request()) {
 			body := map[string]any{"status": status, "error": http.StatusText(status), "request_id": requestID(c)}
 			_ = c.JSON(status, body) // fails only when the client has disconnected
 			return
@@ -78,9 +84,4 @@ func statusOf(err error, known func(error) int) int {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
-}
-
-func wantsJSON(r *http.Request) bool {
-	accept := strings.Join(r.Header.Values("Accept"), ",")
-	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }

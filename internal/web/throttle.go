@@ -51,7 +51,7 @@ func limitRequests(limiter *throttle.Limiter, pages Pages) echo.MiddlewareFunc {
 				decision.SetHeaders(c.Response().Header())
 				return echo.NewHTTPError(decision.Status())
 			}
-			if wantsJSON(c.Request()) {
+			if WantsJSON(c.Request()) {
 				decision.SetHeaders(c.Response().Header())
 			}
 

@@ -44,6 +44,8 @@ type Options struct {
 	// http.ServeMux. They must not rely on a cookie.
 	CrossOriginRoutes []string
 
+	Tools []Tool // pages for operators, beside those of the application
+
 	Clients  *throttle.Clients // finds the client's address; nil uses the peer's
 	Throttle *throttle.Limiter // nil does not limit requests
 }
@@ -63,6 +65,12 @@ type Pages interface {
 	ErrorStatus(err error) int
 	// ErrorPage returns the page for an HTTP status. It must not call a backend.
 	ErrorPage(c echo.Context, status int, requestID string) templ.Component
+}
+
+// Tool is a set of pages for operators. It checks by itself who may see them.
+type Tool interface {
+	Routes(e *echo.Echo)
+	Assets() *assets.Assets
 }
 
 // New returns the handler of the public port: the pages, /up and /health, inside
@@ -87,6 +95,11 @@ func New(options Options, pages Pages) *edge.Edge {
 	e.GET("/up", echo.WrapHandler(http.HandlerFunc(options.Health.ServeUp)))
 	e.GET("/health", echo.WrapHandler(http.HandlerFunc(options.Health.ServeHealth)))
 	pages.Routes(e)
+	files := []*assets.Assets{pages.Assets()}
+	for _, tool := range options.Tools {
+		tool.Routes(e)
+		files = append(files, tool.Assets())
+	}
 	app := headAsGet(e)
 	if options.InFront != nil {
 		app = options.InFront(app)
@@ -95,7 +108,7 @@ func New(options Options, pages Pages) *edge.Edge {
 		CacheSize: options.CacheSize, MaxItemSize: options.MaxCacheItem, StaleIfError: options.StaleFor,
 		PrivateCookies: pages.PrivateCookies(), Refuses: options.Throttle.Refuses,
 		Amend: amendStale, Served: observeServed(options.Log, requests), Policy: options.Policy,
-		Assets: pages.Assets(), AssetHeader: assetHeader(options.BaseURL),
+		Assets: assets.Join(files...), AssetHeader: assetHeader(options.BaseURL),
 		ServerTiming: options.Development, Log: options.Log, Registry: options.Registry,
 	}, app)
 }

@@ -1,5 +1,5 @@
-// Command build makes the assets that the program embeds: from each internal/*/assets it
-// writes internal/*/dist, bundled and minified, with hashed names and a manifest (see
+// Command build makes the assets that the program embeds: from each directory assets of a
+// package below internal it writes dist beside it, bundled and minified, with hashed names and a manifest (see
 // assets.Load). Run it in the root of the checkout, and commit the result.
 //
 // With -source-maps it adds source maps, for development. With -export DIRECTORY it
@@ -39,7 +39,7 @@ type options struct {
 
 // buildAll builds the assets of every package of a checkout.
 func buildAll(root string, options options) error {
-	sources, err := filepath.Glob(filepath.Join(root, "internal/*/assets"))
+	sources, err := findSources(filepath.Join(root, "internal"))
 	if err != nil {
 		return err
 	}
@@ -54,6 +54,22 @@ func buildAll(root string, options options) error {
 		}
 	}
 	return nil
+}
+
+// findSources returns the directories named assets that are no package.
+func findSources(root string) (sources []string, err error) {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() || entry.Name() != "assets" {
+			return err
+		}
+		code, err := filepath.Glob(filepath.Join(path, "*.go"))
+		if err != nil || len(code) > 0 {
+			return err
+		}
+		sources = append(sources, path)
+		return fs.SkipDir
+	})
+	return sources, err
 }
 
 // build replaces the directory target by the assets of the directory source.

@@ -187,6 +187,22 @@ func TestList_ShowsTheNewestFirstByState(t *testing.T) {
 	require.Equal(t, []ID{3, 1}, f.list(t, Filter{State: Open}))
 }
 
+func TestList_CountsTheJobsOfABatchToABound(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id := f.enqueue(t, 50)
+
+	require.NoError(t, pgx.BeginFunc(t.Context(), f.db, func(tx pgx.Tx) error {
+		exact, err := countJobs(t.Context(), tx, id, 50, 50)
+		require.NoError(t, err)
+		require.Equal(t, Progress{Total: 50, Waiting: 50}, exact)
+		bounded, err := countJobs(t.Context(), tx, id, 50, 49)
+		require.Equal(t, 0, bounded.Percent())
+		require.True(t, bounded.More)
+		return err
+	}))
+}
+
 func TestPause_HoldsBackWaitingJobsUntilResume(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

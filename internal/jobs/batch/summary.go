@@ -48,7 +48,7 @@ type Progress struct {
 	Running   int `json:"running"`
 	Waiting   int `json:"waiting"` // for a worker, for their time, for another attempt, or for the end of a pause
 
-	// More means that more than MostCounted jobs are not done. Then the numbers but
+	// More means that more jobs are not done than were counted. Then the numbers but
 	// Total and Done are too small, and Done is too large.
 	More bool `json:"more,omitempty"`
 }
@@ -57,12 +57,23 @@ type Progress struct {
 // counted, because each is read.
 const MostCounted = 100_000
 
+// A page of List counts at most countedOfPage jobs to MostCounted for each batch. From
+// there on it counts to fewCounted.
+const (
+	countedOfPage = 2 * MostCounted
+	fewCounted    = 10_000
+)
+
 // MostListed bounds one page of List.
 const MostListed = 100
 
-// Percent returns how many of a hundred jobs have ended in some way.
+// Percent returns how many of a hundred jobs have ended in some way. It is 0 when more
+// jobs are not done than were counted.
 func (p Progress) Percent() int {
-	if p.Total == 0 {
+	switch {
+	case p.More:
+		return 0
+	case p.Total == 0:
 		return 100
 	}
 	return (p.Total - p.Running - p.Waiting) * 100 / p.Total
@@ -146,9 +157,15 @@ func (b *Batches) summaries(ctx context.Context, condition string, arguments ...
 		if found, err = pgx.CollectRows(rows, scanSummary); err != nil {
 			return err
 		}
+		counted, most := 0, MostCounted
 		for i := range found {
-			if found[i].Progress, err = countJobs(ctx, tx, found[i].ID, found[i].Progress.Total); err != nil {
+			p, err := countJobs(ctx, tx, found[i].ID, found[i].Progress.Total, most)
+			if err != nil {
 				return err
+			}
+			found[i].Progress = p
+			if counted += p.Failed + p.Cancelled + p.Running + p.Waiting; counted >= countedOfPage {
+				most = fewCounted
 			}
 		}
 		return nil
@@ -165,9 +182,9 @@ func scanSummary(row pgx.CollectableRow) (s Summary, err error) {
 	return s, err
 }
 
-// countJobs counts the jobs of a batch that are not done. The others are done: River
+// countJobs counts the jobs of a batch that are not done, at most so many. The others are done: River
 // deletes them after a while, and so nobody can count them.
-func countJobs(ctx context.Context, tx pgx.Tx, id ID, total int) (Progress, error) {
+func countJobs(ctx context.Context, tx pgx.Tx, id ID, total, most int) (Progress, error) {
 	p := Progress{Total: total}
 	rows, err := tx.Query(ctx, `
 		SELECT state::text, count(*)
@@ -176,7 +193,7 @@ func countJobs(ctx context.Context, tx pgx.Tx, id ID, total int) (Progress, erro
 		UNION ALL
 		SELECT CASE WHEN failed THEN 'discarded' ELSE 'cancelled' END, count(*)
 		FROM (SELECT failed FROM deleted_batch_jobs WHERE batch_id = $1 LIMIT $2) AS deleted
-		GROUP BY failed`, id, MostCounted+1)
+		GROUP BY failed`, id, most+1)
 	if err != nil {
 		return p, err
 	}
@@ -196,7 +213,7 @@ func countJobs(ctx context.Context, tx pgx.Tx, id ID, total int) (Progress, erro
 		}
 		return nil
 	})
-	p.Done, p.More = max(total-all, 0), all > MostCounted
+	p.Done, p.More = max(total-all, 0), all > most
 	return p, err
 }
 

@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	// KeptMinutes is how long figures are kept by minute. Coarser ones are kept for
-	// Kept.
-	KeptMinutes = 72 * time.Hour
+	// FineFor is how long figures are kept by minute. Coarser ones are kept for Kept.
+	FineFor = 72 * time.Hour
 	// Kept is how long figures and depths are kept.
 	Kept = 7 * 24 * time.Hour
 )

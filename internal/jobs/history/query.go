@@ -48,7 +48,7 @@ func (q Query) spanAt(now time.Time) span {
 		s.step = stepFor(s.to.Sub(s.from))
 	}
 	s.step = max(s.step, s.to.Sub(s.from)/mostPoints)
-	if s.from.Before(now.Add(-KeptMinutes)) {
+	if s.from.Before(now.Add(-FineFor)) {
 		s.step = max(s.step, time.Duration(storedSteps[1])*time.Minute)
 	}
 	for _, minutes := range storedSteps {

@@ -170,7 +170,8 @@ func TestRecorder_DeletesWhatIsTooOld(t *testing.T) {
 			SELECT step, now() - $1::interval, 'pg', 'default', 'mail', 1, 0, 0, 0, 0, 0, 0, 0, 1, 0 FROM unnest(ARRAY[1, 10]) AS step`, age)
 		execute(t, db, `INSERT INTO job_depths (at, backend, queue, oldest_ms) VALUES (now() - $1::interval, 'pg', 'default', 0)`, age)
 	}
-	execute(t, db, `INSERT INTO app_versions SELECT n, now() - interval '1 minute' * n FROM generate_series(1, $1::integer + 3) AS n`, mostVersions)
+	execute(t, db, `
+		INSERT INTO app_versions SELECT n, now() - interval '1 minute' * n FROM generate_series(1, $1::integer + 3) AS n`, mostVersions)
 	recorder := newRecorder(t, db)
 
 	require.NoError(t, recorder.prune(t.Context()))
@@ -185,7 +186,7 @@ func TestRecorder_DeletesWhatIsTooOld(t *testing.T) {
 
 func BenchmarkRecorder_Observe(b *testing.B) {
 	recorder := &Recorder{clock: newClock()}
-	run := Run{Backend: telemetry.PG, Queue: "default", Kind: "send_order_confirmation", Result: "done", Took: 3 * time.Millisecond, Waited: time.Millisecond}
+	run := ran("send_confirmation", "done", 3*time.Millisecond)
 	b.RunParallel(func(p *testing.PB) {
 		run := run
 		run.Ended = time.Now()

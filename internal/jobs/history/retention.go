@@ -25,7 +25,7 @@ func (r *Recorder) prune(ctx context.Context) error {
 	for _, step := range storedSteps {
 		kept := Kept
 		if step == storedSteps[0] {
-			kept = KeptMinutes
+			kept = FineFor
 		}
 		deleted, err := r.delete(ctx, `
 			DELETE FROM job_figures

@@ -22,6 +22,7 @@ type Bulk struct {
 
 // Report says what a bulk action did. Taken is Done, Skipped and Failed together.
 type Report struct {
+	ID          ActionID       `json:"id,omitempty"` // in the audit list
 	Action      Action         `json:"action"`
 	Taken       int            `json:"taken"`        // jobs and tasks that were selected and tried, each once
 	Done        int            `json:"done"`         // those on which the action was done
@@ -42,18 +43,11 @@ func (r Report) Complete() bool { return r.Done == r.Taken }
 // them. When ctx ends, or a backend does not reply, it returns what it has done so
 // far and an error.
 func (i *Inspector) ActOnAll(ctx context.Context, bulk Bulk) (Report, error) {
-	b := &bulkRun{Inspector: i, Bulk: bulk, report: Report{Action: bulk.Action, Skipped: map[string]int{}, Problems: []string{}}}
-	b.states = DefaultStates(bulk.Action)
-	if bulk.Filter.State != "" {
-		b.states = []State{bulk.Filter.State}
-	}
+	b := i.newBulkRun(bulk)
 	err := b.begin(ctx)
-	for _, step := range []func(context.Context) error{b.actOnJobs, b.actOnArchive, b.actOnTasks} {
-		if err == nil && !b.full() {
-			err = step(ctx)
-		}
+	if err == nil {
+		err = b.run(ctx)
 	}
-	b.report.Rest = b.report.Rest || err != nil
 	return b.report, errors.Join(err, b.countFailedAgain(ctx))
 }
 
@@ -70,31 +64,85 @@ type bulkRun struct {
 	Bulk
 	states []State
 	report Report
+	place  bulkPlace
 	mutex  sync.Mutex // guards the report while tasks are acted on side by side
 
-	startedAt   time.Time // by the database
-	newest      int64     // the newest job then
-	tasksThen   []ID      // in the outbox and in Redis then
+	// save stores the report and the place, in the transaction of what they are about
+	// when there is one. Nil: nobody goes on after this run.
+	save func(ctx context.Context, db taskqueue.Execer) error
+
+	resumed     bool // another run began with it
+	tasksThen   []ID // in the outbox and in Redis at the start
 	revivedJobs []int64
 	revived     []string // tasks
 }
 
+// bulkPlace is how far a bulk action has come.
+type bulkPlace struct {
+	StartedAt time.Time             `json:"started_at,omitzero"` // by the database
+	Newest    int64                 `json:"newest,omitempty"`    // the newest job then
+	Job       jobPlace              `json:"job,omitzero"`
+	Archive   taskqueue.FailedPlace `json:"archive,omitzero"`
+	Jobs      bool                  `json:"jobs,omitempty"` // it has come to all jobs
+	Archived  bool                  `json:"archived,omitempty"`
+}
+
+func (i *Inspector) newBulkRun(bulk Bulk) *bulkRun {
+	b := &bulkRun{Inspector: i, Bulk: bulk, report: newReport(bulk.Action), states: bulk.states()}
+	return b
+}
+
+func newReport(action Action) Report {
+	return Report{Action: action, Skipped: map[string]int{}, Problems: []string{}}
+}
+
+// states are those of the work that the action takes.
+func (b Bulk) states() []State {
+	if b.Filter.State != "" {
+		return []State{b.Filter.State}
+	}
+	return DefaultStates(b.Action)
+}
+
 // begin notes what there is at the start.
 func (b *bulkRun) begin(ctx context.Context) error {
-	err := b.db.QueryRow(ctx, `SELECT now(), coalesce((SELECT max(id) FROM river_job), 0)`).Scan(&b.startedAt, &b.newest)
+	err := b.db.QueryRow(ctx, `SELECT now(), coalesce((SELECT max(id) FROM river_job), 0)`).Scan(&b.place.StartedAt, &b.place.Newest)
 	if err != nil {
 		return fmt.Errorf("read the newest job: %w", err)
 	}
+	return nil
+}
+
+// run does the action from its place on.
+func (b *bulkRun) run(ctx context.Context) error {
+	b.report.Rest = false
+	err := b.noteBegin(ctx)
+	for _, step := range []func(context.Context) error{b.actOnJobs, b.actOnArchive, b.actOnTasks} {
+		if err == nil && !b.full() {
+			err = step(ctx)
+		}
+	}
+	b.report.Rest = b.report.Rest || err != nil
+	return err
+}
+
+// noteBegin notes the tasks that there are before the first is acted on.
+func (b *bulkRun) noteBegin(ctx context.Context) error {
 	if b.Filter.Backend == jobs.PG {
 		return nil
 	}
 	if b.tasks == nil {
-		if b.Filter.Backend == jobs.Redis {
-			return ErrNoRedis
-		}
-		return nil
+		return noRedis(b.Filter)
 	}
 	return b.noteTasks(ctx)
+}
+
+// saved stores how far the action has come.
+func (b *bulkRun) saved(ctx context.Context) error {
+	if b.save == nil {
+		return nil
+	}
+	return b.save(ctx, b.db)
 }
 
 // full reports whether no more may be taken.
@@ -123,11 +171,11 @@ func (b *bulkRun) actOnArchive(ctx context.Context) error {
 			states = append(states, string(state))
 		}
 	}
-	if b.Filter.Backend == jobs.PG || len(states) == 0 || b.Filter.ofJobsOnly() || b.Filter.ID != "" {
+	if b.place.Archived || b.Filter.Backend == jobs.PG || len(states) == 0 || b.Filter.ofJobsOnly() || b.Filter.ID != "" {
 		return nil
 	}
-	filter := b.failedFilter(b.Filter, taskqueue.FailedPlace{}, PageSize)
-	filter.Until, filter.State = b.startedAt, ""
+	filter := b.failedFilter(b.Filter, b.place.Archive, PageSize)
+	filter.Until, filter.State = b.place.StartedAt, ""
 	if len(states) == 1 {
 		filter.State = states[0]
 	}
@@ -138,6 +186,10 @@ func (b *bulkRun) actOnArchive(ctx context.Context) error {
 		}
 		filter.After, more = found.Next, found.More
 		if err := sideBySide(ctx, allowed(b, found.Tasks), b.actOnFailed); err != nil {
+			return err
+		}
+		b.place.Archive, b.place.Archived = found.Next, !found.More
+		if err := b.saved(ctx); err != nil {
 			return err
 		}
 	}
@@ -151,7 +203,7 @@ func (b *bulkRun) actOnFailed(ctx context.Context, listed taskqueue.FailedTask) 
 		b.note(id, ErrNoRedis)
 		return
 	}
-	if b.Action != Retry {
+	if b.Bulk.Action != Retry {
 		b.note(id, b.discardTask(ctx, id))
 		return
 	}
@@ -180,6 +232,9 @@ func (b *bulkRun) actOnTasks(ctx context.Context) error {
 		if b.report.Rest {
 			return nil
 		}
+		if err := b.saved(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -189,8 +244,10 @@ func (b *bulkRun) actOnNoted(ctx context.Context, id ID) {
 	switch {
 	case err == nil && !slices.Contains(b.states, item.State):
 		err = fmt.Errorf("%w: it is %s", ErrState, item.State)
+	case err == nil && b.resumed && item.lastChanged().After(b.place.StartedAt):
+		return // it is later than the start, or was acted on before
 	case err == nil:
-		err = b.actOnTask(ctx, b.Action, item)
+		err = b.actOnTask(ctx, b.Bulk.Action, item)
 	}
 	b.note(id, err)
 }
@@ -212,7 +269,7 @@ func (b *bulkRun) note(id ID, err error) {
 	default:
 		b.report.Failed++
 		if len(b.report.Problems) < mostProblems {
-			b.report.Problems = append(b.report.Problems, fmt.Sprintf("%s %s: %v", b.Action, id, err))
+			b.report.Problems = append(b.report.Problems, fmt.Sprintf("%s %s: %v", b.Bulk.Action, id, err))
 		}
 	}
 }
@@ -228,7 +285,7 @@ func (b *bulkRun) countFailedAgain(ctx context.Context) error {
 	err := b.db.QueryRow(ctx, `
 		SELECT (SELECT count(*) FROM river_job WHERE id = ANY($1) AND state = 'discarded')
 		     + (SELECT count(*) FROM failed_tasks WHERE id = ANY($2) AND failed_at > $3 AND NOT cancelled)`,
-		b.revivedJobs, b.revived, b.startedAt).Scan(&b.report.FailedAgain)
+		b.revivedJobs, b.revived, b.place.StartedAt).Scan(&b.report.FailedAgain)
 	if err != nil {
 		return fmt.Errorf("count what failed again: %w", err)
 	}

@@ -15,11 +15,13 @@ import (
 
 // actOnJobs acts on jobs, a page at a time, from the newest to the oldest.
 func (b *bulkRun) actOnJobs(ctx context.Context) error {
-	if b.Filter.Backend == jobs.Redis {
+	if b.Filter.Backend == jobs.Redis || b.place.Jobs {
 		return nil
 	}
 	walk := jobWalk{filter: b.Filter, states: riverStatesOf(b.states), limit: PageSize}
-	walk.after = jobPlace{Job: b.newest + 1, At: endOfTime}
+	if walk.after = b.place.Job; walk.after.Job == 0 {
+		walk.after = jobPlace{Job: b.place.Newest + 1, At: endOfTime}
+	}
 	for more := true; more && !b.full(); {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -33,6 +35,7 @@ func (b *bulkRun) actOnJobs(ctx context.Context) error {
 			return err
 		}
 		walk.after, more = found.next, found.more
+		b.place.Job, b.place.Jobs = found.next, !found.more
 		taken := allowed(b, slices.DeleteFunc(page, b.leavesAlone))
 		if err := b.actOnPage(ctx, taken); err != nil {
 			return err
@@ -41,7 +44,8 @@ func (b *bulkRun) actOnJobs(ctx context.Context) error {
 			return nil
 		}
 	}
-	return nil
+	b.place.Jobs = true
+	return b.saved(ctx)
 }
 
 // actedJob is what a bulk action needs to know of a job.
@@ -73,8 +77,8 @@ func (b *bulkRun) acted(ctx context.Context, ids []int64) ([]actedJob, error) {
 // leavesAlone reports whether a job came into its state after the start, or relays
 // a task that would be lost with it.
 func (b *bulkRun) leavesAlone(job actedJob) bool {
-	loses := job.kind == jobs.OutboxKind && b.Filter.Kind != jobs.OutboxKind && (b.Action == Cancel || b.Action == Discard)
-	return loses && slices.Contains(unrelayed, job.state) || job.changed.After(b.startedAt)
+	loses := job.kind == jobs.OutboxKind && b.Filter.Kind != jobs.OutboxKind && (b.Bulk.Action == Cancel || b.Bulk.Action == Discard)
+	return loses && slices.Contains(unrelayed, job.state) || job.changed.After(b.place.StartedAt)
 }
 
 // actOnPage does the action to a page in one statement, and to the jobs that are
@@ -88,9 +92,6 @@ func (b *bulkRun) actOnPage(ctx context.Context, page []actedJob) error {
 	if err != nil && !isUniqueConflict(err) {
 		return err
 	}
-	for _, id := range done {
-		b.noteJob(id, nil)
-	}
 	for _, id := range ids {
 		if slices.Contains(done, id) {
 			continue
@@ -98,14 +99,14 @@ func (b *bulkRun) actOnPage(ctx context.Context, page []actedJob) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b.noteJob(id, b.Act(context.WithoutCancel(ctx), b.Action, ID{Backend: jobs.PG, Job: id}))
+		b.noteJob(id, b.Act(context.WithoutCancel(ctx), b.Bulk.Action, ID{Backend: jobs.PG, Job: id}))
 	}
 	return nil
 }
 
 func (b *bulkRun) noteJob(id int64, err error) {
 	b.note(ID{Backend: jobs.PG, Job: id}, err)
-	if err == nil && b.Action == Retry {
+	if err == nil && b.Bulk.Action == Retry {
 		b.revivedJobs = append(b.revivedJobs, id)
 	}
 }
@@ -137,16 +138,26 @@ const reviveJobs = `
 	WHERE id = ANY($1) AND state = ANY($2::text[]::river_job_state[]) AND state <> 'running'
 	RETURNING id`
 
-// actOnJobsAtOnce returns the jobs that it changed. A job that would be equal to a
-// unique one lets the whole statement fail.
-func (b *bulkRun) actOnJobsAtOnce(ctx context.Context, ids []int64) ([]int64, error) {
-	rows, err := b.db.Query(ctx, jobStatements[b.Action], ids, riverStatesOf(b.states))
+// actOnJobsAtOnce returns the jobs that it changed, and notes them. What it did and
+// how far it came commit together. A job that would be equal to a unique one lets the
+// whole statement fail.
+func (b *bulkRun) actOnJobsAtOnce(ctx context.Context, ids []int64) (done []int64, err error) {
+	before := b.report
+	err = pgx.BeginFunc(ctx, b.db, func(tx pgx.Tx) error {
+		if done, err = collectIDs(tx.Query(ctx, jobStatements[b.Bulk.Action], ids, riverStatesOf(b.states))); err != nil {
+			return err
+		}
+		for _, id := range done {
+			b.noteJob(id, nil)
+		}
+		if b.save == nil {
+			return nil
+		}
+		return b.save(ctx, tx)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%s jobs: %w", b.Action, err)
-	}
-	done, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("%s jobs: %w", b.Action, err)
+		b.report.Taken, b.report.Done = before.Taken, before.Done
+		return nil, fmt.Errorf("%s jobs: %w", b.Bulk.Action, err)
 	}
 	return done, nil
 }

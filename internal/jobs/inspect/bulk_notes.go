@@ -40,7 +40,7 @@ func (b *bulkRun) noteTasks(ctx context.Context) error {
 		}
 		for _, queue := range b.taskQueueNames(b.Filter) {
 			list, size := b.lister(queue, state), PageSize
-			if b.Filter.Kind == "" && !b.Filter.needsReading() && b.Filter.Cause == "" {
+			if !b.Filter.testsTasks() {
 				list, size = b.idLister(queue, state), idsAtOnce
 			}
 			if err := b.noteAll(ctx, list, size, note); err != nil {

@@ -277,7 +277,8 @@ func (c *causes) describe(ctx context.Context, examples []example) error {
 	for n, e := range examples {
 		errors[n] = storable(c.mask.Text(e.Kind, e.args, e.error))
 	}
-	rows, err := c.db.Query(ctx, `SELECT error_pattern(error) FROM unnest($1::text[]) WITH ORDINALITY AS t (error, number) ORDER BY number`, errors)
+	rows, err := c.db.Query(ctx, `
+		SELECT error_pattern(error) FROM unnest($1::text[]) WITH ORDINALITY AS t (error, number) ORDER BY number`, errors)
 	if err != nil {
 		return err
 	}

@@ -17,10 +17,12 @@ func TestErrorPattern_LeavesOutWhatDiffersBetweenEqualFailures(t *testing.T) {
 	s := setup(t)
 
 	for text, want := range map[string]string{
-		"order 17 not found": "order … not found", "dial tcp 10.0.0.5:5432: connect: connection refused": "dial tcp …: connect: connection refused",
-		`open "a b" for ann@example.com`: "open … for …", "job 0191f0d2-abcd-7000-8000-deadbeefcafe failed": "job … failed",
+		"order 17 not found": "order … not found",
+		"dial tcp 10.0.0.5:5432: connect: connection refused": "dial tcp …: connect: connection refused",
+		`open "a b" for ann@example.com`:                      "open … for …", "job 0191f0d2-abcd-7000-8000-deadbeefcafe failed": "job … failed",
 		"charge cus_9sXK: status 402 at 2026-11-30T10:00:00.123Z": "charge …: status … at …", "ids 1, 2, 3 are gone": "ids … are gone",
-		"ids 1, 2 are gone": "ids … are gone", "get https://x.y/z?a=1 now": "get … now", "read 0xc0001f2a": "read …", "sum deadbeef is bad": "sum … is bad",
+		"ids 1, 2 are gone": "ids … are gone", "get https://x.y/z?a=1 now": "get … now",
+		"read 0xc0001f2a": "read …", "sum deadbeef is bad": "sum … is bad",
 		"can't pay 'mug' now": "can't pay … now", "out of paper": "out of paper", "": "", `say "a\"b" twice`: "say … twice",
 		strings.Repeat("z", 5000): strings.Repeat("z", 4096),
 	} {
@@ -37,7 +39,8 @@ func TestCauses_GroupsFailedWorkOfBothBackends(t *testing.T) {
 		INSERT INTO river_job (kind, args, state, max_attempts, attempt, finalized_at, attempted_at, queue, errors)
 		SELECT 'mail', '{"note": "hunter3"}', (CASE WHEN n % 10 = 0 THEN 'retryable' ELSE 'discarded' END)::river_job_state, 25, 1,
 		       CASE WHEN n % 10 > 0 THEN now() - n * interval '1 minute' END, now() - n * interval '1 minute', 'critical',
-		       ARRAY[jsonb_build_object('error', 'earlier'), jsonb_build_object('error', CASE WHEN n % 2 = 0 THEN 'no printer ' || n ELSE 'note hunter3 of order ' || n END)]
+		       ARRAY[jsonb_build_object('error', 'earlier'),
+		             jsonb_build_object('error', CASE WHEN n % 2 = 0 THEN 'no printer ' || n ELSE 'note hunter3 of order ' || n END)]
 		FROM generate_series(1, 100) AS n`)
 	s.execute(t, `INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, failed_at, cancelled)
 		SELECT 'a' || n, 'wave', 'low', '{}', 'no printer ' || n, 1, now() - n * interval '1 second', n > 30 FROM generate_series(1, 40) AS n`)
@@ -55,9 +58,11 @@ func TestCauses_GroupsFailedWorkOfBothBackends(t *testing.T) {
 		want   []string
 	}{
 		{Filter{State: Retrying}, []string{"mail: no printer … 10 pg"}},
-		{Filter{Kind: "wave"}, []string{"wave: no printer … 30 redis"}}, {Filter{Backend: jobs.PG, Since: Moment{Ago: 20*time.Minute + time.Second}},
+		{Filter{Kind: "wave"}, []string{"wave: no printer … 30 redis"}},
+		{Filter{Backend: jobs.PG, Since: Moment{Ago: 20*time.Minute + time.Second}},
 			[]string{"mail: note *** of order … 10 pg", "mail: no printer … 8 pg"}},
-		{Filter{Queue: "default"}, nil}, {Filter{State: Done}, nil}, {Filter{Cause: causes[0].Fingerprint}, []string{"wave: no printer … 30 redis"}},
+		{Filter{Queue: "default"}, nil}, {Filter{State: Done}, nil},
+		{Filter{Cause: causes[0].Fingerprint}, []string{"wave: no printer … 30 redis"}},
 	} {
 		found, err := s.inspector.Causes(t.Context(), row.filter)
 		require.NoError(t, err)

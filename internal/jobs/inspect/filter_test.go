@@ -85,7 +85,8 @@ func TestParseFilter_NamesEachWordWithItsFix(t *testing.T) {
 
 func FuzzParseFilter(f *testing.F) {
 	for _, text := range []string{
-		`state:failed args.a."b c":"x y" since:1h30m`, `"a b"`, `pg:7 queue:"\\"`, `args."":x`, `id:"redis:a b:c"`, `kind:\`, `args.a:"\"`, `tag:"x"y`,
+		`state:failed args.a."b c":"x y" since:1h30m`, `"a b"`, `pg:7 queue:"\\"`,
+		`args."":x`, `id:"redis:a b:c"`, `kind:\`, `args.a:"\"`, `tag:"x"y`,
 		"until:2026-11-30T10:00:00.5Z", `args.a\ b:1`, "a b:c", `kind:"a`, `args.":":x`, "kind:a since:2026-01-01",
 	} {
 		f.Add(text)

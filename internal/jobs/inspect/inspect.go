@@ -36,6 +36,7 @@ var States = []State{Pending, Scheduled, Running, Retrying, Failed, Cancelled, D
 
 // The reasons for which an action is refused.
 var (
+	ErrArgs     = errors.New("these args cannot be used")
 	ErrNotFound = errors.New("there is no such job or task")
 	ErrState    = errors.New("not allowed in its state")
 	ErrEqual    = errors.New("equal work already waits or runs, and its kind is unique: discard one, or wait until the other is done")
@@ -51,11 +52,16 @@ type Inspector struct {
 	failed *taskqueue.FailedTasks
 	queues jobs.Queues
 	mask   jobs.Mask
+	kinds  jobs.Handlers
+
+	enqueueJobs  *jobs.Jobs
+	enqueueTasks *jobs.Tasks
 }
 
 // Options configure an inspector. All fields are required.
 type Options struct {
 	DB    *pgxpool.Pool
+	Jobs  *jobs.Jobs
 	Tasks *jobs.Tasks
 	Kinds jobs.Handlers // of both backends: they declare which args are masked, and how a task is enqueued again
 }
@@ -69,13 +75,19 @@ func New(options Options) (*Inspector, error) {
 	return &Inspector{
 		db: options.DB, river: client, tasks: options.Tasks.Inspector(options.DB, options.Kinds),
 		failed: taskqueue.NewFailedTasks(options.DB), queues: options.Kinds.Queues(), mask: options.Kinds.Mask(),
+		kinds: options.Kinds, enqueueJobs: options.Jobs, enqueueTasks: options.Tasks,
 	}, nil
 }
 
 // Show returns one job or task with all its fields, or ErrNotFound.
 func (i *Inspector) Show(ctx context.Context, id ID) (Item, error) {
+	show := i.showTask
 	if id.Backend == jobs.PG {
-		return i.showJob(ctx, id)
+		show = i.showJob
 	}
-	return i.showTask(ctx, id)
+	item, err := show(ctx, id)
+	if err == nil {
+		err = i.addDetails(ctx, &item)
+	}
+	return item, err
 }

@@ -23,6 +23,18 @@ type Item struct {
 	Error       string          `json:"error,omitempty"`  // the last error
 	Errors      []Attempt       `json:"errors,omitempty"` // of a job, not in a list
 	Task        *ID             `json:"task,omitempty"`   // that an outbox job relays
+
+	RequestID string    `json:"request_id,omitempty"` // of the HTTP request at the beginning of the chain
+	Parent    string    `json:"parent,omitempty"`     // the id of the job or task that enqueued this one
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+
+	// Only Show returns the following, of jobs, and the key of tasks too.
+	Tags       []string        `json:"tags,omitempty"`
+	Metadata   json.RawMessage `json:"metadata,omitempty"` // masked
+	Batch      string          `json:"batch,omitempty"`
+	Unique     bool            `json:"unique,omitempty"`      // it has a key that no equal job may have
+	LimitKey   string          `json:"limit_key,omitempty"`   // it waits, or waited, until fewer runs hold this key
+	LimitWaits bool            `json:"limit_waits,omitempty"` // it waits for the key now
 }
 
 // Attempt is a run that failed. Redis stores only the last one.
@@ -40,4 +52,15 @@ func (i *Inspector) setArgs(item *Item, args []byte) {
 	if item.ArgsOmitted = args == nil; !item.ArgsOmitted {
 		item.Args = i.mask.Args(item.Kind, args)
 	}
+}
+
+// lastChanged is when a task ended, or last failed, or was enqueued.
+func (i Item) lastChanged() time.Time {
+	switch {
+	case !i.FinishedAt.IsZero():
+		return i.FinishedAt
+	case len(i.Errors) > 0:
+		return i.Errors[len(i.Errors)-1].At
+	}
+	return i.CreatedAt
 }

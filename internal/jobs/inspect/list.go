@@ -91,8 +91,10 @@ func (b *budget) end() { b.parts = 0 }
 // source is one part of the whole list, such as the jobs or the pending tasks of
 // a queue.
 type source struct {
-	name string
-	list lister
+	name  string
+	list  lister
+	queue string // of tasks in Redis
+	state State
 }
 
 // lister returns the next part of a source with at most limit items.
@@ -145,29 +147,29 @@ func (i *Inspector) sources(filter Filter) []source {
 	var all []source
 	wanted := func(state State) bool { return filter.State == "" || filter.State == state }
 	if filter.Backend != jobs.Redis {
-		all = append(all, source{"jobs", i.listJobs})
+		all = append(all, source{name: "jobs", list: i.listJobs})
 	}
 	if filter.Backend == jobs.PG || filter.ofJobsOnly() {
 		return all
 	}
 	if filter.ID != "" {
 		if _, _, is := taskID(filter.ID); is {
-			all = append(all, source{"task", i.listTask})
+			all = append(all, source{name: "task", list: i.listTask})
 		}
 		return all
 	}
 	if wanted(Failed) || wanted(Cancelled) && filter.Cause == "" {
-		all = append(all, source{"archive", i.listFailedTasks})
+		all = append(all, source{name: "archive", list: i.listFailedTasks})
 	}
 	if wanted(Pending) && filter.Cause == "" {
-		all = append(all, source{"outbox", i.listOutbox})
+		all = append(all, source{name: "outbox", list: i.listOutbox})
 	}
 	for _, state := range States {
 		if _, inRedis := taskStates[state]; !inRedis || !wanted(state) || filter.Cause != "" && state != Retrying {
 			continue
 		}
 		for _, queue := range i.taskQueueNames(filter) {
-			all = append(all, source{"redis:" + string(state) + ":" + queue, i.lister(queue, state)})
+			all = append(all, source{"redis:" + string(state) + ":" + queue, i.lister(queue, state), queue, state})
 		}
 	}
 	return all

@@ -39,6 +39,14 @@ func (i *Inspector) Queues(ctx context.Context) ([]Queue, error) {
 	return append(ofJobs, ofTasks...), err
 }
 
+// QueuesOf returns the queues of one backend.
+func (i *Inspector) QueuesOf(ctx context.Context, backend jobs.Backend) ([]Queue, error) {
+	if backend == jobs.PG {
+		return i.jobQueues(ctx)
+	}
+	return i.taskQueues(ctx)
+}
+
 // Pause stops the workers of a backend from taking work of a queue until Resume.
 // Running work finishes.
 func (i *Inspector) Pause(ctx context.Context, backend jobs.Backend, queue string) error {
@@ -64,40 +72,6 @@ func (i *Inspector) Workers(ctx context.Context) ([]jobs.Process, error) {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
 	return workers, nil
-}
-
-// Recurring is one entry of config/recurring.yml, as the workers registered it.
-type Recurring struct {
-	Key      string       `json:"key"`
-	Kind     string       `json:"kind"`
-	Backend  jobs.Backend `json:"backend"`
-	Schedule string       `json:"schedule"`
-	Enabled  bool         `json:"enabled"`
-	Last     *time.Time   `json:"last_run_at"`
-	Next     *time.Time   `json:"next_run_at"`
-	Runs     int          `json:"runs"` // of the last day
-	Skipped  int          `json:"skipped"`
-}
-
-// Recurring returns the entries that workers registered recently.
-func (i *Inspector) Recurring(ctx context.Context) ([]Recurring, error) {
-	rows, err := i.db.Query(ctx, `
-		SELECT t.key, t.kind, t.backend, t.schedule, t.enabled, max(r.run_at), t.next_run_at,
-		       count(r.run_at), count(r.run_at) FILTER (WHERE r.skipped)
-		FROM recurring_tasks t
-		LEFT JOIN recurring_runs r ON r.task_key = t.key
-		WHERE t.updated_at > now() - interval '5 minutes'
-		   OR NOT EXISTS (SELECT FROM recurring_tasks WHERE updated_at > now() - interval '5 minutes')
-		GROUP BY t.key
-		ORDER BY t.key`)
-	if err != nil {
-		return nil, fmt.Errorf("list recurring work: %w", err)
-	}
-	recurring, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Recurring])
-	if err != nil {
-		return nil, fmt.Errorf("list recurring work: %w", err)
-	}
-	return recurring, nil
 }
 
 // Private
@@ -169,6 +143,10 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 	if err != nil {
 		return nil, err
 	}
+	paused, err := i.pausedTaskQueues(ctx)
+	if err != nil {
+		return nil, err
+	}
 	known, err := i.tasks.QueueNames()
 	if err != nil {
 		return nil, fmt.Errorf("list the queues of tasks: %w", err)
@@ -182,7 +160,7 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 			}
 		}
 		queue := Queue{
-			Backend: jobs.Redis, Name: string(name), Paused: counts.Paused, Oldest: counts.Oldest,
+			Backend: jobs.Redis, Name: string(name), Paused: counts.Paused || slices.Contains(paused, string(name)), Oldest: counts.Oldest,
 			Counts: map[State]int{
 				Pending: counts.Pending, Scheduled: counts.Scheduled, Running: counts.Active, Retrying: counts.Retry,
 				Failed: archived[string(name)].Failed, Cancelled: archived[string(name)].Cancelled,
@@ -192,6 +170,20 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 		queues = append(queues, queue)
 	}
 	return queues, nil
+}
+
+// pausedTaskQueues are the queues of tasks that operators paused. Redis knows only those
+// that were used.
+func (i *Inspector) pausedTaskQueues(ctx context.Context) ([]string, error) {
+	rows, err := i.db.Query(ctx, `SELECT queue FROM paused_task_queues`)
+	if err != nil {
+		return nil, fmt.Errorf("list the paused queues of tasks: %w", err)
+	}
+	paused, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list the paused queues of tasks: %w", err)
+	}
+	return paused, nil
 }
 
 func (i *Inspector) setPaused(ctx context.Context, backend jobs.Backend, queue string, paused bool) error {

@@ -76,15 +76,17 @@ func TestList_SelectsByTimeIDTagAndBatch(t *testing.T) {
 		INSERT INTO river_job (kind, args, state, max_attempts, created_at, attempted_at, finalized_at, tags, metadata)
 		SELECT 'mail', '{}', CASE WHEN n % 2 = 0 THEN 'discarded' ELSE 'available' END::river_job_state, 5, now() - n * interval '1 hour',
 		       CASE WHEN n % 3 = 0 THEN now() - n * interval '1 minute' END, CASE WHEN n % 2 = 0 THEN now() - n * interval '1 minute' END,
-		       CASE WHEN n % 4 = 0 THEN '{weekly}'::varchar[] ELSE '{}' END, CASE WHEN n % 5 = 0 THEN '{"slipway:batch": "b7"}' ELSE '{}' END::jsonb
+		       CASE WHEN n % 4 = 0 THEN '{weekly}'::varchar[] ELSE '{}' END,
+		       CASE WHEN n % 5 = 0 THEN '{"slipway:batch": "b7"}' ELSE '{}' END::jsonb
 		FROM generate_series(1, 60) AS n`)
 	s.execute(t, `INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, failed_at)
 		SELECT 'failed-' || n, 'wave', 'low', '{}', 'gone', 1, now() - n * interval '1 hour' FROM generate_series(1, 10) AS n`)
 	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
 
 	for text, want := range map[string]int{
-		"backend:pg since:30m30s": 20, "backend:pg until:30m30s": 40, "backend:pg since:30m30s until:9m30s": 14, "state:failed backend:redis since:90m": 1,
-		"backend:redis since:330m until:150m": 3, "since:10m backend:redis": 1, "until:1m backend:redis state:pending": 0,
+		"backend:pg since:30m30s": 20, "backend:pg until:30m30s": 40, "backend:pg since:30m30s until:9m30s": 14,
+		"state:failed backend:redis since:90m": 1,
+		"backend:redis since:330m until:150m":  3, "since:10m backend:redis": 1, "until:1m backend:redis state:pending": 0,
 		"pg:3": 1, "3": 1, "pg:3 state:failed": 0, "pg:4 state:failed": 1, "id:failed-3": 1, "redis:low:failed-3": 1, "redis:default:failed-3": 0,
 		"redis:low:failed-3 since:1h": 0, "redis:low:failed-3 since:200m": 1, "tag:weekly": 15, "tag:weekly state:pending": 0, "tag:none": 0,
 		"batch:b7": 12, "batch:b7 state:failed": 6, "batch:b8": 0, "pg:99": 0,
@@ -147,9 +149,11 @@ func TestList_LeavesOutLargeArgsAndTheirTraces(t *testing.T) {
 	large, err := json.Marshal(map[string]string{"name": strings.Repeat("x", 1<<19)})
 	require.NoError(t, err)
 	_, err = s.db.Exec(t.Context(), `INSERT INTO river_job (kind, args, max_attempts, state, finalized_at, errors)
-		VALUES ('mail', $1, 5, 'discarded', now(), ARRAY[jsonb_build_object('error', repeat('e', 1000000), 'attempt', 1, 'at', now(), 'trace', 'main.go')])`, large)
+		VALUES ('mail', $1, 5, 'discarded', now(), 
+			ARRAY[jsonb_build_object('error', repeat('e', 1000000), 'attempt', 1, 'at', now(), 'trace', 'main.go')])`, large)
 	require.NoError(t, err)
-	_, err = s.db.Exec(t.Context(), `INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) VALUES ('a', 'wave', 'low', $1, 'gone', 1)`, large)
+	_, err = s.db.Exec(t.Context(), `
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) VALUES ('a', 'wave', 'low', $1, 'gone', 1)`, large)
 	require.NoError(t, err)
 	client := asynq.NewClientFromRedisClient(stacktest.RedisClient(t, s.redis))
 	_, err = client.Enqueue(asynq.NewTask("wave", large), asynq.Queue("low"))
@@ -190,7 +194,8 @@ func TestActOnAll_HonoursEveryFilter(t *testing.T) {
 		text string
 		want int
 	}{
-		{"args.order:1 tag:x", 100}, {"since:10m30s backend:pg", 8}, {"args.order:1", 497}, {"cause:" + causes[0].Fingerprint, 300}, {"kind:wave", 0}, {"pg:600", 1},
+		{"args.order:1 tag:x", 100}, {"since:10m30s backend:pg", 8}, {"args.order:1", 497}, {"cause:" + causes[0].Fingerprint, 300},
+		{"kind:wave", 0}, {"pg:600", 1},
 	} {
 		filter, err := ParseFilter(step.text)
 		require.NoError(t, err)

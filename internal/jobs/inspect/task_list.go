@@ -64,7 +64,7 @@ func noRedis(filter Filter) error {
 
 // readAtOnce is the number of tasks to read at once to find up to limit tasks.
 func (f Filter) readAtOnce(limit int, budget *budget) int {
-	if f.Kind == "" && !f.needsReading() && f.Cause == "" {
+	if !f.testsTasks() {
 		return min(limit, budget.tasks)
 	}
 	return min(PageSize, budget.tasks)
@@ -244,6 +244,7 @@ func (i *Inspector) itemOfTask(task taskqueue.Task, state State) Item {
 		ID: ID{Backend: jobs.Redis, Queue: task.Queue, Task: task.ID}, Kind: task.Kind, Queue: task.Queue, State: state,
 		Attempt: task.Retried, MaxAttempts: max(task.MaxRetry, 1), CreatedAt: task.EnqueuedAt,
 		RunAt: task.NextProcessAt, FinishedAt: task.CompletedAt, Error: i.mask.Text(task.Kind, task.Args, task.LastError),
+		RequestID: task.Headers["request"], Parent: task.Headers["parent"], ExpiresAt: task.ExpiresAt,
 	}
 	i.setArgs(&item, task.Args)
 	if state == Running || state == Done {

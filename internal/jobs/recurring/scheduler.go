@@ -109,13 +109,13 @@ func (s *Scheduler) round(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// registered returns the time of the last handled run of each entry, and the
+// registered returns the time of the last handled run of each entry that is not paused, and the
 // database's time.
 func (s *Scheduler) registered(ctx context.Context) (lastRuns map[string]time.Time, now time.Time, err error) {
 	if err := s.db.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
 		return nil, time.Time{}, fmt.Errorf("ask the database for the time: %w", err)
 	}
-	rows, err := s.db.Query(ctx, `SELECT key, last_run_at FROM recurring_tasks`)
+	rows, err := s.db.Query(ctx, `SELECT key, last_run_at FROM recurring_tasks WHERE paused_at IS NULL`)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("read the recurring work: %w", err)
 	}

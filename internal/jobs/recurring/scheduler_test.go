@@ -218,6 +218,26 @@ func TestScheduler_RunsNow(t *testing.T) {
 	require.Equal(t, 2, jobs)
 }
 
+func TestScheduler_EnqueuesNothingWhilePaused(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "paused: {kind: sweep, schedule: every hour}\nother: {kind: sweep, schedule: every hour}")
+	scheduler := NewScheduler(s.db, s.jobs, s.tasks, s.entries, slog.New(slog.DiscardHandler))
+	require.NoError(t, scheduler.round(t.Context()))
+	_, err := s.db.Exec(t.Context(), `
+		UPDATE recurring_tasks
+		SET last_run_at = date_trunc('hour', now()) - interval '2 hours', paused_at = CASE WHEN key = 'paused' THEN now() END`)
+	require.NoError(t, err)
+
+	require.NoError(t, scheduler.round(t.Context()))
+
+	var paused, other int
+	s.query(t, `
+		SELECT count(*) FILTER (WHERE task_key = 'paused'), count(*) FILTER (WHERE task_key = 'other')
+		FROM recurring_runs`, nil, &paused, &other)
+	require.Zero(t, paused)
+	require.Equal(t, 1, other)
+}
+
 // Private
 
 type sweepArgs struct {

@@ -18,6 +18,7 @@ type FailedFilter struct {
 	After FailedPlace // the zero place is the beginning
 	Until time.Time   // leaves out tasks that failed later; zero: none
 	Limit int         // most tasks of a list; 0 lists none
+	Bare  bool        // finds the ids alone
 	Cause *int64      // selects failed tasks of one FailedCause; nil: all
 
 	// Where adds further conditions on the columns of failed_tasks. To find tasks that
@@ -37,6 +38,7 @@ type FailedPlace struct {
 
 // FailedPage is a part of a list of failed tasks.
 type FailedPage struct {
+	IDs   []string
 	Tasks []FailedTask // large args are left out, and a long error is cut
 	Read  int          // tasks that were read
 	Next  FailedPlace
@@ -136,7 +138,10 @@ func (f FailedFilter) find(ctx context.Context, tx pgx.Tx) (page FailedPage, err
 	if err != nil || last == nil {
 		return page, err
 	}
-	page.Next, page.More = FailedPlace{*at, *last}, lastFound != nil
+	page.IDs, page.Next, page.More = ids, FailedPlace{*at, *last}, lastFound != nil
+	if f.Bare {
+		return page, nil
+	}
 	rows, err := tx.Query(ctx, `
 		SELECT id, kind, queue, CASE WHEN pg_column_size(args) <= $2 THEN args END, left(error, $3), attempts, failed_at, cancelled
 		FROM failed_tasks

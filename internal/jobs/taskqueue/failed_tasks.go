@@ -100,6 +100,30 @@ func (f *FailedTasks) Find(ctx context.Context, queue, id string) (FailedTask, e
 
 const failedColumns = `id, kind, queue, args, error, attempts, failed_at, cancelled`
 
+// take deletes a task from the archive after do has returned no error, unless it has
+// failed again since it was read. Two calls for one task run one after the other, and
+// the second finds nothing.
+func (f *FailedTasks) take(ctx context.Context, task FailedTask, do func() error) error {
+	ctx = context.WithoutCancel(ctx)
+	return pgx.BeginFunc(ctx, f.db, func(tx pgx.Tx) error {
+		var there bool
+		err := tx.QueryRow(ctx, `SELECT true FROM failed_tasks WHERE id = $1 AND failed_at <= $2 FOR UPDATE`, task.ID, task.FailedAt).Scan(&there)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err == nil {
+			err = do()
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM failed_tasks WHERE id = $1`, task.ID); err != nil {
+			return fmt.Errorf("delete the failed task %s from the archive: %w", task.ID, err)
+		}
+		return nil
+	})
+}
+
 // remove deletes a task from the archive, unless it has failed again since it was
 // read.
 func (f *FailedTasks) remove(ctx context.Context, task FailedTask) error {

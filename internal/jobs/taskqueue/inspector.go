@@ -145,16 +145,16 @@ func (i *Inspector) Retry(ctx context.Context, queue, id string) error {
 }
 
 // Revive enqueues a task of the archive again, and removes it from the archive. It
-// returns ErrDuplicate when an equal unique task waits or runs.
+// returns ErrDuplicate when an equal unique task waits or runs, and ErrNotFound when
+// another call has revived the task.
 func (i *Inspector) Revive(ctx context.Context, task FailedTask) error {
-	err := i.Retry(ctx, task.Queue, task.ID)
-	if isMissing(err) {
-		err = i.enqueueAgain(ctx, task)
-	}
-	if err != nil {
+	return i.failed.take(ctx, task, func() error {
+		err := i.Retry(ctx, task.Queue, task.ID)
+		if isMissing(err) {
+			err = i.enqueueAgain(ctx, task)
+		}
 		return err
-	}
-	return i.failed.remove(ctx, task)
+	})
 }
 
 // CancelActive cancels the context of a task that runs. The task does not run

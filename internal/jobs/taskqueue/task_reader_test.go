@@ -23,7 +23,9 @@ func TestList_ReadsTasksAsAsynqDoes(t *testing.T) {
 		{asynq.MaxRetry(7)}, {asynq.MaxRetry(0), asynq.Timeout(time.Hour)}, {asynq.ProcessIn(time.Hour), asynq.Unique(time.Hour)},
 		{asynq.Deadline(time.Now().Add(time.Hour)), asynq.Retention(time.Hour)}, {},
 	} {
-		headers := map[string]string{headerEnqueuedAt: "2026-11-30T10:00:00.5Z", headerExpiresAt: "2026-12-01T10:00:00Z", "": "empty", "é": strings.Repeat("x", n*100)}
+		headers := map[string]string{
+			headerEnqueuedAt: "2026-11-30T10:00:00.5Z", headerExpiresAt: "2026-12-01T10:00:00Z", "": "empty", "é": strings.Repeat("x", n*100),
+		}
 		task := asynq.NewTaskWithHeaders(fmt.Sprint("kind-", n), []byte(strings.Repeat("\x00\xff", n*200)), headers)
 		_, err := client.Enqueue(task, append(options, queue)...)
 		require.NoError(t, err)

@@ -65,12 +65,14 @@ CREATE TABLE IF NOT EXISTS operator_actions (
     report      jsonb NOT NULL DEFAULT '{}', -- what was done so far
     place       jsonb NOT NULL DEFAULT '{}', -- where the work goes on
     stop_asked  boolean NOT NULL DEFAULT false,
+    runner      text,                        -- which of the workers does it
     asked_at    timestamptz NOT NULL DEFAULT now(),
     started_at  timestamptz,
     beat_at     timestamptz,
     finished_at timestamptz
 );
 CREATE INDEX IF NOT EXISTS operator_actions_asked_at ON operator_actions (asked_at);
+CREATE INDEX IF NOT EXISTS operator_actions_unfinished ON operator_actions (id) WHERE bulk IS NOT NULL AND outcome IN ('waiting', 'running');
 
 RESET lock_timeout;
 
