@@ -28,7 +28,7 @@ func TestImage_IsSmallAndLabelled(t *testing.T) {
 	var size int64
 	_, err := fmt.Sscan(inspect(".Size"), &size)
 	require.NoError(t, err)
-	require.Less(t, size, int64(42_000_000))
+	require.Less(t, size, int64(44_000_000))
 	require.Equal(t, "65532:65532", inspect(".Config.User"))
 	require.Equal(t, "[app web]", inspect(".Config.Cmd"))
 	require.Equal(t, "[]", inspect(".Config.Entrypoint"))

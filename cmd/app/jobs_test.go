@@ -51,7 +51,7 @@ func TestJobs_ShowWorkersAndRecurringWork(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 	require.JSONEq(t, `[]`, d.jobs(0, "workers", "--json"))
-	require.JSONEq(t, `{"items": []}`, d.jobs(0, "list", "--json"))
+	require.JSONEq(t, `{"items": [], "read": 0}`, d.jobs(0, "list", "--json"))
 
 	d.start("worker-pg")
 	worker := d.start("worker-redis")

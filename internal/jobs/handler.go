@@ -94,9 +94,6 @@ func (h Handlers) Queues() Queues {
 // fields, which are allowed in the args that another release enqueued.
 func (h Handler) CheckWritten(payload []byte) error { return h.checkWritten(payload) }
 
-// UniqueKey returns the key under which River stores a unique job with these args.
-func (h Handler) UniqueKey(payload []byte) []byte { return uniqueKey(h.Declaration, payload) }
-
 // Perform runs work once as a worker does, inside the middleware. Its error is
 // Permanent when the work fails for good, or Snooze.
 func (h Handler) Perform(ctx context.Context, run Run, payload []byte) error {

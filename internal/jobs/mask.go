@@ -61,7 +61,8 @@ func (m Mask) Text(kind string, args []byte, text string) string {
 }
 
 // Unmask returns edited args of a kind with the stored value wherever a secret still
-// is *** as Args has shown it. Numbers stay as they are written.
+// is *** as Args has shown it. It returns an error for a *** that no stored value
+// belongs to for certain. Numbers stay as they are written.
 func (m Mask) Unmask(kind string, stored, edited []byte) (json.RawMessage, error) {
 	written, err := decode(edited)
 	if err != nil {
@@ -69,9 +70,13 @@ func (m Mask) Unmask(kind string, stored, edited []byte) (json.RawMessage, error
 	}
 	known, err := decode(stored)
 	if err != nil {
-		return edited, nil
+		known = nil
 	}
-	return json.Marshal(m.restore(m.names(kind, stored), known, written))
+	restored, err := m.restore(m.names(kind, stored), known, written)
+	if err != nil {
+		return nil, fmt.Errorf("read the arguments of %s: %w", kind, err)
+	}
+	return json.Marshal(restored)
 }
 
 // Hides reports whether the value at a path of the args of a kind is secret. Nobody
@@ -138,26 +143,39 @@ func (m Mask) walk(names []string, value any, found func(secret string)) any {
 }
 
 // restore puts stored secrets where edited has ***.
-func (m Mask) restore(names []string, stored, edited any) any {
+func (m Mask) restore(names []string, stored, edited any) (any, error) {
+	var err error
 	switch written := edited.(type) {
 	case map[string]any:
 		known, _ := stored.(map[string]any)
 		for name, inner := range written {
-			if secret := slices.Contains(names, name) || secretName.MatchString(name); secret && inner == "***" && known != nil {
-				written[name] = known[name]
-			} else {
-				written[name] = m.restore(names, known[name], inner)
+			secret := slices.Contains(names, name) || secretName.MatchString(name)
+			value, has := known[name]
+			switch {
+			case secret && inner == "***" && !has:
+				return nil, fmt.Errorf("%s is ***, and there is no stored value for it: write the value", name)
+			case secret && inner == "***":
+				written[name] = value
+			default:
+				if written[name], err = m.restore(names, value, inner); err != nil {
+					return nil, err
+				}
 			}
 		}
 	case []any:
 		known, _ := stored.([]any)
 		for n, inner := range written {
-			if n < len(known) {
-				written[n] = m.restore(names, known[n], inner)
+			// In a list of another length, nobody knows which entry is which.
+			var same any
+			if n < len(known) && len(known) == len(written) {
+				same = known[n]
+			}
+			if written[n], err = m.restore(names, same, inner); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return edited
+	return edited, nil
 }
 
 // leaves calls found with each text and number within a secret value.

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -59,6 +60,9 @@ func buildAll(root string, options options) error {
 // findSources returns the directories named assets that are no package.
 func findSources(root string) (sources []string, err error) {
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path == root {
+			return nil
+		}
 		if err != nil || !entry.IsDir() || entry.Name() != "assets" {
 			return err
 		}

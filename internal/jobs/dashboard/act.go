@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -36,7 +37,7 @@ func (d *Dashboard) confirm(c echo.Context) error {
 	}
 	view := screens.Confirm{
 		Action: asked.action, IDs: asked.ids, Filter: asked.filter.String(), States: asked.states(),
-		Items: []inspect.Item{}, Back: asked.backPath(),
+		Items: []inspect.Item{}, Back: asked.back, BackPath: asked.backPath(),
 	}
 	ctx := c.Request().Context()
 	if len(asked.ids) == 0 {
@@ -61,6 +62,9 @@ func (d *Dashboard) confirm(c echo.Context) error {
 	}
 	for _, id := range asked.ids {
 		item, err := d.inspector.Show(ctx, id)
+		if err != nil && !errors.Is(err, inspect.ErrNotFound) {
+			return err
+		}
 		if err != nil || !slices.Contains(inspect.Actions[asked.action], item.State) {
 			continue // it has ended since, or is in another state
 		}
@@ -95,6 +99,7 @@ func (d *Dashboard) act(c echo.Context) error {
 		return back(c, fmt.Sprintf("/jobs/action?id=%d", report.ID), "")
 	}
 	if asked.action == inspect.Discard {
+		asked.ids = nil // its screen is gone
 		return back(c, asked.backPath(), string(asked.action))
 	}
 	return back(c, screens.ItemPath(asked.ids[0]), string(asked.action))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,8 +99,10 @@ func refusalOf(err error) (refusal, bool) {
 		return refusal{http.StatusConflict, "There is no Redis", err.Error()}, true
 	case errors.As(err, &tooLarge):
 		return refusal{http.StatusRequestEntityTooLarge, "Too large", fmt.Sprintf("A form may have %d bytes.", tooLarge.Limit)}, true
-	case postgres.Unusable(err), errors.Is(err, context.DeadlineExceeded):
-		return refusal{http.StatusServiceUnavailable, "A backend does not reply", downText(jobs.PG, err)}, true
+	case errors.Is(err, inspect.ErrGone), errors.Is(err, inspect.ErrNoAnswer):
+		return refusal{http.StatusConflict, "The worker did not obey", err.Error()}, true
+	case errors.Is(err, inspect.ErrRedis), postgres.Unusable(err), errors.Is(err, context.DeadlineExceeded):
+		return refusal{http.StatusServiceUnavailable, "A backend does not reply", downText(err)}, true
 	}
 	return refusal{}, false
 }
@@ -159,8 +162,12 @@ func (d *Dashboard) both(ctx context.Context, ask func(ctx context.Context, back
 		found[one.backend] = one.err
 	}
 	for _, backend := range []jobs.Backend{jobs.PG, jobs.Redis} {
-		if err := found[backend]; err != nil && !errors.Is(err, inspect.ErrNoRedis) {
-			down = append(down, downText(backend, err))
+		err := found[backend]
+		if err == nil || errors.Is(err, inspect.ErrNoRedis) {
+			continue
+		}
+		if text := downText(err); !slices.Contains(down, text) {
+			down = append(down, text)
 		}
 	}
 	return down
@@ -173,10 +180,11 @@ func (d *Dashboard) within(ctx context.Context, do func(ctx context.Context) err
 	return do(ctx)
 }
 
-// downText says that a backend does not reply. The error may hold an address.
-func downText(backend jobs.Backend, err error) string {
+// downText says that a backend does not reply. The text of the error may hold an
+// address.
+func downText(err error) string {
 	name := "PostgreSQL"
-	if backend == jobs.Redis {
+	if errors.Is(err, inspect.ErrRedis) {
 		name = "Redis"
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

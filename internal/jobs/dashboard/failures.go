@@ -6,7 +6,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"slipway/internal/jobs"
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
 )
@@ -31,11 +30,7 @@ func (d *Dashboard) listFailures(c echo.Context) error {
 		return err
 	})
 	if err != nil {
-		backend := jobs.Redis // Causes returns what is in PostgreSQL
-		if len(view.Causes) == 0 {
-			backend = jobs.PG
-		}
-		down = []string{downText(backend, err)}
+		down = []string{downText(err)}
 	}
 	return d.show(c, view, screens.Causes(d.frame(c, "Failures", "Failures by cause", down...), view))
 }

@@ -42,7 +42,7 @@ func (d *Dashboard) showOverview(c echo.Context) error {
 	<-now
 	var down []string
 	if err != nil {
-		down = []string{downText(jobs.PG, err)}
+		down = []string{downText(err)}
 	}
 	view.Wrong = append(view.Wrong, wrong(view, err == nil)...)
 	return d.show(c, view, screens.Home(d.frame(c, "Overview", "Overview", down...), view))
@@ -55,7 +55,7 @@ func (d *Dashboard) readBackends(ctx context.Context) []screens.Backend {
 		queues, err := d.inspector.QueuesOf(ctx, backend)
 		half := screens.Backend{Backend: backend, Queues: append([]inspect.Queue{}, queues...)}
 		if err != nil {
-			half.Down = downText(backend, err)
+			half.Down = downText(err)
 		}
 		halves[backend] <- half
 		return err

@@ -20,7 +20,7 @@ func (d *Dashboard) listQueues(c echo.Context) error {
 	}
 	err := d.within(c.Request().Context(), func(ctx context.Context) error { return d.markPausedKinds(ctx, view.Kinds) })
 	if err != nil && len(down) == 0 {
-		down = append(down, downText(jobs.PG, err))
+		down = append(down, downText(err))
 	}
 	return d.show(c, view, screens.AllQueues(d.frame(c, "Queues", "Queues and kinds", down...), view))
 }

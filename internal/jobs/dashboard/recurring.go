@@ -5,7 +5,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"slipway/internal/jobs"
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
 )
@@ -26,7 +25,7 @@ func (d *Dashboard) listRecurring(c echo.Context) error {
 		return err
 	})
 	if err != nil {
-		down = []string{downText(jobs.PG, err)}
+		down = []string{downText(err)}
 	}
 	return d.show(c, view, screens.AllRecurring(d.frame(c, "Recurring", "Recurring", down...), view))
 }

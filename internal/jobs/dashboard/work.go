@@ -56,10 +56,12 @@ func (d *Dashboard) readWork(ctx context.Context, filter inspect.Filter, view *s
 		return nil, nil
 	case errors.Is(err, inspect.ErrCursor), errors.Is(err, inspect.ErrFilter):
 		return nil, err
-	case len(page.Items) > 0 || filter.Backend == jobs.Redis || errors.Is(err, inspect.ErrNoRedis):
-		return []string{downText(jobs.Redis, err)}, nil
+	case errors.Is(err, inspect.ErrNoRedis):
+		return []string{"There is no Redis: REDIS_URL is not set."}, nil
+	case filter.Backend == jobs.Redis || errors.Is(err, inspect.ErrRedis):
+		return []string{downText(err)}, nil
 	}
-	down = []string{downText(jobs.PG, err)}
+	down = []string{downText(err)}
 	if filter.Backend == jobs.PG {
 		return down, nil
 	}
@@ -69,8 +71,8 @@ func (d *Dashboard) readWork(ctx context.Context, filter inspect.Filter, view *s
 		return err
 	})
 	view.Items = append(view.Items, page.Items...)
-	if err != nil && len(page.Items) == 0 {
-		down = append(down, downText(jobs.Redis, err))
+	if err != nil && errors.Is(err, inspect.ErrRedis) {
+		down = append(down, downText(err))
 	}
 	return down, nil
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"slipway/internal/jobs"
 	"slipway/internal/jobs/dashboard/screens"
 )
 
@@ -20,7 +19,7 @@ func (d *Dashboard) listWorkers(c echo.Context) error {
 		return err
 	})
 	if err != nil {
-		down = []string{downText(jobs.PG, err)}
+		down = []string{downText(err)}
 	}
 	return d.show(c, view, screens.AllWorkers(d.frame(c, "Workers", "Workers", down...), view))
 }

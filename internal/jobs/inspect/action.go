@@ -121,7 +121,10 @@ func (i *Inspector) actOnTask(ctx context.Context, action Action, item Item) err
 }
 
 func (i *Inspector) revive(ctx context.Context, task taskqueue.FailedTask) error {
-	err := i.tasks.Revive(ctx, task)
+	return reviveError(i.tasks.Revive(ctx, task))
+}
+
+func reviveError(err error) error {
 	if errors.Is(err, taskqueue.ErrDuplicate) {
 		return ErrEqual
 	}

@@ -22,7 +22,7 @@ type Bulk struct {
 
 // Report says what a bulk action did. Taken is Done, Skipped and Failed together.
 type Report struct {
-	ID          ActionID       `json:"id,omitempty"` // in the audit list
+	ID          ActionID       `json:"-"` // in the audit list
 	Action      Action         `json:"action"`
 	Taken       int            `json:"taken"`        // jobs and tasks that were selected and tried, each once
 	Done        int            `json:"done"`         // those on which the action was done

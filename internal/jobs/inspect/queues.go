@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -139,24 +140,20 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 	if i.tasks == nil {
 		return nil, nil
 	}
-	archived, err := i.failed.Count(ctx, jobs.MostCounted)
-	if err != nil {
-		return nil, err
-	}
-	paused, err := i.pausedTaskQueues(ctx)
-	if err != nil {
-		return nil, err
-	}
+	// Without PostgreSQL, the tasks in Redis are counted, and those in the archive not.
+	archived, uncounted := i.failed.Count(ctx, jobs.MostCounted)
+	paused, unread := i.pausedTaskQueues(ctx)
+	missing := errors.Join(uncounted, unread)
 	known, err := i.tasks.QueueNames()
 	if err != nil {
-		return nil, fmt.Errorf("list the queues of tasks: %w", err)
+		return nil, fmt.Errorf("list the queues of tasks: %w: %w", ErrRedis, err)
 	}
 	var queues []Queue
 	for _, name := range i.queues {
 		var counts taskqueue.QueueCounts
 		if slices.Contains(known, string(name)) { // a queue that was never used is unknown
 			if counts, err = i.tasks.CountQueue(string(name)); err != nil {
-				return queues, fmt.Errorf("count tasks: %w", err)
+				return queues, fmt.Errorf("count tasks: %w: %w", ErrRedis, err)
 			}
 		}
 		queue := Queue{
@@ -169,7 +166,7 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 		queue.bound()
 		queues = append(queues, queue)
 	}
-	return queues, nil
+	return queues, missing
 }
 
 // pausedTaskQueues are the queues of tasks that operators paused. Redis knows only those

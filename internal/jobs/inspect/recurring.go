@@ -35,7 +35,8 @@ type RecurringRun struct {
 	RunAt  time.Time `json:"run_at"`
 	Manual bool      `json:"manual"` // an operator asked for it
 	// Outcome is done, failed, cancelled, open (it waits or runs), skipped, because the
-	// run before was not done, or ended, when its job or task was deleted since.
+	// run before was not done, ended, when its job was deleted since, or sent, for a task
+	// that has not failed for good.
 	Outcome string `json:"outcome"`
 }
 
@@ -70,7 +71,7 @@ func (i *Inspector) RecurringRuns(ctx context.Context) ([]RunsOf, error) {
 		SELECT t.key, r.run_at, r.manual, CASE
 		           WHEN r.skipped THEN 'skipped'
 		           WHEN t.backend = 'redis' THEN CASE
-		               WHEN f.id IS NULL THEN 'done' WHEN f.cancelled THEN 'cancelled' ELSE 'failed'
+		               WHEN f.id IS NULL THEN 'sent' WHEN f.cancelled THEN 'cancelled' ELSE 'failed'
 		           END
 		           WHEN j.state IS NULL THEN 'ended'
 		           WHEN j.state = 'completed' THEN 'done'

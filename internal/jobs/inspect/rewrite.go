@@ -59,15 +59,11 @@ func (i *Inspector) retryWith(ctx context.Context, id ID, args json.RawMessage) 
 		if !slices.Contains(Actions[Retry], stateOfJob(state)) {
 			return fmt.Errorf("%w: it is %s", ErrState, stateOfJob(state))
 		}
-		handler, checked, err := i.checked(kind, stored, args)
+		checked, err := i.checked(kind, stored, args)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
-			UPDATE river_job
-			SET args = $2, unique_key = CASE WHEN unique_key IS NOT NULL THEN $3::bytea END
-			WHERE id = $1`, id.Job, string(checked), handler.UniqueKey(checked))
-		if err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE river_job SET args = $2 WHERE id = $1`, id.Job, string(checked)); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, reviveJobs, []int64{id.Job}, riverStatesOf(Actions[Retry]))
@@ -99,27 +95,30 @@ func (i *Inspector) retryTaskWith(ctx context.Context, id ID, args json.RawMessa
 	if err != nil {
 		return fmt.Errorf("edit %s: %w", id, err)
 	}
-	if _, failed.Args, err = i.checked(failed.Kind, failed.Args, args); err != nil {
+	if failed.Args, err = i.checked(failed.Kind, failed.Args, args); err != nil {
 		return err
 	}
-	return i.revive(ctx, failed)
+	return reviveError(i.tasks.ReviveWith(ctx, failed))
 }
 
-// checked returns the handler of a kind and edited args that it can read, with their
-// secrets.
-func (i *Inspector) checked(kind string, stored, args json.RawMessage) (jobs.Handler, json.RawMessage, error) {
+// checked returns edited args that their kind can read, with their secrets. The args
+// of unique work cannot be edited, because its claim is for the stored ones.
+func (i *Inspector) checked(kind string, stored, args json.RawMessage) (json.RawMessage, error) {
 	handler, known := i.kinds.Find(kind)
 	if !known {
-		return handler, nil, fmt.Errorf("%w: this build does not know the kind %s, and cannot check them", ErrArgs, kind)
+		return nil, fmt.Errorf("%w: this build does not know the kind %s, and cannot check them", ErrArgs, kind)
+	}
+	if handler.Unique.Waiting || handler.Unique.Within > 0 {
+		return nil, fmt.Errorf("%w: %s is unique by its args: enqueue it with other args, and discard this one", ErrArgs, kind)
 	}
 	whole, err := i.mask.Unmask(kind, stored, args)
-	if err == nil {
-		err = handler.CheckWritten(whole)
-	}
 	if err != nil {
-		return handler, nil, fmt.Errorf("%w: %w", ErrArgs, err)
+		return nil, fmt.Errorf("%w: %w", ErrArgs, i.mask.Error(kind, args, err))
 	}
-	return handler, whole, nil
+	if err := handler.CheckWritten(whole); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrArgs, i.mask.Error(kind, whole, err))
+	}
+	return whole, nil
 }
 
 func (i *Inspector) enqueue(ctx context.Context, kind string, args json.RawMessage) (id ID, enqueued bool, err error) {
@@ -127,8 +126,11 @@ func (i *Inspector) enqueue(ctx context.Context, kind string, args json.RawMessa
 	if !known {
 		return id, false, fmt.Errorf("%w: there is no kind of work called %q: there are %s", ErrArgs, kind, strings.Join(i.kinds.Kinds(), ", "))
 	}
+	if _, err := i.mask.Unmask(kind, []byte("{}"), args); err != nil {
+		return id, false, fmt.Errorf("%w: %w", ErrArgs, i.mask.Error(kind, args, err))
+	}
 	if err := handler.CheckWritten(args); err != nil {
-		return id, false, fmt.Errorf("%w: %w", ErrArgs, err)
+		return id, false, fmt.Errorf("%w: %w", ErrArgs, i.mask.Error(kind, args, err))
 	}
 	isTask := i.enqueueTasks.Knows(kind)
 	if isTask && i.tasks == nil {

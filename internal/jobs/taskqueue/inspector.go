@@ -157,6 +157,17 @@ func (i *Inspector) Revive(ctx context.Context, task FailedTask) error {
 	})
 }
 
+// ReviveWith is Revive with the args of task, which may differ from those that asynq
+// holds.
+func (i *Inspector) ReviveWith(ctx context.Context, task FailedTask) error {
+	return i.failed.take(ctx, task, func() error {
+		if err := i.Delete(ctx, task.Queue, task.ID); err != nil {
+			return err
+		}
+		return i.enqueueAgain(ctx, task)
+	})
+}
+
 // CancelActive cancels the context of a task that runs. The task does not run
 // again, whether its handler stops early or not.
 func (i *Inspector) CancelActive(ctx context.Context, id string) error {

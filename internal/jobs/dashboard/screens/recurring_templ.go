@@ -525,7 +525,7 @@ func runsInWords(all []inspect.RecurringRun) string {
 		counts[run.Outcome]++
 	}
 	text := fmt.Sprintf("the last %d runs:", len(all))
-	for _, outcome := range []string{"done", "failed", "cancelled", "skipped", "open", "ended"} {
+	for _, outcome := range []string{"done", "failed", "cancelled", "skipped", "open", "ended", "sent"} {
 		if counts[outcome] > 0 {
 			text += fmt.Sprintf(" %d %s", counts[outcome], outcome)
 		}
