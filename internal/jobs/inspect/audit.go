@@ -138,6 +138,7 @@ func scanAction(row pgx.CollectableRow) (AuditedAction, error) {
 			*to = **from
 		}
 	}
+	a.Report.ID = a.ID
 	return a, err
 }
 
