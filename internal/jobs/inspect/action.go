@@ -47,7 +47,7 @@ func DefaultStates(action Action) []State {
 // action is not allowed in its state, or ErrEqual when equal unique work stands
 // against it.
 func (i *Inspector) Act(ctx context.Context, action Action, id ID) error {
-	item, err := i.Show(ctx, id)
+	item, err := i.find(ctx, id)
 	if err != nil {
 		return err
 	}

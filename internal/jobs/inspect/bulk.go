@@ -240,7 +240,7 @@ func (b *bulkRun) actOnTasks(ctx context.Context) error {
 }
 
 func (b *bulkRun) actOnNoted(ctx context.Context, id ID) {
-	item, err := b.Show(ctx, id)
+	item, err := b.find(ctx, id)
 	switch {
 	case err == nil && !slices.Contains(b.states, item.State):
 		err = fmt.Errorf("%w: it is %s", ErrState, item.State)

@@ -83,13 +83,19 @@ func New(options Options) (*Inspector, error) {
 
 // Show returns one job or task with all its fields, or ErrNotFound.
 func (i *Inspector) Show(ctx context.Context, id ID) (Item, error) {
-	show := i.showTask
-	if id.Backend == jobs.PG {
-		show = i.showJob
-	}
-	item, err := show(ctx, id)
+	item, err := i.find(ctx, id)
 	if err == nil {
 		err = i.addDetails(ctx, &item)
 	}
 	return item, err
+}
+
+// Private
+
+// find returns one job or task as a list shows it, or ErrNotFound.
+func (i *Inspector) find(ctx context.Context, id ID) (Item, error) {
+	if id.Backend == jobs.PG {
+		return i.showJob(ctx, id)
+	}
+	return i.showTask(ctx, id)
 }
