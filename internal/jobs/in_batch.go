@@ -8,6 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// InBatch is a condition on river_job in SQL, which the text of the id of a batch
+// follows: the job is in the batch and not done. The index river_job_batch serves it.
+const InBatch = `state <> 'completed' AND metadata ? '` + BatchKey + `' AND metadata->>'` + BatchKey + `' = `
+
 // EnqueueInBatch is Enqueue for jobs of a batch. It returns how many jobs are new: it
 // leaves out duplicates. The package batch calls it.
 func (j *Jobs) EnqueueInBatch(ctx context.Context, tx pgx.Tx, batch int64, jobs ...Args) (inserted int, err error) {

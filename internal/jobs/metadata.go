@@ -20,8 +20,15 @@ type metadata struct {
 	Callback  int64     `json:"slipway:callback,string,omitempty"` // the batch that the job is a callback of
 }
 
-// RunKey is the name under which the metadata of a job hold its run.
-const RunKey = "slipway:run"
+// The names under which the metadata of a job hold what the fields of the struct
+// metadata say.
+const (
+	RunKey       = "slipway:run"
+	ExpiresAtKey = "slipway:expires_at"
+	RequestKey   = "slipway:request"
+	ParentKey    = "slipway:parent"
+	BatchKey     = "slipway:batch"
+)
 
 // recurringRun is in the metadata of recurring runs, in PostgreSQL's spelling of
 // JSON.

@@ -134,7 +134,7 @@ func (p *pauses) park(ctx context.Context, id int64, attemptedAt *time.Time) err
 			SELECT EXISTS (
 				SELECT FROM paused_kinds JOIN job USING (kind) WHERE backend = 'pg'
 			) OR EXISTS (
-				SELECT FROM job_batches AS batch JOIN job ON batch.id::text = job.metadata->>'slipway:batch'
+				SELECT FROM job_batches AS batch JOIN job ON batch.id::text = job.metadata->>'`+BatchKey+`'
 				WHERE paused_at IS NOT NULL AND succeeded_at IS NULL
 			) AS paused
 		), parked AS (
@@ -275,8 +275,8 @@ func waitFor(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// ofBatch finds the jobs of the batch $1 by the index river_job_batch.
-const ofBatch = `metadata->>'slipway:batch' = $1::bigint::text AND state <> 'completed' AND metadata ? 'slipway:batch'`
+// ofBatch finds the jobs of the batch $1.
+const ofBatch = InBatch + `$1::bigint::text`
 
 const pauseKind = `
 	UPDATE river_job
@@ -328,7 +328,7 @@ const cancelRunning = `
 
 const releaseSQL = `
 	WITH page AS MATERIALIZED (
-		SELECT id, kind, queue, priority, scheduled_at, metadata->>'slipway:batch' AS batch
+		SELECT id, kind, queue, priority, scheduled_at, metadata->>'` + BatchKey + `' AS batch
 		FROM river_job
 		WHERE state = 'pending' AND (queue, priority, scheduled_at, id) > ($1::text, $2::smallint, $3::timestamptz, $4::bigint)
 		ORDER BY queue, priority, scheduled_at, id

@@ -228,7 +228,7 @@ const knownCallbacks = `(on_success_kind = '' OR on_success_kind = ANY ($2)) AND
 // unfinishedJobs is whether a job of the batch waits or runs.
 const unfinishedJobs = `EXISTS (
 	SELECT FROM river_job
-	WHERE metadata->>'slipway:batch' = batch.id::text AND state <> 'completed' AND metadata ? 'slipway:batch'
+	WHERE ` + jobs.InBatch + `batch.id::text
 	  AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
 )`
 
@@ -236,5 +236,5 @@ const unfinishedJobs = `EXISTS (
 // never will be.
 const unsuccessfulJobs = `(EXISTS (
 	SELECT FROM river_job
-	WHERE metadata->>'slipway:batch' = batch.id::text AND state <> 'completed' AND metadata ? 'slipway:batch'
+	WHERE ` + jobs.InBatch + `batch.id::text
 ) OR EXISTS (SELECT FROM deleted_batch_jobs WHERE batch_id = batch.id))`

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"slipway/internal/jobs"
 	"slipway/internal/postgres"
 )
 
@@ -217,9 +218,8 @@ func countJobs(ctx context.Context, tx pgx.Tx, id ID, total, most int) (Progress
 	return p, err
 }
 
-// ofBatch finds the jobs of the batch $1 that are not done, by the index
-// river_job_batch.
-const ofBatch = `metadata->>'slipway:batch' = $1::bigint::text AND state <> 'completed' AND metadata ? 'slipway:batch'`
+// ofBatch finds the jobs of the batch $1 that are not done.
+const ofBatch = jobs.InBatch + `$1::bigint::text`
 
 // mark changes the row of a batch. Workers act by it.
 func (b *Batches) mark(ctx context.Context, action string, id ID, statement string) error {

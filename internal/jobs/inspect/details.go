@@ -19,13 +19,13 @@ const MostCausedBy = 100
 
 // CausedBy returns jobs that a job or task enqueued, the newest first.
 func (i *Inspector) CausedBy(ctx context.Context, id ID) ([]Item, error) {
-	return i.causedBy(ctx, "slipway:parent", id.String())
+	return i.causedBy(ctx, jobs.ParentKey, id.String())
 }
 
 // CausedByRequest returns jobs that an HTTP request enqueued, itself or by other jobs
 // and tasks, the newest first.
 func (i *Inspector) CausedByRequest(ctx context.Context, request string) ([]Item, error) {
-	return i.causedBy(ctx, "slipway:request", request)
+	return i.causedBy(ctx, jobs.RequestKey, request)
 }
 
 // Private
@@ -102,7 +102,7 @@ func (i *Inspector) addJobDetails(ctx context.Context, item *Item) error {
 		_ = json.Unmarshal(metadata[name], &value) // what is no text is left out
 		return value
 	}
-	item.RequestID, item.Parent, item.Batch = text("slipway:request"), text("slipway:parent"), text(batchKey)
-	item.ExpiresAt, _ = time.Parse(time.RFC3339Nano, text("slipway:expires_at")) // zero: it does not expire
+	item.RequestID, item.Parent, item.Batch = text(jobs.RequestKey), text(jobs.ParentKey), text(jobs.BatchKey)
+	item.ExpiresAt, _ = time.Parse(time.RFC3339Nano, text(jobs.ExpiresAtKey)) // zero: it does not expire
 	return nil
 }

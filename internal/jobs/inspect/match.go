@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"slipway/internal/jobs"
 	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/postgres"
 )
@@ -48,12 +49,9 @@ func (i *Inspector) conditions(filter Filter, of columns, where *postgres.Condit
 		where.Add(of.cause+" = %s", causeNumber(filter.Cause))
 	}
 	if filter.Batch != "" {
-		where.Add("metadata @> %s::jsonb", nested([]string{batchKey}, quotedJSON(filter.Batch)))
+		where.Add("metadata @> %s::jsonb", nested([]string{jobs.BatchKey}, quotedJSON(filter.Batch)))
 	}
 }
-
-// batchKey is the name under which the metadata of a job hold its batch.
-const batchKey = "slipway:batch"
 
 // addTerm adds a condition that River's index of args can serve.
 func (i *Inspector) addTerm(term ArgsTerm, where *postgres.Conditions) {

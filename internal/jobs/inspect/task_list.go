@@ -244,7 +244,7 @@ func (i *Inspector) itemOfTask(task taskqueue.Task, state State) Item {
 		ID: ID{Backend: jobs.Redis, Queue: task.Queue, Task: task.ID}, Kind: task.Kind, Queue: task.Queue, State: state,
 		Attempt: task.Retried, MaxAttempts: max(task.MaxRetry, 1), CreatedAt: task.EnqueuedAt,
 		RunAt: task.NextProcessAt, FinishedAt: task.CompletedAt, Error: i.mask.Text(task.Kind, task.Args, task.LastError),
-		RequestID: task.Headers["request"], Parent: task.Headers["parent"], ExpiresAt: task.ExpiresAt,
+		RequestID: task.Request(), Parent: task.Parent(), ExpiresAt: task.ExpiresAt,
 	}
 	i.setArgs(&item, task.Args)
 	if state == Running || state == Done {

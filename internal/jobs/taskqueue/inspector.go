@@ -40,6 +40,13 @@ type Task struct {
 	Place         Place // in the list that it was read from
 }
 
+// Request is the id of the HTTP request at the beginning of the chain, empty when there
+// was none.
+func (t Task) Request() string { return t.Headers[headerRequest] }
+
+// Parent is the job or task that enqueued the task, empty when none did.
+func (t Task) Parent() string { return t.Headers[headerParent] }
+
 // QueueCounts is how much one queue holds.
 type QueueCounts struct {
 	Paused    bool
