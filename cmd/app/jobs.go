@@ -85,7 +85,7 @@ func withJobsFor(c *cobra.Command, app application, limit time.Duration, do func
 	if session.work, err = app.work(b); err != nil {
 		return err
 	}
-	session.inspector, err = inspect.New(inspect.Options{DB: b.db, Tasks: b.tasks, Kinds: session.work.kinds()})
+	session.inspector, err = inspect.New(inspect.Options{DB: b.db, Jobs: b.jobs, Tasks: b.tasks, Kinds: session.work.kinds()})
 	if err != nil {
 		return err
 	}

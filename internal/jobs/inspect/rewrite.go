@@ -81,7 +81,7 @@ func (i *Inspector) retryWith(ctx context.Context, id ID, args json.RawMessage) 
 }
 
 func (i *Inspector) retryTaskWith(ctx context.Context, id ID, args json.RawMessage) error {
-	item, err := i.Show(ctx, id)
+	item, err := i.find(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -106,17 +106,17 @@ func (i *Inspector) retryTaskWith(ctx context.Context, id ID, args json.RawMessa
 func (i *Inspector) checked(kind string, stored, args json.RawMessage) (json.RawMessage, error) {
 	handler, known := i.kinds.Find(kind)
 	if !known {
-		return nil, fmt.Errorf("%w: this build does not know the kind %s, and cannot check them", ErrArgs, kind)
+		return nil, unusable("this build does not know the kind %s, and cannot check them", kind)
 	}
 	if handler.Unique.Waiting || handler.Unique.Within > 0 {
-		return nil, fmt.Errorf("%w: %s is unique by its args: enqueue it with other args, and discard this one", ErrArgs, kind)
+		return nil, unusable("%s is unique by its args: enqueue it with other args, and discard this one", kind)
 	}
 	whole, err := i.mask.Unmask(kind, stored, args)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrArgs, i.mask.Error(kind, args, err))
+		return nil, &argsError{i.mask.Error(kind, args, err)}
 	}
 	if err := handler.CheckWritten(whole); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrArgs, i.mask.Error(kind, whole, err))
+		return nil, &argsError{i.mask.Error(kind, whole, err)}
 	}
 	return whole, nil
 }
@@ -124,17 +124,17 @@ func (i *Inspector) checked(kind string, stored, args json.RawMessage) (json.Raw
 func (i *Inspector) enqueue(ctx context.Context, kind string, args json.RawMessage) (id ID, enqueued bool, err error) {
 	handler, known := i.kinds.Find(kind)
 	if !known {
-		return id, false, fmt.Errorf("%w: there is no kind of work called %q: there are %s", ErrArgs, kind, strings.Join(i.kinds.Kinds(), ", "))
+		return id, false, unusable("there is no kind of work called %q: there are %s", kind, strings.Join(i.kinds.Kinds(), ", "))
 	}
 	if _, err := i.mask.Unmask(kind, []byte("{}"), args); err != nil {
-		return id, false, fmt.Errorf("%w: %w", ErrArgs, i.mask.Error(kind, args, err))
+		return id, false, &argsError{i.mask.Error(kind, args, err)}
 	}
 	if err := handler.CheckWritten(args); err != nil {
-		return id, false, fmt.Errorf("%w: %w", ErrArgs, i.mask.Error(kind, args, err))
+		return id, false, &argsError{i.mask.Error(kind, args, err)}
 	}
 	isTask := i.enqueueTasks.Knows(kind)
 	if isTask && i.tasks == nil {
-		return id, false, fmt.Errorf("%s is a task: %w", kind, ErrNoRedis)
+		return id, false, fmt.Errorf("%s is a task, and cannot be enqueued: %w", kind, ErrNoRedis)
 	}
 	run := "manual:" + time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
 	deliver := func(context.Context) {}
@@ -158,3 +158,13 @@ func (i *Inspector) enqueue(ctx context.Context, kind string, args json.RawMessa
 	deliver(ctx)
 	return id, enqueued, nil
 }
+
+// argsError is an error that other args, or another kind, would mend.
+type argsError struct{ error }
+
+func (e *argsError) Unwrap() error { return e.error }
+
+// Is makes the error ErrArgs.
+func (e *argsError) Is(target error) bool { return target == ErrArgs }
+
+func unusable(format string, values ...any) error { return &argsError{fmt.Errorf(format, values...)} }
