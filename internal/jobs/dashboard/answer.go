@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
-	"slipway/internal/jobs"
 	"slipway/internal/jobs/batch"
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
@@ -141,36 +139,6 @@ func back(c echo.Context, path, done string) error {
 		return c.JSON(http.StatusOK, map[string]string{"done": done, "see": path})
 	}
 	return c.Redirect(http.StatusSeeOther, path)
-}
-
-// both asks both backends at the same time, and each for a bounded time. It returns a
-// sentence for each that does not reply.
-func (d *Dashboard) both(ctx context.Context, ask func(ctx context.Context, backend jobs.Backend) error) (down []string) {
-	type answer struct {
-		backend jobs.Backend
-		err     error
-	}
-	answers := make(chan answer, 2)
-	for _, backend := range []jobs.Backend{jobs.PG, jobs.Redis} {
-		go func() {
-			answers <- answer{backend, d.within(ctx, func(ctx context.Context) error { return ask(ctx, backend) })}
-		}()
-	}
-	found := map[jobs.Backend]error{}
-	for range 2 {
-		one := <-answers
-		found[one.backend] = one.err
-	}
-	for _, backend := range []jobs.Backend{jobs.PG, jobs.Redis} {
-		err := found[backend]
-		if err == nil || errors.Is(err, inspect.ErrNoRedis) {
-			continue
-		}
-		if text := downText(err); !slices.Contains(down, text) {
-			down = append(down, text)
-		}
-	}
-	return down
 }
 
 // within calls do with the time that a screen has for one backend.

@@ -14,14 +14,12 @@ import (
 
 // listFailures lists the causes of what failed.
 func (d *Dashboard) listFailures(c echo.Context) error {
-	view := screens.Failures{Filter: c.QueryParam("q"), State: inspect.Failed, Causes: []inspect.Cause{}}
-	filter, err := inspect.ParseFilter(view.Filter)
+	text := c.QueryParam("q")
+	filter, err := inspect.ParseFilter(text)
+	view := screens.NewFailures(text, filter)
 	if err != nil {
 		view.Problem = err.Error()
 		return d.showAs(c, http.StatusUnprocessableEntity, view, screens.Causes(d.frame(c, "Failures", "Failures"), view))
-	}
-	if filter.State != "" {
-		view.State = filter.State
 	}
 	var down []string
 	err = d.within(c.Request().Context(), func(ctx context.Context) error {

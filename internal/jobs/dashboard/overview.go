@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -48,19 +49,26 @@ func (d *Dashboard) showOverview(c echo.Context) error {
 	return d.show(c, view, screens.Home(d.frame(c, "Overview", "Overview", down...), view))
 }
 
-// readBackends reads the queues of each backend, or why that is not possible.
+// readBackends reads the queues of both backends at the same time, each for a bounded
+// time, or why that is not possible.
 func (d *Dashboard) readBackends(ctx context.Context) []screens.Backend {
-	halves := map[jobs.Backend]chan screens.Backend{jobs.PG: make(chan screens.Backend, 1), jobs.Redis: make(chan screens.Backend, 1)}
-	d.both(ctx, func(ctx context.Context, backend jobs.Backend) error {
-		queues, err := d.inspector.QueuesOf(ctx, backend)
-		half := screens.Backend{Backend: backend, Queues: append([]inspect.Queue{}, queues...)}
-		if err != nil {
-			half.Down = downText(err)
-		}
-		halves[backend] <- half
-		return err
-	})
-	return []screens.Backend{<-halves[jobs.PG], <-halves[jobs.Redis]}
+	halves := []screens.Backend{{Backend: jobs.PG}, {Backend: jobs.Redis}}
+	var reading sync.WaitGroup
+	for i := range halves {
+		reading.Go(func() {
+			half := &halves[i]
+			err := d.within(ctx, func(ctx context.Context) error {
+				queues, err := d.inspector.QueuesOf(ctx, half.Backend)
+				half.Queues = append([]inspect.Queue{}, queues...)
+				return err
+			})
+			if err != nil {
+				half.Down = downText(err)
+			}
+		})
+	}
+	reading.Wait()
+	return halves
 }
 
 // readFigures reads the workers and the stored figures of some time.

@@ -103,11 +103,11 @@ func (d *Dashboard) countStates(ctx context.Context, filter inspect.Filter) []sc
 
 // readQueues reads the queues of both backends, and says which does not reply.
 func (d *Dashboard) readQueues(ctx context.Context) (queues []inspect.Queue, down []string) {
-	halves := map[jobs.Backend]chan []inspect.Queue{jobs.PG: make(chan []inspect.Queue, 1), jobs.Redis: make(chan []inspect.Queue, 1)}
-	down = d.both(ctx, func(ctx context.Context, backend jobs.Backend) error {
-		found, err := d.inspector.QueuesOf(ctx, backend)
-		halves[backend] <- found
-		return err
-	})
-	return append(<-halves[jobs.PG], <-halves[jobs.Redis]...), down
+	for _, backend := range d.readBackends(ctx) {
+		queues = append(queues, backend.Queues...)
+		if backend.Down != "" && !slices.Contains(down, backend.Down) {
+			down = append(down, backend.Down)
+		}
+	}
+	return queues, down
 }
