@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -62,7 +63,8 @@ func (m Mask) Text(kind string, args []byte, text string) string {
 
 // Unmask returns edited args of a kind with the stored value wherever a secret still
 // is *** as Args has shown it. It returns an error for a *** that no stored value
-// belongs to for certain. Numbers stay as they are written.
+// belongs to for certain: in a list, one of its entries may be changed, and in place.
+// Numbers stay as they are written.
 func (m Mask) Unmask(kind string, stored, edited []byte) (json.RawMessage, error) {
 	written, err := decode(edited)
 	if err != nil {
@@ -72,7 +74,8 @@ func (m Mask) Unmask(kind string, stored, edited []byte) (json.RawMessage, error
 	if err != nil {
 		known = nil
 	}
-	restored, err := m.restore(m.names(kind, stored), known, written)
+	shown, _ := decode(m.Args(kind, stored)) // no error: Args returns JSON
+	restored, err := m.restore(m.names(kind, stored), known, shown, written)
 	if err != nil {
 		return nil, fmt.Errorf("read the arguments of %s: %w", kind, err)
 	}
@@ -142,40 +145,61 @@ func (m Mask) walk(names []string, value any, found func(secret string)) any {
 	return value
 }
 
-// restore puts stored secrets where edited has ***.
-func (m Mask) restore(names []string, stored, edited any) (any, error) {
-	var err error
+// restore puts stored secrets where edited has ***. Shown is stored as Args shows it.
+func (m Mask) restore(names []string, stored, shown, edited any) (any, error) {
 	switch written := edited.(type) {
 	case map[string]any:
 		known, _ := stored.(map[string]any)
+		masked, _ := shown.(map[string]any)
 		for name, inner := range written {
 			secret := slices.Contains(names, name) || secretName.MatchString(name)
 			value, has := known[name]
-			switch {
-			case secret && inner == "***" && !has:
-				return nil, fmt.Errorf("%s is ***, and there is no stored value for it: write the value", name)
-			case secret && inner == "***":
-				written[name] = value
-			default:
-				if written[name], err = m.restore(names, value, inner); err != nil {
-					return nil, err
+			if secret && inner == "***" {
+				if !has {
+					return nil, fmt.Errorf("%s is ***, and there is no stored value for it: write the value", name)
 				}
+				written[name] = value
+				continue
 			}
-		}
-	case []any:
-		known, _ := stored.([]any)
-		for n, inner := range written {
-			// In a list of another length, nobody knows which entry is which.
-			var same any
-			if n < len(known) && len(known) == len(written) {
-				same = known[n]
-			}
-			if written[n], err = m.restore(names, same, inner); err != nil {
+			restored, err := m.restore(names, value, masked[name], inner)
+			if err != nil {
 				return nil, err
 			}
+			written[name] = restored
 		}
+	case []any:
+		return m.restoreList(names, stored, shown, written)
 	}
 	return edited, nil
+}
+
+// restoreList is restore for a list. When more than one entry is changed, entries may
+// have changed their places, so that no *** has a stored value.
+func (m Mask) restoreList(names []string, stored, shown any, written []any) (any, error) {
+	known, _ := stored.([]any)
+	masked, _ := shown.([]any)
+	changed := 0
+	for n := range min(len(written), len(masked)) {
+		if !reflect.DeepEqual(written[n], masked[n]) {
+			changed++
+		}
+	}
+	certain := len(written) == len(known) && len(written) == len(masked) && changed <= 1
+	for n, inner := range written {
+		var value, asShown any
+		if certain {
+			value, asShown = known[n], masked[n]
+		}
+		restored, err := m.restore(names, value, asShown, inner)
+		if err != nil && !certain {
+			return nil, fmt.Errorf("in a list, *** keeps its value only while all other entries are unchanged: %w", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		written[n] = restored
+	}
+	return written, nil
 }
 
 // leaves calls found with each text and number within a secret value.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,49 @@ func TestMask_HidesSecretArgsAtAnyDepth(t *testing.T) {
 	require.JSONEq(t, `{"note": 1}`, string(mask.Args("other", []byte(`{"note": 1}`))))
 	require.JSONEq(t, `{"task": {"kind": "mail", "args": {"note": "***"}}}`,
 		string(mask.Args(OutboxKind, []byte(`{"task": {"kind": "mail", "args": {"note": "x"}}}`))))
+}
+
+func TestMask_RestoresWhatIsStillMasked(t *testing.T) {
+	t.Parallel()
+	mask := Mask{"mail": {"note"}}
+	const stored = `{"order": 9007199254740993, "note": ["x"], "to": [{"n": "ada", "pin": "a"}, {"n": "bob", "pin": "b"}]}`
+
+	for edited, restored := range map[string]string{
+		`{"order": 2, "note": "***"}`:                                  `{"note": ["x"], "order": 2}`,
+		`{"order": 9007199254740995, "note": "y"}`:                     `{"note": "y", "order": 9007199254740995}`,
+		`{"to": [{"n": "ada", "pin": "***"}, {"n": "bob"}]}`:           `{"to": [{"n": "ada", "pin": "a"}, {"n": "bob"}]}`,
+		`{"to": [{"pin": "***", "n": "ada"}, {"pin": "***"}]}`:         `{"to": [{"n": "ada", "pin": "a"}, {"pin": "b"}]}`,
+		`{"to": [{"n": "ada", "pin": "c"}, {"n": "bob", "pin": "d"}]}`: `{"to": [{"n": "ada", "pin": "c"}, {"n": "bob", "pin": "d"}]}`,
+		`{"to": [{"n": "bob", "pin": "d"}, {"n": "eve"}, {}]}`:         `{"to": [{"n": "bob", "pin": "d"}, {"n": "eve"}, {}]}`,
+	} {
+		whole, err := mask.Unmask("mail", []byte(stored), []byte(edited))
+		require.NoError(t, err, edited)
+		require.Equal(t, strings.ReplaceAll(restored, " ", ""), string(whole))
+	}
+}
+
+func TestMask_RefusesAMaskWithoutACertainValue(t *testing.T) {
+	t.Parallel()
+	mask := Mask{"mail": {"note"}}
+	const stored = `{"order": 1, "to": [{"n": "ada", "pin": "a"}, {"n": "bob", "pin": "b"}]}`
+	const noValue = " is ***, and there is no stored value for it: write the value"
+	const inList = "read the arguments of mail: in a list, *** keeps its value only while all other entries are unchanged: pin" + noValue
+
+	for edited, problem := range map[string]string{
+		`{"order": 1, "note": "***"}`:                                      "read the arguments of mail: note" + noValue,
+		`{"order": {"pin": "***"}}`:                                        "read the arguments of mail: pin" + noValue,
+		`{"to": {"pin": "***"}}`:                                           "read the arguments of mail: pin" + noValue,
+		`{"to": [{"n": "bob", "pin": "***"}, {"n": "ada", "pin": "***"}]}`: inList,
+		`{"to": [{"n": "bob", "pin": "***"}]}`:                             inList,
+		`{"to": [{"n": "ada", "pin": "***"}, {"n": "bob"}, {"n": "eve"}]}`: inList,
+	} {
+		_, err := mask.Unmask("mail", []byte(stored), []byte(edited))
+		require.EqualError(t, err, problem, edited)
+	}
+	_, err := mask.Unmask("mail", []byte("not json"), []byte(`{"note": "***"}`))
+	require.ErrorContains(t, err, noValue)
+	_, err = mask.Unmask("mail", []byte(stored), []byte(`{`))
+	require.ErrorContains(t, err, "as JSON")
 }
 
 func TestMask_HidesSecretArgsInTexts(t *testing.T) {
