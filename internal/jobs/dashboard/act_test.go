@@ -3,8 +3,10 @@ package dashboard
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -45,6 +47,64 @@ func TestAct_OnOneGoesBackToItsScreen(t *testing.T) {
 
 	require.Equal(t, "/jobs/item?id=pg%3A"+fmt.Sprint(id.Job)+"&said=retry", location)
 	require.Contains(t, d.get(t, location), "It runs again.")
+}
+
+func TestAct_DiscardOfOneGoesBackToTheList(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	first := d.enqueue(t, printArgs{Page: 1}, printArgs{Page: 2})
+	second := inspect.ID{Backend: first.Backend, Job: first.Job + 1}
+
+	for back, list := range map[string]string{"": "/jobs/work?said=discard", "kind:print": "/jobs/work?q=kind%3Aprint&said=discard"} {
+		location := d.post(t, "/jobs/act", "action", "discard", "id", first.String(), "back", back)
+
+		require.Equal(t, list, location)
+		require.Contains(t, d.get(t, location), "It is deleted.")
+		require.Equal(t, "gone", d.state(t, first))
+		first = second
+	}
+}
+
+func TestAct_RetriesAllWithoutAFilter(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.fail(t, "out of paper", d.enqueue(t, printArgs{Page: 1}))
+	d.execute(t, `INSERT INTO failed_tasks (id, kind, queue, args, error, attempts) VALUES ('a', 'wave', 'low', '{"to":"bob"}', 'no', 1)`)
+	list := d.get(t, "/jobs/work")
+	require.NotContains(t, list, "Discard all…", "what destroys all work needs a filter")
+	link := regexp.MustCompile(`href="(/jobs/confirm\?[^"]+)">Retry all…`).FindStringSubmatch(list)
+	require.NotNil(t, link)
+
+	asked := d.get(t, strings.ReplaceAll(link[1], "&amp;", "&"))
+	require.Contains(t, asked, "Retry <strong>2</strong>")
+	require.Contains(t, asked, "<strong>All work</strong>")
+	location := d.post(t, "/jobs/act", "action", "retry", "q", "", "back", "")
+
+	require.Contains(t, d.get(t, location), "waiting")
+	var subject string
+	require.NoError(t, d.db.QueryRow(t.Context(), `SELECT subject FROM operator_actions WHERE action = 'retry'`).Scan(&subject))
+	require.Empty(t, subject)
+}
+
+func TestConfirm_SaysThatABackendIsAway(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*desk, *testing.T){"PostgreSQL": (*desk).losePostgres, "Redis": (*desk).loseRedis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, func(options *Options) { options.PageTimeout = 2 * time.Second })
+			d.enqueue(t, printArgs{Page: 1})
+			require.True(t, d.tasks.Enqueue(t.Context(), waveArgs{To: "bob"}))
+			lose(d, t)
+
+			for _, query := range []string{"id=redis:low:a", "q=backend:redis", "q=state:pending"} {
+				status, body := d.ask(t, http.MethodGet, "/jobs/confirm?action=discard&"+query, nil)
+
+				require.Equal(t, http.StatusServiceUnavailable, status, query)
+				require.Contains(t, body, name+" does not reply", query)
+				require.NotContains(t, body, "There is nothing to act on.")
+			}
+		})
+	}
 }
 
 func TestAct_OnWhatHasVanishedSaysSo(t *testing.T) {
@@ -145,6 +205,56 @@ func TestEnqueue_ChecksTheArgs(t *testing.T) {
 	require.Contains(t, d.get(t, location), "pending")
 }
 
+func TestEnqueue_QuotesNoSecret(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	id := d.enqueue(t, printArgs{Page: 1, Token: "older-than-time"})
+	d.fail(t, "out of paper", id)
+	alert := regexp.MustCompile(`role="alert">([^<]*)<`)
+
+	_, body := d.ask(t, http.MethodPost, "/jobs/enqueue", form("kind", "print", "args", `{"page": 1, "token": "older-than-time"}`))
+	problem := alert.FindStringSubmatch(body)
+	require.NotNil(t, problem)
+	require.Contains(t, problem[1], "the token *** is of last year")
+	_, body = d.ask(t, http.MethodPost, "/jobs/item/edit", form("id", id.String(), "args", `{"page": 2, "token": "***"}`))
+	require.Contains(t, body, "the token *** is of last year")
+	require.NotContains(t, body, "older-than-time")
+
+	for _, path := range []string{"/jobs/action?id=1", "/jobs/action?id=2"} {
+		written := d.get(t, path)
+		require.Contains(t, written, "the token *** is of last year")
+		require.NotContains(t, written, "older-than-time")
+	}
+}
+
+func TestEdit_RefusesAMaskWithoutAStoredValue(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	id := d.enqueue(t, printArgs{Page: 1})
+	d.fail(t, "out of paper", id)
+
+	for path, more := range map[string][]string{"/jobs/item/edit": {"id", id.String()}, "/jobs/enqueue": {"kind", "print"}} {
+		status, body := d.ask(t, http.MethodPost, path, form(append(more, "args", `{"page": 1, "token": "***"}`)...))
+
+		require.Equal(t, http.StatusUnprocessableEntity, status, path)
+		require.Contains(t, body, "token is ***, and there is no stored value for it: write the value")
+	}
+	require.Equal(t, "discarded", d.state(t, id))
+}
+
+func TestEdit_RefusesWorkThatIsUnique(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	id := d.enqueue(t, posterArgs{Page: 1})
+	d.fail(t, "out of paper", id)
+
+	status, body := d.ask(t, http.MethodPost, "/jobs/item/edit", form("id", id.String(), "args", `{"page": 2}`))
+
+	require.Equal(t, http.StatusUnprocessableEntity, status)
+	require.Contains(t, body, "poster is unique by its args: enqueue it with other args, and discard this one")
+	require.Equal(t, "discarded", d.state(t, id))
+}
+
 func TestEdit_RetriesWithOtherArgs(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -195,6 +305,42 @@ func TestRecurring_RunsPausesAndResumes(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	status, _ = d.ask(t, http.MethodPost, "/jobs/recurring", form("do", "pause"))
 	require.Equal(t, http.StatusUnprocessableEntity, status)
+}
+
+func TestRecurring_ATaskIsSentUntilItFails(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.execute(t, `
+		INSERT INTO recurring_tasks (key, kind, backend, schedule, enabled) VALUES ('greeting', 'wave', 'redis', '0 3 * * *', true)`)
+	d.execute(t, `
+		INSERT INTO recurring_runs (task_key, run_at) VALUES ('greeting', '2026-11-29T03:00:00Z'), ('greeting', '2026-11-30T03:00:00Z')`)
+	d.execute(t, `
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts)
+		VALUES ('recurring:greeting:2026-11-29T03:00:00.000000Z', 'wave', 'low', '{}', 'no', 1)`)
+
+	body := d.get(t, "/jobs/recurring")
+
+	require.Contains(t, body, `class="run-sent"`)
+	require.Contains(t, body, `class="run-failed"`)
+	require.NotContains(t, body, `class="run-done"`)
+	var shown screens.Recurring
+	d.json(t, "/jobs/recurring", &shown)
+	require.Equal(t, "sent", shown.History[0].Runs[0].Outcome)
+}
+
+func TestWorkers_ThatDoNotObeyAreNoErrorOfTheServer(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.execute(t, `
+		INSERT INTO job_processes (id, backend, host, pid, version, queues, concurrency, state, beat_at)
+		VALUES ('deaf', 'pg', 'h', 1, 'v', '{}', 1, 'working', now())`)
+
+	for worker, reason := range map[string]error{"gone": inspect.ErrGone, "deaf": inspect.ErrNoAnswer} {
+		status, body := d.ask(t, http.MethodPost, "/jobs/workers", form("worker", worker, "do", "quiet"))
+
+		require.Equal(t, http.StatusConflict, status)
+		require.Contains(t, body, reason.Error())
+	}
 }
 
 func TestBatches_PauseResumeAndCancel(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -139,6 +140,28 @@ func TestScreens_ShowTheOtherHalfWhenRedisIsDown(t *testing.T) {
 	}
 	require.NotContains(t, d.get(t, "/jobs"), "No worker of redis", "what is unknown is not called wrong")
 	require.NoError(t, d.redis.Restart(t.Context()))
+}
+
+func TestScreens_NameTheBackendThatIsAway(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*desk, *testing.T){"PostgreSQL": (*desk).losePostgres, "Redis": (*desk).loseRedis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, func(options *Options) { options.Patience, options.PageTimeout = 800*time.Millisecond, 2*time.Second })
+			other := map[string]string{"PostgreSQL": "Redis", "Redis": "PostgreSQL"}[name]
+			require.True(t, d.tasks.Enqueue(t.Context(), waveArgs{To: "bob"}))
+			lose(d, t)
+
+			paths := []string{"/jobs", "/jobs/work", "/jobs/work?q=backend:redis", "/jobs/work?q=backend:redis+since:1h", "/jobs/queues",
+				"/jobs/failures?q=state:retrying", "/jobs/item?id=redis:low:a"}
+			for _, path := range paths {
+				_, body := d.ask(t, http.MethodGet, path, nil)
+
+				require.Contains(t, body, name+" does not reply", path)
+				require.NotContains(t, body, other+" does not reply", path)
+			}
+		})
+	}
 }
 
 func TestOverview_SaysWhatIsWrong(t *testing.T) {

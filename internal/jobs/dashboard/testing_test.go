@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -29,6 +30,7 @@ import (
 	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/inspect"
 	"slipway/internal/jobs/recurring"
+	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
 	"slipway/internal/telemetry"
 )
@@ -37,6 +39,7 @@ import (
 type desk struct {
 	*httptest.Server
 	db        *pgxpool.Pool
+	pg        *stacktest.Relay // between db and PostgreSQL
 	redis     *devstack.Redis
 	jobs      *jobs.Jobs
 	tasks     *jobs.Tasks
@@ -47,17 +50,21 @@ type desk struct {
 
 func newDesk(t *testing.T, change ...func(*Options)) *desk {
 	t.Helper()
-	d := &desk{db: pgtest.New(t, noMigrations), redis: stacktest.Redis(t), log: &stacktest.Journal{}}
+	d := &desk{redis: stacktest.Redis(t), log: &stacktest.Journal{}}
+	d.openDatabase(t)
 	metrics := jobs.NewMetrics(prometheus.NewRegistry())
 	var err error
 	d.jobs, err = jobs.NewJobs(d.db, metrics)
 	require.NoError(t, err)
-	guard := failopen.NewGuard(failopen.Options{URL: d.redis.URL(), Timeout: time.Second}, newReporter())
+	guard := failopen.NewGuard(failopen.Options{URL: d.redis.URL(), Timeout: 250 * time.Millisecond}, newReporter())
 	d.tasks, err = jobs.NewTasks(guard, d.jobs, metrics)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.tasks.Close()) })
 
-	ofJobs := jobs.Handlers{jobs.Handle(func(context.Context, printArgs) error { return nil })}
+	ofJobs := jobs.Handlers{
+		jobs.Handle(func(context.Context, printArgs) error { return nil }),
+		jobs.Handle(func(context.Context, posterArgs) error { return nil }),
+	}
 	ofTasks := jobs.Handlers{jobs.Handle(func(context.Context, waveArgs) error { return nil })}
 	d.tasks.Know(ofTasks)
 	entries, err := recurring.Parse([]byte("nightly:\n  kind: print\n  schedule: \"0 3 * * *\"\n  args: {page: 1}\n"), ofJobs, ofTasks)
@@ -99,7 +106,19 @@ func (p printArgs) Check() error {
 	if p.Page < 1 {
 		return errors.New("page must be at least 1")
 	}
+	if strings.HasPrefix(p.Token, "old") {
+		return fmt.Errorf("the token %s is of last year", p.Token)
+	}
 	return nil
+}
+
+// posterArgs is a job that is unique.
+type posterArgs struct {
+	Page int `json:"page"`
+}
+
+func (posterArgs) Declare() jobs.Declaration {
+	return jobs.Declaration{Kind: "poster", Attempts: 3, Unique: jobs.Uniqueness{Waiting: true}}
 }
 
 // waveArgs is a transient task.
@@ -108,6 +127,35 @@ type waveArgs struct {
 }
 
 func (waveArgs) Declare() jobs.Declaration { return jobs.Declaration{Kind: "wave", Queue: jobs.Low} }
+
+// openDatabase opens a database behind a relay, so that a test can lose it.
+func (d *desk) openDatabase(t *testing.T) {
+	t.Helper()
+	address, err := url.Parse(pgtest.URL(t, noMigrations))
+	require.NoError(t, err)
+	d.pg = stacktest.StartRelay(t, address.Host)
+	address.Host = d.pg.Address()
+	d.db, err = postgres.Open(t.Context(), postgres.Options{
+		URL: address.String(), Name: t.Name(), PoolSize: 20, ConnectTimeout: 5 * time.Second, StatementTimeout: 20 * time.Second,
+		LockTimeout: 10 * time.Second, PingTimeout: time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(d.db.Close)
+}
+
+// losePostgres lets PostgreSQL reply no more, until the test ends.
+func (d *desk) losePostgres(t *testing.T) {
+	t.Helper()
+	d.pg.LoseAbove(1)
+	t.Cleanup(func() { d.pg.LoseAbove(0) })
+}
+
+// loseRedis lets Redis reply no more, until the test ends.
+func (d *desk) loseRedis(t *testing.T) {
+	t.Helper()
+	require.NoError(t, d.redis.Freeze())
+	t.Cleanup(func() { require.NoError(t, d.redis.Thaw()) })
+}
 
 // enqueue stores jobs, and returns the id of the first.
 func (d *desk) enqueue(t *testing.T, args ...jobs.Args) inspect.ID {

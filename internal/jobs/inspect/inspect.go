@@ -41,7 +41,7 @@ var (
 	ErrState    = errors.New("not allowed in its state")
 	ErrEqual    = errors.New("equal work already waits or runs, and its kind is unique: discard one, or wait until the other is done")
 	// ErrRedis means that Redis does not reply, and not PostgreSQL.
-	ErrRedis = errors.New("Redis does not reply") //nolint:staticcheck // a name has a capital
+	ErrRedis = taskqueue.ErrRedis
 	// ErrNoRedis means that the configuration names no Redis.
 	ErrNoRedis = errors.New("there is no Redis: REDIS_URL is not set")
 )

@@ -58,9 +58,6 @@ func (i *Inspector) List(ctx context.Context, filter Filter) (Page, error) {
 		part, err := all[n].list(ctx, filter, at, filter.Limit-len(page.Items), budget)
 		page.Items = append(page.Items, part.items...)
 		page.Read += part.read
-		if err != nil && all[n].queue != "" {
-			err = fmt.Errorf("%w: %w", ErrRedis, err)
-		}
 		if err != nil {
 			return page, err
 		}

@@ -146,14 +146,14 @@ func (i *Inspector) taskQueues(ctx context.Context) ([]Queue, error) {
 	missing := errors.Join(uncounted, unread)
 	known, err := i.tasks.QueueNames()
 	if err != nil {
-		return nil, fmt.Errorf("list the queues of tasks: %w: %w", ErrRedis, err)
+		return nil, fmt.Errorf("list the queues of tasks: %w", err)
 	}
 	var queues []Queue
 	for _, name := range i.queues {
 		var counts taskqueue.QueueCounts
 		if slices.Contains(known, string(name)) { // a queue that was never used is unknown
 			if counts, err = i.tasks.CountQueue(string(name)); err != nil {
-				return queues, fmt.Errorf("count tasks: %w: %w", ErrRedis, err)
+				return queues, fmt.Errorf("count tasks: %w", err)
 			}
 		}
 		queue := Queue{

@@ -193,7 +193,7 @@ func (i *Inspector) findTask(ctx context.Context, id ID) (foundTask, error) {
 			return foundTask{i.itemOfTask(task, stateOfTask(task)), i.testOf(task, stateOfTask(task))}, nil
 		}
 		if !errors.Is(err, taskqueue.ErrNotFound) {
-			return foundTask{}, fmt.Errorf("read task %s: %w: %w", id, ErrRedis, err)
+			return foundTask{}, fmt.Errorf("read task %s: %w", id, err)
 		}
 	}
 	job, err := i.outboxOf(ctx, id)

@@ -22,7 +22,7 @@ type Cancellations struct {
 // Mark marks a task as cancelled. The mark ends after a day.
 func (c *Cancellations) Mark(ctx context.Context, id string) error {
 	if err := c.redis.Set(ctx, c.namespace.cancelled(id), 1, markRetention).Err(); err != nil {
-		return fmt.Errorf("mark the task %s as cancelled: %w", id, err)
+		return fmt.Errorf("mark the task %s as cancelled: %w", id, ofRedis(err))
 	}
 	return nil
 }
@@ -30,7 +30,7 @@ func (c *Cancellations) Mark(ctx context.Context, id string) error {
 // Unmark lets a task run again.
 func (c *Cancellations) Unmark(ctx context.Context, id string) error {
 	if err := c.redis.Del(ctx, c.namespace.cancelled(id)).Err(); err != nil {
-		return fmt.Errorf("remove the cancellation mark of the task %s: %w", id, err)
+		return fmt.Errorf("remove the cancellation mark of the task %s: %w", id, ofRedis(err))
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func (i *Inspector) Find(queue, id string) (Task, error) {
 		return Task{}, ErrNotFound
 	}
 	if err != nil {
-		return Task{}, err
+		return Task{}, ofRedis(err)
 	}
 	return taskOf(queue, task), nil
 }
@@ -98,7 +98,7 @@ func (i *Inspector) Find(queue, id string) (Task, error) {
 func (i *Inspector) QueueNames() ([]string, error) {
 	all, err := i.asynq.Queues()
 	if err != nil {
-		return nil, err
+		return nil, ofRedis(err)
 	}
 	var names []string
 	for _, queue := range all {
@@ -113,7 +113,7 @@ func (i *Inspector) QueueNames() ([]string, error) {
 func (i *Inspector) CountQueue(name string) (QueueCounts, error) {
 	info, err := i.asynq.GetQueueInfo(i.namespace.queue(name))
 	if err != nil {
-		return QueueCounts{}, err
+		return QueueCounts{}, ofRedis(err)
 	}
 	return QueueCounts{
 		Paused: info.Paused, Oldest: info.Latency,
@@ -126,20 +126,20 @@ func (i *Inspector) CountQueue(name string) (QueueCounts, error) {
 // queue again when Redis has lost it.
 func (i *Inspector) Pause(ctx context.Context, queue string) error {
 	return i.failed.setPaused(ctx, queue, true, func() error {
-		return unlessAlreadySo(i.asynq.PauseQueue(i.namespace.queue(queue)))
+		return unlessAlreadySo(ofRedis(i.asynq.PauseQueue(i.namespace.queue(queue))))
 	})
 }
 
 // Resume ends a pause. A queue may not be paused.
 func (i *Inspector) Resume(ctx context.Context, queue string) error {
 	return i.failed.setPaused(ctx, queue, false, func() error {
-		return unlessAlreadySo(i.asynq.UnpauseQueue(i.namespace.queue(queue)))
+		return unlessAlreadySo(ofRedis(i.asynq.UnpauseQueue(i.namespace.queue(queue))))
 	})
 }
 
 // RunNow makes a task pending that waits for its time or for its next attempt.
 func (i *Inspector) RunNow(queue, id string) error {
-	return i.asynq.RunTask(i.namespace.queue(queue), id)
+	return ofRedis(i.asynq.RunTask(i.namespace.queue(queue), id))
 }
 
 // Retry is RunNow for a task that waits for its next attempt. It also removes a
@@ -181,7 +181,7 @@ func (i *Inspector) CancelActive(ctx context.Context, id string) error {
 	if err := i.cancellations.Mark(ctx, id); err != nil {
 		return err
 	}
-	return i.asynq.CancelProcessing(id)
+	return ofRedis(i.asynq.CancelProcessing(id))
 }
 
 // Archive ends a task that does not run: asynq keeps it in its own archive. It
@@ -197,13 +197,13 @@ func (i *Inspector) Archive(ctx context.Context, queue, id string) (Task, error)
 	if task.State == Archived {
 		return task, nil
 	}
-	return task, i.asynq.ArchiveTask(i.namespace.queue(queue), id)
+	return task, ofRedis(i.asynq.ArchiveTask(i.namespace.queue(queue), id))
 }
 
 // Delete deletes a task that does not run from Redis, which may not have it.
 func (i *Inspector) Delete(ctx context.Context, queue, id string) error {
 	if err := i.asynq.DeleteTask(i.namespace.queue(queue), id); err != nil && !isMissing(err) {
-		return err
+		return ofRedis(err)
 	}
 	return i.cancellations.Unmark(ctx, id)
 }
@@ -214,7 +214,7 @@ func (i *Inspector) Delete(ctx context.Context, queue, id string) error {
 func (i *Inspector) enqueueAgain(ctx context.Context, task FailedTask) error {
 	switch i.client.Enqueue(ctx, "Tasks.Again", i.again(task))[0] {
 	case Refused:
-		return fmt.Errorf("enqueue the task %s again: Redis does not accept it", task.ID)
+		return fmt.Errorf("enqueue the task %s again: %w", task.ID, ErrRedis)
 	case Duplicate:
 		return ErrDuplicate
 	}

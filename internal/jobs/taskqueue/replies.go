@@ -3,6 +3,7 @@ package taskqueue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/hibiken/asynq"
@@ -13,6 +14,9 @@ import (
 
 // ErrNotFound means that neither Redis nor the archive has the task.
 var ErrNotFound = errors.New("there is no such task")
+
+// ErrRedis means that Redis does not reply, or refuses what it was asked.
+var ErrRedis = errors.New("Redis does not reply") //nolint:staticcheck // a name has a capital
 
 // ErrDuplicate means that an equal unique task waits or runs.
 var ErrDuplicate = errors.New("an equal task waits or runs")
@@ -61,6 +65,15 @@ func isMissing(err error) bool {
 // asynq has no error value for either.
 func isAlreadySo(err error) bool {
 	return err != nil && (strings.HasSuffix(err.Error(), "is already paused") || strings.HasSuffix(err.Error(), "is not paused"))
+}
+
+// ofRedis returns an error of Redis as ErrRedis. A reply about a task or a queue, such
+// as that it is missing or in another state, stays as it is.
+func ofRedis(err error) error {
+	if err == nil || isMissing(err) || isAlreadySo(err) || strings.Contains(err.Error(), "FAILED_PRECONDITION") {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrRedis, err)
 }
 
 // isNothing reports Redis's reply that there is no value, or no task.

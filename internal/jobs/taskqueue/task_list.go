@@ -94,7 +94,7 @@ var listKeys = map[State]func(queue string) string{
 func (i *Inspector) placesByIndex(ctx context.Context, key string, after Place, size int) ([]Place, error) {
 	reply, err := listPart.Run(ctx, i.client.redis, []string{key}, after.ID, after.Index, size).StringSlice()
 	if err != nil {
-		return nil, fmt.Errorf("read a list of tasks: %w", err)
+		return nil, fmt.Errorf("read a list of tasks: %w", ofRedis(err))
 	}
 	start, err := strconv.Atoi(reply[0])
 	if err != nil {
@@ -110,7 +110,7 @@ func (i *Inspector) placesByIndex(ctx context.Context, key string, after Place, 
 func (i *Inspector) placesByScore(ctx context.Context, key string, after Place, size int) ([]Place, error) {
 	reply, err := setPart.Run(ctx, i.client.redis, []string{key}, after.ID, after.Score, size).StringSlice()
 	if err != nil {
-		return nil, fmt.Errorf("read a list of tasks: %w", err)
+		return nil, fmt.Errorf("read a list of tasks: %w", ofRedis(err))
 	}
 	places := make([]Place, len(reply)/2)
 	for n := range places {

@@ -44,7 +44,7 @@ func (i *Inspector) read(ctx context.Context, queue string, ids []string) ([]*Ta
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read tasks: %w", err)
+			return nil, fmt.Errorf("read tasks: %w", ofRedis(err))
 		}
 		for _, reply := range replies {
 			task, err := taskIn(queue, reply.Val())
@@ -70,7 +70,7 @@ func (i *Inspector) sizes(ctx context.Context, queue string, ids []string) ([]in
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("measure tasks: %w", err)
+			return nil, fmt.Errorf("measure tasks: %w", ofRedis(err))
 		}
 		for _, reply := range replies {
 			sizes = append(sizes, reply.Val())
