@@ -164,6 +164,47 @@ func TestScreens_NameTheBackendThatIsAway(t *testing.T) {
 	}
 }
 
+func TestWork_ListsTheOtherHalfInTheTimeOfOne(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*desk, *testing.T){"PostgreSQL": (*desk).losePostgres, "Redis": (*desk).loseRedis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const patience = 1500 * time.Millisecond
+			d := newDesk(t, func(options *Options) { options.Patience = patience })
+			d.enqueue(t, printArgs{Page: 1})
+			for range rowsOfPage + 1 {
+				require.True(t, d.tasks.Enqueue(t.Context(), waveArgs{To: "bob"}))
+			}
+			there, away := "wave", "print"
+			if name == "Redis" {
+				there, away = away, there
+			}
+			lose(d, t)
+
+			for _, query := range []string{"", "?q=since:1h", "?q=state:pending"} {
+				began := time.Now()
+				body := d.get(t, "/jobs/work"+query)
+
+				require.Less(t, time.Since(began), 2*patience, query)
+				require.Contains(t, body, name+" does not reply", query)
+				require.Contains(t, body, ">"+there+"</a>", query)
+				require.NotContains(t, body, ">"+away+"</a>", query)
+			}
+			if name == "PostgreSQL" {
+				var first, second struct {
+					Items []struct{ Kind string }
+					Next  string
+				}
+				d.json(t, "/jobs/work", &first)
+				require.Len(t, first.Items, rowsOfPage)
+				d.json(t, "/jobs/work?after="+url.QueryEscape(first.Next), &second)
+				require.Len(t, second.Items, 1, "the next page is of Redis too")
+			}
+			require.Contains(t, d.get(t, "/jobs/work?q=kind:none"), "Nothing matches of what can be read.")
+		})
+	}
+}
+
 func TestOverview_SaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

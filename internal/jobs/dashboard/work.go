@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,42 +41,70 @@ func (d *Dashboard) listWork(c echo.Context) error {
 
 // readWork fills a list. When one backend does not reply, it lists the other.
 func (d *Dashboard) readWork(ctx context.Context, filter inspect.Filter, view *screens.Work) (down []string, err error) {
-	var page inspect.Page
 	counts := make(chan []screens.StateCount, 1)
 	go func() { counts <- d.countStates(ctx, filter) }()
-	err = d.within(ctx, func(ctx context.Context) (err error) {
-		page, err = d.inspector.List(ctx, filter)
+	var page inspect.Page
+	err = d.within(ctx, func(ctx context.Context) error {
+		page, down, err = d.listHalves(ctx, filter)
 		return err
 	})
 	view.Counts = <-counts
-	view.Items, view.Next, view.Read = page.Items, page.Next, page.Read
-	if view.Items == nil {
-		view.Items = []inspect.Item{}
+	view.Next, view.Read = page.Next, page.Read
+	view.Items = append(view.Items, page.Items...)
+	return down, err
+}
+
+// listed is what a list returned.
+type listed struct {
+	page inspect.Page
+	err  error
+}
+
+// listHalves lists the work of both backends, and says which does not reply. PostgreSQL
+// is read first: when it takes long, what is in Redis is read at the same time, so that
+// this half is there when the time is up.
+func (d *Dashboard) listHalves(ctx context.Context, filter inspect.Filter) (page inspect.Page, down []string, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	read := func(list func(context.Context, inspect.Filter) (inspect.Page, error)) <-chan listed {
+		done := make(chan listed, 1)
+		reading.Go(func() {
+			page, err := list(ctx, filter)
+			done <- listed{page, err}
+		})
+		return done
+	}
+	both := read(d.inspector.List)
+	inRedis := sync.OnceValue(func() <-chan listed { return read(d.inspector.ListRedis) })
+	var found listed
+	select {
+	case found = <-both:
+	case <-time.After(d.patience / 2):
+		if filter.Backend != jobs.PG {
+			inRedis()
+		}
+		found = <-both
 	}
 	switch {
-	case err == nil:
-		return nil, nil
-	case errors.Is(err, inspect.ErrCursor), errors.Is(err, inspect.ErrFilter):
-		return nil, err
-	case errors.Is(err, inspect.ErrNoRedis):
-		return []string{"There is no Redis: REDIS_URL is not set."}, nil
-	case filter.Backend == jobs.Redis || errors.Is(err, inspect.ErrRedis):
-		return []string{downText(err)}, nil
+	case found.err == nil:
+		return found.page, nil, nil
+	case errors.Is(found.err, inspect.ErrCursor), errors.Is(found.err, inspect.ErrFilter):
+		return found.page, nil, found.err
+	case errors.Is(found.err, inspect.ErrNoRedis):
+		return found.page, []string{"There is no Redis: REDIS_URL is not set."}, nil
+	case filter.Backend == jobs.PG, errors.Is(found.err, inspect.ErrRedis):
+		return found.page, []string{downText(found.err)}, nil
 	}
-	down = []string{downText(err)}
-	if filter.Backend == jobs.PG {
-		return down, nil
+	page, down = found.page, []string{downText(found.err)}
+	half := <-inRedis()
+	page.Items = append(page.Items, half.page.Items...)
+	page.Next, page.Read = half.page.Next, page.Read+half.page.Read
+	if errors.Is(half.err, inspect.ErrRedis) {
+		down = append(down, downText(half.err))
 	}
-	filter.Backend = jobs.Redis // its half may be there
-	err = d.within(ctx, func(ctx context.Context) (err error) {
-		page, err = d.inspector.List(ctx, filter)
-		return err
-	})
-	view.Items = append(view.Items, page.Items...)
-	if err != nil && errors.Is(err, inspect.ErrRedis) {
-		down = append(down, downText(err))
-	}
-	return down, nil
+	return page, down, nil
 }
 
 // countStates counts the work of each state in the queue and the backend of a filter.

@@ -58,6 +58,14 @@ func (m Moment) at(now time.Time) time.Time {
 	return m.At
 }
 
+// fixed is the moment as a point in time, when now is the time.
+func (m Moment) fixed(now time.Time) Moment {
+	if m.IsZero() {
+		return m
+	}
+	return Moment{At: m.at(now)}
+}
+
 // hash is equal for filters that select the same. A cursor has the hash of its
 // filter.
 func (f Filter) hash() string {

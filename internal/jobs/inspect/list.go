@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/taskqueue"
@@ -39,6 +40,27 @@ var ErrCursor = keyset.ErrCursor
 // what is in PostgreSQL, and an error. Large args and all errors but the last are
 // left out: see Show.
 func (i *Inspector) List(ctx context.Context, filter Filter) (Page, error) {
+	return i.list(ctx, filter, filter, i.sources(filter))
+}
+
+// ListRedis is List for the tasks in Redis alone, without PostgreSQL: for when that
+// does not reply. Its cursors are those of List. A time before now is by the clock of
+// this machine. A filter with a cause or an id finds nothing.
+func (i *Inspector) ListRedis(ctx context.Context, filter Filter) (Page, error) {
+	if filter.Cause != "" {
+		return Page{Items: []Item{}}, nil
+	}
+	tested, now := filter, time.Now()
+	tested.Since, tested.Until = filter.Since.fixed(now), filter.Until.fixed(now)
+	inPostgres := func(s source) bool { return s.queue == "" }
+	return i.list(ctx, filter, tested, slices.DeleteFunc(i.sources(filter), inPostgres))
+}
+
+// Private
+
+// list is List of some sources. Tested is the filter that work must meet, with other
+// bounds of time than those of filter.
+func (i *Inspector) list(ctx context.Context, filter, tested Filter, all []source) (Page, error) {
 	if filter.Limit <= 0 || filter.Limit > PageSize {
 		filter.Limit = PageSize
 	}
@@ -47,15 +69,17 @@ func (i *Inspector) List(ctx context.Context, filter Filter) (Page, error) {
 	if err != nil {
 		return page, err
 	}
-	all := i.sources(filter)
-	begin := max(0, slices.IndexFunc(all, func(s source) bool { return s.name == at.Source }))
+	begin := slices.IndexFunc(all, func(s source) bool { return s.name == at.Source })
+	if begin < 0 {
+		begin, at = 0, position{}
+	}
 	for n, budget := begin, newBudget(); n < len(all); {
 		if len(page.Items) == filter.Limit || budget.spent() {
 			at.Source, at.Filter = all[n].name, filter.hash()
 			page.Next = at.cursor()
 			return page, nil
 		}
-		part, err := all[n].list(ctx, filter, at, filter.Limit-len(page.Items), budget)
+		part, err := all[n].list(ctx, tested, at, filter.Limit-len(page.Items), budget)
 		page.Items = append(page.Items, part.items...)
 		page.Read += part.read
 		if err != nil {
@@ -68,8 +92,6 @@ func (i *Inspector) List(ctx context.Context, filter Filter) (Page, error) {
 	}
 	return page, nil
 }
-
-// Private
 
 const (
 	// mostParts is the most parts that one page reads, to find tasks.
