@@ -114,7 +114,11 @@ func printPage(c *cobra.Command, page inspect.Page) error {
 	rows := make([][]any, len(page.Items))
 	for i, item := range page.Items {
 		attempts := fmt.Sprintf("%d/%d", item.Attempt, item.MaxAttempts)
-		rows[i] = []any{item.ID, item.State, item.Queue, item.Kind, attempts, short(string(item.Args)), short(item.Error)}
+		state := string(item.State)
+		if item.Paused != "" {
+			state += ", paused"
+		}
+		rows[i] = []any{item.ID, state, item.Queue, item.Kind, attempts, short(string(item.Args)), short(item.Error)}
 	}
 	err := printTable(c, page, "ID\tSTATE\tQUEUE\tKIND\tATTEMPT\tARGS\tERROR", rows)
 	if err != nil || page.Next == "" || asJSON(c) {

@@ -173,6 +173,12 @@ func TestQueues_PauseAndResume(t *testing.T) {
 		require.Equal(t, "/jobs/queues?said=paused", d.post(t, "/jobs/queues", append(one, "do", "pause")...))
 	}
 	require.Equal(t, 3, strings.Count(d.get(t, "/jobs/queues"), `<span class="mark is-waiting">paused</span>`))
+	id := d.enqueue(t, printArgs{Page: 1})
+	require.Contains(t, d.get(t, "/jobs/work"), `title="Its kind is paused">paused</span>`)
+	require.Contains(t, d.get(t, "/jobs/item?id="+id.String()), "its kind is paused")
+	var shown struct{ Items []struct{ Paused string } }
+	d.json(t, "/jobs/work", &shown)
+	require.Equal(t, "kind", shown.Items[0].Paused)
 	for _, one := range all {
 		d.post(t, "/jobs/queues", append(one, "do", "resume")...)
 	}

@@ -87,7 +87,12 @@ func (i *Inspector) Show(ctx context.Context, id ID) (Item, error) {
 	if err == nil {
 		err = i.addDetails(ctx, &item)
 	}
-	return item, err
+	if err != nil {
+		return item, err
+	}
+	one := []Item{item}
+	err = i.markPaused(ctx, one)
+	return one[0], err
 }
 
 // Private

@@ -222,6 +222,35 @@ func TestPause_PausesAQueueOfEitherBackend(t *testing.T) {
 	require.Len(t, workers, 2)
 }
 
+func TestPause_IsShownOfTheWorkThatItHoldsBack(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	require.NoError(t, s.inspector.PauseKind(t.Context(), jobs.PG, "mail"))
+	require.NoError(t, s.inspector.PauseKind(t.Context(), jobs.Redis, "wave"))
+	s.work(t)
+	s.enqueue(t, mailArgs{Order: 1})
+	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
+
+	job, task := s.await(t, "mail", Scheduled), s.await(t, "wave", Retrying)
+	require.Equal(t, []Pause{KindPaused, KindPaused}, []Pause{job.Paused, task.Paused})
+	for _, item := range s.all(t, Filter{}) {
+		require.Equal(t, KindPaused, item.Paused, item.ID)
+	}
+	require.NoError(t, s.inspector.ResumeKind(t.Context(), jobs.PG, "mail"))
+	require.NoError(t, s.inspector.ResumeKind(t.Context(), jobs.Redis, "wave"))
+	require.Empty(t, s.await(t, "mail", Done).Paused)
+	require.Equal(t, "ada", <-s.waved)
+
+	require.NoError(t, s.inspector.Pause(t.Context(), jobs.Redis, "low"))
+	require.True(t, s.tasks.Enqueue(t.Context(), waveArgs{Name: "ada"}))
+	require.Equal(t, QueuePaused, s.await(t, "wave", Pending).Paused)
+	s.execute(t, `INSERT INTO job_batches (name, total, paused_at) VALUES ('letters', 1, now())`)
+	s.execute(t, `
+		INSERT INTO river_job (kind, args, max_attempts, state, metadata)
+		SELECT 'mail', '{}', 5, 'pending', jsonb_build_object('slipway:batch', id::text) FROM job_batches`)
+	require.Equal(t, BatchPaused, s.await(t, "mail", Scheduled).Paused)
+}
+
 func TestList_ReturnsAnErrorWhenRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

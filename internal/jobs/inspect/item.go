@@ -23,6 +23,7 @@ type Item struct {
 	Error       string          `json:"error,omitempty"`  // the last error
 	Errors      []Attempt       `json:"errors,omitempty"` // of a job, not in a list
 	Task        *ID             `json:"task,omitempty"`   // that an outbox job relays
+	Paused      Pause           `json:"paused,omitempty"` // what is paused, so that it waits; empty: nothing, or PostgreSQL does not reply
 
 	RequestID string    `json:"request_id,omitempty"` // of the HTTP request at the beginning of the chain
 	Parent    string    `json:"parent,omitempty"`     // the id of the job or task that enqueued this one
@@ -35,6 +36,8 @@ type Item struct {
 	Unique     bool            `json:"unique,omitempty"`      // it has a key that no equal job may have
 	LimitKey   string          `json:"limit_key,omitempty"`   // it waits, or waited, until fewer runs hold this key
 	LimitWaits bool            `json:"limit_waits,omitempty"` // it waits for the key now
+
+	parked bool // a pause of its kind or its batch holds the job back, or did a moment ago
 }
 
 // Attempt is a run that failed. Redis stores only the last one.

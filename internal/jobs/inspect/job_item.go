@@ -77,6 +77,7 @@ func (i *Inspector) itemOfJob(job storedJob) Item {
 	item := Item{
 		ID: ID{Backend: jobs.PG, Job: job.id}, Kind: job.kind, Queue: job.queue, State: stateOfJob(job.state),
 		Attempt: job.attempt, MaxAttempts: job.maxAttempts, CreatedAt: job.createdAt, RunAt: job.scheduledAt,
+		parked: job.state == "pending",
 	}
 	i.setArgs(&item, job.args)
 	if job.startedAt != nil {

@@ -9,6 +9,7 @@ import (
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/keyset"
+	"slipway/internal/postgres"
 )
 
 // Page is one page of a list.
@@ -40,7 +41,12 @@ var ErrCursor = keyset.ErrCursor
 // what is in PostgreSQL, and an error. Large args and all errors but the last are
 // left out: see Show.
 func (i *Inspector) List(ctx context.Context, filter Filter) (Page, error) {
-	return i.list(ctx, filter, filter, i.sources(filter))
+	page, err := i.list(ctx, filter, filter, i.sources(filter))
+	// The tasks in Redis are listed without PostgreSQL too, which knows what is paused.
+	if unread := i.markPaused(ctx, page.Items); err == nil && !postgres.Unusable(unread) {
+		err = unread
+	}
+	return page, err
 }
 
 // ListRedis is List for the tasks in Redis alone, without PostgreSQL: for when that
