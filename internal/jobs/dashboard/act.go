@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -60,13 +59,13 @@ func (d *Dashboard) confirm(c echo.Context) error {
 			}
 		}
 	}
-	for _, id := range asked.ids {
-		item, err := d.inspector.Show(ctx, id)
-		if err != nil && !errors.Is(err, inspect.ErrNotFound) {
-			return err
-		}
-		if err != nil || !slices.Contains(inspect.Actions[asked.action], item.State) {
-			continue // it has ended since, or is in another state
+	chosen, err := d.inspector.FindAll(ctx, asked.ids)
+	if err != nil {
+		return err
+	}
+	for _, item := range chosen {
+		if !slices.Contains(inspect.Actions[asked.action], item.State) {
+			continue
 		}
 		view.Count++
 		if len(view.Items) < shownOfBulk {

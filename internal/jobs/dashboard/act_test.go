@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/jobs"
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
 )
@@ -84,6 +85,30 @@ func TestAct_RetriesAllWithoutAFilter(t *testing.T) {
 	var subject string
 	require.NoError(t, d.db.QueryRow(t.Context(), `SELECT subject FROM operator_actions WHERE action = 'retry'`).Scan(&subject))
 	require.Empty(t, subject)
+}
+
+func TestConfirm_ReadsWhatIsChosenTogether(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	args := make([]jobs.Args, mostChosen-1)
+	for i := range args {
+		args[i] = printArgs{Page: i + 1}
+	}
+	first := d.enqueue(t, args...)
+	require.True(t, d.tasks.Enqueue(t.Context(), waveArgs{To: "bob"}))
+	chosen := []string{"action", "discard"}
+	for i := range args {
+		chosen = append(chosen, "id", fmt.Sprintf("pg:%d", first.Job+int64(i)))
+	}
+	id := regexp.MustCompile(`value="(redis:[^"]+)"`).FindStringSubmatch(d.get(t, "/jobs/work?q=kind:wave"))
+	require.NotNil(t, id)
+	before := d.db.Stat().AcquireCount()
+
+	status, body := d.ask(t, http.MethodPost, "/jobs/confirm", form(append(chosen, "id", id[1])...))
+
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, fmt.Sprintf("Discard <strong>%d</strong>", mostChosen))
+	require.Less(t, d.db.Stat().AcquireCount()-before, int64(10), "statements")
 }
 
 func TestConfirm_SaysThatABackendIsAway(t *testing.T) {

@@ -54,8 +54,7 @@ func (i *Inspector) causedBy(ctx context.Context, name, value string) ([]Item, e
 	}
 	items := make([]Item, len(stored))
 	for n, job := range stored {
-		items[n] = i.itemOfJob(job)
-		items[n].Errors = nil
+		items[n] = i.itemOfListedJob(job)
 	}
 	return items, nil
 }

@@ -32,14 +32,19 @@ func (i *Inspector) listJobs(ctx context.Context, filter Filter, after position,
 		return part{}, err
 	}
 	for _, job := range stored {
-		if len(job.args) > taskqueue.MostListedArgs {
-			job.args = nil
-		}
-		item := i.itemOfJob(job)
-		item.Errors = nil
-		p.items = append(p.items, item)
+		p.items = append(p.items, i.itemOfListedJob(job))
 	}
 	return p, nil
+}
+
+// itemOfListedJob is itemOfJob for a job that was read with listedColumns.
+func (i *Inspector) itemOfListedJob(job storedJob) Item {
+	if len(job.args) > taskqueue.MostListedArgs {
+		job.args = nil
+	}
+	item := i.itemOfJob(job)
+	item.Errors = nil
+	return item
 }
 
 // readJobs returns jobs with all that is stored of them.

@@ -120,9 +120,15 @@ func (i *Inspector) itemOfOutbox(job storedJob, task taskqueue.Task) Item {
 	return item
 }
 
-// ofTask finds the outbox jobs of a task by River's index of args.
-const ofTask = `kind = '` + jobs.OutboxKind + `'
-	AND args @> jsonb_build_object('task', jsonb_build_object('id', $1::text, 'queue', $2::text))`
+// ofTask finds the outbox jobs of the task $1 of the queue $2.
+var ofTask = relays("$1", "$2")
+
+// relays is the condition in SQL that a job is an outbox job of a task. River's index
+// of args serves it.
+func relays(task, queue string) string {
+	return fmt.Sprintf(`kind = '%s' AND args @> jsonb_build_object('task', jsonb_build_object('id', %s::text, 'queue', %s::text))`,
+		jobs.OutboxKind, task, queue)
+}
 
 // outboxOf returns the job that relays a task later, or ErrNotFound.
 func (i *Inspector) outboxOf(ctx context.Context, id ID) (storedJob, error) {

@@ -114,10 +114,7 @@ func (i *Inspector) listFailedTasks(ctx context.Context, filter Filter, after po
 	p := part{read: found.Read, more: found.More}
 	p.next.Archive = found.Next
 	for _, task := range found.Tasks {
-		if len(task.Args) > taskqueue.MostListedArgs {
-			task.Args = nil
-		}
-		p.items = append(p.items, i.itemOfFailed(task))
+		p.items = append(p.items, i.itemOfFailed(withoutLargeArgs(task)))
 	}
 	if p.more && len(p.items) < limit {
 		budget.end()

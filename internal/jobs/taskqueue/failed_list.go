@@ -142,17 +142,19 @@ func (f FailedFilter) find(ctx context.Context, tx pgx.Tx) (page FailedPage, err
 	if f.Bare {
 		return page, nil
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT id, kind, queue, CASE WHEN pg_column_size(args) <= $2 THEN args END, left(error, $3), attempts, failed_at, cancelled
-		FROM failed_tasks
-		WHERE id = ANY($1)
-		ORDER BY failed_at DESC, id DESC`, ids, MostListedArgs, mostListedError)
+	rows, err := tx.Query(ctx, listFailed+` WHERE id = ANY($1) ORDER BY failed_at DESC, id DESC`, ids, MostListedArgs, mostListedError)
 	if err != nil {
 		return page, err
 	}
 	page.Tasks, err = pgx.CollectRows(rows, pgx.RowToStructByPos[FailedTask])
 	return page, err
 }
+
+// listFailed reads tasks without args larger than $2, and without an error beyond $3
+// characters.
+const listFailed = `
+	SELECT id, kind, queue, CASE WHEN pg_column_size(args) <= $2 THEN args END, left(error, $3), attempts, failed_at, cancelled
+	FROM failed_tasks`
 
 func countFailed(ctx context.Context, tx pgx.Tx, most int) (map[string]FailedCount, error) {
 	rows, err := tx.Query(ctx, `

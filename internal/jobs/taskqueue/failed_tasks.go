@@ -96,6 +96,20 @@ func (f *FailedTasks) Find(ctx context.Context, queue, id string) (FailedTask, e
 	return task, nil
 }
 
+// FindAll returns those of the tasks of a queue that are in the archive, as a list has
+// them.
+func (f *FailedTasks) FindAll(ctx context.Context, queue string, ids []string) ([]FailedTask, error) {
+	rows, err := f.db.Query(ctx, listFailed+` WHERE id = ANY($1) AND queue = $4`, ids, MostListedArgs, mostListedError, queue)
+	if err != nil {
+		return nil, fmt.Errorf("read failed tasks: %w", err)
+	}
+	tasks, err := pgx.CollectRows(rows, pgx.RowToStructByPos[FailedTask])
+	if err != nil {
+		return nil, fmt.Errorf("read failed tasks: %w", err)
+	}
+	return tasks, nil
+}
+
 // Private
 
 const failedColumns = `id, kind, queue, args, error, attempts, failed_at, cancelled`

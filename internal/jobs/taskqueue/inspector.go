@@ -93,6 +93,28 @@ func (i *Inspector) Find(queue, id string) (Task, error) {
 	return taskOf(queue, task), nil
 }
 
+// FindAll returns those of the tasks of a queue that Redis has. Large args are left out.
+func (i *Inspector) FindAll(ctx context.Context, queue string, ids []string) ([]Task, error) {
+	var tasks []Task
+	for len(ids) > 0 {
+		found, err := i.read(ctx, queue, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, task := range found {
+			if task == nil {
+				continue
+			}
+			if len(task.Args) > MostListedArgs {
+				task.Args = nil
+			}
+			tasks = append(tasks, *task)
+		}
+		ids = ids[len(found):]
+	}
+	return tasks, nil
+}
+
 // QueueNames returns the queues that Redis knows. A queue that was never used is
 // missing.
 func (i *Inspector) QueueNames() ([]string, error) {
