@@ -2,25 +2,34 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"slipway/internal/jobs/inspect"
 )
 
 func newJobsEnqueueCommand(app application) *cobra.Command {
-	return &cobra.Command{
+	var when string
+	command := &cobra.Command{
 		Use:   "enqueue KIND [ARGS]",
 		Short: "Enqueue one job or task",
 		Long: "Enqueue one job or task. ARGS are JSON and are checked before anything is stored.\n" +
 			"A task goes through the outbox in PostgreSQL, so it is not lost while Redis is unavailable.",
-		Example: `  app jobs enqueue KIND '{"some_field": 100001}'`,
+		Example: `  app jobs enqueue KIND '{"some_field": 100001}'` + "\n  app jobs enqueue KIND --when 1d12h",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
+			at, err := inspect.ParseWhen(when, time.Now())
+			if err != nil {
+				return &usageError{err: fmt.Errorf("--when: %w", err), usage: c.UsageString()}
+			}
 			payload := []byte("{}")
 			if len(args) == 2 {
 				payload = []byte(args[1])
 			}
 			return withJobs(c, app, func(ctx context.Context, session jobsSession) error {
-				_, enqueued, err := session.inspector.Enqueue(ctx, operator(), args[0], payload)
+				_, enqueued, err := session.inspector.Enqueue(ctx, operator(), args[0], payload, at)
 				if err != nil {
 					return err
 				}
@@ -32,4 +41,6 @@ func newJobsEnqueueCommand(app application) *cobra.Command {
 			})
 		},
 	}
+	command.Flags().StringVar(&when, "when", "", "a delay such as 10m or 1d12h, or a time such as 2026-11-30T10:00:00Z; default now")
+	return command
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -156,6 +157,18 @@ func TestJobs_RefuseWrongArguments(t *testing.T) {
 		require.Contains(t, d.jobs(wrong.code, wrong.args...), wrong.says, wrong.args)
 	}
 	require.Contains(t, d.jobs(0, "check"), "all can be used")
+}
+
+func TestJobs_EnqueueForLater(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+
+	d.jobs(0, "enqueue", "confirm_note", `{"note_id": 1}`, "--when", "1d12h")
+	d.jobs(0, "enqueue", "broadcast_notes", "--when", time.Now().Add(time.Hour).Format(time.RFC3339))
+
+	require.Len(t, d.listed(2, "--state", "scheduled", "--kind", "confirm_note"), 1)
+	require.Len(t, d.listed(2, "--state", "scheduled", "--kind", "broadcast_notes"), 1)
+	require.Contains(t, d.jobs(2, "enqueue", "confirm_note", `{"note_id": 1}`, "--when", "soon"), `--when: "soon" is neither a delay`)
 }
 
 func TestJobs_NameTheBackendThatIsUnavailable(t *testing.T) {

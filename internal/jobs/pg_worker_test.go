@@ -144,7 +144,7 @@ func TestPGWorker_LogsRecurringRunsAtDebugOnly(t *testing.T) {
 	handler := Handle(func(context.Context, greetArgs) error { return nil })
 	for _, run := range []string{RecurringPrefix + "greet:2026-01-01T00:00:00Z", "manual:2026-01-01T00:00:00Z"} {
 		require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
-			_, err := queue.EnqueueRun(t.Context(), tx, handler, Default, json.RawMessage(`{}`), run)
+			_, err := queue.EnqueueRun(t.Context(), tx, NamedRun{Name: run, Handler: handler, Queue: Default, Args: json.RawMessage(`{}`)})
 			return err
 		}))
 	}

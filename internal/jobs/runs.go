@@ -14,17 +14,24 @@ import (
 // RecurringPrefix begins the names of recurring runs.
 const RecurringPrefix = "recurring:"
 
-// EnqueueRun inserts a job with args in JSON, named run. RunUnfinished finds it by
-// that name. It reports false when the job is unique and an equal one exists.
-func (j *Jobs) EnqueueRun(
-	ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string,
-) (enqueued bool, err error) {
-	if err := checkSize(handler.Kind, args); err != nil {
+// NamedRun is work that is enqueued once under a name.
+type NamedRun struct {
+	Name    string // RunUnfinished finds the run by it
+	Handler Handler
+	Queue   Queue
+	Args    json.RawMessage
+	At      time.Time // it does not run earlier; zero: after the delay of its kind, if that has one
+}
+
+// EnqueueRun inserts the job of a run. It reports false when the job is unique and an
+// equal one exists.
+func (j *Jobs) EnqueueRun(ctx context.Context, tx pgx.Tx, run NamedRun) (enqueued bool, err error) {
+	if err := checkSize(run.Handler.Kind, run.Args); err != nil {
 		return false, err
 	}
-	declaration := handler.Declaration
-	declaration.Queue = queue
-	inserted, err := j.insertAll(ctx, tx, []insert{newInsert(declaration, args, time.Time{}, metadata{Run: run})})
+	declaration := run.Handler.Declaration
+	declaration.Queue = run.Queue
+	inserted, err := j.insertAll(ctx, tx, []insert{newInsert(declaration, run.Args, run.At, metadata{Run: run.Name})})
 	return inserted == 1, err
 }
 
@@ -43,16 +50,14 @@ func (j *Jobs) RunUnfinished(ctx context.Context, tx pgx.Tx, run string) (bool, 
 	return unfinished, nil
 }
 
-// EnqueueRun inserts a task with args in JSON and run as its id, as EnqueueTx
-// does. The task passes through the outbox even when its kind is transient.
-func (t *Tasks) EnqueueRun(
-	ctx context.Context, tx pgx.Tx, handler Handler, queue Queue, args json.RawMessage, run string,
-) (deliver func(context.Context), err error) {
-	if err := checkSize(handler.Kind, args); err != nil {
+// EnqueueRun inserts the task of a run, with the name as its id, as EnqueueTx does. The
+// task passes through the outbox even when its kind is transient.
+func (t *Tasks) EnqueueRun(ctx context.Context, tx pgx.Tx, run NamedRun) (deliver func(context.Context), err error) {
+	if err := checkSize(run.Handler.Kind, run.Args); err != nil {
 		return nil, err
 	}
-	m := messageOf(handler.Declaration, args, time.Time{})
-	m.ID, m.Queue, m.Retention = run, string(queue), max(m.Retention, taskqueue.DoneRetention)
+	m := messageOf(run.Handler.Declaration, run.Args, run.At)
+	m.ID, m.Queue, m.Retention = run.Name, string(run.Queue), max(m.Retention, taskqueue.DoneRetention)
 	return t.insertOutbox(ctx, tx, m)
 }
 

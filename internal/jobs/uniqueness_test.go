@@ -192,7 +192,7 @@ func TestEnqueueRun_IsUniqueToo(t *testing.T) {
 	handler := Handle(func(context.Context, indexArgs) error { return nil })
 	enqueue := func(run string) (enqueued bool) {
 		require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) (err error) {
-			enqueued, err = queue.EnqueueRun(t.Context(), tx, handler, Default, []byte(`{"product": 1}`), run)
+			enqueued, err = queue.EnqueueRun(t.Context(), tx, NamedRun{Name: run, Handler: handler, Queue: Default, Args: []byte(`{"product": 1}`)})
 			return err
 		}))
 		return enqueued
@@ -208,7 +208,7 @@ func TestRunUnfinished_ARunThatWaitsForItsNextAttemptDoesNotCount(t *testing.T) 
 	queue := newJobs(t, db, prometheus.NewRegistry())
 	handler := Handle(func(context.Context, greetArgs) error { return nil })
 	require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
-		_, err := queue.EnqueueRun(t.Context(), tx, handler, Default, []byte(`{}`), "recurring:greet:1")
+		_, err := queue.EnqueueRun(t.Context(), tx, NamedRun{Name: "recurring:greet:1", Handler: handler, Queue: Default, Args: []byte(`{}`)})
 		return err
 	}))
 	unfinished := func(state string) (unfinished bool) {

@@ -236,6 +236,39 @@ func TestEnqueue_ChecksTheArgs(t *testing.T) {
 	require.Contains(t, d.get(t, location), "pending")
 }
 
+func TestEnqueue_ForLater(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	noon := time.Now().Add(36 * time.Hour).UTC().Truncate(time.Second)
+	const least = 36*time.Hour - time.Minute
+
+	for _, when := range []string{"1d12h", noon.Format(time.RFC3339)} {
+		for kind, args := range map[string]string{"print": `{"page":7}`, "wave": `{"to":"bob"}`} {
+			location := d.post(t, "/jobs/enqueue", "kind", kind, "args", args, "when", when)
+
+			var shown struct {
+				State inspect.State
+				RunAt time.Time `json:"run_at"`
+			}
+			d.json(t, location, &shown)
+			require.Equal(t, inspect.Scheduled, shown.State, kind)
+			require.Greater(t, time.Until(shown.RunAt), least)
+			require.Less(t, time.Until(shown.RunAt), least+2*time.Minute)
+		}
+	}
+	require.Contains(t, d.get(t, "/jobs/actions"), "for "+noon.Format(time.RFC3339))
+
+	for when, problem := range map[string]string{
+		"soon": "when: &#34;soon&#34; is neither a delay", "0s": "is no delay", "9999d": "too long", "2020-01-01T00:00:00Z": "is over",
+		"2026-11-30": "is neither",
+	} {
+		status, body := d.ask(t, http.MethodPost, "/jobs/enqueue", form("kind", "print", "args", `{"page":7}`, "when", when))
+		require.Equal(t, http.StatusUnprocessableEntity, status, when)
+		require.Contains(t, body, problem)
+		require.Contains(t, body, `value="`+when+`"`, "what was written is not lost")
+	}
+}
+
 func TestEnqueue_QuotesNoSecret(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

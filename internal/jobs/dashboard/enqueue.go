@@ -3,6 +3,7 @@ package dashboard
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -34,8 +35,8 @@ func (d *Dashboard) showEnqueue(c echo.Context) error {
 
 // enqueue enqueues one job or task. What is wrong with it comes back in the form.
 func (d *Dashboard) enqueue(c echo.Context) error {
-	view := screens.Enqueue{Kinds: d.kinds(), Kind: c.FormValue("kind"), Args: c.FormValue("args")}
-	id, enqueued, err := d.inspector.Enqueue(c.Request().Context(), operatorOf(c).Name, view.Kind, []byte(view.Args))
+	view := screens.Enqueue{Kinds: d.kinds(), Kind: c.FormValue("kind"), Args: c.FormValue("args"), When: c.FormValue("when")}
+	id, enqueued, err := d.enqueueAsWritten(c, view)
 	problem, is := inputProblem(err)
 	if err == nil && !enqueued {
 		problem, is = "Equal work is there already, and this kind is unique: nothing was enqueued.", true
@@ -48,6 +49,14 @@ func (d *Dashboard) enqueue(c echo.Context) error {
 		return err
 	}
 	return back(c, screens.ItemPath(id), "enqueued")
+}
+
+func (d *Dashboard) enqueueAsWritten(c echo.Context, view screens.Enqueue) (id inspect.ID, enqueued bool, err error) {
+	at, err := inspect.ParseWhen(view.When, time.Now())
+	if err != nil {
+		return id, false, wrongInput("when: %w", err)
+	}
+	return d.inspector.Enqueue(c.Request().Context(), operatorOf(c).Name, view.Kind, []byte(view.Args), at)
 }
 
 // inputProblem returns the text of an error that other input would mend.

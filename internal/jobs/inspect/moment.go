@@ -24,6 +24,29 @@ func (m Moment) String() string {
 	return at.Format(time.RFC3339Nano)
 }
 
+// ParseWhen reads when work shall run: a delay from now such as 10m or 1d12h, or a time
+// such as 2026-11-30T10:00:00Z. An empty text is the zero time. The error says what is
+// wrong and what to write.
+func ParseWhen(text string, now time.Time) (time.Time, error) {
+	text = strings.TrimSpace(text)
+	switch delay, fits := parseAgo(text); {
+	case text == "":
+		return time.Time{}, nil
+	case agoPattern.MatchString(text) && !fits:
+		return time.Time{}, fmt.Errorf("%s is no delay or too long: write at most 3650d", shown(text))
+	case agoPattern.MatchString(text):
+		return now.Add(delay), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	switch {
+	case err != nil || at.Year() > 9999:
+		return time.Time{}, fmt.Errorf("%s is neither a delay, such as 10m or 1d12h, nor a time, such as 2026-11-30T10:00:00Z", shown(text))
+	case at.Before(now):
+		return time.Time{}, fmt.Errorf("%s is over: leave the time out to enqueue work that runs now", shown(text))
+	}
+	return at, nil
+}
+
 // Private
 
 // errMoment means that a text is no moment.

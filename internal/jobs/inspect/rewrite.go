@@ -23,13 +23,17 @@ func (i *Inspector) RetryWith(ctx context.Context, actor string, id ID, args jso
 	return i.written(ctx, actor, "edit and retry", id.String(), err)
 }
 
-// Enqueue enqueues one job or task, and returns its id. It reports false when the work
-// is unique and equal work exists. The kind checks the args: ErrArgs.
-func (i *Inspector) Enqueue(ctx context.Context, actor, kind string, args json.RawMessage) (id ID, enqueued bool, err error) {
-	id, enqueued, err = i.enqueue(ctx, kind, args)
+// Enqueue enqueues one job or task that runs at a time or later, and returns its id. The
+// zero time means now, or after the delay of the kind. It reports false when the work is
+// unique and equal work exists. The kind checks the args: ErrArgs.
+func (i *Inspector) Enqueue(ctx context.Context, actor, kind string, args json.RawMessage, at time.Time) (id ID, enqueued bool, err error) {
+	id, enqueued, err = i.enqueue(ctx, kind, args, at)
 	subject := kind
 	if enqueued {
 		subject += " " + id.String()
+	}
+	if enqueued && !at.IsZero() {
+		subject += " for " + at.UTC().Format(time.RFC3339)
 	}
 	return id, enqueued, i.written(ctx, actor, "enqueue", subject, err)
 }
@@ -121,7 +125,7 @@ func (i *Inspector) checked(kind string, stored, args json.RawMessage) (json.Raw
 	return whole, nil
 }
 
-func (i *Inspector) enqueue(ctx context.Context, kind string, args json.RawMessage) (id ID, enqueued bool, err error) {
+func (i *Inspector) enqueue(ctx context.Context, kind string, args json.RawMessage, at time.Time) (id ID, enqueued bool, err error) {
 	handler, known := i.kinds.Find(kind)
 	if !known {
 		return id, false, unusable("there is no kind of work called %q: there are %s", kind, strings.Join(i.kinds.Kinds(), ", "))
@@ -136,21 +140,22 @@ func (i *Inspector) enqueue(ctx context.Context, kind string, args json.RawMessa
 	if isTask && i.tasks == nil {
 		return id, false, fmt.Errorf("%s is a task, and cannot be enqueued: %w", kind, ErrNoRedis)
 	}
-	run := "manual:" + time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
+	name := "manual:" + time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
+	run := jobs.NamedRun{Name: name, Handler: handler, Queue: handler.Queue, Args: args, At: at}
 	deliver := func(context.Context) {}
 	err = pgx.BeginFunc(ctx, i.db, func(tx pgx.Tx) (err error) {
 		if isTask {
-			id = ID{Backend: jobs.Redis, Queue: string(handler.Queue), Task: run}
+			id = ID{Backend: jobs.Redis, Queue: string(handler.Queue), Task: name}
 			enqueued = true // whether Redis has an equal one is known at the delivery
-			deliver, err = i.enqueueTasks.EnqueueRun(ctx, tx, handler, handler.Queue, args, run)
+			deliver, err = i.enqueueTasks.EnqueueRun(ctx, tx, run)
 			return err
 		}
 		id.Backend = jobs.PG
-		if enqueued, err = i.enqueueJobs.EnqueueRun(ctx, tx, handler, handler.Queue, args, run); err != nil || !enqueued {
+		if enqueued, err = i.enqueueJobs.EnqueueRun(ctx, tx, run); err != nil || !enqueued {
 			return err
 		}
 		return tx.QueryRow(ctx, `SELECT id FROM river_job WHERE metadata @> jsonb_build_object($1::text, $2::text) ORDER BY id DESC LIMIT 1`,
-			jobs.RunKey, run).Scan(&id.Job)
+			jobs.RunKey, name).Scan(&id.Job)
 	})
 	if err != nil {
 		return id, false, fmt.Errorf("enqueue %s: %w", kind, err)

@@ -249,10 +249,11 @@ func (s *Scheduler) enqueue(ctx context.Context, entry Entry, at time.Time, manu
 
 // insert enqueues the job or task of one run, named by runID.
 func (s *Scheduler) insert(ctx context.Context, tx pgx.Tx, entry Entry, at time.Time) (deliver func(context.Context), err error) {
+	run := jobs.NamedRun{Name: runID(entry.Key, at), Handler: entry.Handler, Queue: entry.Queue, Args: entry.Args}
 	if entry.Backend == jobs.Redis {
-		return s.tasks.EnqueueRun(ctx, tx, entry.Handler, entry.Queue, entry.Args, runID(entry.Key, at))
+		return s.tasks.EnqueueRun(ctx, tx, run)
 	}
-	_, err = s.jobs.EnqueueRun(ctx, tx, entry.Handler, entry.Queue, entry.Args, runID(entry.Key, at)) // an equal unique job does its work
+	_, err = s.jobs.EnqueueRun(ctx, tx, run) // an equal unique job does its work
 	return func(context.Context) {}, err
 }
 

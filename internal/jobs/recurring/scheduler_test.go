@@ -129,7 +129,8 @@ func TestScheduler_FindsThePreviousRunWhenTheClockWasSetBack(t *testing.T) {
 	var before time.Time
 	s.query(t, `SELECT max(run_at) FROM recurring_runs`, nil, &before)
 	require.NoError(t, pgx.BeginFunc(t.Context(), s.db, func(tx pgx.Tx) error {
-		_, err := s.jobs.EnqueueRun(t.Context(), tx, jobKinds[0], jobs.Low, []byte("{}"), runID("tick", before))
+		run := jobs.NamedRun{Name: runID("tick", before), Handler: jobKinds[0], Queue: jobs.Low, Args: []byte("{}")}
+		_, err := s.jobs.EnqueueRun(t.Context(), tx, run)
 		return err
 	}))
 
