@@ -263,7 +263,7 @@ func (w *RedisWorker) work(ctx context.Context, task taskqueue.Run) error {
 	if record.final {
 		w.failed.InsertOrLog(ctx, w.log, taskqueue.FailedTask{
 			ID: task.ID, Kind: task.Kind, Queue: task.Queue, Args: task.Args,
-			Error: err.Error(), Attempts: record.attempt, Cancelled: cancelled,
+			Error: err.Error(), Attempts: record.attempt, Cancelled: cancelled, Request: task.Request, Parent: task.Parent,
 		})
 		return taskqueue.Archive(err)
 	}

@@ -144,6 +144,7 @@ func (h Handlers) again(task taskqueue.FailedTask) taskqueue.Message {
 		m = messageOf(handler.Declaration, task.Args, time.Time{})
 	}
 	m.ID, m.Queue, m.Retention = task.ID, task.Queue, max(m.Retention, taskqueue.DoneRetention)
+	m.Request, m.Parent = task.Request, task.Parent
 	return m
 }
 

@@ -140,8 +140,10 @@ func (i *Inspector) cancelTask(ctx context.Context, id ID) error {
 		switch {
 		case err == nil:
 			cancelled.Kind, cancelled.Args, cancelled.Attempts = task.Kind, task.Args, task.Retried
+			cancelled.Request, cancelled.Parent = task.Request(), task.Parent()
 		case errors.Is(err, taskqueue.ErrNotFound) && waited != nil:
 			cancelled.Kind, cancelled.Args = waited.Kind, waited.Args
+			cancelled.Request, cancelled.Parent = waited.Request, waited.Parent
 		case errors.Is(err, taskqueue.ErrNotFound):
 			return ErrNotFound
 		default:

@@ -95,6 +95,37 @@ func TestAct_RetriesATaskThatRedisNoLongerHas(t *testing.T) {
 	require.Equal(t, "ada", <-s.waved)
 }
 
+func TestAct_ATaskKeepsItsCauseThroughTheArchive(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	causes := make(chan jobs.Cause, 10)
+	s.handlers[1] = jobs.Handle(func(ctx context.Context, _ waveArgs) error {
+		causes <- jobs.RunOf(ctx).Cause
+		return jobs.Permanent(errors.New("out of paper"))
+	})
+	s.handlers[0] = jobs.Handle(func(ctx context.Context, _ mailArgs) error {
+		require.True(t, s.tasks.Enqueue(ctx, waveArgs{Name: "ada"}))
+		return nil
+	})
+	s.work(t)
+	ctx := telemetry.WithRequestID(t.Context(), "r-1")
+	require.NoError(t, pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error { return s.jobs.Enqueue(ctx, tx, mailArgs{Order: 1}) }))
+	first := <-causes
+	require.Equal(t, jobs.Cause{Request: "r-1", Parent: "pg:1"}, first)
+	task := s.await(t, "wave", Failed)
+	require.Equal(t, []string{"r-1", "pg:1"}, []string{task.RequestID, task.Parent})
+
+	stacktest.Eventually(t, func() bool { // asynq archives the task a moment after it failed
+		return s.inspector.RetryWith(t.Context(), "ada", task.ID, []byte(`{"name": "bob"}`)) == nil
+	})
+	require.Equal(t, first, <-causes)
+	s.await(t, "wave", Failed)
+	stacktest.RedisCommand(t, s.redis, "FLUSHALL")
+	require.NoError(t, s.inspector.Act(t.Context(), Retry, task.ID))
+
+	require.Equal(t, first, <-causes)
+}
+
 func TestAct_CancelsAndDiscards(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

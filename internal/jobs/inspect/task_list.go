@@ -258,6 +258,7 @@ func (i *Inspector) itemOfFailed(task taskqueue.FailedTask) Item {
 		ID: ID{Backend: jobs.Redis, Queue: task.Queue, Task: task.ID}, Kind: task.Kind, Queue: task.Queue, State: stateOfFailed(task),
 		Attempt: task.Attempts, MaxAttempts: task.Attempts,
 		FinishedAt: task.FailedAt, Error: i.mask.Text(task.Kind, task.Args, task.Error),
+		RequestID: task.Request, Parent: task.Parent,
 	}
 	i.setArgs(&item, task.Args)
 	item.Errors = []Attempt{{Number: item.Attempt, At: item.FinishedAt, Error: item.Error}}

@@ -153,7 +153,8 @@ func (f FailedFilter) find(ctx context.Context, tx pgx.Tx) (page FailedPage, err
 // listFailed reads tasks without args larger than $2, and without an error beyond $3
 // characters.
 const listFailed = `
-	SELECT id, kind, queue, CASE WHEN pg_column_size(args) <= $2 THEN args END, left(error, $3), attempts, failed_at, cancelled
+	SELECT id, kind, queue, CASE WHEN pg_column_size(args) <= $2 THEN args END, left(error, $3), attempts, failed_at, cancelled,
+	       request, parent
 	FROM failed_tasks`
 
 func countFailed(ctx context.Context, tx pgx.Tx, most int) (map[string]FailedCount, error) {

@@ -24,6 +24,8 @@ type FailedTask struct {
 	Attempts  int
 	FailedAt  time.Time // set by the database
 	Cancelled bool      // by an operator; it did not fail
+	Request   string    // that caused it: see Run; empty: none, or an older release stored the task
+	Parent    string
 }
 
 // Execer is a transaction or a pool.
@@ -51,10 +53,11 @@ func (f *FailedTasks) InsertIn(ctx context.Context, db Execer, task FailedTask) 
 		args, _ = json.Marshal(string(args)) // no error is possible for a string
 	}
 	_, err := db.Exec(ctx, `
-		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (id) DO UPDATE SET error = excluded.error, attempts = excluded.attempts, cancelled = excluded.cancelled, failed_at = now()`,
-		task.ID, task.Kind, task.Queue, args, task.Error, task.Attempts, task.Cancelled)
+		INSERT INTO failed_tasks (id, kind, queue, args, error, attempts, cancelled, request, parent)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (id) DO UPDATE SET error = excluded.error, attempts = excluded.attempts, cancelled = excluded.cancelled, failed_at = now(),
+			request = excluded.request, parent = excluded.parent`,
+		task.ID, task.Kind, task.Queue, args, task.Error, task.Attempts, task.Cancelled, task.Request, task.Parent)
 	if err != nil {
 		return fmt.Errorf("store the failed task %s: %w", task.ID, err)
 	}
@@ -112,7 +115,7 @@ func (f *FailedTasks) FindAll(ctx context.Context, queue string, ids []string) (
 
 // Private
 
-const failedColumns = `id, kind, queue, args, error, attempts, failed_at, cancelled`
+const failedColumns = `id, kind, queue, args, error, attempts, failed_at, cancelled, request, parent`
 
 // take deletes a task from the archive after do has returned no error, unless it has
 // failed again since it was read. Two calls for one task run one after the other, and

@@ -169,6 +169,7 @@ func (r *Reaper) reportArchived(ctx context.Context, queue, id string) {
 		kind = task.Type
 		r.failed.InsertOrLog(ctx, r.log, FailedTask{
 			ID: id, Kind: kind, Queue: queue, Args: task.Payload, Error: cause.Error(), Attempts: task.Retried + 1,
+			Request: task.Headers[headerRequest], Parent: task.Headers[headerParent],
 		})
 	}
 	r.log.ErrorContext(ctx, "Task failed for good: its workers died while they ran it",
@@ -267,6 +268,7 @@ func (r *Reaper) copyTask(ctx context.Context, queue, id string) error {
 	return r.failed.Insert(ctx, FailedTask{
 		ID: task.ID, Kind: task.Type, Queue: queue, Args: task.Payload,
 		Error: telemetry.Scrub(reason), Attempts: task.Retried + 1, Cancelled: cancelled,
+		Request: task.Headers[headerRequest], Parent: task.Headers[headerParent],
 	})
 }
 
