@@ -6,12 +6,13 @@ import (
 	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/inspect"
 	"slipway/internal/jobs/recurring"
+	"slipway/internal/throttle"
 )
 
 // Private
 
 // dashboard is the screens of jobs and tasks, which web serves at /jobs.
-func (b *backends) dashboard(app application) (*dashboard.Dashboard, error) {
+func (b *backends) dashboard(app application, clients *throttle.Clients) (*dashboard.Dashboard, error) {
 	entries, err := app.schedules(b.declared)
 	if err != nil {
 		return nil, err
@@ -23,7 +24,7 @@ func (b *backends) dashboard(app application) (*dashboard.Dashboard, error) {
 	options := dashboard.Options{
 		Inspector: inspector, History: history.New(b.db), Batches: batch.New(b.db, b.jobs),
 		Scheduler: recurring.NewScheduler(b.db, b.jobs, b.tasks, entries, b.log), Jobs: b.declared.jobs, Tasks: b.declared.tasks,
-		Login:   dashboard.Login{User: b.config.JobsUser, Password: b.config.JobsPassword},
+		Login: dashboard.Login{User: b.config.JobsUser, Password: b.config.JobsPassword}, Clients: clients,
 		BaseURL: b.config.BaseURL, Version: b.build.name(), AssetsDir: b.config.AssetsDir, PageTimeout: b.config.RequestTimeout, Log: b.log,
 	}
 	if app.operators != nil {

@@ -69,12 +69,11 @@ func runWeb(ctx context.Context, p *process, app application) error {
 		return err
 	}
 
-	screens, err := b.dashboard(app)
+	clients := throttle.NewClients(p.config.ThrottleTrustedProxies, p.config.ThrottleIPv6Prefix, p.log)
+	screens, err := b.dashboard(app, clients)
 	if err != nil {
 		return err
 	}
-
-	clients := throttle.NewClients(p.config.ThrottleTrustedProxies, p.config.ThrottleIPv6Prefix, p.log)
 	countries := p.countries()
 	limiter, err := b.limiter(clients, countries, pages)
 	if err != nil {

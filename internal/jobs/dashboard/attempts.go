@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -9,11 +8,10 @@ import (
 // Private
 
 const (
-	mostAttempts    = 10              // wrong passwords of one client
-	attemptWindow   = time.Minute     // in which they are counted, and for which the client is refused then
-	mostAttempters  = 10_000          // clients that are remembered
-	attackersPrefix = 64              // bits of an IPv6 address that count: the network of one customer
-	sweepAttempts   = 5 * time.Second // between two searches for old entries in a full memory
+	mostAttempts   = 10              // wrong passwords of one client
+	attemptWindow  = time.Minute     // in which they are counted, and for which the client is refused then
+	mostAttempters = 10_000          // clients that are remembered
+	sweepAttempts  = 5 * time.Second // between two searches for old entries in a full memory
 )
 
 // attempts counts wrong passwords by client, in this process and so without any
@@ -80,18 +78,4 @@ func (a *attempts) makeRoom(now time.Time) {
 		}
 		delete(a.clients, client)
 	}
-}
-
-// clientOf is the part of an address that stands for one client.
-func clientOf(address string) string {
-	parsed, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	parsed = parsed.Unmap()
-	if parsed.Is4() {
-		return parsed.String()
-	}
-	network, _ := parsed.WithZone("").Prefix(attackersPrefix) // no error: an IPv6 address has more bits
-	return network.String()
 }

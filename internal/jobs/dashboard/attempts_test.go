@@ -45,12 +45,3 @@ func TestAttempts_ItsMemoryIsBounded(t *testing.T) {
 
 	require.Len(t, a.clients, mostAttempters)
 }
-
-func TestClientOf_ANetworkOfIPv6IsOneClient(t *testing.T) {
-	t.Parallel()
-
-	require.Equal(t, clientOf("2001:db8::1"), clientOf("2001:db8::ffff:1"))
-	require.NotEqual(t, clientOf("2001:db8::1"), clientOf("2001:db8:0:1::1"))
-	require.Equal(t, "192.0.2.1", clientOf("::ffff:192.0.2.1"))
-	require.NotEqual(t, clientOf("192.0.2.1"), clientOf("192.0.2.2"))
-}

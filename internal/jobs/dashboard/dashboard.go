@@ -18,6 +18,7 @@ import (
 	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/inspect"
 	"slipway/internal/jobs/recurring"
+	"slipway/internal/throttle"
 	"slipway/internal/web"
 )
 
@@ -31,6 +32,7 @@ type Dashboard struct {
 	tasks     jobs.Handlers
 	authorize Authorize
 	login     Login
+	clients   *throttle.Clients
 	attempts  *attempts
 	assets    *assets.Assets
 	host      string
@@ -49,8 +51,9 @@ type Options struct {
 	Jobs      jobs.Handlers        // the kinds of each backend
 	Tasks     jobs.Handlers
 
-	Login     Login     // of an operator; empty: nobody may enter
-	Authorize Authorize // in place of Login; nil: Login
+	Login     Login             // of an operator; empty: nobody may enter
+	Authorize Authorize         // in place of Login; nil: Login
+	Clients   *throttle.Clients // tells the clients apart whose wrong passwords are counted
 
 	BaseURL     string        // names the installation in the foot of each screen
 	Version     string        // of this build
@@ -85,7 +88,7 @@ func New(options Options) (*Dashboard, error) {
 	return &Dashboard{
 		inspector: options.Inspector, history: options.History, batches: options.Batches, scheduler: options.Scheduler,
 		jobs: options.Jobs, tasks: options.Tasks,
-		authorize: options.Authorize, login: options.Login, attempts: newAttempts(),
+		authorize: options.Authorize, login: options.Login, clients: options.Clients, attempts: newAttempts(),
 		assets: loaded, host: host, version: options.Version,
 		timeout: options.PageTimeout, patience: options.Patience, log: options.Log,
 	}, nil

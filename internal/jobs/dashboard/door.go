@@ -75,7 +75,7 @@ func (d *Dashboard) identify(c echo.Context) (Operator, *refusal) {
 		return Operator{}, &refusal{Status: http.StatusUnauthorized, Title: "The dashboard is closed",
 			Text: "Nobody can log in until JOBS_DASHBOARD_USER and JOBS_DASHBOARD_PASSWORD are set."}
 	}
-	client := clientOf(c.RealIP())
+	client := d.clients.Bucket(d.clients.Address(c.Request()))
 	if wait := d.attempts.refusedFor(client, time.Now()); wait > 0 {
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		return Operator{}, &refusal{Status: http.StatusTooManyRequests, Title: "Too many wrong passwords",

@@ -1,12 +1,17 @@
 package dashboard
 
 import (
+	"fmt"
+	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"testing"
 
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/throttle"
 )
 
 func TestDoor_IsClosedWithoutALogin(t *testing.T) {
@@ -99,6 +104,32 @@ func TestDoor_LimitsWrongPasswords(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, status, "the right one too: else the reply tells which one is right")
 	require.NotEmpty(t, retryAfter)
 	require.NotContains(t, d.log.String(), "guess")
+}
+
+func TestDoor_CountsANetworkOfIPv6AsOneClient(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(options *Options) {
+		loopback := netip.MustParsePrefix("127.0.0.0/8")
+		options.Clients = throttle.NewClients([]netip.Prefix{loopback}, 48, slog.New(slog.DiscardHandler))
+	})
+	try := func(client, password string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.URL+"/jobs/workers", nil)
+		require.NoError(t, err)
+		request.Header.Set("X-Forwarded-For", client)
+		request.SetBasicAuth("ada", password)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		return response.StatusCode
+	}
+
+	for i := range mostAttempts {
+		require.Equal(t, http.StatusUnauthorized, try(fmt.Sprintf("2001:db8:1:%d::1", i), "guess"))
+	}
+
+	require.Equal(t, http.StatusTooManyRequests, try("2001:db8:1:ffff::1", "correct horse"))
+	require.Equal(t, http.StatusOK, try("2001:db8:2::1", "correct horse"))
+	require.Equal(t, http.StatusOK, try("192.0.2.1", "correct horse"))
 }
 
 func TestDoor_RefusesInJSONToo(t *testing.T) {

@@ -33,6 +33,7 @@ import (
 	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
 	"slipway/internal/telemetry"
+	"slipway/internal/throttle"
 )
 
 // desk is a dashboard over both backends, without workers.
@@ -76,7 +77,8 @@ func newDesk(t *testing.T, change ...func(*Options)) *desk {
 	options := Options{
 		Inspector: inspector, History: history.New(d.db), Batches: d.batches,
 		Scheduler: recurring.NewScheduler(d.db, d.jobs, d.tasks, entries, d.log.Logger()), Jobs: ofJobs, Tasks: ofTasks,
-		Login: Login{User: "ada", Password: "correct horse"}, BaseURL: "https://print.example", Version: "v7",
+		Login: Login{User: "ada", Password: "correct horse"}, Clients: throttle.NewClients(nil, 64, d.log.Logger()),
+		BaseURL: "https://print.example", Version: "v7",
 		PageTimeout: 20 * time.Second, Patience: 10 * time.Second, Log: d.log.Logger(),
 	}
 	for _, one := range change {
