@@ -113,6 +113,8 @@ func TestInspector_ReadsABoundedNumberOfRows(t *testing.T) {
 		       (CASE WHEN n % 6 = 0 THEN 'available' WHEN n % 5000 = 1 THEN 'discarded' ELSE 'completed' END)::river_job_state,
 		       CASE WHEN n % 6 > 0 THEN now() END
 		FROM generate_series(1, 30000) AS n`)
+	s.execute(t, `INSERT INTO recurring_tasks (key, kind, backend, schedule, enabled) VALUES ('tick', 'mail', 'pg', '* * * * *', true)`)
+	s.execute(t, `INSERT INTO recurring_runs (task_key, run_at) SELECT 'tick', now() - n * interval '1 min' FROM generate_series(1, 100) AS n`)
 	s.execute(t, `ANALYZE river_job`)
 	single := pgtest.Single(t, s.db)
 	inspector, err := New(Options{DB: single, Tasks: s.tasks, Kinds: s.handlers})
@@ -128,6 +130,7 @@ func TestInspector_ReadsABoundedNumberOfRows(t *testing.T) {
 
 	for name, read := range map[string]func() error{
 		"the queues": func() error { _, err := inspector.Queues(t.Context()); return err },
+		"the runs":   func() error { _, err := inspector.RecurringRuns(t.Context()); return err },
 		"the probe":  func() error { return backlog.Check(t.Context()) },
 		"a list":     list(Filter{}), "a list of few": list(Filter{State: Failed}), "a list of a kind": list(Filter{Kind: "mail"}),
 	} {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"slipway/internal/jobs"
+	"slipway/internal/postgres"
 )
 
 // Recurring is one entry of config/recurring.yml, as the workers registered it.
@@ -66,8 +67,43 @@ func (i *Inspector) Recurring(ctx context.Context) ([]Recurring, error) {
 
 // RecurringRuns returns the last runs of every entry, with what became of each. The
 // outcome of a task is read in PostgreSQL alone, where only failed tasks are.
-func (i *Inspector) RecurringRuns(ctx context.Context) ([]RunsOf, error) {
-	rows, err := i.db.Query(ctx, `
+func (i *Inspector) RecurringRuns(ctx context.Context) (all []RunsOf, err error) {
+	err = postgres.ByIndex(ctx, i.db, func(tx pgx.Tx) error {
+		all, err = readRuns(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list runs of recurring work: %w", err)
+	}
+	return all, nil
+}
+
+// PauseRecurring stops the scheduler from enqueueing runs of an entry until
+// ResumeRecurring, over restarts and deploys. An empty key means all entries.
+func (i *Inspector) PauseRecurring(ctx context.Context, key string) error {
+	return i.changeRecurring(ctx, key, `
+		UPDATE recurring_tasks
+		SET paused_at = coalesce(paused_at, now())
+		WHERE key = $1 OR $1 = ''`)
+}
+
+// ResumeRecurring ends a pause. Runs that fell into it are not made up for.
+func (i *Inspector) ResumeRecurring(ctx context.Context, key string) error {
+	return i.changeRecurring(ctx, key, `
+		UPDATE recurring_tasks
+		SET last_run_at = CASE WHEN paused_at IS NULL THEN last_run_at ELSE greatest(last_run_at, now()) END, paused_at = NULL
+		WHERE key = $1 OR $1 = ''`)
+}
+
+// Private
+
+// readRuns finds the jobs of runs by River's index of metadata, which only a bitmap scan
+// can use.
+func readRuns(ctx context.Context, tx pgx.Tx) ([]RunsOf, error) {
+	if _, err := tx.Exec(ctx, `SET LOCAL enable_bitmapscan = on`); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `
 		SELECT t.key, r.run_at, r.manual, CASE
 		           WHEN r.skipped THEN 'skipped'
 		           WHEN t.backend = 'redis' THEN CASE
@@ -96,7 +132,7 @@ func (i *Inspector) RecurringRuns(ctx context.Context) ([]RunsOf, error) {
 		LEFT JOIN failed_tasks f ON t.backend = 'redis' AND f.id = r.name
 		ORDER BY t.key, r.run_at DESC`, MostRuns, jobs.RecurringPrefix, jobs.RunKey)
 	if err != nil {
-		return nil, fmt.Errorf("list runs of recurring work: %w", err)
+		return nil, err
 	}
 	var all []RunsOf
 	var key string
@@ -108,30 +144,8 @@ func (i *Inspector) RecurringRuns(ctx context.Context) ([]RunsOf, error) {
 		all[len(all)-1].Runs = append(all[len(all)-1].Runs, run)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list runs of recurring work: %w", err)
-	}
-	return all, nil
+	return all, err
 }
-
-// PauseRecurring stops the scheduler from enqueueing runs of an entry until
-// ResumeRecurring, over restarts and deploys. An empty key means all entries.
-func (i *Inspector) PauseRecurring(ctx context.Context, key string) error {
-	return i.changeRecurring(ctx, key, `
-		UPDATE recurring_tasks
-		SET paused_at = coalesce(paused_at, now())
-		WHERE key = $1 OR $1 = ''`)
-}
-
-// ResumeRecurring ends a pause. Runs that fell into it are not made up for.
-func (i *Inspector) ResumeRecurring(ctx context.Context, key string) error {
-	return i.changeRecurring(ctx, key, `
-		UPDATE recurring_tasks
-		SET last_run_at = CASE WHEN paused_at IS NULL THEN last_run_at ELSE greatest(last_run_at, now()) END, paused_at = NULL
-		WHERE key = $1 OR $1 = ''`)
-}
-
-// Private
 
 func (i *Inspector) changeRecurring(ctx context.Context, key, statement string) error {
 	changed, err := i.db.Exec(ctx, statement, key)
