@@ -57,6 +57,7 @@ var doors = map[string][]string{
 	"github.com/oschwald/maxminddb-golang/v2":  {"throttle"},
 	"github.com/google/uuid":                   {"jobs", "jobs/taskqueue", "shop", "storefront"},
 	"github.com/riverqueue/river":              {"jobs", "jobs/inspect"},
+	"github.com/tidwall/gjson":                 {"jobs"},
 	"github.com/hibiken/asynq":                 {"jobs/taskqueue"},
 	"github.com/robfig/cron/v3":                {"jobs/recurring"},
 	"go.yaml.in/yaml/v3":                       {"jobs/recurring"},
