@@ -39,10 +39,18 @@ func TestAssets_HaveSecurityHeadersAndAreCountedByRoute(t *testing.T) {
 		}
 	}
 
+	request, err := http.NewRequestWithContext(t.Context(), "BREW", server.URL+files.Path("icon.svg"), nil)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+
 	count := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	recorder := httptest.NewRecorder()
 	count.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	require.Contains(t, recorder.Body.String(), `app_http_request_duration_seconds_count{method="GET",route="/assets/*",status="200"} 2`)
+	require.Contains(t, recorder.Body.String(), `app_http_request_duration_seconds_count{method="GET",route="/assets/*",status="2xx"} 2`)
+	require.Contains(t, recorder.Body.String(), `app_http_request_duration_seconds_count{method="OTHER",route="/assets/*",status="4xx"} 1`)
+	require.NotContains(t, recorder.Body.String(), "BREW")
 }
 
 // Private

@@ -56,7 +56,7 @@ func report(reporter *telemetry.Reporter, c echo.Context, status int, err error)
 	var panicked *telemetry.Panic
 	switch {
 	case errors.As(err, &panicked), status == http.StatusInternalServerError && !c.Response().Committed && !clientLeft(c, err):
-		reporter.Unexpected(method(c.Request().Method)+" "+route(c), requestID(c), err)
+		reporter.Unexpected(methodLabel(c.Request().Method)+" "+route(c), requestID(c), err)
 	case status == http.StatusServiceUnavailable && postgres.Unusable(err):
 		reporter.Report(telemetry.PG, "web.handleError", err)
 	}

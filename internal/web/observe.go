@@ -4,11 +4,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"slipway/internal/edge"
 	"slipway/internal/edge/httpcache"
@@ -16,37 +14,6 @@ import (
 )
 
 // Private
-
-// requestMetrics count requests.
-type requestMetrics struct {
-	duration *prometheus.HistogramVec
-	inFlight prometheus.Gauge
-	stale    *prometheus.CounterVec
-}
-
-func newRequestMetrics(registry prometheus.Registerer) *requestMetrics {
-	m := &requestMetrics{
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "app_http_request_duration_seconds",
-			Help:    "Duration of HTTP requests in seconds, by method, route and status. Those that the edge serves from its cache are included.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
-		}, []string{"method", "route", "status"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "app_http_requests_in_flight",
-			Help: "HTTP requests in progress, event streams included.",
-		}),
-		stale: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "app_http_stale_total",
-			Help: "Stored pages that were served although they were not fresh, by route.",
-		}, []string{"route"}),
-	}
-	registry.MustRegister(m.duration, m.inFlight, m.stale)
-	return m
-}
-
-func (m *requestMetrics) count(method, route string, status int, took time.Duration) {
-	m.duration.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
-}
 
 // observeServed logs and counts a request that the edge has served from its cache. It
 // is logged for debugging only, because there may be many thousands in a second.
@@ -67,8 +34,8 @@ func observeServed(log *slog.Logger, metrics *requestMetrics) func(httpcache.Ser
 	}
 }
 
-// observe logs and counts every request after its response is written, also when that
-// outlives its handler (see Outlive). Requests of the edge, for which nobody waits, are
+// observe logs and counts every request after its response is written. A response that
+// outlives its handler (see Outlive) is counted when that returns. Requests of the edge, for which nobody waits, are
 // not counted, and logged for debugging only.
 func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -83,9 +50,12 @@ func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 				}
 			}()
 			started := time.Now()
+			var began time.Time
+			c.Response().Before(func() { began = time.Now() })
 			failure := next(c)
 			if response := outlivingOf(c); response != nil {
 				outlives = true
+				metrics.count(requestMethod(c), route(c), c.Response().Status, time.Since(started))
 				response.observeEnd(log, metrics, c, started)
 				return nil
 			}
@@ -95,7 +65,11 @@ func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 			}
 			took := time.Since(started)
 			if !handle.InBackground() {
-				metrics.count(method(c.Request().Method), route(c), c.Response().Status, took)
+				counted := took
+				if isEventStream(c) {
+					counted = began.Sub(started)
+				}
+				metrics.count(requestMethod(c), route(c), c.Response().Status, counted)
 			}
 			logRequest(log, c, took, failure, truncated)
 			return nil
@@ -150,12 +124,16 @@ func route(c echo.Context) string {
 	return c.Path()
 }
 
-// method bounds the values of a metric's label: it returns "other" for a method
-// that no route uses.
-func method(name string) string {
-	switch name {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-		return name
+// requestMethod is what the client sent: headAsGet has made GET of HEAD.
+func requestMethod(c echo.Context) string {
+	if IsHead(c) {
+		return http.MethodHead
 	}
-	return "other"
+	return c.Request().Method
+}
+
+// isEventStream reports whether the response lasts for as long as a page is open, which
+// is no duration to compare with others.
+func isEventStream(c echo.Context) bool {
+	return c.Response().Committed && c.Response().Header().Get(echo.HeaderContentType) == "text/event-stream"
 }

@@ -3,9 +3,13 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 )
 
@@ -17,14 +21,63 @@ func TestObserve_CountsByRouteAndNeverByPath(t *testing.T) {
 
 	site.get(t, "/letters/secret-token")
 	site.get(t, "/wp-admin/secret-path")
+	site.send(t, http.MethodHead, "/letters/secret-token", nil)
 	site.send(t, "BREW", "/letters/secret-token", nil)
 
 	series := site.series(t)
-	require.Contains(t, series, "method=GET route=/letters/:token status=200")
-	require.Contains(t, series, "method=GET route=none status=404")
-	require.Contains(t, series, "method=other")
+	require.Contains(t, series, "method=GET route=/letters/:token status=2xx")
+	require.Contains(t, series, "method=HEAD route=/letters/:token status=2xx")
+	require.Contains(t, series, "method=GET route=none status=4xx")
+	require.Contains(t, series, "method=OTHER")
+	require.Contains(t, series, "code=404")
+	require.NotContains(t, series, "BREW")
 	require.NotContains(t, series, "secret")
 	require.NotContains(t, site.log.String(), "secret")
+}
+
+// The status is that of the application, which may be a proxy of another server.
+func TestObserve_AStrangeStatusMakesNoSeries(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/:status", func(c echo.Context) error {
+			status, err := strconv.Atoi(c.Param("status"))
+			require.NoError(t, err)
+			return c.NoContent(status)
+		})
+	})
+
+	for _, status := range []string{"201", "299", "598", "601", "999"} {
+		site.get(t, "/"+status)
+	}
+
+	series := site.series(t)
+	require.Contains(t, series, "code=201\n")
+	require.Contains(t, series, "code=other\n")
+	require.Contains(t, series, "status=5xx\n")
+	require.Contains(t, series, "status=other\n")
+	require.NotRegexp(t, "code=(299|598|601|999)", series)
+}
+
+// An event stream lasts for as long as its page is open, which says nothing about speed.
+func TestObserve_AnEventStreamCountsUntilItHasBegun(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.GET("/news", func(c echo.Context) error {
+			c.Response().Header().Set(echo.HeaderContentType, "text/event-stream")
+			c.Response().WriteHeader(http.StatusOK)
+			time.Sleep(300 * time.Millisecond) // the page is open
+			return nil
+		})
+	})
+
+	site.get(t, "/news")
+
+	families, err := site.registry.Gather()
+	require.NoError(t, err)
+	index := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "app_http_request_duration_seconds" })
+	duration := families[index].GetMetric()[0].GetHistogram()
+	require.EqualValues(t, 1, duration.GetSampleCount())
+	require.Less(t, duration.GetSampleSum(), 0.3)
 }
 
 func TestObserve_LogsTheErrorOfATruncatedResponse(t *testing.T) {

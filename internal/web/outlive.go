@@ -11,8 +11,8 @@ import (
 
 // Outlive returns what a handler calls when it leaves its response to another goroutine,
 // such as that of an event stream. The request is in progress until the function that
-// it gets is called, with the bytes sent since. Only then is it logged and counted. For
-// HEAD, whose response has no body, Outlive returns nil.
+// it gets is called, with the bytes sent since. Only then is it logged. For HEAD, whose
+// response has no body, Outlive returns nil.
 func Outlive(c echo.Context) func() (ended func(bytes int64)) {
 	if IsHead(c) {
 		return nil
@@ -62,14 +62,13 @@ func outlivingOf(c echo.Context) *outliving {
 	return response
 }
 
-// observeEnd logs and counts a request at the end of its response, without the context,
+// observeEnd logs a request at the end of its response, without the context,
 // which another request has by then.
 func (o *outliving) observeEnd(log *slog.Logger, metrics *requestMetrics, c echo.Context, started time.Time) {
-	method, route, status, id, sent := method(c.Request().Method), route(c), c.Response().Status, requestID(c), c.Response().Size
+	method, route, status, id, sent := methodLabel(c.Request().Method), route(c), c.Response().Status, requestID(c), c.Response().Size
 	o.onEnd(func(bytes int64) {
 		metrics.inFlight.Dec()
 		took := time.Since(started)
-		metrics.count(method, route, status, took)
 		log.LogAttrs(context.Background(), slog.LevelInfo, requestFinished, requestAttributes(method, route, status, took, sent+bytes, id)...)
 	})
 }

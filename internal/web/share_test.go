@@ -35,7 +35,7 @@ func TestShare_ServesEverybodyOnePage(t *testing.T) {
 	require.NotEqual(t, first.Header.Get("X-Request-Id"), second.Header.Get("X-Request-Id"))
 	require.Contains(t, second.Header.Get("Content-Security-Policy"), "default-src")
 	require.Empty(t, second.Header.Get("RateLimit"))
-	require.Contains(t, site.series(t), "method=GET route=/items/:slug status=200")
+	require.Contains(t, site.series(t), "method=GET route=/items/:slug status=2xx")
 }
 
 func TestShare_KeepsNothingOfAnIdentifiedVisitor(t *testing.T) {

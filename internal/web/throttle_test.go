@@ -49,7 +49,7 @@ func TestThrottle_RefusesWithStatusHeadersAndPage(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, blocked.StatusCode)
 	require.Empty(t, blocked.Header.Get("Retry-After"))
 	require.NotContains(t, site.log.String(), "status=429", "a flood must not fill the log")
-	require.Contains(t, site.series(t), "status=429")
+	require.Contains(t, site.series(t), "code=429")
 }
 
 func TestThrottle_NeverRefusesHealthChecks(t *testing.T) {
