@@ -20,6 +20,7 @@ import (
 func observeServed(log *slog.Logger, metrics *requestMetrics) func(httpcache.Served) {
 	return func(served httpcache.Served) {
 		metrics.count(served.Request.Method, served.Label, served.Status, served.Took)
+		metrics.countBytes(served.Label, nil, int64(served.Bytes))
 		if served.Stale {
 			metrics.stale.WithLabelValues(served.Label).Inc()
 		}
@@ -52,11 +53,12 @@ func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 			started := time.Now()
 			var began time.Time
 			c.Response().Before(func() { began = time.Now() })
+			body := countBody(c.Request())
 			failure := next(c)
 			if response := outlivingOf(c); response != nil {
 				outlives = true
 				metrics.count(requestMethod(c), route(c), c.Response().Status, time.Since(started))
-				response.observeEnd(log, metrics, c, started)
+				response.observeEnd(log, metrics, c, started, body)
 				return nil
 			}
 			truncated := failure != nil && c.Response().Committed
@@ -70,6 +72,7 @@ func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
 					counted = began.Sub(started)
 				}
 				metrics.count(requestMethod(c), route(c), c.Response().Status, counted)
+				metrics.countBytes(route(c), body, c.Response().Size)
 			}
 			logRequest(log, c, took, failure, truncated)
 			return nil

@@ -2,9 +2,11 @@ package web
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,12 +74,30 @@ func TestObserve_AnEventStreamCountsUntilItHasBegun(t *testing.T) {
 
 	site.get(t, "/news")
 
-	families, err := site.registry.Gather()
-	require.NoError(t, err)
-	index := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "app_http_request_duration_seconds" })
-	duration := families[index].GetMetric()[0].GetHistogram()
+	duration := site.histogram(t, "app_http_request_duration_seconds")
 	require.EqualValues(t, 1, duration.GetSampleCount())
 	require.Less(t, duration.GetSampleSum(), 0.3)
+}
+
+func TestObserve_CountsTheBytesOfBodies(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, func(e *echo.Echo) {
+		e.POST("/letters/:token", func(c echo.Context) error {
+			letter, err := io.ReadAll(c.Request().Body)
+			require.NoError(t, err)
+			return c.String(http.StatusOK, string(letter[:3]))
+		})
+	})
+
+	site.send(t, http.MethodPost, "/letters/a", strings.NewReader("a short letter"))
+	site.send(t, http.MethodPost, "/letters/b", io.MultiReader(strings.NewReader("of unknown length")))
+
+	requests := site.histogram(t, "app_http_request_size_bytes")
+	require.EqualValues(t, 2, requests.GetSampleCount())
+	require.EqualValues(t, len("a short letter")+len("of unknown length"), requests.GetSampleSum())
+	responses := site.histogram(t, "app_http_response_size_bytes")
+	require.EqualValues(t, 2, responses.GetSampleCount())
+	require.EqualValues(t, 6, responses.GetSampleSum())
 }
 
 func TestObserve_LogsTheErrorOfATruncatedResponse(t *testing.T) {
@@ -96,4 +116,17 @@ func TestObserve_LogsTheErrorOfATruncatedResponse(t *testing.T) {
 	require.Equal(t, "the beginning", answer.body)
 	require.Contains(t, site.log.String(), `level=ERROR msg="Request finished" method=GET route=/file status=200`)
 	require.Contains(t, site.log.String(), "the disk is gone")
+}
+
+// Private
+
+// histogram returns the only series of a histogram.
+func (s *site) histogram(t *testing.T, name string) *dto.Histogram {
+	t.Helper()
+	families, err := s.registry.Gather()
+	require.NoError(t, err)
+	index := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == name })
+	require.GreaterOrEqual(t, index, 0, name)
+	require.Len(t, families[index].GetMetric(), 1)
+	return families[index].GetMetric()[0].GetHistogram()
 }

@@ -64,10 +64,11 @@ func outlivingOf(c echo.Context) *outliving {
 
 // observeEnd logs a request at the end of its response, without the context,
 // which another request has by then.
-func (o *outliving) observeEnd(log *slog.Logger, metrics *requestMetrics, c echo.Context, started time.Time) {
+func (o *outliving) observeEnd(log *slog.Logger, metrics *requestMetrics, c echo.Context, started time.Time, body *countedBody) {
 	method, route, status, id, sent := methodLabel(c.Request().Method), route(c), c.Response().Status, requestID(c), c.Response().Size
 	o.onEnd(func(bytes int64) {
 		metrics.inFlight.Dec()
+		metrics.countBytes(route, body, sent+bytes)
 		took := time.Since(started)
 		log.LogAttrs(context.Background(), slog.LevelInfo, requestFinished, requestAttributes(method, route, status, took, sent+bytes, id)...)
 	})
