@@ -22,8 +22,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app_redis_calls_total",
-			Help: "Calls of Redis by outcome; with the outcomes open, budget and bulkhead the call was not made.",
-		}, []string{"redis", "source", "outcome"}),
+			Help: "Calls of Redis by result; with the results open, budget and bulkhead the call was not made.",
+		}, []string{"redis", "source", "result"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "app_redis_call_seconds",
 			Help:    "Duration of the calls of Redis that were made.",

@@ -114,14 +114,14 @@ func countedGuard(t *testing.T, options Options) (*Guard, *prometheus.Registry) 
 }
 
 // calls are the counts of app_redis_calls_total that are not zero, by source
-// and outcome.
+// and result.
 func calls(t *testing.T, registry *prometheus.Registry, name string) map[string]float64 {
 	t.Helper()
 	counts := map[string]float64{}
 	for labels, count := range values(t, registry, "app_redis_calls_total") {
-		fields := strings.Fields(labels) // outcome, redis, source
-		if fields[1] == name && count > 0 {
-			counts[fields[2]+" "+fields[0]] = count
+		fields := strings.Fields(labels) // redis, result, source
+		if fields[0] == name && count > 0 {
+			counts[fields[2]+" "+fields[1]] = count
 		}
 	}
 	return counts
