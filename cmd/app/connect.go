@@ -87,7 +87,7 @@ func (b *backends) open(ctx context.Context, options connectOptions) (err error)
 	if err != nil {
 		return err
 	}
-	b.registry.MustRegister(postgres.Metrics(b.db, b.databaseGuard))
+	postgres.RegisterMetrics(b.registry, "main", b.db, b.databaseGuard)
 
 	b.guards = b.guardRedis(options.redis)
 	if b.redis, err = failopen.Open(b.guards.shared); err != nil {

@@ -45,6 +45,7 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	defer postgres.Close(river)
+	postgres.RegisterMetrics(p.registry, "river", river, nil)
 	work, err := app.work(b)
 	if err != nil {
 		return err

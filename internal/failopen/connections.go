@@ -35,6 +35,13 @@ func (c *connections) purge() {
 	clear(c.open)
 }
 
+// count returns the number of open connections.
+func (c *connections) count() int {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return len(c.open)
+}
+
 // wrap makes a connection of conn, whose own socket is below TLS where there is
 // any. The receiver may be nil: then nobody purges it.
 func (c *connections) wrap(conn, socket net.Conn) *connection {

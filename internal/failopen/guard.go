@@ -64,7 +64,7 @@ func NewGuard(options Options, reporter *telemetry.Reporter) *Guard {
 		relapseWithin: 30 * time.Second,
 	}
 	if !g.Disabled() {
-		g.metrics = options.Metrics.ofGuard(options.Name)
+		g.metrics = options.Metrics.ofGuard(g)
 		g.close()
 	}
 	return g

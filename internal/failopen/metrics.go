@@ -15,11 +15,15 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	state    *prometheus.GaugeVec
 	opened   *prometheus.CounterVec
+
+	mutex  sync.Mutex
+	guards map[string]*Guard
 }
 
 // NewMetrics registers the metrics with registry.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		guards: map[string]*Guard{},
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app_redis_calls_total",
 			Help: "Calls of Redis by result; with the results open, budget and bulkhead the call was not made.",
@@ -38,7 +42,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "How often the circuit breaker of Redis has opened.",
 		}, []string{"redis"}),
 	}
-	registry.MustRegister(m.calls, m.duration, m.state, m.opened)
+	registry.MustRegister(m.calls, m.duration, m.state, m.opened, guardGauges{m})
 	return m
 }
 
@@ -99,7 +103,42 @@ type sourceMetrics struct {
 	duration prometheus.Observer
 }
 
-func (m *Metrics) ofGuard(name string) *guardMetrics {
+// guardGauges shows how many connections and calls each guard has now.
+type guardGauges struct{ *Metrics }
+
+var (
+	connectionsMetric = prometheus.NewDesc("app_redis_connections",
+		"Open connections to Redis of this process, except those that fetch tasks and events.", []string{"redis"}, nil)
+	inFlightMetric = prometheus.NewDesc("app_redis_calls_in_flight", "Calls of Redis in progress.", []string{"redis"}, nil)
+	maxMetric      = prometheus.NewDesc("app_redis_calls_in_flight_max",
+		"Largest number of calls of Redis in progress; further ones have the result bulkhead.", []string{"redis"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (g guardGauges) Describe(described chan<- *prometheus.Desc) {
+	described <- connectionsMetric
+	described <- inFlightMetric
+	described <- maxMetric
+}
+
+// Collect implements prometheus.Collector.
+func (g guardGauges) Collect(collected chan<- prometheus.Metric) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	for name, guard := range g.guards {
+		for about, value := range map[*prometheus.Desc]int{
+			connectionsMetric: guard.options.connections.count(), inFlightMetric: len(guard.inFlight), maxMetric: cap(guard.inFlight),
+		} {
+			collected <- prometheus.MustNewConstMetric(about, prometheus.GaugeValue, float64(value), name)
+		}
+	}
+}
+
+func (m *Metrics) ofGuard(guard *Guard) *guardMetrics {
+	name := guard.options.Name
+	m.mutex.Lock()
+	m.guards[name] = guard
+	m.mutex.Unlock()
 	g := &guardMetrics{all: m, name: name, state: m.state.WithLabelValues(name), opened: m.opened.WithLabelValues(name)}
 	g.sources.Store(&map[string]*sourceMetrics{})
 	return g

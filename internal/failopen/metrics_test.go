@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"slipway/internal/devstack/stacktest"
 	"slipway/internal/telemetry"
 )
 
@@ -54,6 +55,27 @@ func TestMetrics_ShowTheBreaker(t *testing.T) {
 	require.Equal(t, map[string]float64{"test server": 3, "test open": 2}, calls(t, registry, "shared"))
 	guard.close()
 	require.Equal(t, map[string]float64{"shared": 0}, values(t, registry, "app_redis_breaker_state"))
+}
+
+func TestMetrics_ShowConnectionsAndCallsInProgress(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	reporter := telemetry.NewReporter(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	guard := NewGuard(Options{URL: stacktest.Redis(t).URL(), Timeout: timeout, MaxInFlight: 7, Metrics: NewMetrics(registry)}, reporter)
+	r, err := Open(guard)
+	require.NoError(t, err)
+	require.True(t, r.Ping(t.Context(), "test"))
+
+	guard.Do(t.Context(), "test", func(context.Context) error {
+		require.Equal(t, map[string]float64{"shared": 1}, values(t, registry, "app_redis_calls_in_flight"))
+		return nil
+	})
+
+	require.Equal(t, map[string]float64{"shared": 0}, values(t, registry, "app_redis_calls_in_flight"))
+	require.Equal(t, map[string]float64{"shared": 7}, values(t, registry, "app_redis_calls_in_flight_max"))
+	require.NotZero(t, values(t, registry, "app_redis_connections")["shared"])
+	require.NoError(t, r.Close())
+	require.Equal(t, map[string]float64{"shared": 0}, values(t, registry, "app_redis_connections"))
 }
 
 func TestMetrics_DistinguishTwoGuards(t *testing.T) {

@@ -165,7 +165,7 @@ func holdAll(t *testing.T, db *pgxpool.Pool) (release func()) {
 func gauge(t *testing.T, db *pgxpool.Pool, guard *postgres.Guard, name string) float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(postgres.Metrics(db, guard))
+	postgres.RegisterMetrics(registry, "main", db, guard)
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	for _, family := range families {

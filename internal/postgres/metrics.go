@@ -5,10 +5,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics returns the collector for the metrics of a pool. The guard's metrics are
-// included unless guard is nil.
-func Metrics(pool *pgxpool.Pool, guard *Guard) prometheus.Collector {
-	return &metrics{pool: pool, guard: guard}
+// RegisterMetrics registers the metrics of a pool. Name is their label pool, which tells the
+// pools of a process apart. The guard's metrics are included unless guard is nil.
+func RegisterMetrics(registry prometheus.Registerer, name string, pool *pgxpool.Pool, guard *Guard) {
+	prometheus.WrapRegistererWith(prometheus.Labels{"pool": name}, registry).MustRegister(&metrics{pool: pool, guard: guard})
 }
 
 // Private
