@@ -28,7 +28,8 @@ var (
 		"Durable tasks in the outbox, counted up to 10000 in each state. Each stays there for some seconds, until Redis has stored it.",
 		nil, nil)
 	workersMetric = prometheus.NewDesc("app_jobs_workers",
-		"Worker processes by state: working, quiet, stopping, or dead while the heartbeat is missing.", []string{"backend", "state"}, nil)
+		"Worker processes by state: working, quiet, stopping, or dead while the heartbeat is missing. 0 when there is none.",
+		[]string{"backend", "state"}, nil)
 )
 
 func (b backlogMetrics) Describe(descriptions chan<- *prometheus.Desc) {
@@ -62,8 +63,29 @@ func (b backlogMetrics) Collect(metrics chan<- prometheus.Metric) {
 			continue
 		}
 		gauge(outboxMetric, float64(measured.outbox))
-		for _, worker := range measured.workers {
-			gauge(workersMetric, float64(worker.Number), worker.Backend, worker.State)
+		for worker, number := range b.workers(measured) {
+			gauge(workersMetric, float64(number), worker.backend, worker.state)
 		}
 	}
 }
+
+type workerLabels struct{ backend, state string }
+
+// workers are the numbers of workers, also those that are 0: an alert for a missing worker
+// could not see a missing number.
+func (b backlogMetrics) workers(measured backlogReading) map[workerLabels]int {
+	numbers := map[workerLabels]int{}
+	for _, source := range b.sources {
+		for _, state := range []State{Working, Quiet, Stopping, deadState} {
+			numbers[workerLabels{string(source.backend), string(state)}] = 0
+		}
+	}
+	for _, worker := range measured.workers {
+		numbers[workerLabels{worker.Backend, worker.State}] = worker.Number
+	}
+	return numbers
+}
+
+// deadState is the state of a worker whose heartbeat is missing. No worker has it in the
+// database.
+const deadState State = "dead"

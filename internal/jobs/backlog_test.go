@@ -111,7 +111,9 @@ func TestBacklog_CountsEveryState(t *testing.T) {
 		"pg odd scheduled": 2,
 	}, gauges(t, registry, "app_jobs_depth"))
 	require.Equal(t, map[string]float64{"": 1}, gauges(t, registry, "app_jobs_outbox_depth"))
-	require.Equal(t, map[string]float64{"pg working": 1, "pg dead": 1, "redis quiet": 1}, gauges(t, registry, "app_jobs_workers"))
+	require.Equal(t, map[string]float64{
+		"pg working": 1, "pg quiet": 0, "pg stopping": 0, "pg dead": 1, "redis quiet": 1,
+	}, gauges(t, registry, "app_jobs_workers"))
 }
 
 func TestBacklog_NeedsNoRedis(t *testing.T) {
