@@ -49,11 +49,7 @@ func New(redis *failopen.Redis, options Options, registry prometheus.Registerer)
 		redis:       redis,
 		loadTimeout: options.LoadTimeout,
 		renew:       options.Renew,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "app_cache_requests_total",
-			Help: "Values fetched through the cache: local and hit were found, in the process or in Redis; miss was loaded; " +
-				"shared waited for another request's load; absent is known not to exist; error could not be loaded.",
-		}, []string{"cache", "result"}),
+		requests:    newRequests(),
 		local: otter.Must(&otter.Options[string, entry]{
 			MaximumWeight: uint64(options.Bytes),
 			Weigher:       func(key string, e entry) uint32 { return uint32(len(key) + e.bytes + entryOverhead) },
@@ -64,7 +60,7 @@ func New(redis *failopen.Redis, options Options, registry prometheus.Registerer)
 		}),
 	}
 	c.open, c.end = context.WithCancel(context.Background())
-	registry.MustRegister(c.requests)
+	registry.MustRegister(c.requests, c.size(), c.values())
 	return c
 }
 

@@ -50,6 +50,8 @@ func TestFetch_ProcessesShareThroughRedis(t *testing.T) {
 	}
 
 	require.EqualValues(t, 1, shelf.loads.Load())
+	require.Equal(t, 1.0, testutil.ToFloat64(one.values()))
+	require.Greater(t, testutil.ToFloat64(one.size()), 160.0)
 	require.Equal(t, 1.0, one.counted(missed))
 	require.Equal(t, 1.0, two.counted(hit))
 	require.Equal(t, 2.0, two.counted(local))

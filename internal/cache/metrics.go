@@ -1,6 +1,10 @@
 package cache
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // result is how Fetch got a value.
 type result string
@@ -25,6 +29,28 @@ func resultOf(how result, err, absentError error) result {
 	default:
 		return failed
 	}
+}
+
+func newRequests() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "app_cache_requests_total",
+		Help: "Values fetched through the cache: local and hit were found, in the process or in Redis; miss was loaded; " +
+			"shared waited for another request's load; absent is known not to exist; error could not be loaded.",
+	}, []string{"cache", "result"})
+}
+
+func (c *Cache) size() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "app_cache_bytes",
+		Help: "Size of the values that this process has cached, in bytes.",
+	}, func() float64 { return float64(c.local.WeightedSize()) })
+}
+
+func (c *Cache) values() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "app_cache_values",
+		Help: "Values that this process has cached.",
+	}, func() float64 { return float64(c.local.EstimatedSize()) })
 }
 
 func (c *Cache) count(kind string, how result) {
