@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	orders  prometheus.Counter
 	refused *prometheus.CounterVec
+	revenue *prometheus.CounterVec
 	claims  *prometheus.CounterVec
 	lapsed  prometheus.Counter
 
@@ -22,6 +23,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Help: "Orders that were refused, by reason.",
 		}, []string{"reason"}),
 	}
+	m.revenue = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "shop_revenue_minor_units_total",
+		Help: "Money that was captured for orders, in the smallest unit of the currency, such as cents.",
+	}, []string{"currency"})
+	m.revenue.WithLabelValues(string(EUR)) // starts at 0, so that the first order is an increase
 	m.claims = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "shop_sale_claims_total",
 		Help: "Claims on units of flash sales, by result; turned_away were refused by Redis alone.",
@@ -37,6 +43,6 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	for _, rule := range stockRules {
 		m.discrepancies.WithLabelValues(string(rule)) // starts at 0, so that the first one is an increase
 	}
-	registry.MustRegister(m.orders, m.refused, m.claims, m.lapsed, m.discrepancies)
+	registry.MustRegister(m.orders, m.refused, m.revenue, m.claims, m.lapsed, m.discrepancies)
 	return m
 }

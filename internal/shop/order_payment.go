@@ -23,8 +23,12 @@ func (s *Shop) CapturePayment(ctx context.Context, orderID int64) error {
 	if err := s.gateway.Capture(ctx, order.paymentID); err != nil {
 		return fmt.Errorf("capture payment of order %d: %w", orderID, err)
 	}
-	if _, err := s.db.Exec(ctx, `UPDATE orders SET state = 'paid', paid_at = now() WHERE id = $1 AND state = 'placed'`, orderID); err != nil {
+	paid, err := s.db.Exec(ctx, `UPDATE orders SET state = 'paid', paid_at = now() WHERE id = $1 AND state = 'placed'`, orderID)
+	if err != nil {
 		return fmt.Errorf("mark order %d as paid: %w", orderID, err)
+	}
+	if paid.RowsAffected() == 1 { // else another run has counted it
+		s.metrics.revenue.WithLabelValues(string(order.Total.Currency)).Add(float64(order.Total.Cents))
 	}
 	s.tasks.Enqueue(ctx, BroadcastOrder{OrderID: orderID})
 	return nil

@@ -3,11 +3,15 @@ package shop_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"slipway/internal/payment"
@@ -398,6 +402,11 @@ func TestCapturePayment_TakesTheMoneyOnce(t *testing.T) {
 	paid, err := s.Order(t.Context(), order.Token)
 	require.NoError(t, err)
 	require.Equal(t, shop.OrderPaid, paid.State)
+	require.NoError(t, testutil.GatherAndCompare(s.options.Registry.(*prometheus.Registry), strings.NewReader(fmt.Sprintf(`
+		# HELP shop_revenue_minor_units_total Money that was captured for orders, in the smallest unit of the currency, such as cents.
+		# TYPE shop_revenue_minor_units_total counter
+		shop_revenue_minor_units_total{currency="EUR"} %d
+	`, order.Total.Cents)), "shop_revenue_minor_units_total"))
 }
 
 func TestSendOrderConfirmation_SendsOneMailHoweverOftenItRuns(t *testing.T) {
