@@ -28,6 +28,7 @@ type backends struct {
 	redis         *failopen.Redis
 	cache         *cache.Cache // nil: values are not cached
 	publisher     *live.Publisher
+	mails         *mail.Metrics // nil: mails are not counted
 	metrics       *jobs.Metrics
 	recorder      *history.Recorder
 	jobs          *jobs.Jobs
@@ -98,6 +99,7 @@ func (b *backends) open(ctx context.Context, options connectOptions) (err error)
 		b.cache = cache.New(b.redis, *options.cache, b.registry)
 	}
 	b.recorder = history.NewRecorder(history.RecorderOptions{DB: b.db, Version: b.build.name(), Log: b.log, Registry: b.registry})
+	b.mails = mail.NewMetrics(b.registry)
 	b.metrics = jobs.NewMetrics(b.registry)
 	b.metrics.RecordTo(b.recorder)
 	if b.jobs, err = jobs.NewJobs(b.db, b.metrics); err != nil {
@@ -138,9 +140,9 @@ func (b *backends) mailSender(from string) (mail.Sender, error) {
 		if err != nil {
 			return nil, fmt.Errorf("SMTP_URL: %w", err)
 		}
-		return sender, nil
+		return b.mails.Count(sender), nil
 	}
-	return mail.NewDirectory(b.config.MailDir, from), nil
+	return b.mails.Count(mail.NewDirectory(b.config.MailDir, from)), nil
 }
 
 // longWait is how long a job or task may wait for a connection before /health says so.
