@@ -53,6 +53,9 @@ func newStuckRuns(backend Backend, handlers Handlers, slots int, grace time.Dura
 	if grace == 0 {
 		grace = stuckGrace
 	}
+	for _, kind := range handlers.Kinds() {
+		metrics.stuck.WithLabelValues(string(backend), kind) // starts at 0
+	}
 	return &stuckRuns{
 		backend: backend, handlers: handlers, slots: slots, grace: grace, log: log, metrics: metrics, reporter: reporter,
 		tooMany: make(chan struct{}, 1), kinds: map[string]string{},

@@ -37,7 +37,7 @@ func TestStuck_AJobGivesItsSlotBackAndIsNotRepeated(t *testing.T) {
 		err := worker.worker.CheckStuck()
 		return err != nil && err.Error() == "handlers ignore the end of their context: 2 of sleep"
 	})
-	require.Equal(t, map[string]float64{"pg sleep": 2}, counts(t, worker.registry, "app_jobs_stuck"))
+	require.Equal(t, map[string]float64{"pg sleep": 2, "pg count": 0}, counts(t, worker.registry, "app_jobs_stuck"))
 	require.Equal(t, 2, strings.Count(worker.log.String(), `level=ERROR msg="Handler ignores the end of its context`))
 	require.NotContains(t, worker.log.String(), "appears to be stuck")
 	require.Equal(t, 2, count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'sleep' AND state = 'running'`))
