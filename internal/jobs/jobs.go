@@ -53,7 +53,10 @@ func NewJobs(pool *pgxpool.Pool, metrics *Metrics) (*Jobs, error) {
 
 // Know lets the enqueuer refuse kinds that are no jobs of this application. Without
 // it, every kind is enqueued.
-func (j *Jobs) Know(kinds Handlers) { j.known = newCatalogue("job", kinds) }
+func (j *Jobs) Know(kinds Handlers) {
+	j.known = newCatalogue("job", kinds)
+	j.metrics.startAtZero(PG, kinds)
+}
 
 // Enqueue inserts jobs in the transaction of the change that causes them, so
 // that both commit or neither does. It leaves out a unique job when an equal one

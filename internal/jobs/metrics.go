@@ -68,6 +68,16 @@ func (m *Metrics) RecordTo(recorder *history.Recorder) { m.history = recorder }
 
 // Private
 
+// startAtZero shows counters before their first increase, which is none otherwise.
+func (m *Metrics) startAtZero(backend Backend, kinds Handlers) {
+	for _, kind := range kinds.Kinds() {
+		m.enqueued.WithLabelValues(string(backend), kind, "ok")
+		if backend == Redis {
+			m.enqueued.WithLabelValues(string(backend), kind, "dropped")
+		}
+	}
+}
+
 // unknownWait is the wait of a run of which nobody knows when it was due.
 const unknownWait time.Duration = -1
 

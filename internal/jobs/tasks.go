@@ -40,7 +40,10 @@ func (t *Tasks) Disabled() bool { return t.guard.Disabled() }
 
 // Know lets the enqueuer refuse kinds that are no tasks of this application. Without
 // it, every kind is enqueued.
-func (t *Tasks) Know(kinds Handlers) { t.known = newCatalogue("task", kinds) }
+func (t *Tasks) Know(kinds Handlers) {
+	t.known = newCatalogue("task", kinds)
+	t.metrics.startAtZero(Redis, kinds)
+}
 
 // Knows reports whether a kind is among those of Know.
 func (t *Tasks) Knows(kind string) bool { return t.known.has(kind) }
