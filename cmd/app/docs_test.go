@@ -122,23 +122,6 @@ func TestExamples_TheWorkflowDeploysWithTheSecretsAndTheKamalOfTheRepository(t *
 	require.Contains(t, content, "gem install kamal --version "+readKamal(t).MinimumVersion+"\n")
 }
 
-func TestPrometheus_AlertsOnMetricsThatExist(t *testing.T) {
-	t.Parallel()
-	d := deploy(t)
-	web := d.start("web")
-	web.eventually(func() bool { return status(web.url+"/") == 200 }, "serves")
-
-	for _, file := range []string{"ops/prometheus/alerts.yml", "ops/prometheus/prometheus.yml"} {
-		for _, name := range regexp.MustCompile(`\bapp_\w+`).FindAllString(repositoryFile(t, file), -1) {
-			web.eventually(func() bool { return strings.Contains(metricsOf(t, web), "\n"+name) }, "has the metric "+name+" of "+file)
-		}
-	}
-	for _, role := range roleNames() {
-		require.Contains(t, repositoryFile(t, "ops/prometheus/prometheus.yml"), readKamal(t).Servers[role].Options["network-alias"])
-	}
-	require.Contains(t, repositoryFile(t, "ops/prometheus/prometheus.yml"), "port: 9090\n")
-}
-
 // Private
 
 // documents are the documents of the repository for people.
