@@ -34,6 +34,18 @@ func TestMetrics_OfARunningApplication(t *testing.T) {
 	})
 	t.Run("are clean for promtool", m.requireLinted)
 	t.Run("have one spelling of each label", m.requireKnownLabels)
+	t.Run("answer every query of dashboards and alerts", func(t *testing.T) {
+		queries := alertQueries(t)
+		for _, name := range dashboardFiles(t) {
+			if name != storeDashboard {
+				queries = append(queries, dashboardQueries(t, name)...)
+			}
+		}
+		m.startPrometheus(t).requireAnswers(t, queries)
+		for _, empty := range emptyQueries {
+			require.True(t, slices.ContainsFunc(queries, func(one query) bool { return one.Expr == empty }), "nobody asks %s", empty)
+		}
+	})
 }
 
 // A scrape shows what was measured in the background, so no backend can delay it.
@@ -63,6 +75,9 @@ func TestMetrics_AnswerAtOnceWhileABackendIsFrozen(t *testing.T) {
 }
 
 // Private
+
+// storeDashboard shows what the store exports. All other dashboards are of the runtime.
+const storeDashboard = "store.json"
 
 // monitored is an application whose roles show everything that they can.
 type monitored struct {
@@ -112,7 +127,8 @@ func (m *monitored) exercise(t *testing.T, postgres *devstack.Postgres) {
 	m.d.execute(`SELECT pg_notify('app_edge_purge', '{"expire":["board"]}')`)
 	require.NoError(t, postgres.Kill())
 	m.web.eventually(func() bool {
-		return status(m.web.url+"/") == http.StatusOK && strings.Contains(metricsOf(t, m.web), "app_http_stale_total{")
+		fails, stale := status(m.web.url+"/thanks") == http.StatusServiceUnavailable, status(m.web.url+"/") == http.StatusOK
+		return fails && stale && strings.Contains(metricsOf(t, m.web), "app_http_stale_total{")
 	}, "serves a page that is not fresh")
 	require.NoError(t, postgres.Restart(t.Context()))
 

@@ -97,7 +97,9 @@ func TestComposeProduction_ComposeAcceptsIt(t *testing.T) {
 type composeService struct {
 	Command         []string
 	Environment     map[string]string
+	Image           string
 	Ports, Volumes  []string
+	Profiles        []string
 	Restart         string
 	ReadOnly        bool   `yaml:"read_only"`
 	StopGracePeriod string `yaml:"stop_grace_period"`

@@ -20,6 +20,9 @@ func TestStoreMetrics_OfTheRunningStore(t *testing.T) {
 		requireDocumented(t, m, "Metrics of the store", func(name string) bool { return strings.HasPrefix(name, "shop_") })
 	})
 	t.Run("are clean for promtool", m.requireLinted)
+	t.Run("answer every query of the dashboard", func(t *testing.T) {
+		m.startPrometheus(t).requireAnswers(t, dashboardQueries(t, storeDashboard))
+	})
 }
 
 // Private
