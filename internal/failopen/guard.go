@@ -114,6 +114,7 @@ func (g *Guard) Do(ctx context.Context, source string, call func(context.Context
 	took := time.Since(started)
 	budget.spend(took)
 	g.record(source, metrics, took, err)
+	telemetry.TraceOf(ctx).AddSpan(telemetry.RedisSpan, source, started, took, failureOf(err))
 	return err == nil
 }
 
@@ -277,6 +278,14 @@ func recoverPanic(ctx context.Context, call func(context.Context) error) (err er
 		}
 	}()
 	return call(ctx)
+}
+
+// failureOf is the error of a call, without the reply that a key does not exist.
+func failureOf(err error) error {
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return err
 }
 
 func timedOut(err error) bool {

@@ -91,7 +91,12 @@ func (j *Jobs) enqueue(ctx context.Context, tx pgx.Tx, at time.Time, more metada
 			return 0, err
 		}
 	}
-	return j.insertAll(ctx, tx, inserts)
+	began := time.Now()
+	inserted, err = j.insertAll(ctx, tx, inserts)
+	if len(jobs) > 0 {
+		telemetry.TraceOf(ctx).Add(telemetry.EnqueueSpan, inserts[0].args.declaration.Kind, began, err)
+	}
+	return inserted, err
 }
 
 // copiedFrom is the number of jobs from which COPY is faster than INSERT.

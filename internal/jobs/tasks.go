@@ -11,6 +11,7 @@ import (
 
 	"slipway/internal/failopen"
 	"slipway/internal/jobs/taskqueue"
+	"slipway/internal/telemetry"
 )
 
 // Tasks enqueues tasks.
@@ -121,6 +122,7 @@ func (t *Tasks) message(ctx context.Context, task Args, at time.Time) (taskqueue
 	}
 	m, cause := messageOf(declaration, payload, at), causeOf(ctx)
 	m.Request, m.Parent = cause.Request, cause.Parent
+	telemetry.TraceOf(ctx).Add(telemetry.EnqueueSpan, m.Kind, time.Now(), nil)
 	return m, nil
 }
 

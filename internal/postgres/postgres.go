@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Options are the settings of Open. Every field but Guard, Waits, Reserve and
-// IdleInTransactionTimeout is required: without a limit, a slow database blocks
+// Options are the settings of Open. Every field but Guard, Waits, Reserve, Observe
+// and IdleInTransactionTimeout is required: without a limit, a slow database blocks
 // every request.
 type Options struct {
 	URL              string
@@ -27,6 +27,7 @@ type Options struct {
 	Guard            *Guard        // bounds the wait for a connection; nil waits until the context ends
 	Waits            *Waits        // measures the wait for a connection; not with Guard
 	Reserve          int           // connections that callers with the context of Yield leave to others; not with Guard
+	Observe          Observe       // gets every statement; may be nil
 
 	// IdleInTransactionTimeout is how long a transaction may stay open between two
 	// statements before the server ends its connection; 10 s when zero.
@@ -74,6 +75,7 @@ func Open(ctx context.Context, options Options) (*pgxpool.Pool, error) {
 	if options.Waits != nil {
 		options.Waits.install(config, options.Reserve)
 	}
+	installStatements(config, options.Observe)
 	reconnector := &reconnector{}
 	reconnector.install(config)
 	pool, err := pgxpool.NewWithConfig(ctx, config)

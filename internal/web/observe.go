@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -15,68 +16,100 @@ import (
 
 // Private
 
+// observer logs, counts and traces requests.
+type observer struct {
+	log     *slog.Logger
+	metrics *requestMetrics
+	tracer  *telemetry.Tracer
+	asked   func(r *http.Request, status int) // gets each request, health checks excepted
+}
+
 // observeServed logs and counts a request that the edge has served from its cache. It
 // is logged for debugging only, because there may be many thousands in a second.
-func observeServed(log *slog.Logger, metrics *requestMetrics) func(httpcache.Served) {
-	return func(served httpcache.Served) {
-		metrics.count(served.Request.Method, served.Label, served.Status, served.Took)
-		metrics.countBytes(served.Label, nil, int64(served.Bytes))
-		if served.Stale {
-			metrics.stale.WithLabelValues(served.Label).Inc()
+func (o *observer) observeServed(served httpcache.Served) {
+	o.asked(served.Request, served.Status)
+	o.metrics.count(served.Request.Method, served.Label, served.Status, served.Took)
+	o.metrics.countBytes(served.Label, nil, int64(served.Bytes))
+	if served.Stale {
+		o.metrics.stale.WithLabelValues(served.Label).Inc()
+	}
+	ctx := served.Request.Context()
+	if !o.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	o.log.LogAttrs(ctx, slog.LevelDebug, "Request served from the cache",
+		slog.String("method", served.Request.Method), slog.String("route", served.Label), slog.Int("status", served.Status),
+		slog.String("took", served.Took.Round(time.Microsecond).String()), slog.Int("bytes", served.Bytes),
+		slog.Bool("stale", served.Stale), slog.String("request_id", served.Request.Header.Get(edge.RequestID)))
+}
+
+// observe logs, counts and traces every request after its response is written, also
+// when that outlives its handler (see Outlive). Requests of the edge, for which nobody
+// waits, are neither counted nor traced, and logged for debugging only. An event stream
+// counts until it has begun.
+func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		handle := httpcache.HandleOf(c.Request())
+		handle.Label(route(c))
+		o.metrics.inFlight.Inc()
+		outlives := false
+		defer func() {
+			if !outlives {
+				o.metrics.inFlight.Dec()
+			}
+		}()
+		started := time.Now()
+		var began time.Time
+		c.Response().Before(func() { began = time.Now() })
+		trace, body := o.startTrace(c), countBody(c.Request())
+		failure := next(c)
+		if response := outlivingOf(c); response != nil {
+			outlives = true
+			o.endTrace(trace, c, false)
+			o.metrics.count(requestMethod(c), route(c), c.Response().Status, time.Since(started))
+			response.observeEnd(o.log, o.metrics, c, started, body)
+			return nil
 		}
-		ctx := served.Request.Context()
-		if !log.Enabled(ctx, slog.LevelDebug) {
-			return
+		truncated := failure != nil && c.Response().Committed
+		if failure != nil {
+			c.Error(failure) // writes the error page, and so sets the status to log
 		}
-		log.LogAttrs(ctx, slog.LevelDebug, "Request served from the cache",
-			slog.String("method", served.Request.Method), slog.String("route", served.Label), slog.Int("status", served.Status),
-			slog.String("took", served.Took.Round(time.Microsecond).String()), slog.Int("bytes", served.Bytes),
-			slog.Bool("stale", served.Stale), slog.String("request_id", served.Request.Header.Get(edge.RequestID)))
+		took := time.Since(started)
+		o.endTrace(trace, c, truncated)
+		if !handle.InBackground() {
+			counted := took
+			if isEventStream(c) {
+				counted = began.Sub(started)
+			}
+			o.metrics.count(requestMethod(c), route(c), c.Response().Status, counted)
+			o.metrics.countBytes(route(c), body, c.Response().Size)
+			if !isHealthCheck(c) {
+				o.asked(c.Request(), c.Response().Status)
+			}
+		}
+		logRequest(o.log, c, took, failure, truncated)
+		return nil
 	}
 }
 
-// observe logs and counts every request after its response is written. A response that
-// outlives its handler (see Outlive) is counted when that returns. Requests of the edge, for which nobody waits, are
-// not counted, and logged for debugging only.
-func observe(log *slog.Logger, metrics *requestMetrics) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			handle := httpcache.HandleOf(c.Request())
-			handle.Label(route(c))
-			metrics.inFlight.Inc()
-			outlives := false
-			defer func() {
-				if !outlives {
-					metrics.inFlight.Dec()
-				}
-			}()
-			started := time.Now()
-			var began time.Time
-			c.Response().Before(func() { began = time.Now() })
-			body := countBody(c.Request())
-			failure := next(c)
-			if response := outlivingOf(c); response != nil {
-				outlives = true
-				metrics.count(requestMethod(c), route(c), c.Response().Status, time.Since(started))
-				response.observeEnd(log, metrics, c, started, body)
-				return nil
-			}
-			truncated := failure != nil && c.Response().Committed
-			if failure != nil {
-				c.Error(failure) // writes the error page, and so sets the status to log
-			}
-			took := time.Since(started)
-			if !handle.InBackground() {
-				counted := took
-				if isEventStream(c) {
-					counted = began.Sub(started)
-				}
-				metrics.count(requestMethod(c), route(c), c.Response().Status, counted)
-				metrics.countBytes(route(c), body, c.Response().Size)
-			}
-			logRequest(log, c, took, failure, truncated)
-			return nil
-		}
+// startTrace begins the trace of a request. Its id is that of the request, which the
+// edge has made or accepted from a proxy: the header traceparent is not read, because
+// any client can send one.
+func (o *observer) startTrace(c echo.Context) *telemetry.Trace {
+	if o.tracer == nil || isHealthCheck(c) || httpcache.HandleOf(c.Request()).InBackground() {
+		return nil
+	}
+	ctx, trace := o.tracer.Start(c.Request().Context(), telemetry.Subject{
+		ID: requestID(c), Kind: telemetry.RequestTrace, Name: methodLabel(requestMethod(c)) + " " + route(c),
+	})
+	c.SetRequest(c.Request().WithContext(ctx))
+	return trace
+}
+
+func (o *observer) endTrace(trace *telemetry.Trace, c echo.Context, truncated bool) {
+	if trace != nil {
+		status := c.Response().Status
+		o.tracer.End(trace, strconv.Itoa(status), status >= http.StatusInternalServerError || truncated)
 	}
 }
 

@@ -20,7 +20,8 @@ import (
 	"slipway/internal/throttle"
 )
 
-// Options are the dependencies and limits of New. Throttle and Clients are optional.
+// Options are the dependencies and limits of New. Throttle, Clients, Tracer and Asked are
+// optional.
 type Options struct {
 	Log            *slog.Logger
 	Registry       prometheus.Registerer
@@ -48,6 +49,16 @@ type Options struct {
 
 	Clients  *throttle.Clients // finds the client's address; nil uses the peer's
 	Throttle *throttle.Limiter // nil does not limit requests
+
+	Tracer *telemetry.Tracer               // gives a trace to each request that the cache does not serve
+	Asked  func(client string, status int) // gets each request, with its client as the limits count it; must not block
+}
+
+// countClient passes a request on to Asked.
+func (o Options) countClient(r *http.Request, status int) {
+	if o.Asked != nil && o.Clients != nil {
+		o.Asked(o.Clients.Bucket(o.Clients.Address(r)), status)
+	}
 }
 
 // Pages are the pages of an application.
@@ -76,7 +87,7 @@ type Tool interface {
 // New returns the handler of the public port: the pages, /up and /health, inside
 // all middleware, inside the edge. It must be closed.
 func New(options Options, pages Pages) *edge.Edge {
-	requests := newRequestMetrics(options.Registry)
+	observer := &observer{options.Log, newRequestMetrics(options.Registry), options.Tracer, options.countClient}
 	e := echo.New()
 	e.HideBanner = true
 	e.HidePort = true
@@ -84,7 +95,7 @@ func New(options Options, pages Pages) *edge.Edge {
 	e.HTTPErrorHandler = handleError(options, pages)
 
 	e.Use(
-		observe(options.Log, requests),
+		observer.observe,
 		recoverPanics,
 		secureHeaders(options.BaseURL),
 		refuseCrossOrigin(options.BaseURL, options.CrossOriginRoutes),
@@ -107,7 +118,7 @@ func New(options Options, pages Pages) *edge.Edge {
 	return edge.New(edge.Options{
 		CacheSize: options.CacheSize, MaxItemSize: options.MaxCacheItem, StaleIfError: options.StaleFor,
 		PrivateCookies: pages.PrivateCookies(), Refuses: options.Throttle.Refuses,
-		Amend: amendStale, Served: observeServed(options.Log, requests), Policy: options.Policy,
+		Amend: amendStale, Served: observer.observeServed, Policy: options.Policy,
 		Assets: assets.Join(files...), AssetHeader: assetHeader(options.BaseURL),
 		ServerTiming: options.Development, Log: options.Log, Registry: options.Registry,
 	}, app)
