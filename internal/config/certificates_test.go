@@ -24,7 +24,7 @@ func TestCertificates_ReadsAllSettings(t *testing.T) {
 	require.Equal(t, 8443, config.PublicHTTPSPort())
 	require.Equal(t, 80, config.HTTPPort)
 	require.Equal(t, "https://acme-v02.api.letsencrypt.org/directory", config.ACMEDirectory)
-	require.Equal(t, "********", runtime.Shown(runtime.named("EAB_HMAC_KEY"), config))
+	require.Equal(t, "********", runtime.shown(runtime.named("EAB_HMAC_KEY"), config))
 }
 
 func TestCertificates_AreOffWithoutADomain(t *testing.T) {
@@ -35,7 +35,7 @@ func TestCertificates_AreOffWithoutADomain(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, warnings)
 	require.Empty(t, config.TLSDomains)
-	require.Empty(t, runtime.Shown(runtime.named("EAB_HMAC_KEY"), config))
+	require.Empty(t, runtime.shown(runtime.named("EAB_HMAC_KEY"), config))
 }
 
 func TestCertificates_SayWhatIsWrong(t *testing.T) {

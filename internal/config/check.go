@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/mail"
 	"net/url"
 	"strconv"
 	"strings"
@@ -54,6 +55,7 @@ func (c *Config) check(checks *Checker) {
 	c.checkSecret(checks)
 	c.checkJobsLogin(checks)
 	checks.sentryDSN("SENTRY_DSN", c.SentryDSN)
+	c.checkOps(checks)
 	checks.That("SMTP_URL", checks.role != WorkerPG || c.SMTPURL != "" || c.MailDir != "",
 		"is missing (or set MAIL_DIR to write mails to a directory)")
 	checks.That("RACK_ATTACK_GEOIP_DATABASE", c.GeoIPDatabase != "" || len(c.BlockedCountries)+len(c.AllowedCountries) == 0,
@@ -70,6 +72,19 @@ func (c *Config) check(checks *Checker) {
 	}
 	checks.That("REDIS_MIN_IDLE", c.RedisMinIdle <= c.RedisPoolSize,
 		fmt.Sprintf("is %d; it must not be more than REDIS_POOL_SIZE (%d)", c.RedisMinIdle, c.RedisPoolSize))
+}
+
+// checkOps reports addresses that get no mail, headers that cannot be read, and mail
+// that has no server.
+func (c *Config) checkOps(checks *Checker) {
+	for name, address := range map[string]string{"OPS_MAIL": c.OpsMail, "OPS_MAIL_FROM": c.OpsMailFrom} {
+		_, err := mail.ParseAddress(address)
+		checks.That(name, address == "" || err == nil, fmt.Sprintf("%q is not a mail address", address))
+	}
+	checks.That("SMTP_URL", c.OpsMail == "" || c.SMTPURL != "" || c.MailDir != "",
+		"is missing, and OPS_MAIL is set (or set MAIL_DIR to write mails to a directory)")
+	_, err := c.OTLPHeader()
+	checks.That("OTEL_EXPORTER_OTLP_HEADERS", err == nil, "is not a list such as name=value,name=value")
 }
 
 // checkBaseURL reports a BASE_URL whose links would be wrong, and one without

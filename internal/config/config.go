@@ -31,6 +31,18 @@ type Config struct {
 	// SentryDSN is the Sentry project that receives errors, in production only.
 	SentryDSN string `env:"SENTRY_DSN" roles:"web,worker-pg,worker-redis" secret:"url" example:"https://public-key@sentry.example.com/1" help:"Sentry project that errors are reported to, in production only; unset: errors are only logged"`
 
+	// The pulse of the application, which pages at /ops show.
+	PulseEnabled bool          `env:"OPS_PULSE_ENABLED" envDefault:"true" roles:"web,worker-pg,worker-redis" example:"false" help:"whether figures, errors and traces are recorded in PostgreSQL, for the pages at /ops"`
+	TraceOneIn   int           `env:"OPS_TRACE_ONE_IN" roles:"web,worker-pg,worker-redis" min:"1" max:"1000000000" example:"100" help:"one of how many traces is kept, beside those that failed or were slow; unset: 100 in production, else 1"`
+	SlowRequest  time.Duration `env:"OPS_SLOW_REQUEST" envDefault:"500ms" roles:"web" min:"1ms" max:"10m" example:"500ms" help:"duration from which a request counts as slow and its trace is kept"`
+	SlowWork     time.Duration `env:"OPS_SLOW_WORK" envDefault:"30s" roles:"worker-pg,worker-redis" min:"1ms" max:"24h" example:"30s" help:"duration from which a job or task counts as slow and its trace is kept"`
+	OpsMail      string        `env:"OPS_MAIL" roles:"web,worker-pg" example:"operator@example.com" help:"address that gets mail about new errors, waiting queues and backends that are away; unset: nobody does"`
+	OpsMailFrom  string        `env:"OPS_MAIL_FROM" roles:"web,worker-pg" example:"App <app@example.com>" help:"sender of mail to OPS_MAIL; unset: OPS_MAIL"`
+
+	// Traces are exported too, under the names that OpenTelemetry has for this.
+	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" roles:"web,worker-pg,worker-redis" schemes:"http,https" secret:"url" example:"http://collector:4318" help:"OpenTelemetry collector that traces are sent to, as JSON over HTTP; unset: none"`
+	OTLPHeaders  string `env:"OTEL_EXPORTER_OTLP_HEADERS" roles:"web,worker-pg,worker-redis" secret:"true" example:"api-key=secret" help:"headers of each request to that collector: name=value, separated by commas and percent-encoded"`
+
 	// BindAddress is the address of every listener. The default in production is
 	// all addresses, because a container must be reachable from outside, and else
 	// the loopback address, because a laptop must not be.
@@ -55,10 +67,10 @@ type Config struct {
 	// SecretKeyBase signs cookies. A new value makes every cookie invalid.
 	SecretKeyBase string `env:"SECRET_KEY_BASE" roles:"web" required:"true" secret:"true" example:"the output of: openssl rand -hex 64" help:"signs cookies; at least 32 characters, required in production"`
 
-	// JobsUser and JobsPassword open the dashboard of jobs at /jobs. Without both, it is
+	// JobsUser and JobsPassword open the pages of operators at /jobs and /ops. Without both, it is
 	// closed.
-	JobsUser     string `env:"JOBS_DASHBOARD_USER" roles:"web" example:"operator" help:"user of the dashboard at /jobs; unset: the dashboard is closed, in development it is dev"`
-	JobsPassword string `env:"JOBS_DASHBOARD_PASSWORD" roles:"web" secret:"true" example:"the output of: openssl rand -hex 16" help:"password of the dashboard at /jobs; at least 12 characters in production"`
+	JobsUser     string `env:"JOBS_DASHBOARD_USER" roles:"web" example:"operator" help:"user of the pages of operators at /jobs and /ops; unset: they are closed, in development it is dev"`
+	JobsPassword string `env:"JOBS_DASHBOARD_PASSWORD" roles:"web" secret:"true" example:"the output of: openssl rand -hex 16" help:"password of the pages of operators at /jobs and /ops; at least 12 characters in production"`
 
 	// RequestTimeout bounds the work for one page; event streams are exempt. It is
 	// less than ShutdownTimeout, so that a shutdown cancels no request.
@@ -153,7 +165,7 @@ type Config struct {
 
 	AssetsDir string `env:"ASSETS_DIR" roles:"web" example:"/assets" help:"directory with the assets of other builds, served during a deploy; unset: only this build's are served"`
 
-	SMTPURL string `env:"SMTP_URL" roles:"worker-pg" schemes:"smtp,smtps" secret:"url" example:"smtp://user:secret@mail.example.com:587" help:"mail server (smtp:// with STARTTLS, smtps:// with TLS); production needs it or MAIL_DIR"`
+	SMTPURL string `env:"SMTP_URL" roles:"web,worker-pg" schemes:"smtp,smtps" secret:"url" example:"smtp://user:secret@mail.example.com:587" help:"mail server (smtp:// with STARTTLS, smtps:// with TLS); production needs it or MAIL_DIR"`
 	MailDir string `env:"MAIL_DIR" roles:"web,worker-pg" example:"tmp/mail" help:"directory that mails are written to instead of being sent; unset: tmp/mail in development"`
 
 	// ownQueues are the queues of Schema.Queues.

@@ -35,6 +35,15 @@ func (c *Config) fillDefaults() {
 	if c.Environment == Development && c.JobsUser == "" && c.JobsPassword == "" {
 		c.JobsUser, c.JobsPassword = "dev", "dev"
 	}
+	if c.TraceOneIn == 0 {
+		c.TraceOneIn = 100
+		if development {
+			c.TraceOneIn = 1
+		}
+	}
+	if c.OpsMailFrom == "" {
+		c.OpsMailFrom = c.OpsMail
+	}
 	if !development {
 		return
 	}

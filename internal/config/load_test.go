@@ -226,7 +226,7 @@ func TestLoad_NeverQuotesASecret(t *testing.T) {
 			if err != nil {
 				require.NotContains(t, err.Error(), "hunter2", "%s=%s", variable.Name, value)
 			}
-			require.NotContains(t, runtime.Shown(variable, config), "hunter2", "%s=%s", variable.Name, value)
+			require.NotContains(t, runtime.shown(variable, config), "hunter2", "%s=%s", variable.Name, value)
 		}
 	}
 }

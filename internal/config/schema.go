@@ -82,10 +82,33 @@ func (s *Schema) Load(role Role, variables map[string]string) (config Config, wa
 // Variables returns all variables, those of the runtime first.
 func (s *Schema) Variables() []Variable { return s.variables }
 
-// Shown returns the value that Load has read for a variable, with secrets masked.
-// Config is the result of Load.
-func (s *Schema) Shown(variable Variable, config Config) string {
-	return variable.masked(fmt.Sprint(s.value(variable, config).Interface()))
+// Setting is a variable as a role has read it.
+type Setting struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`  // with secrets masked; empty: unset
+	Source string `json:"source"` // set, default or unset
+	Help   string `json:"help"`
+}
+
+// Settings are the variables that a role reads, with secrets masked. Config is what Load
+// has made of variables.
+func (s *Schema) Settings(role Role, config Config, variables map[string]string) []Setting {
+	var settings []Setting
+	for _, variable := range s.variables {
+		if !variable.ReadBy(role) {
+			continue
+		}
+		one := Setting{Name: variable.Name, Help: variable.Help, Source: "default"}
+		one.Value = s.shown(variable, config)
+		switch {
+		case variables[variable.Name] != "":
+			one.Source = "set"
+		case one.Value == "":
+			one.Source = "unset"
+		}
+		settings = append(settings, one)
+	}
+	return settings
 }
 
 // Help returns a list of the variables that a role reads, for a command's --help.
@@ -106,6 +129,11 @@ func (s *Schema) Help(role Role) string {
 }
 
 // Private
+
+// shown returns the value that Load has read for a variable, with secrets masked.
+func (s *Schema) shown(variable Variable, config Config) string {
+	return variable.masked(fmt.Sprint(s.value(variable, config).Interface()))
+}
 
 // nonEmpty returns the variables that are set, trimmed.
 func nonEmpty(variables map[string]string) map[string]string {

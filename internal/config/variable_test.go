@@ -28,9 +28,9 @@ func TestShown_HidesCredentialsAndShowsTheRest(t *testing.T) {
 		"unix:///run/postgres.sock":                        "unix:///run/postgres.sock",
 		"postgres:///app?host=/run&password=hunter2&user=": "postgres:///app?********",
 	} {
-		require.Equal(t, shown, runtime.Shown(runtime.named("DATABASE_URL"), Config{DatabaseURL: value}), value)
+		require.Equal(t, shown, runtime.shown(runtime.named("DATABASE_URL"), Config{DatabaseURL: value}), value)
 	}
 
-	require.Equal(t, "********", runtime.Shown(runtime.named("SECRET_KEY_BASE"), Config{SecretKeyBase: "hunter2"}))
-	require.Equal(t, "3000", runtime.Shown(runtime.named("PORT"), Config{Port: 3000}))
+	require.Equal(t, "********", runtime.shown(runtime.named("SECRET_KEY_BASE"), Config{SecretKeyBase: "hunter2"}))
+	require.Equal(t, "3000", runtime.shown(runtime.named("PORT"), Config{Port: 3000}))
 }
