@@ -74,6 +74,7 @@ var neededTables = []string{
 	"river_job", "river_queue", "river_leader", "job_processes", "failed_tasks", "recurring_tasks", "recurring_runs",
 	"key_waiters", "unique_jobs", "paused_task_queues", "paused_kinds", "job_batches", "deleted_batch_jobs",
 	"job_figures", "job_depths", "app_versions", "worker_commands", "operator_actions",
+	"ops_figures", "ops_processes", "ops_traces", "ops_errors", "ops_troubles", "ops_mail",
 }
 
 // neededSequences number the rows that workers insert.

@@ -22,6 +22,32 @@ type alert struct {
 	at          time.Time
 }
 
+// Alert is a message for operators. Its methods redact it, which takes some time, so
+// call them where nobody waits.
+type Alert struct{ of alert }
+
+// Fingerprint is the same for all alerts with one cause.
+func (a Alert) Fingerprint() string { return a.of.fingerprint }
+
+// At is when it happened.
+func (a Alert) At() time.Time { return a.of.at }
+
+// Title is the kind of error, without a value.
+func (a Alert) Title() string { return redact(a.of.title) }
+
+// Message is the text of the error without secrets and personal data.
+func (a Alert) Message() string { return truncate(redact(a.of.message)) }
+
+// Stack is the stack of a panic as runtime/debug.Stack writes it, and else empty. It
+// holds functions and lines, and no text of the program's data.
+func (a Alert) Stack() string { return a.of.stack }
+
+// Tag is one of the tags source, class, id, backend, name, table, column and constraint;
+// empty: the alert does not have it.
+func (a Alert) Tag(name string) string { return redact(a.of.tags[name]) }
+
+// Private
+
 // backendAlert is the alert for a failed call of a backend.
 func backendAlert(backend Backend, source, class string, err error) alert {
 	a := alert{

@@ -76,7 +76,7 @@ func (r *Reporter) logDropped(backend Backend) {
 		attributes = append(attributes, "within", now.Sub(since).Round(time.Second).String())
 	}
 	if continues && now.Sub(since) >= droppedEvery { // Close logs sooner, and a stopping role is no reason for an alert
-		r.sentry.enqueue(alert{
+		r.send(alert{
 			level:       sentry.LevelWarning,
 			fingerprint: backend.fingerprint("dropped"),
 			title:       backend.Name() + " does not accept tasks: they are dropped",

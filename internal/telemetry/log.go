@@ -8,16 +8,30 @@ import (
 	"time"
 )
 
-// NewLogger returns a logger that writes to w what is at least level. When json
-// is true, each line is a JSON object with the attribute role. When it is false,
-// each line is text for a terminal, with the time of day only and without role. Lines
+// LogOptions are the settings of NewLogger.
+type LogOptions struct {
+	Level   slog.Level
+	JSON    bool   // each line is a JSON object; else text for a terminal
+	Role    string // of this process; in JSON only
+	Version string // of this build; in JSON only, and empty: left out
+	// TraceIDs adds the trace id of OpenTelemetry to each line that has the id of a
+	// request, so that a collector finds the lines of a trace.
+	TraceIDs bool
+}
+
+// NewLogger returns a logger that writes to w. Text has the time of day only. Lines
 // about the work of a request, or of a job that a request enqueued, have its id.
-func NewLogger(w io.Writer, level slog.Level, json bool, role string) *slog.Logger {
-	if json {
-		return slog.New(requestHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})}).With("role", role)
+func NewLogger(w io.Writer, options LogOptions) *slog.Logger {
+	if !options.JSON {
+		handler := slog.NewTextHandler(w, &slog.HandlerOptions{Level: options.Level, ReplaceAttr: shortTime})
+		return slog.New(requestHandler{handler, options.TraceIDs})
 	}
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime}
-	return slog.New(requestHandler{slog.NewTextHandler(w, options)})
+	handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: options.Level})
+	log := slog.New(requestHandler{handler, options.TraceIDs}).With("role", options.Role)
+	if options.Version != "" {
+		log = log.With("version", options.Version)
+	}
+	return log
 }
 
 // Private

@@ -28,7 +28,7 @@ func (r *Reporter) BeginOutage(backend Backend, name, class string, since time.T
 	defer r.mutex.Unlock()
 	o.alertTimer = time.AfterFunc(time.Until(since.Add(persistentAfter)), func() {
 		defer r.recoverPanic()
-		r.sentry.enqueue(outageAlert(backend, name, class, since))
+		r.send(outageAlert(backend, name, class, since))
 	})
 	if r.closed {
 		o.alertTimer.Stop()

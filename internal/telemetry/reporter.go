@@ -27,7 +27,8 @@ const maxKinds = 256
 type Reporter struct {
 	log      *slog.Logger
 	failures *prometheus.CounterVec
-	sentry   *Sentry // nil sends no alerts
+	sentry   *Sentry     // nil sends no alerts
+	copyTo   func(Alert) // gets each alert; nil: nobody does
 
 	mutex   sync.Mutex
 	closed  bool
@@ -59,6 +60,11 @@ func NewReporter(log *slog.Logger, registry prometheus.Registerer) *Reporter {
 // before any other method.
 func (r *Reporter) SendTo(sentry *Sentry) { r.sentry = sentry }
 
+// CopyTo makes the reporter pass each alert to receive as well, also those that Sentry
+// does not get because it got an equal one just before. It must not block. Call it
+// before any other method.
+func (r *Reporter) CopyTo(receive func(Alert)) { r.copyTo = receive }
+
 // Report logs and counts a failed call of backend. The source names the caller,
 // as "Type.method". A nil error and context.Canceled are ignored.
 //
@@ -77,7 +83,7 @@ func (r *Reporter) Report(backend Backend, source string, err error) {
 		r.logFailure(kind, err)
 	}
 	if r.extendPeriod(backend) || needsOperator(class) {
-		r.sentry.enqueue(backendAlert(backend, source, class, err))
+		r.send(backendAlert(backend, source, class, err))
 	}
 }
 
@@ -91,7 +97,7 @@ func (r *Reporter) Unexpected(source, id string, err error) {
 	if err == nil {
 		return
 	}
-	r.sentry.enqueue(unexpectedAlert(source, id, err))
+	r.send(unexpectedAlert(source, id, err))
 }
 
 // Close logs the suppressed failures and dropped tasks, and waits up to two
@@ -128,6 +134,13 @@ func (r *Reporter) recoverPanic() {
 	if cause := recover(); cause != nil {
 		r.log.Error("Reporter of failures panicked", "panic", truncate(Scrub(fmt.Sprint(cause))))
 	}
+}
+
+func (r *Reporter) send(a alert) {
+	if r.copyTo != nil {
+		r.copyTo(Alert{a})
+	}
+	r.sentry.enqueue(a)
 }
 
 func (r *Reporter) logFailure(kind failureKind, err error, attributes ...any) {

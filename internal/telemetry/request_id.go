@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 )
 
@@ -26,31 +27,47 @@ type requestID struct{}
 
 // requestHandler adds the id of the request to each line that is logged with the
 // context of its work.
-type requestHandler struct{ slog.Handler }
+type requestHandler struct {
+	slog.Handler
+	traceIDs bool
+}
 
 func (h requestHandler) Handle(ctx context.Context, record slog.Record) error {
-	if id := RequestID(ctx); id != "" && !hasRequestID(record) {
-		record = record.Clone() // the attributes may be shared with the caller
+	id, has := requestIDIn(record)
+	if !has {
+		id = RequestID(ctx)
+	}
+	if id == "" || has && !h.traceIDs {
+		return h.Handler.Handle(ctx, record)
+	}
+	record = record.Clone() // the attributes may be shared with the caller
+	if !has {
 		record.AddAttrs(slog.String(requestIDAttribute, id))
+	}
+	if h.traceIDs {
+		trace := TraceID(id)
+		record.AddAttrs(slog.String("trace_id", hex.EncodeToString(trace[:])))
 	}
 	return h.Handler.Handle(ctx, record)
 }
 
 func (h requestHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
-	return requestHandler{h.Handler.WithAttrs(attributes)}
+	return requestHandler{h.Handler.WithAttrs(attributes), h.traceIDs}
 }
 
 func (h requestHandler) WithGroup(name string) slog.Handler {
-	return requestHandler{h.Handler.WithGroup(name)}
+	return requestHandler{h.Handler.WithGroup(name), h.traceIDs}
 }
 
 // requestIDAttribute is the name of the id in every line.
 const requestIDAttribute = "request_id"
 
-func hasRequestID(record slog.Record) (has bool) {
+func requestIDIn(record slog.Record) (id string, has bool) {
 	record.Attrs(func(attribute slog.Attr) bool {
-		has = attribute.Key == requestIDAttribute
+		if has = attribute.Key == requestIDAttribute; has {
+			id = attribute.Value.String()
+		}
 		return !has
 	})
-	return has
+	return id, has
 }
