@@ -215,7 +215,7 @@ func handlers(done func(int64)) jobs.Handlers {
 // runtime returns the log, metrics and reporter that a role gives its worker. The log
 // is as in production, and the parent process discards it.
 func runtime(role string) (*slog.Logger, *jobs.Metrics, *telemetry.Reporter) {
-	log := telemetry.NewLogger(stderr, slog.LevelInfo, true, role)
+	log := telemetry.NewLogger(stderr, telemetry.LogOptions{Level: slog.LevelInfo, JSON: true, Role: role})
 	registry := telemetry.NewRegistry()
 	return log, jobs.NewMetrics(registry), telemetry.NewReporter(log, registry)
 }

@@ -32,8 +32,8 @@ func NewDirectory(path, from string) *Directory {
 }
 
 // Send stores the mail. It replaces an older mail with the same ID.
-func (d *Directory) Send(_ context.Context, message Message) error {
-	composed, err := compose(d.from, message)
+func (d *Directory) Send(ctx context.Context, message Message) error {
+	composed, err := compose(ctx, d.from, message)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"slipway/internal/telemetry"
 )
 
 func TestDirectory_StoresAMailUnchanged(t *testing.T) {
@@ -159,3 +161,18 @@ func list(t *testing.T, directory *Directory) []Stored {
 
 // unix replaces the line ends of mail by those of Unix.
 func unix(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
+
+func TestDirectory_NamesTheRequestThatCausedAMail(t *testing.T) {
+	t.Parallel()
+	directory := newDirectory(t)
+	ctx := telemetry.WithRequestID(t.Context(), "r-1")
+
+	require.NoError(t, directory.Send(ctx, Message{ID: "letter-1", To: "ada@example.com", Subject: "One", Text: "x"}))
+
+	files, err := filepath.Glob(filepath.Join(directory.path, "*.eml"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	written, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	require.Contains(t, string(written), "X-Request-ID: r-1\r\n")
+}

@@ -9,6 +9,8 @@ import (
 	netmail "net/mail"
 
 	gomail "github.com/wneessen/go-mail"
+
+	"slipway/internal/telemetry"
 )
 
 // Message is one mail. To, Subject and Text are required.
@@ -42,8 +44,9 @@ var (
 
 // Private
 
-// compose returns the MIME form of a message.
-func compose(from string, message Message) (*gomail.Msg, error) {
+// compose returns the MIME form of a message. It names the request that caused the mail,
+// by which an operator finds what a customer asks about.
+func compose(ctx context.Context, from string, message Message) (*gomail.Msg, error) {
 	composed := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	sender, err := netmail.ParseAddress(from)
 	if err != nil {
@@ -62,6 +65,9 @@ func compose(from string, message Message) (*gomail.Msg, error) {
 	composed.SetDate()
 	if message.ID != "" {
 		composed.SetMessageIDWithValue(message.ID)
+	}
+	if id := telemetry.RequestID(ctx); id != "" {
+		composed.SetGenHeader("X-Request-ID", id)
 	}
 	if message.Unsubscribe != "" {
 		composed.SetGenHeader(gomail.HeaderListUnsubscribe, "<"+message.Unsubscribe+">")

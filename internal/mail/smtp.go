@@ -66,7 +66,7 @@ func NewSMTP(address, from string, reporter *telemetry.Reporter) (*SMTP, error) 
 // Send delivers the mail to the server. It returns nil when the server has accepted
 // the mail.
 func (s *SMTP) Send(ctx context.Context, message Message) error {
-	composed, err := compose(s.from, message)
+	composed, err := compose(ctx, s.from, message)
 	if err != nil {
 		return err
 	}
