@@ -10,6 +10,7 @@ import (
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 const (
@@ -72,7 +73,7 @@ func (d *Dashboard) confirm(c echo.Context) error {
 			view.Items = append(view.Items, item)
 		}
 	}
-	return d.show(c, view, screens.Asked(d.frame(c, "Work", "Sure?"), view))
+	return d.Show(c, view, screens.Asked(d.Frame(c, "Work", "Sure?"), view))
 }
 
 // act does a confirmed action: on chosen work at once, on all that matches in the
@@ -82,26 +83,26 @@ func (d *Dashboard) act(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, who := c.Request().Context(), operatorOf(c).Name
+	ctx, who := c.Request().Context(), operators.OperatorOf(c).Name
 	if len(asked.ids) == 0 {
 		id, err := d.inspector.Start(ctx, who, asked.bulk())
 		if err != nil {
 			return err
 		}
-		return back(c, fmt.Sprintf("/jobs/action?id=%d", id), "")
+		return operators.Back(c, fmt.Sprintf("/jobs/action?id=%d", id), "")
 	}
 	report, err := d.inspector.ActAs(ctx, who, asked.action, asked.ids...)
 	if err != nil {
 		return err
 	}
 	if len(asked.ids) > 1 || report.Done == 0 {
-		return back(c, fmt.Sprintf("/jobs/action?id=%d", report.ID), "")
+		return operators.Back(c, fmt.Sprintf("/jobs/action?id=%d", report.ID), "")
 	}
 	if asked.action == inspect.Discard {
 		asked.ids = nil // its screen is gone
-		return back(c, asked.backPath(), string(asked.action))
+		return operators.Back(c, asked.backPath(), string(asked.action))
 	}
-	return back(c, screens.ItemPath(asked.ids[0]), string(asked.action))
+	return operators.Back(c, screens.ItemPath(asked.ids[0]), string(asked.action))
 }
 
 // readRequest reads what an operator asks for, of the address or of a form.

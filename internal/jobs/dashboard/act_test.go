@@ -116,7 +116,7 @@ func TestConfirm_SaysThatABackendIsAway(t *testing.T) {
 	for name, lose := range map[string]func(*desk, *testing.T){"PostgreSQL": (*desk).losePostgres, "Redis": (*desk).loseRedis} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t, func(options *Options) { options.PageTimeout = 2 * time.Second })
+			d := newDesk(t, func(options *deskOptions) { options.PageTimeout = 2 * time.Second })
 			d.enqueue(t, printArgs{Page: 1})
 			require.True(t, d.tasks.Enqueue(t.Context(), waveArgs{To: "bob"}))
 			lose(d, t)

@@ -7,6 +7,7 @@ import (
 
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // actionsOfPage is how many actions one screen lists.
@@ -27,7 +28,7 @@ func (d *Dashboard) listActions(c echo.Context) error {
 	if len(found) == actionsOfPage {
 		view.Next = found[len(found)-1].ID
 	}
-	return d.show(c, view, screens.AllActions(d.frame(c, "Actions", "What operators did"), view))
+	return d.Show(c, view, screens.AllActions(d.Frame(c, "Actions", "What operators did"), view))
 }
 
 func (d *Dashboard) showAction(c echo.Context) error {
@@ -40,7 +41,7 @@ func (d *Dashboard) showAction(c echo.Context) error {
 		return err
 	}
 	view := screens.Action{AuditedAction: found}
-	return d.show(c, view, screens.OneAction(d.frame(c, "Actions", "Action "+strconv.FormatInt(id, 10)), view))
+	return d.Show(c, view, screens.OneAction(d.Frame(c, "Actions", "Action "+strconv.FormatInt(id, 10)), view))
 }
 
 // stopAction ends an action in the background after its page.
@@ -49,8 +50,8 @@ func (d *Dashboard) stopAction(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.inspector.StopAction(c.Request().Context(), operatorOf(c).Name, inspect.ActionID(id)); err != nil {
+	if err := d.inspector.StopAction(c.Request().Context(), operators.OperatorOf(c).Name, inspect.ActionID(id)); err != nil {
 		return err
 	}
-	return back(c, "/jobs/action?id="+strconv.FormatInt(id, 10), "stopping")
+	return operators.Back(c, "/jobs/action?id="+strconv.FormatInt(id, 10), "stopping")
 }

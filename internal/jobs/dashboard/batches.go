@@ -7,6 +7,7 @@ import (
 
 	"slipway/internal/jobs/batch"
 	"slipway/internal/jobs/dashboard/screens"
+	"slipway/internal/operators"
 )
 
 // batchesOfPage is how many batches one screen lists.
@@ -27,7 +28,7 @@ func (d *Dashboard) listBatches(c echo.Context) error {
 	if len(found) == batchesOfPage {
 		view.Next = found[len(found)-1].ID
 	}
-	return d.show(c, view, screens.AllBatches(d.frame(c, "Batches", "Batches"), view))
+	return d.Show(c, view, screens.AllBatches(d.Frame(c, "Batches", "Batches"), view))
 }
 
 func (d *Dashboard) showBatch(c echo.Context) error {
@@ -40,7 +41,7 @@ func (d *Dashboard) showBatch(c echo.Context) error {
 		return err
 	}
 	view := screens.Batch{Summary: found}
-	return d.show(c, view, screens.OneBatch(d.frame(c, "Batches", found.Name), view))
+	return d.Show(c, view, screens.OneBatch(d.Frame(c, "Batches", found.Name), view))
 }
 
 // changeBatch pauses, resumes or cancels a batch.
@@ -65,7 +66,7 @@ func (d *Dashboard) changeBatch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return back(c, "/jobs/batch?id="+strconv.FormatInt(id, 10), done)
+	return operators.Back(c, "/jobs/batch?id="+strconv.FormatInt(id, 10), done)
 }
 
 // number reads an id of the address, 0 when it is missing.

@@ -3,41 +3,29 @@
 package dashboard
 
 import (
-	"embed"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"net/url"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"slipway/internal/assets"
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/batch"
 	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/inspect"
 	"slipway/internal/jobs/recurring"
-	"slipway/internal/throttle"
-	"slipway/internal/web"
+	"slipway/internal/operators"
 )
 
 // Dashboard serves the screens below /jobs.
 type Dashboard struct {
+	*operators.Pages
+
 	inspector *inspect.Inspector
 	history   *history.History
 	batches   *batch.Batches
 	scheduler *recurring.Scheduler
 	jobs      jobs.Handlers
 	tasks     jobs.Handlers
-	authorize Authorize
-	login     Login
-	clients   *throttle.Clients
-	attempts  *attempts
-	assets    *assets.Assets
-	host      string
-	version   string
-	timeout   time.Duration
 	patience  time.Duration
 	log       *slog.Logger
 }
@@ -51,57 +39,26 @@ type Options struct {
 	Jobs      jobs.Handlers        // the kinds of each backend
 	Tasks     jobs.Handlers
 
-	Login     Login             // of an operator; empty: nobody may enter
-	Authorize Authorize         // in place of Login; nil: Login
-	Clients   *throttle.Clients // tells the clients apart whose wrong passwords are counted
-
-	BaseURL     string        // names the installation in the foot of each screen
-	Version     string        // of this build
-	AssetsDir   string        // has the assets of other builds; empty: only its own
-	PageTimeout time.Duration // of one screen
-	Patience    time.Duration // for one backend, until a screen says that it does not reply; default: 900 ms
-	Log         *slog.Logger
+	Desk     *operators.Desk
+	Patience time.Duration // for one backend, until a screen says that it does not reply; default: 900 ms
+	Log      *slog.Logger
 }
 
-// New makes a dashboard. The error says that its assets cannot be read.
-func New(options Options) (*Dashboard, error) {
-	files, err := fs.Sub(assetFiles, "dist")
-	if err != nil {
-		return nil, fmt.Errorf("open the assets of the jobs dashboard: %w", err)
-	}
-	loaded, err := assets.Load(files)
-	if err != nil {
-		return nil, err
-	}
-	if options.AssetsDir != "" {
-		if err := loaded.Bridge(options.AssetsDir); err != nil {
-			return nil, err
-		}
-	}
+// New opens the area of jobs and tasks at a desk.
+func New(options Options) *Dashboard {
 	if options.Patience == 0 {
 		options.Patience = usualPatience
 	}
-	host := ""
-	if base, err := url.Parse(options.BaseURL); err == nil {
-		host = base.Host
-	}
 	return &Dashboard{
+		Pages:     options.Desk.Open(area),
 		inspector: options.Inspector, history: options.History, batches: options.Batches, scheduler: options.Scheduler,
-		jobs: options.Jobs, tasks: options.Tasks,
-		authorize: options.Authorize, login: options.Login, clients: options.Clients, attempts: newAttempts(),
-		assets: loaded, host: host, version: options.Version,
-		timeout: options.PageTimeout, patience: options.Patience, log: options.Log,
-	}, nil
+		jobs: options.Jobs, tasks: options.Tasks, patience: options.Patience, log: options.Log,
+	}
 }
-
-// Assets are the style sheet, the script and the icon of the screens.
-func (d *Dashboard) Assets() *assets.Assets { return d.assets }
 
 // Routes registers all screens and actions.
 func (d *Dashboard) Routes(e *echo.Echo) {
-	deadline := web.Deadline(d.timeout)
-	look := []echo.MiddlewareFunc{deadline, d.answerErrors, d.door(Look)}
-	act := []echo.MiddlewareFunc{deadline, d.answerErrors, d.door(Act)}
+	look, act := d.For(operators.Look), d.For(operators.Act)
 
 	e.GET("/jobs", d.showOverview, look...)
 	e.GET("/jobs/work", d.listWork, look...)
@@ -135,7 +92,23 @@ func (d *Dashboard) Routes(e *echo.Echo) {
 // usualPatience leaves a screen time to be rendered within a second.
 const usualPatience = 900 * time.Millisecond
 
-// The build tool makes dist from assets: go run ./internal/assets/build.
-//
-//go:embed dist
-var assetFiles embed.FS
+var area = operators.Area{
+	Name: "Jobs", Path: "/jobs",
+	Sections: []operators.Section{
+		{Name: "Overview", Path: "/jobs", Key: "o"},
+		{Name: "Work", Path: "/jobs/work", Key: "w"},
+		{Name: "Failures", Path: "/jobs/failures", Key: "f"},
+		{Name: "Queues", Path: "/jobs/queues", Key: "q"},
+		{Name: "Workers", Path: "/jobs/workers", Key: "p"},
+		{Name: "Recurring", Path: "/jobs/recurring", Key: "r"},
+		{Name: "Batches", Path: "/jobs/batches", Key: "b"},
+		{Name: "Actions", Path: "/jobs/actions", Key: "a"},
+	},
+	Said: map[string]string{
+		"paused": "Paused.", "resumed": "Resumed.", "retried": "It runs again.", "enqueued": "Enqueued.",
+		"run": "A run was enqueued.", "cancelled": "Cancelled.", "stopping": "The action stops after its page.",
+		"quiet": "The worker was told to take no more work.", "stop": "The worker was told to stop.",
+		"retry": "It runs again.", "run-now": "It runs now.", "cancel": "It is cancelled.", "discard": "It is deleted.",
+	},
+	Refusal: refusalOf,
+}

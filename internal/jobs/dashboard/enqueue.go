@@ -9,6 +9,7 @@ import (
 
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // Private
@@ -30,7 +31,7 @@ func (d *Dashboard) showEnqueue(c echo.Context) error {
 		}
 		view.Kind, view.Args = item.Kind, screens.Indented(item.Args)
 	}
-	return d.show(c, view, screens.NewWorkForm(d.frame(c, "Queues", "Enqueue"), view))
+	return d.Show(c, view, screens.NewWorkForm(d.Frame(c, "Queues", "Enqueue"), view))
 }
 
 // enqueue enqueues one job or task. What is wrong with it comes back in the form.
@@ -43,12 +44,12 @@ func (d *Dashboard) enqueue(c echo.Context) error {
 	}
 	if is {
 		view.Problem = problem
-		return d.showAs(c, unprocessable, view, screens.NewWorkForm(d.frame(c, "Queues", "Enqueue"), view))
+		return d.ShowAs(c, unprocessable, view, screens.NewWorkForm(d.Frame(c, "Queues", "Enqueue"), view))
 	}
 	if err != nil {
 		return err
 	}
-	return back(c, screens.ItemPath(id), "enqueued")
+	return operators.Back(c, screens.ItemPath(id), "enqueued")
 }
 
 func (d *Dashboard) enqueueAsWritten(c echo.Context, view screens.Enqueue) (id inspect.ID, enqueued bool, err error) {
@@ -56,7 +57,7 @@ func (d *Dashboard) enqueueAsWritten(c echo.Context, view screens.Enqueue) (id i
 	if err != nil {
 		return id, false, wrongInput("when: %w", err)
 	}
-	return d.inspector.Enqueue(c.Request().Context(), operatorOf(c).Name, view.Kind, []byte(view.Args), at)
+	return d.inspector.Enqueue(c.Request().Context(), operators.OperatorOf(c).Name, view.Kind, []byte(view.Args), at)
 }
 
 // inputProblem returns the text of an error that other input would mend.

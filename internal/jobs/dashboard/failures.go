@@ -19,7 +19,7 @@ func (d *Dashboard) listFailures(c echo.Context) error {
 	view := screens.NewFailures(text, filter)
 	if err != nil {
 		view.Problem = err.Error()
-		return d.showAs(c, http.StatusUnprocessableEntity, view, screens.Causes(d.frame(c, "Failures", "Failures"), view))
+		return d.ShowAs(c, http.StatusUnprocessableEntity, view, screens.Causes(d.Frame(c, "Failures", "Failures"), view))
 	}
 	var down []string
 	err = d.within(c.Request().Context(), func(ctx context.Context) error {
@@ -30,5 +30,5 @@ func (d *Dashboard) listFailures(c echo.Context) error {
 	if err != nil {
 		down = []string{downText(err)}
 	}
-	return d.show(c, view, screens.Causes(d.frame(c, "Failures", "Failures by cause", down...), view))
+	return d.Show(c, view, screens.Causes(d.Frame(c, "Failures", "Failures by cause", down...), view))
 }

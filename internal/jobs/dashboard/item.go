@@ -9,6 +9,7 @@ import (
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // Private
@@ -47,7 +48,7 @@ func (d *Dashboard) showItem(c echo.Context) error {
 	if item.ID.Backend == jobs.Redis {
 		title = "Task " + item.Kind
 	}
-	return d.show(c, view, screens.Job(d.frame(c, "Work", title, down...), view))
+	return d.Show(c, view, screens.Job(d.Frame(c, "Work", title, down...), view))
 }
 
 // showStack shows the stack of a running job or task.
@@ -63,7 +64,7 @@ func (d *Dashboard) showStack(c echo.Context) error {
 	if view.Stack, err = d.inspector.Stack(c.Request().Context(), item.ID); err != nil {
 		return err
 	}
-	return d.show(c, view, screens.LiveStack(d.frame(c, "Work", "Live stack of "+item.Kind), view))
+	return d.Show(c, view, screens.LiveStack(d.Frame(c, "Work", "Live stack of "+item.Kind), view))
 }
 
 // showEdit shows the form of a retry with other args.
@@ -73,7 +74,7 @@ func (d *Dashboard) showEdit(c echo.Context) error {
 		return err
 	}
 	view := screens.Edit{Item: item, Args: screens.Indented(item.Args)}
-	return d.show(c, view, screens.EditForm(d.frame(c, "Work", "Edit and retry"), view))
+	return d.Show(c, view, screens.EditForm(d.Frame(c, "Work", "Edit and retry"), view))
 }
 
 // retryEdited retries a job or task with other args. Args that its kind refuses come
@@ -84,15 +85,15 @@ func (d *Dashboard) retryEdited(c echo.Context) error {
 		return err
 	}
 	view := screens.Edit{Item: item, Args: c.FormValue("args")}
-	err = d.inspector.RetryWith(c.Request().Context(), operatorOf(c).Name, item.ID, []byte(view.Args))
+	err = d.inspector.RetryWith(c.Request().Context(), operators.OperatorOf(c).Name, item.ID, []byte(view.Args))
 	if problem, is := inputProblem(err); is {
 		view.Problem = problem
-		return d.showAs(c, unprocessable, view, screens.EditForm(d.frame(c, "Work", "Edit and retry"), view))
+		return d.ShowAs(c, unprocessable, view, screens.EditForm(d.Frame(c, "Work", "Edit and retry"), view))
 	}
 	if err != nil {
 		return err
 	}
-	return back(c, screens.ItemPath(item.ID), "retried")
+	return operators.Back(c, screens.ItemPath(item.ID), "retried")
 }
 
 // find returns the job or task that a request names.

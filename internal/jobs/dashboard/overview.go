@@ -13,6 +13,7 @@ import (
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // longWait is how long due work may wait before the overview says so.
@@ -46,7 +47,7 @@ func (d *Dashboard) showOverview(c echo.Context) error {
 		down = []string{downText(err)}
 	}
 	view.Wrong = append(view.Wrong, wrong(view, err == nil)...)
-	return d.show(c, view, screens.Home(d.frame(c, "Overview", "Overview", down...), view))
+	return d.Show(c, view, screens.Home(d.Frame(c, "Overview", "Overview", down...), view))
 }
 
 // readBackends reads the queues of both backends at the same time, each for a bounded
@@ -132,18 +133,18 @@ func wrong(view screens.Overview, workersKnown bool) []screens.Wrong {
 			switch {
 			case queue.Paused && queue.Counts[inspect.Pending] > 0:
 				text := fmt.Sprintf("The queue %s of %s is paused, and %s wait in it.", queue.Name, backend.Backend,
-					screens.Capped(queue.Counts[inspect.Pending], slices.Contains(queue.More, inspect.Pending)))
+					operators.Capped(queue.Counts[inspect.Pending], slices.Contains(queue.More, inspect.Pending)))
 				all = append(all, screens.Wrong{Text: text, Path: "/jobs/queues"})
 			case queue.Counts[inspect.Pending] > 0 && queue.Oldest > longWait:
 				text := fmt.Sprintf("In the queue %s of %s, the oldest due work has waited for %s.",
-					queue.Name, backend.Backend, screens.Duration(queue.Oldest))
+					queue.Name, backend.Backend, operators.Duration(queue.Oldest))
 				filter.State = inspect.Pending
 				all = append(all, screens.Wrong{Text: text, Path: screens.WorkPath(filter), Bad: true})
 			}
 		}
 	}
 	if failed > 0 {
-		text := fmt.Sprintf("%s failed for good, and wait for a decision.", screens.Number(failed))
+		text := fmt.Sprintf("%s failed for good, and wait for a decision.", operators.Number(failed))
 		all = append(all, screens.Wrong{Text: text, Path: "/jobs/failures"})
 	}
 	return all

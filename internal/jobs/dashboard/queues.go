@@ -8,6 +8,7 @@ import (
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // Private
@@ -22,7 +23,7 @@ func (d *Dashboard) listQueues(c echo.Context) error {
 	if err != nil && len(down) == 0 {
 		down = append(down, downText(err))
 	}
-	return d.show(c, view, screens.AllQueues(d.frame(c, "Queues", "Queues and kinds", down...), view))
+	return d.Show(c, view, screens.AllQueues(d.Frame(c, "Queues", "Queues and kinds", down...), view))
 }
 
 // switchQueue pauses or resumes a queue or a kind.
@@ -50,7 +51,7 @@ func (d *Dashboard) switchQueue(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return back(c, "/jobs/queues", done)
+	return operators.Back(c, "/jobs/queues", done)
 }
 
 // kinds are all kinds of work that this build knows.
@@ -81,7 +82,7 @@ func (d *Dashboard) markPausedKinds(ctx context.Context, kinds []screens.Kind) e
 // done or refused already, so a failure to write is only logged.
 func (d *Dashboard) note(c echo.Context, action, subject string, result error) {
 	ctx := c.Request().Context()
-	if err := d.inspector.Note(ctx, operatorOf(c).Name, inspect.Action(action), subject, result); err != nil {
+	if err := d.inspector.Note(ctx, operators.OperatorOf(c).Name, inspect.Action(action), subject, result); err != nil {
 		d.log.WarnContext(ctx, "An action of an operator was not written to the list of actions",
 			"action", action, "subject", subject, "error", err)
 	}

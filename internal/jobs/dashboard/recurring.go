@@ -7,6 +7,7 @@ import (
 
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // Private
@@ -27,7 +28,7 @@ func (d *Dashboard) listRecurring(c echo.Context) error {
 	if err != nil {
 		down = []string{downText(err)}
 	}
-	return d.show(c, view, screens.AllRecurring(d.frame(c, "Recurring", "Recurring", down...), view))
+	return d.Show(c, view, screens.AllRecurring(d.Frame(c, "Recurring", "Recurring", down...), view))
 }
 
 // changeRecurring runs an entry now, or pauses or resumes one or all.
@@ -56,5 +57,5 @@ func (d *Dashboard) changeRecurring(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return back(c, "/jobs/recurring", done)
+	return operators.Back(c, "/jobs/recurring", done)
 }

@@ -147,7 +147,9 @@ func TestScreens_NameTheBackendThatIsAway(t *testing.T) {
 	for name, lose := range map[string]func(*desk, *testing.T){"PostgreSQL": (*desk).losePostgres, "Redis": (*desk).loseRedis} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t, func(options *Options) { options.Patience, options.PageTimeout = 800*time.Millisecond, 2*time.Second })
+			d := newDesk(t, func(options *deskOptions) {
+				options.Patience, options.PageTimeout = 800*time.Millisecond, 2*time.Second
+			})
 			other := map[string]string{"PostgreSQL": "Redis", "Redis": "PostgreSQL"}[name]
 			require.True(t, d.tasks.Enqueue(t.Context(), waveArgs{To: "bob"}))
 			lose(d, t)
@@ -170,7 +172,7 @@ func TestWork_ListsTheOtherHalfInTheTimeOfOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const patience = 1500 * time.Millisecond
-			d := newDesk(t, func(options *Options) { options.Patience = patience })
+			d := newDesk(t, func(options *deskOptions) { options.Patience = patience })
 			d.enqueue(t, printArgs{Page: 1})
 			for range rowsOfPage + 1 {
 				require.True(t, d.tasks.Enqueue(t.Context(), waveArgs{To: "bob"}))

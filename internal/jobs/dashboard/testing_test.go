@@ -30,11 +30,18 @@ import (
 	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/inspect"
 	"slipway/internal/jobs/recurring"
+	"slipway/internal/operators"
 	"slipway/internal/postgres"
 	"slipway/internal/postgres/pgtest"
 	"slipway/internal/telemetry"
 	"slipway/internal/throttle"
 )
+
+// deskOptions are what a test may change.
+type deskOptions struct {
+	operators.Options
+	Patience time.Duration
+}
 
 // desk is a dashboard over both backends, without workers.
 type desk struct {
@@ -49,7 +56,7 @@ type desk struct {
 	log       *stacktest.Journal
 }
 
-func newDesk(t *testing.T, change ...func(*Options)) *desk {
+func newDesk(t *testing.T, change ...func(*deskOptions)) *desk {
 	t.Helper()
 	d := &desk{redis: stacktest.Redis(t), log: &stacktest.Journal{}}
 	d.openDatabase(t)
@@ -74,18 +81,21 @@ func newDesk(t *testing.T, change ...func(*Options)) *desk {
 	inspector, err := inspect.New(inspect.Options{DB: d.db, Jobs: d.jobs, Tasks: d.tasks, Kinds: kinds})
 	require.NoError(t, err)
 	d.batches = batch.New(d.db, d.jobs)
-	options := Options{
-		Inspector: inspector, History: history.New(d.db), Batches: d.batches,
-		Scheduler: recurring.NewScheduler(d.db, d.jobs, d.tasks, entries, d.log.Logger()), Jobs: ofJobs, Tasks: ofTasks,
-		Login: Login{User: "ada", Password: "correct horse"}, Clients: throttle.NewClients(nil, 64, d.log.Logger()),
+	options := deskOptions{Patience: 10 * time.Second, Options: operators.Options{
+		Login: operators.Login{User: "ada", Password: "correct horse"}, Clients: throttle.NewClients(nil, 64, d.log.Logger()),
 		BaseURL: "https://print.example", Version: "v7",
-		PageTimeout: 20 * time.Second, Patience: 10 * time.Second, Log: d.log.Logger(),
-	}
+		PageTimeout: 20 * time.Second, Log: d.log.Logger(),
+	}}
 	for _, one := range change {
 		one(&options)
 	}
-	d.dashboard, err = New(options)
+	shared, err := operators.NewDesk(options.Options)
 	require.NoError(t, err)
+	d.dashboard = New(Options{
+		Inspector: inspector, History: history.New(d.db), Batches: d.batches,
+		Scheduler: recurring.NewScheduler(d.db, d.jobs, d.tasks, entries, d.log.Logger()), Jobs: ofJobs, Tasks: ofTasks,
+		Desk: shared, Patience: options.Patience, Log: d.log.Logger(),
+	})
 	e := echo.New()
 	d.dashboard.Routes(e)
 	d.Server = httptest.NewServer(e)

@@ -27,7 +27,7 @@ func (d *Dashboard) listWork(c echo.Context) error {
 	view := screens.NewWork(text, filter)
 	if err != nil {
 		view.Problem = err.Error()
-		return d.showAs(c, http.StatusUnprocessableEntity, view, screens.List(d.frame(c, "Work", "Work"), view))
+		return d.ShowAs(c, http.StatusUnprocessableEntity, view, screens.List(d.Frame(c, "Work", "Work"), view))
 	}
 	filter.Limit, filter.After = rowsOfPage, inspect.Cursor(c.QueryParam("after"))
 	view.Later = filter.After != ""
@@ -36,7 +36,7 @@ func (d *Dashboard) listWork(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.show(c, view, screens.List(d.frame(c, "Work", "Work", down...), view))
+	return d.Show(c, view, screens.List(d.Frame(c, "Work", "Work", down...), view))
 }
 
 // readWork fills a list. When one backend does not reply, it lists the other.

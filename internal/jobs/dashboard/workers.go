@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"slipway/internal/jobs/dashboard/screens"
+	"slipway/internal/operators"
 )
 
 // Private
@@ -21,7 +22,7 @@ func (d *Dashboard) listWorkers(c echo.Context) error {
 	if err != nil {
 		down = []string{downText(err)}
 	}
-	return d.show(c, view, screens.AllWorkers(d.frame(c, "Workers", "Workers", down...), view))
+	return d.Show(c, view, screens.AllWorkers(d.Frame(c, "Workers", "Workers", down...), view))
 }
 
 func (d *Dashboard) readWorkers(ctx context.Context) (screens.Workers, error) {
@@ -45,5 +46,5 @@ func (d *Dashboard) commandWorker(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return back(c, "/jobs/workers", do)
+	return operators.Back(c, "/jobs/workers", do)
 }

@@ -15,6 +15,7 @@ import (
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/history"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 	"strings"
 	"time"
 )
@@ -52,7 +53,7 @@ var Ranges = []struct {
 }{{"1h", time.Hour}, {"6h", 6 * time.Hour}, {"24h", 24 * time.Hour}, {"72h", 72 * time.Hour}, {"7d", 7 * 24 * time.Hour}}
 
 // Home shows the overview.
-func Home(frame Frame, view Overview) templ.Component {
+func Home(frame operators.Frame, view Overview) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -135,7 +136,7 @@ func Home(frame Frame, view Overview) templ.Component {
 				var templ_7745c5c3_Var5 string
 				templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(wrong.Text)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 54, Col: 17}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 55, Col: 17}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 				if templ_7745c5c3_Err != nil {
@@ -153,7 +154,7 @@ func Home(frame Frame, view Overview) templ.Component {
 					var templ_7745c5c3_Var6 string
 					templ_7745c5c3_Var6, templ_7745c5c3_Err = templruntime.NewAttributeExpression(wrong.Path).ResolveURL(ctx)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 56, Col: 26}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 57, Col: 26}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var6)
 					if templ_7745c5c3_Err != nil {
@@ -205,7 +206,7 @@ func Home(frame Frame, view Overview) templ.Component {
 					var templ_7745c5c3_Var7 string
 					templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(backend.Down)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 75, Col: 55}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 76, Col: 55}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 					if templ_7745c5c3_Err != nil {
@@ -265,7 +266,7 @@ func Home(frame Frame, view Overview) templ.Component {
 						var templ_7745c5c3_Var10 string
 						templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(string(state))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 81, Col: 28}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 82, Col: 28}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 						if templ_7745c5c3_Err != nil {
@@ -278,7 +279,7 @@ func Home(frame Frame, view Overview) templ.Component {
 						var templ_7745c5c3_Var11 string
 						templ_7745c5c3_Var11, templ_7745c5c3_Err = templruntime.NewAttributeExpression(WorkPath(inspect.Filter{Backend: backend.Backend, State: state})).ResolveURL(ctx)
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 82, Col: 87}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 83, Col: 87}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var11)
 						if templ_7745c5c3_Err != nil {
@@ -289,9 +290,9 @@ func Home(frame Frame, view Overview) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						var templ_7745c5c3_Var12 string
-						templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(Capped(backend.count(state), backend.more(state)))
+						templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(operators.Capped(backend.count(state), backend.more(state)))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 82, Col: 141}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 83, Col: 151}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 						if templ_7745c5c3_Err != nil {
@@ -344,9 +345,9 @@ func Home(frame Frame, view Overview) templ.Component {
 					}
 					if backend.oldest() > 0 {
 						var templ_7745c5c3_Var15 string
-						templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(Duration(backend.oldest()))
+						templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(operators.Duration(backend.oldest()))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 89, Col: 38}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 90, Col: 48}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 						if templ_7745c5c3_Err != nil {
@@ -378,9 +379,9 @@ func Home(frame Frame, view Overview) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var16 string
-				templ_7745c5c3_Var16, templ_7745c5c3_Err = templruntime.NewAttributeExpression(address("/jobs", "range", one.Name)).ResolveURL(ctx)
+				templ_7745c5c3_Var16, templ_7745c5c3_Err = templruntime.NewAttributeExpression(operators.Address("/jobs", "range", one.Name)).ResolveURL(ctx)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 103, Col: 54}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 104, Col: 64}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var16)
 				if templ_7745c5c3_Err != nil {
@@ -403,7 +404,7 @@ func Home(frame Frame, view Overview) templ.Component {
 				var templ_7745c5c3_Var17 string
 				templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(one.Name)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 103, Col: 108}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 104, Col: 118}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 				if templ_7745c5c3_Err != nil {
@@ -418,19 +419,19 @@ func Home(frame Frame, view Overview) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = chart(view.throughput()).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = operators.ChartFigure(view.throughput()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = chart(view.runTimes()).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = operators.ChartFigure(view.runTimes()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = chart(view.depth()).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = operators.ChartFigure(view.depth()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = chart(view.latency()).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = operators.ChartFigure(view.latency()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -464,7 +465,7 @@ func Home(frame Frame, view Overview) templ.Component {
 					var templ_7745c5c3_Var18 string
 					templ_7745c5c3_Var18, templ_7745c5c3_Err = templruntime.NewAttributeExpression(WorkPath(inspect.Filter{Backend: jobs.Backend(kind.Backend), Kind: kind.Kind})).ResolveURL(ctx)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 126, Col: 98}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 127, Col: 98}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var18)
 					if templ_7745c5c3_Err != nil {
@@ -477,7 +478,7 @@ func Home(frame Frame, view Overview) templ.Component {
 					var templ_7745c5c3_Var19 string
 					templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(kind.Kind)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 126, Col: 122}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 127, Col: 122}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 					if templ_7745c5c3_Err != nil {
@@ -490,7 +491,7 @@ func Home(frame Frame, view Overview) templ.Component {
 					var templ_7745c5c3_Var20 string
 					templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(kind.Queue)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 128, Col: 44}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 129, Col: 44}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 					if templ_7745c5c3_Err != nil {
@@ -501,9 +502,9 @@ func Home(frame Frame, view Overview) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var21 string
-					templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(Number(kind.Done))
+					templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(operators.Number(kind.Done))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 129, Col: 65}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 130, Col: 75}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var21))
 					if templ_7745c5c3_Err != nil {
@@ -554,9 +555,9 @@ func Home(frame Frame, view Overview) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var24 string
-					templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.JoinStringErrs(Number(kind.Failed))
+					templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.JoinStringErrs(operators.Number(kind.Failed))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 130, Col: 149}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 131, Col: 159}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var24))
 					if templ_7745c5c3_Err != nil {
@@ -609,9 +610,9 @@ func Home(frame Frame, view Overview) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var25 string
-			templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinStringErrs(plural(len(view.Workers), "worker", "workers"))
+			templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinStringErrs(operators.Plural(len(view.Workers), "worker", "workers"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 145, Col: 76}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 146, Col: 86}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var25))
 			if templ_7745c5c3_Err != nil {
@@ -629,7 +630,7 @@ func Home(frame Frame, view Overview) templ.Component {
 				var templ_7745c5c3_Var26 string
 				templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(versions)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 147, Col: 25}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 148, Col: 25}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var26))
 				if templ_7745c5c3_Err != nil {
@@ -642,7 +643,7 @@ func Home(frame Frame, view Overview) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = page(frame).Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = operators.Page(frame).Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -674,9 +675,9 @@ func length(count int64, d time.Duration) templ.Component {
 			}
 		} else {
 			var templ_7745c5c3_Var28 string
-			templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(Duration(d))
+			templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(operators.Duration(d))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 158, Col: 15}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `internal/jobs/dashboard/screens/overview.templ`, Line: 159, Col: 25}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 			if templ_7745c5c3_Err != nil {
@@ -718,37 +719,37 @@ func (v Overview) versions() string {
 }
 
 // over is a chart of the points, without series.
-func (v Overview) over(id, title string, format func(float64) string) Chart {
-	c := Chart{ID: id, Title: title, Format: format}
+func (v Overview) over(id, title string, format func(float64) string) operators.Chart {
+	c := operators.Chart{ID: id, Title: title, Format: format}
 	for _, point := range v.Points {
 		c.Times, c.Step = append(c.Times, point.At), point.Step
 	}
 	for _, deploy := range v.Deploys {
-		c.Marks = append(c.Marks, Mark{At: deploy.At, Name: deploy.Version})
+		c.Marks = append(c.Marks, operators.Mark{At: deploy.At, Name: deploy.Version})
 	}
 	return c
 }
 
 // each is a series of one value of each point.
-func (v Overview) each(name, class string, value func(history.Point) float64) Series {
-	series := Series{Name: name, Class: class}
+func (v Overview) each(name, class string, value func(history.Point) float64) operators.Series {
+	series := operators.Series{Name: name, Class: class}
 	for _, point := range v.Points {
 		series.Values = append(series.Values, value(point))
 	}
 	return series
 }
 
-func (v Overview) throughput() Chart {
-	c := v.over("throughput", "Runs", amount)
-	c.Bars = []Series{
+func (v Overview) throughput() operators.Chart {
+	c := v.over("throughput", "Runs", operators.Amount)
+	c.Bars = []operators.Series{
 		v.each("done", "is-done", func(p history.Point) float64 { return float64(p.Done) }),
 		v.each("failed", "is-failed", func(p history.Point) float64 { return float64(p.Failed) }),
 	}
 	return c
 }
 
-func (v Overview) runTimes() Chart {
-	c := v.over("run", "Run time", seconds)
+func (v Overview) runTimes() operators.Chart {
+	c := v.over("run", "Run time", operators.Seconds)
 	value := func(d func(history.Point) time.Duration) func(history.Point) float64 {
 		return func(p history.Point) float64 {
 			if p.Run.Count == 0 {
@@ -757,28 +758,28 @@ func (v Overview) runTimes() Chart {
 			return d(p).Seconds()
 		}
 	}
-	c.Lines = []Series{
+	c.Lines = []operators.Series{
 		v.each("p95", "is-second", value(func(p history.Point) time.Duration { return p.Run.P95 })),
 		v.each("p50", "is-first", value(func(p history.Point) time.Duration { return p.Run.P50 })),
 	}
 	return c
 }
 
-func (v Overview) depth() Chart {
-	c := v.over("depth", "Due work", amount)
+func (v Overview) depth() operators.Chart {
+	c := v.over("depth", "Due work", operators.Amount)
 	c.Lines = v.sampled(func(p history.DepthPoint) float64 { return float64(p.Counts[string(inspect.Pending)]) }, sum)
 	return c
 }
 
-func (v Overview) latency() Chart {
-	c := v.over("latency", "Age of the oldest due", seconds)
+func (v Overview) latency() operators.Chart {
+	c := v.over("latency", "Age of the oldest due", operators.Seconds)
 	c.Lines = v.sampled(func(p history.DepthPoint) float64 { return p.Oldest.Seconds() }, math.Max)
 	return c
 }
 
 // sampled are the samples of each backend, all queues together.
-func (v Overview) sampled(value func(history.DepthPoint) float64, join func(a, b float64) float64) []Series {
-	all := []Series{{Name: "pg", Class: "of-pg"}, {Name: "redis", Class: "of-redis"}}
+func (v Overview) sampled(value func(history.DepthPoint) float64, join func(a, b float64) float64) []operators.Series {
+	all := []operators.Series{{Name: "pg", Class: "of-pg"}, {Name: "redis", Class: "of-redis"}}
 	places := map[time.Time]int{}
 	for i, point := range v.Points {
 		places[point.At] = i
@@ -788,7 +789,7 @@ func (v Overview) sampled(value func(history.DepthPoint) float64, join func(a, b
 	}
 	for _, point := range v.Depths {
 		place, known := places[point.At]
-		n := slices.IndexFunc(all, func(s Series) bool { return s.Name == point.Backend })
+		n := slices.IndexFunc(all, func(s operators.Series) bool { return s.Name == point.Backend })
 		if !known || n < 0 {
 			continue
 		}
@@ -802,24 +803,5 @@ func (v Overview) sampled(value func(history.DepthPoint) float64, join func(a, b
 }
 
 func sum(a, b float64) float64 { return a + b }
-
-func amount(v float64) string {
-	switch {
-	case v >= 10_000_000:
-		return short(v/1e6) + "M"
-	case v >= 10_000:
-		return Number(int64(v/1e3)) + "k"
-	case v != math.Trunc(v):
-		return short(v)
-	}
-	return Number(int64(v))
-}
-
-func seconds(v float64) string {
-	if v == 0 {
-		return "0"
-	}
-	return Duration(time.Duration(v * float64(time.Second)))
-}
 
 var _ = templruntime.GeneratedTemplate

@@ -1,14 +1,15 @@
+// Package screens holds the screens of the jobs dashboard: a struct that is also the
+// JSON of the screen, and a template for each.
 package screens
 
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // Indented is JSON on many lines, with its numbers as they were written.
@@ -21,6 +22,14 @@ func Indented(raw json.RawMessage) string {
 		return string(raw)
 	}
 	return out.String()
+}
+
+// ItemPath is the address of the screen of one job or task.
+func ItemPath(id inspect.ID) string { return operators.Address("/jobs/item", "id", id.String()) }
+
+// WorkPath is the address of the list of what a filter selects.
+func WorkPath(filter inspect.Filter) string {
+	return operators.Address("/jobs/work", "q", filter.String())
 }
 
 // Private
@@ -76,19 +85,5 @@ func shortID(id inspect.ID) string {
 	if id.Backend == jobs.PG {
 		return id.String()
 	}
-	return clip(id.Task, 24)
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
-// clip shortens text to a number of characters.
-func clip(text string, most int) string {
-	if utf8.RuneCountInString(text) <= most {
-		return text
-	}
-	runes := []rune(text)
-	return string(runes[:most-1]) + "…"
+	return operators.Clip(id.Task, 24)
 }

@@ -1,4 +1,4 @@
-package screens
+package operators
 
 import (
 	"fmt"
@@ -103,7 +103,7 @@ func (c Chart) barsPath(layer int) string {
 			continue
 		}
 		left := c.x(at)
-		fmt.Fprintf(&path, "M%s %sH%sV%sH%sZ", short(left), short(c.y(below, top)), short(left+width-gap), short(c.y(above, top)), short(left))
+		fmt.Fprintf(&path, "M%s %sH%sV%sH%sZ", Short(left), Short(c.y(below, top)), Short(left+width-gap), Short(c.y(above, top)), Short(left))
 	}
 	return path.String()
 }
@@ -118,7 +118,7 @@ func (c Chart) linePath(line Series) string {
 			drawing = false
 			continue
 		}
-		x, y := short(c.x(at.Add(c.Step/2))), short(c.y(line.Values[i], top))
+		x, y := Short(c.x(at.Add(c.Step/2))), Short(c.y(line.Values[i], top))
 		if drawing {
 			path.WriteString("L" + x + " " + y)
 			continue
@@ -219,4 +219,5 @@ func (c Chart) largest(series Series) string {
 
 func (c Chart) all() []Series { return append(append([]Series{}, c.Bars...), c.Lines...) }
 
-func short(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
+// Short is a number with one digit after the point, as drawings need it.
+func Short(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }

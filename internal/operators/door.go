@@ -1,4 +1,4 @@
-package dashboard
+package operators
 
 import (
 	"crypto/sha256"
@@ -10,7 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Level is what a request may do here.
+// Level is what a request may do.
 type Level int
 
 // The levels. Each includes the one before.
@@ -38,22 +38,28 @@ type Login struct {
 	Password string
 }
 
+// OperatorOf is who sends a request that has passed the door.
+func OperatorOf(c echo.Context) Operator {
+	operator, _ := c.Get(operatorKey).(Operator)
+	return operator
+}
+
 // Private
 
 // operatorKey is where a request keeps its operator.
-const operatorKey = "jobs dashboard operator"
+const operatorKey = "operator"
 
 // door lets operators in alone, and those who may act alone to actions. What it
 // refuses, it refuses before anything is read.
-func (d *Dashboard) door(least Level) echo.MiddlewareFunc {
+func (p *Pages) door(least Level) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			operator, refused := d.identify(c)
+			operator, refused := p.desk.identify(c)
 			switch {
 			case refused != nil:
-				return d.refuse(c, *refused)
+				return p.refuse(c, *refused)
 			case operator.Level < least:
-				return d.refuse(c, refusal{Status: http.StatusForbidden, Title: "You may look, and not act",
+				return p.refuse(c, Refusal{Status: http.StatusForbidden, Title: "You may look, and not act",
 					Text: "Your login may read these pages. Actions need a login that may act."})
 			}
 			c.Set(operatorKey, operator)
@@ -63,22 +69,22 @@ func (d *Dashboard) door(least Level) echo.MiddlewareFunc {
 }
 
 // identify returns the operator of a request, or why it is refused.
-func (d *Dashboard) identify(c echo.Context) (Operator, *refusal) {
+func (d *Desk) identify(c echo.Context) (Operator, *Refusal) {
 	if d.authorize != nil {
 		operator := d.authorize(c.Request())
 		if operator.Level == None {
-			return operator, &refusal{Status: http.StatusUnauthorized, Title: "Log in first", Text: "These pages are for operators."}
+			return operator, &Refusal{Status: http.StatusUnauthorized, Title: "Log in first", Text: "These pages are for operators."}
 		}
 		return operator, nil
 	}
 	if d.login.User == "" || d.login.Password == "" {
-		return Operator{}, &refusal{Status: http.StatusUnauthorized, Title: "The dashboard is closed",
+		return Operator{}, &Refusal{Status: http.StatusUnauthorized, Title: "These pages are closed",
 			Text: "Nobody can log in until JOBS_DASHBOARD_USER and JOBS_DASHBOARD_PASSWORD are set."}
 	}
 	client := d.clients.Bucket(d.clients.Address(c.Request()))
 	if wait := d.attempts.refusedFor(client, time.Now()); wait > 0 {
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
-		return Operator{}, &refusal{Status: http.StatusTooManyRequests, Title: "Too many wrong passwords",
+		return Operator{}, &Refusal{Status: http.StatusTooManyRequests, Title: "Too many wrong passwords",
 			Text: "Wait a minute, then try again."}
 	}
 	user, password, given := c.Request().BasicAuth()
@@ -88,10 +94,10 @@ func (d *Dashboard) identify(c echo.Context) (Operator, *refusal) {
 	}
 	if given {
 		d.attempts.failed(client, time.Now())
-		d.log.WarnContext(c.Request().Context(), "Login to the jobs dashboard failed")
+		d.log.WarnContext(c.Request().Context(), "Login of an operator failed")
 	}
-	c.Response().Header().Set("WWW-Authenticate", `Basic realm="Jobs", charset="UTF-8"`)
-	return Operator{}, &refusal{Status: http.StatusUnauthorized, Title: "Log in first",
+	c.Response().Header().Set("WWW-Authenticate", `Basic realm="Operators", charset="UTF-8"`)
+	return Operator{}, &Refusal{Status: http.StatusUnauthorized, Title: "Log in first",
 		Text: "These pages are for operators, with the user and the password of JOBS_DASHBOARD_USER and JOBS_DASHBOARD_PASSWORD."}
 }
 
@@ -104,9 +110,4 @@ func (l Login) matches(user, password string) bool {
 func sameDigest(a, b string) int {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:])
-}
-
-func operatorOf(c echo.Context) Operator {
-	operator, _ := c.Get(operatorKey).(Operator)
-	return operator
 }

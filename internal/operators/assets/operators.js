@@ -1,11 +1,11 @@
-// Improves the screens of the jobs dashboard, which work without it: the parts that
+// Improves the pages of operators, which work without it: the parts that
 // change are refreshed while somebody looks, rows can be selected together, and keys
 // open what a pointer can.
 (() => {
-  const pause = 3000; // between two refreshes, in milliseconds
+  const every = Number(document.body.dataset.refreshEvery ?? 3); // seconds between two refreshes
   const longestPause = 30000;
   const patience = 10000; // for one reply
-  const storageKey = "jobs-live";
+  const storageKey = "operators-live";
 
   // Live refresh
 
@@ -60,7 +60,7 @@
   const schedule = () => {
     clearTimeout(timer);
     if (live && !document.hidden && parts().length > 1) {
-      timer = setTimeout(refresh, Math.min(pause * 2 ** failures, longestPause));
+      timer = setTimeout(refresh, Math.min(every * 1000 * 2 ** failures, longestPause));
     }
   };
 
@@ -69,7 +69,7 @@
     liveSwitch.setAttribute("aria-pressed", String(live));
     liveSwitch.textContent = live ? "Live" : "Paused";
     liveSwitch.classList.toggle("failing", live && failures > 0);
-    liveSwitch.title = failures > 0 && live ? "The last refresh failed" : "Refreshes every 3 seconds (l)";
+    liveSwitch.title = failures > 0 && live ? "The last refresh failed" : `Refreshes every ${every} seconds (l)`;
   };
 
   const toggleLive = () => {
