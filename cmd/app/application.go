@@ -14,8 +14,8 @@ import (
 
 	"slipway/internal/config"
 	"slipway/internal/jobs"
-	"slipway/internal/jobs/dashboard"
 	"slipway/internal/live"
+	"slipway/internal/operators"
 	"slipway/internal/throttle"
 	"slipway/internal/web"
 )
@@ -39,9 +39,9 @@ type application struct {
 	// pages returns its pages. Only web calls it.
 	pages func(b *backends, hub *live.Hub) (pages, error)
 
-	// operators says who may see and use the dashboard of jobs, by the application's own
+	// operators says who may see and use the pages of operators, by the application's own
 	// login. Nil: whoever has JOBS_DASHBOARD_USER and JOBS_DASHBOARD_PASSWORD.
-	operators func(b *backends) dashboard.Authorize
+	operators func(b *backends) operators.Authorize
 
 	// seed stores sample data and returns a report of one line or more. Nil: there
 	// is no sample data, and `app dev` skips that step.

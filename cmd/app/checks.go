@@ -94,7 +94,7 @@ func certificatesCheck(domains *certificate.Domains) []health.Check {
 
 // queuesCheck fails while a job or task waits too long for a worker.
 func queuesCheck(backlog *jobs.Backlog) health.Check {
-	return health.Check{Name: "queues", Every: 5 * time.Second, RetryEvery: time.Second, Timeout: 2 * time.Second, Probe: backlog.Check}
+	return health.Check{Name: queuesCheckName, Every: 5 * time.Second, RetryEvery: time.Second, Timeout: 2 * time.Second, Probe: backlog.Check}
 }
 
 // rightsCheck fails while the database does not let a worker use a table of the
@@ -131,6 +131,9 @@ func stuckCheck(stuck func() error) health.Check {
 }
 
 // Private
+
+// queuesCheckName is the check that fails when work waits for too long.
+const queuesCheckName = "queues"
 
 // databaseFinding is what /health shows of a result of postgres.Monitor or
 // postgres.WriteProbe.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"text/tabwriter"
@@ -47,7 +48,7 @@ func newConfigCheckCommand(app application) *cobra.Command {
 				role := config.Role(name)
 				settings, _, _ := schema.Load(role, variables) // check has reported the problems
 				fmt.Fprintf(c.OutOrStdout(), "%s\n", role)
-				printSettings(c, schema, role, settings, variables)
+				printSettings(c, schema.Settings(role, settings, variables))
 				fmt.Fprintln(c.OutOrStdout())
 			}
 			return check.err()
@@ -57,20 +58,10 @@ func newConfigCheckCommand(app application) *cobra.Command {
 
 // Private
 
-func printSettings(c *cobra.Command, schema *config.Schema, role config.Role, settings config.Config, variables map[string]string) {
+func printSettings(c *cobra.Command, settings []config.Setting) {
 	table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	for _, variable := range schema.Variables() {
-		if !variable.ReadBy(role) {
-			continue
-		}
-		value, source := schema.Shown(variable, settings), "default"
-		switch {
-		case variables[variable.Name] != "":
-			source = "set"
-		case value == "":
-			value, source = "-", "unset"
-		}
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", variable.Name, value, source)
+	for _, one := range settings {
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", one.Name, cmp.Or(one.Value, "-"), one.Source)
 	}
 	_ = table.Flush() // it writes to the terminal, where a failure cannot be reported either
 }

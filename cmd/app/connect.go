@@ -83,7 +83,7 @@ func (b *backends) open(ctx context.Context, options connectOptions) (err error)
 		IdleInTransactionTimeout: b.config.DatabaseIdleTimeout,
 		ConnectTimeout:           b.config.DatabaseConnectTimeout, StatementTimeout: options.statementTimeout,
 		LockTimeout: b.config.DatabaseLockTimeout, PingTimeout: options.pingTimeout,
-		Guard: b.databaseGuard, Waits: b.databaseWaits,
+		Guard: b.databaseGuard, Waits: b.databaseWaits, Observe: b.pulse.statement(),
 	})
 	if err != nil {
 		return err
@@ -140,9 +140,9 @@ func (b *backends) mailSender(from string) (mail.Sender, error) {
 		if err != nil {
 			return nil, fmt.Errorf("SMTP_URL: %w", err)
 		}
-		return b.mails.Count(sender), nil
+		return mail.Timed(b.mails.Count(sender), b.pulse.outgoing), nil
 	}
-	return b.mails.Count(mail.NewDirectory(b.config.MailDir, from)), nil
+	return mail.Timed(b.mails.Count(mail.NewDirectory(b.config.MailDir, from)), b.pulse.outgoing), nil
 }
 
 // longWait is how long a job or task may wait for a connection before /health says so.

@@ -82,6 +82,16 @@ func TestDashboard_InABrowserFitsAPhoneInTheDark(t *testing.T) {
 	tab := browser(t)
 	d, web := openDashboard(tab, t)
 	d.failNotes("3")
+	requireFitsAPhone(tab, t, web, map[string]string{
+		"jobs-overview": "/jobs", "jobs-work": "/jobs/work?q=state:failed", "jobs-failures": "/jobs/failures", "jobs-queues": "/jobs/queues",
+		"jobs-workers": "/jobs/workers", "jobs-recurring": "/jobs/recurring", "jobs-batches": "/jobs/batches",
+		"jobs-actions": "/jobs/actions", "jobs-enqueue": "/jobs/enqueue", "jobs-confirm": "/jobs/confirm?action=retry&q=state:failed",
+	})
+}
+
+// requireFitsAPhone opens pages on a small screen, bright and dark, and draws them.
+func requireFitsAPhone(tab context.Context, t *testing.T, web *appProcess, paths map[string]string) {
+	t.Helper()
 	problems := listenForProblems(tab, t)
 	do(tab, t, chromedp.EmulateViewport(360, 740, chromedp.EmulateScale(2), chromedp.EmulateMobile))
 
@@ -92,16 +102,11 @@ func TestDashboard_InABrowserFitsAPhoneInTheDark(t *testing.T) {
 			})
 			return err
 		}))
-		for name, path := range map[string]string{
-			"overview": "/jobs", "work": "/jobs/work?q=state:failed", "failures": "/jobs/failures", "queues": "/jobs/queues",
-			"workers": "/jobs/workers", "recurring": "/jobs/recurring", "batches": "/jobs/batches",
-			"actions": "/jobs/actions", "enqueue": "/jobs/enqueue",
-			"confirm": "/jobs/confirm?action=retry&q=state:failed",
-		} {
+		for name, path := range paths {
 			do(tab, t, chromedp.Navigate(web.url+path), chromedp.WaitVisible(`main h1`))
 			overflow := ask(tab, t, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
 			require.Zero(t, overflow, "%s is wider than a phone", path)
-			picture(tab, t, "jobs-phone-"+name+"-"+scheme)
+			picture(tab, t, "phone-"+name+"-"+scheme)
 		}
 	}
 	require.Empty(t, problems(), "the content security policy blocks nothing")

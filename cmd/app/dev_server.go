@@ -242,7 +242,7 @@ func (d *devServer) announce(ctx context.Context, port int, address string) {
 		if response.StatusCode == http.StatusOK {
 			d.output.Announce(d.app.announcement, address)
 			if d.variables["JOBS_DASHBOARD_USER"] == "" {
-				d.say("Jobs and tasks are at %s/jobs: user dev, password dev", address)
+				d.say("Jobs and tasks are at %[1]s/jobs, the pulse is at %[1]s/ops: user dev, password dev", address)
 			}
 			return
 		}

@@ -115,7 +115,7 @@ func TestExamples_ProductionLoadsOnceThePlaceholdersAreReplaced(t *testing.T) {
 func TestExamples_ProductionIsRefusedUntilThePlaceholdersAreReplaced(t *testing.T) {
 	t.Parallel()
 	requirePlaceholders(t, config.NewSchema(nil), map[config.Role][]string{
-		config.Web:         {"BASE_URL", "DATABASE_URL", "REDIS_URL", "SECRET_KEY_BASE"},
+		config.Web:         {"BASE_URL", "DATABASE_URL", "REDIS_URL", "SECRET_KEY_BASE", "SMTP_URL"},
 		config.WorkerPG:    {"BASE_URL", "DATABASE_URL", "REDIS_URL", "SMTP_URL"},
 		config.WorkerRedis: {"DATABASE_URL", "REDIS_URL"},
 	})

@@ -18,13 +18,14 @@ var levels = [][]string{
 	{"config", "telemetry", "devstack", "keyset", "edge/coding", "edge/connection", "edge/hosts"},
 	{"devstack/stacktest", "postgres", "failopen", "assets", "mail", "payment", "health", "edge/httpcache", "edge/certificate"},
 	{
-		"postgres/pgtest", "failopen/failopentest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue", "jobs/history",
+		"postgres/pgtest", "failopen/failopentest", "assets/build", "throttle", "live", "cache", "jobs/taskqueue", "jobs/history", "ops",
 		"edge", "edge/purge", "edge/testorigin",
 	},
 	{"jobs"},
 	{"web", "jobs/batch", "jobs/inspect", "jobs/jobstest", "jobs/recurring"},
+	{"operators"},
 	{"jobs/dashboard/screens"},
-	{"jobs/dashboard"},
+	{"jobs/dashboard", "ops/dashboard"},
 }
 
 // store are the packages that an adopter replaces.
@@ -33,15 +34,15 @@ var store = []string{"shop", "storefront"}
 // doors are packages that hide a library from the rest of the program.
 var doors = map[string][]string{
 	"github.com/redis/go-redis/v9": {"devstack/stacktest", "failopen", "jobs/taskqueue", "live"},
-	"github.com/labstack/echo/v4":  {"web", "jobs/dashboard", "storefront"},
-	"github.com/a-h/templ":         {"web", "jobs/dashboard", "jobs/dashboard/screens", "storefront", "storefront/templates"},
+	"github.com/labstack/echo/v4":  {"web", "operators", "jobs/dashboard", "ops/dashboard", "storefront"},
+	"github.com/a-h/templ":         {"web", "operators", "jobs/dashboard/screens", "ops/dashboard", "storefront", "storefront/templates"},
 	"github.com/jackc/pgx/v5": {
 		"config", "telemetry", "devstack", "edge/purge", "postgres", "postgres/pgtest",
-		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
+		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "ops", "shop",
 	},
 	"github.com/jackc/pgx/v5/pgxpool": {
 		"config", "edge/purge", "postgres", "postgres/pgtest",
-		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "shop",
+		"jobs", "jobs/batch", "jobs/history", "jobs/inspect", "jobs/jobstest", "jobs/recurring", "jobs/taskqueue", "ops", "shop",
 	},
 	"github.com/caarlos0/env/v11":              {"config"},
 	"github.com/sony/gobreaker/v2":             {"failopen"},

@@ -30,12 +30,14 @@ import (
 // process is what every role has, and every command that reads settings.
 type process struct {
 	config   config.Config
+	settings []config.Setting // config as operators see it
 	build    build
 	declared work        // of the application, to read only: its handlers cannot run
 	queues   jobs.Queues // all queues of the installation
 	log      *slog.Logger
 	registry *prometheus.Registry
 	reporter *telemetry.Reporter
+	pulse    pulse // empty in commands
 }
 
 const (
@@ -66,7 +68,8 @@ func newProcess(c *cobra.Command, app application, role config.Role) (*process, 
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
-	settings, warnings, err := app.schema().Load(role, variables)
+	schema := app.schema()
+	settings, warnings, err := schema.Load(role, variables)
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
 	}
@@ -74,12 +77,17 @@ func newProcess(c *cobra.Command, app application, role config.Role) (*process, 
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
 	}
+	build := currentBuild(settings.KamalVersion)
 	p := &process{
 		declared: declared,
 		queues:   app.allQueues(),
 		config:   settings,
-		build:    currentBuild(settings.KamalVersion),
-		log:      telemetry.NewLogger(c.ErrOrStderr(), settings.LogLevel, settings.LogFormat == config.LogJSON, string(role)),
+		build:    build,
+		log: telemetry.NewLogger(c.ErrOrStderr(), telemetry.LogOptions{
+			Level: settings.LogLevel, JSON: settings.LogFormat == config.LogJSON, Role: string(role), Version: build.name(),
+			TraceIDs: settings.OTLPEndpoint != "",
+		}),
+		settings: schema.Settings(role, settings, variables),
 		registry: telemetry.NewRegistry(),
 	}
 	for _, warning := range warnings {
@@ -109,6 +117,9 @@ func startRole(c *cobra.Command, app application, role config.Role) (*process, e
 			return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
 		}
 		p.reporter.SendTo(sentry)
+	}
+	if err := p.openPulse(role); err != nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s cannot start: %w", role, err)}
 	}
 	return p, nil
 }

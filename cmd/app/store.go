@@ -58,7 +58,7 @@ func newStore(b *backends, settings *shop.Settings) (*shop.Shop, error) {
 	return shop.New(shop.Options{
 		DB: b.db, Jobs: b.jobs, Tasks: b.tasks, Cache: b.cache, Redis: b.redis,
 		Fragments: storefront.Fragments{}, Publisher: b.publisher,
-		Gateway: payment.NewSandbox(settings.PaymentTimeout), Mail: sender,
+		Gateway: payment.Timed(payment.NewSandbox(settings.PaymentTimeout), b.pulse.outgoing), Mail: sender,
 		BaseURL: strings.TrimSuffix(b.config.BaseURL, "/"), Log: b.log, Registry: b.registry,
 		OrderLimit: shop.OrderLimit{Orders: settings.OrderLimit, Period: settings.OrderLimitPeriod},
 		SaleHold:   settings.FlashSaleHold, SaleLimit: settings.FlashSaleLimitPerCart,

@@ -17,6 +17,7 @@ import (
 	"slipway/internal/edge/testorigin"
 	"slipway/internal/health"
 	"slipway/internal/jobs"
+	"slipway/internal/jobs/inspect"
 	"slipway/internal/live"
 	"slipway/internal/throttle"
 	"slipway/internal/web"
@@ -70,7 +71,15 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	}
 
 	clients := throttle.NewClients(p.config.ThrottleTrustedProxies, p.config.ThrottleIPv6Prefix, p.log)
-	screens, err := b.dashboard(app, clients)
+	desk, err := b.desk(app, clients)
+	if err != nil {
+		return err
+	}
+	inspector, err := inspect.New(inspect.Options{DB: b.db, Jobs: b.jobs, Tasks: b.tasks, Kinds: b.declared.kinds()})
+	if err != nil {
+		return err
+	}
+	screens, err := b.dashboard(app, desk, inspector)
 	if err != nil {
 		return err
 	}
@@ -97,7 +106,9 @@ func runWeb(ctx context.Context, p *process, app application) error {
 		Log: p.log, Registry: p.registry, Reporter: p.reporter, Health: checks,
 		RedisBudget: p.config.RedisBudget, MaxRequestBody: p.config.MaxRequestBody, BaseURL: p.config.BaseURL,
 		CacheSize: p.config.CacheSize, MaxCacheItem: p.config.MaxCacheItemSize, StaleFor: p.config.ServeStaleFor,
-		Clients: clients, Throttle: limiter, CrossOriginRoutes: pages.CrossOriginRoutes(), Tools: []web.Tool{screens},
+		Tracer: p.pulse.tracer, Asked: p.pulse.client(),
+		Clients: clients, Throttle: limiter, CrossOriginRoutes: pages.CrossOriginRoutes(),
+		Tools:       []web.Tool{screens, b.opsDashboard(desk, inspector)},
 		Development: p.config.Environment == config.Development,
 	}
 	if p.config.Environment == config.Test {
@@ -110,9 +121,13 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	purges := purge.NewListener(b.db, server, p.log)
 	checks.Booted()
 
+	record, err := b.recordPulse(config.Web, checks)
+	if err != nil {
+		return err
+	}
 	return p.run(ctx, p.serve(server, domains, hub),
 		p.ops(checks), checks.Run, b.guards.run, hub.Run, purges.Run, boundGarbage(server.CachedBytes),
-		p.handleSignals(checks, nil), b.recordHistory(checks, backlog))
+		p.handleSignals(checks, nil), b.recordHistory(checks, backlog), record)
 }
 
 // Private

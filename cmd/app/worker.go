@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"slipway/internal/config"
 	"slipway/internal/health"
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/recurring"
@@ -16,10 +17,19 @@ type worker interface {
 	Quiet(ctx context.Context)
 }
 
+// traced are handlers whose runs have traces.
+func (b *backends) traced(handlers jobs.Handlers) jobs.Handlers {
+	if b.pulse.tracer == nil {
+		return handlers
+	}
+	return handlers.Use(jobs.Traced(b.pulse.tracer))
+}
+
 // runWorker runs a worker of either backend with its scheduler, its health checks
 // and its listener on OPS_PORT.
 func (b *backends) runWorker(
-	ctx context.Context, app application, work work, worker worker, backlog *jobs.Backlog, checks []health.Check, more ...service,
+	ctx context.Context, role config.Role, app application, work work, worker worker, backlog *jobs.Backlog, checks []health.Check,
+	more ...service,
 ) error {
 	database, err := b.databaseCheck(app.migrations)
 	if err != nil {
@@ -33,9 +43,13 @@ func (b *backends) runWorker(
 
 	all := health.New(b.registry, append(checks, database, queuesCheck(backlog), b.poolCheck(), b.writesCheck(), b.rightsCheck())...)
 	all.Booted()
+	record, err := b.recordPulse(role, all)
+	if err != nil {
+		return err
+	}
 	background := []service{
 		b.ops(all), all.Run, b.guards.run, whenSchemaFits(all, scheduler.Run), b.handleSignals(all, worker.Quiet),
-		b.recordHistory(all, backlog),
+		b.recordHistory(all, backlog), record,
 	}
 	for _, one := range more {
 		background = append(background, whenSchemaFits(all, one))

@@ -50,7 +50,7 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 	if err != nil {
 		return err
 	}
-	worker, err := jobs.NewPGWorker(b.db, append(work.jobs, b.tasks.OutboxHandlers()...), jobs.PGWorkerOptions{
+	worker, err := jobs.NewPGWorker(b.db, append(b.traced(work.jobs), b.tasks.OutboxHandlers()...), jobs.PGWorkerOptions{
 		River: river, Concurrency: p.slots(), ShutdownTimeout: p.config.JobsShutdownTimeout, Retention: p.retention(),
 		Version: p.build.name(), Log: p.log, Metrics: b.metrics, Reporter: p.reporter,
 	})
@@ -69,7 +69,7 @@ func runWorkerPG(ctx context.Context, p *process, app application) error {
 		return err
 	}
 	actions := func(ctx context.Context) error { return inspector.RunActions(ctx, p.log) }
-	return b.runWorker(ctx, app, work, worker, backlog, checks, append(work.background, finisher.Run, actions)...)
+	return b.runWorker(ctx, config.WorkerPG, app, work, worker, backlog, checks, append(work.background, finisher.Run, actions)...)
 }
 
 // Private

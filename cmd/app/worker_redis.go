@@ -41,7 +41,7 @@ func runWorkerRedis(ctx context.Context, p *process, app application) error {
 	if err != nil {
 		return err
 	}
-	worker, err := jobs.NewRedisWorker(b.db, work.tasks, jobs.RedisWorkerOptions{
+	worker, err := jobs.NewRedisWorker(b.db, b.traced(work.tasks), jobs.RedisWorkerOptions{
 		Queues: p.workedQueues(), URL: p.config.QueueRedisURL, Namespace: p.namespace(), PoolSize: p.config.RedisPoolSize,
 		Servers: p.config.TasksServers, Concurrency: p.config.TasksConcurrency,
 		CheckInterval: p.config.TasksCheckInterval, ShutdownTimeout: p.config.JobsShutdownTimeout,
@@ -57,5 +57,5 @@ func runWorkerRedis(ctx context.Context, p *process, app application) error {
 	}
 	defer backlog.Close()
 	checks := append(b.redisChecks(true), workingCheck("tasks", worker.Started), stuckCheck(worker.CheckStuck))
-	return b.runWorker(ctx, app, work, worker, backlog, checks)
+	return b.runWorker(ctx, config.WorkerRedis, app, work, worker, backlog, checks)
 }

@@ -35,12 +35,6 @@ func (c *Config) fillDefaults() {
 	if c.Environment == Development && c.JobsUser == "" && c.JobsPassword == "" {
 		c.JobsUser, c.JobsPassword = "dev", "dev"
 	}
-	if c.TraceOneIn == 0 {
-		c.TraceOneIn = 100
-		if development {
-			c.TraceOneIn = 1
-		}
-	}
 	if c.OpsMailFrom == "" {
 		c.OpsMailFrom = c.OpsMail
 	}
@@ -60,4 +54,12 @@ func (c *Config) fillDefaults() {
 	if c.MailDir == "" && c.SMTPURL == "" {
 		c.MailDir = filepath.Join("tmp", "mail")
 	}
+}
+
+// oneTraceIn keeps every trace of a developer, and few of those of production.
+func oneTraceIn(environment Environment) int {
+	if environment == Production {
+		return 100
+	}
+	return 1
 }

@@ -62,6 +62,9 @@ func (s *Schema) Load(role Role, variables map[string]string) (config Config, wa
 	if given["DATABASE_POOL_SIZE"] == "" {
 		config.DatabasePoolSize = config.wantedPool(role)
 	}
+	if given["OPS_TRACE_ONE_IN"] == "" {
+		config.TraceOneIn = oneTraceIn(config.Environment)
+	}
 	if given["MAX_CONNECTIONS"] == "" {
 		config.MaxConnections = config.LiveStreamLimit + connectionsForPages
 	}
