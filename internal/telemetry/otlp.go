@@ -75,13 +75,22 @@ func NewOTLP(options OTLPOptions) (*OTLP, error) {
 			otlpText("service.instance.id", options.Role+"@"+options.Host), otlpText("host.name", options.Host),
 			otlpText("deployment.environment.name", options.Environment), otlpText("app.role", options.Role),
 		},
-		client: &http.Client{Timeout: otlpTimeout}, queue: make(chan Ended, otlpQueue), lost: lost,
+		client: &http.Client{
+			Timeout: otlpTimeout,
+			// Followed, a redirect would lose the body, and carry the headers to another server.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		queue: make(chan Ended, otlpQueue), lost: lost,
 		sends: NewLoopLog(options.Log, "Traces were not exported", "Traces are exported again"),
 	}, nil
 }
 
-// Keep queues a trace.
+// Keep queues a trace. One half of the queue is for those that failed or were slow.
 func (o *OTLP) Keep(trace Ended) {
+	if trace.Sampled && len(o.queue) > otlpQueue/2 {
+		o.lost.WithLabelValues(lostQueue).Inc()
+		return
+	}
 	select {
 	case o.queue <- trace:
 	default:

@@ -98,6 +98,21 @@ func TestOTLP_RefusesAnEndpointThatIsNoAddress(t *testing.T) {
 	}
 }
 
+func TestOTLP_FollowsNoRedirect(t *testing.T) {
+	t.Parallel()
+
+	other := newCollector(t, http.StatusOK)
+	moved := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(moved.Close)
+	exporter := newOTLP(t, moved.URL, http.Header{"Api-Key": {"secret"}})
+	exporter.Keep(Ended{Subject: Subject{ID: "a"}})
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	require.NoError(t, exporter.Run(stopped))
+	require.Empty(t, other.calls, "nobody else gets the header")
+	require.InDelta(t, 1, testutil.ToFloat64(exporter.lost.WithLabelValues(lostRefused)), 0)
+}
+
 // Private
 
 // collector is an OpenTelemetry collector that reads what it gets.

@@ -111,6 +111,7 @@ type Ended struct {
 	Failed  bool
 	Spans   []Span // in the order of their ends
 	Dropped int    // spans beyond mostSpans
+	Sampled bool   // it neither failed nor was slow. A client that chooses the id of its request can cause this
 }
 
 // TraceID returns the trace id of OpenTelemetry (16 bytes) for the id of a trace. All
@@ -171,12 +172,13 @@ func (t *Tracer) End(trace *Trace, outcome string, failed bool) {
 	again := trace.ended
 	trace.ended = true
 	trace.mutex.Unlock()
-	if again || (!failed && !t.slow(trace.Kind, took) && !t.sampled(trace.ID)) {
+	notable := failed || t.slow(trace.Kind, took)
+	if again || (!notable && !t.sampled(trace.ID)) {
 		return
 	}
 	ended := Ended{
 		Subject: trace.Subject, Started: trace.started, Took: took, Outcome: outcome, Failed: failed,
-		Spans: trace.spans, Dropped: trace.dropped,
+		Spans: trace.spans, Dropped: trace.dropped, Sampled: !notable,
 	}
 	for _, keep := range t.options.Keep {
 		keep(ended)
