@@ -90,11 +90,21 @@ func (g guardTracer) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.Trac
 	}
 }
 
-// writes reports whether a statement plainly writes, by its first word. A SELECT may
-// write too, by a function that it calls.
+// writes reports whether a statement plainly writes: by its first word, or by any word
+// of one that begins with WITH. A SELECT may write too, by a function that it calls.
 func writes(sql string) bool {
-	words := strings.Fields(sql)
-	return len(words) > 0 && slices.Contains([]string{"INSERT", "UPDATE", "DELETE", "MERGE"}, strings.ToUpper(words[0]))
+	words := strings.Fields(strings.ToUpper(strings.ReplaceAll(sql, "(", " ")))
+	if len(words) == 0 {
+		return false
+	}
+	if words[0] == "WITH" {
+		return slices.ContainsFunc(words, isWrite)
+	}
+	return isWrite(words[0])
+}
+
+func isWrite(word string) bool {
+	return slices.Contains([]string{"INSERT", "UPDATE", "DELETE", "MERGE"}, word)
 }
 
 // refusal is a context that has already ended, with err as the reason.

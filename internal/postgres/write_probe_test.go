@@ -37,7 +37,10 @@ func TestWriteProbe_FindsThatCommitsHang(t *testing.T) {
 	stacktest.Eventually(t, func() bool { return waitingForStandby(t, db) == 0 }) // no probe leaves a connection behind
 
 	// The pool is kept free for reads.
-	for _, statement := range []string{`INSERT INTO mugs VALUES ('blue', 100)`, "\n\tupdate mugs SET price = 1", `DELETE FROM mugs`} {
+	for _, statement := range []string{
+		`INSERT INTO mugs VALUES ('blue', 100)`, "\n\tupdate mugs SET price = 1", `DELETE FROM mugs`,
+		`WITH gone AS (DELETE FROM mugs RETURNING price) SELECT count(*) FROM gone`,
+	} {
 		_, err := db.Exec(bounded(t, 5*time.Second), statement)
 		require.ErrorIs(t, err, postgres.ErrCommits)
 		requireUnavailable(t, err)
