@@ -281,6 +281,7 @@ func TestHealth_AProbeThatHangsCountsAsFailedAndDelaysNoResponse(t *testing.T) {
 	code, body, _ := get(t, h.ServeHealth)
 	require.Equal(t, http.StatusServiceUnavailable, code)
 	require.Contains(t, body, "no probe has ended since ")
+	require.WithinDuration(t, clock.now().Add(-6*time.Second), h.Report().Checks["database"].Since, time.Second, "before that it was well")
 }
 
 func TestHealth_BoundsAProbeByItsTimeout(t *testing.T) {

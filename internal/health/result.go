@@ -45,6 +45,7 @@ func (h *Health) show(check Check) Result {
 	}
 	err := last.err
 	if err == nil && h.now().Sub(last.at) > staleAfter+check.Every {
+		shown.Since = last.at.UTC().Truncate(time.Millisecond) // since then nobody knows, and before it was well
 		err = fmt.Errorf("no probe has ended since %s", last.at.UTC().Format(time.RFC3339))
 	}
 	if err == nil {
