@@ -9,6 +9,7 @@ import (
 
 	"slipway/internal/config"
 	"slipway/internal/health"
+	"slipway/internal/jobs"
 	"slipway/internal/ops"
 	"slipway/internal/postgres"
 	"slipway/internal/telemetry"
@@ -56,7 +57,7 @@ func (p *process) openPulse(role config.Role) error {
 }
 
 // recordPulse writes what was recorded, exports traces, and tells the operator by mail.
-func (b *backends) recordPulse(role config.Role, checks *health.Health) (service, error) {
+func (b *backends) recordPulse(role config.Role, checks *health.Health, backlog *jobs.Backlog) (service, error) {
 	var parts []service
 	if b.pulse.recorder != nil {
 		parts = append(parts, whenSchemaFits(checks, func(ctx context.Context) error { return b.pulse.recorder.Run(ctx, b.db) }))
@@ -71,9 +72,9 @@ func (b *backends) recordPulse(role config.Role, checks *health.Health) (service
 		}
 		notifier := ops.NewNotifier(ops.NotifierOptions{
 			DB: b.db, To: b.config.OpsMail, Sender: sender, BaseURL: b.config.BaseURL,
-			Troubles: func() []ops.Trouble { return troubles(checks.Report()) }, Alone: role == config.Web, Log: b.log,
+			Troubles: func() []ops.Trouble { return troubles(checks.Report(), backlog.Late()) }, Alone: role == config.Web, Log: b.log,
 		})
-		parts = append(parts, whenSchemaFits(checks, notifier.Run))
+		parts = append(parts, notifier.Run) // not when the schema fits alone: the database may be away
 	}
 	return func(ctx context.Context) error {
 		group, ctx := errgroup.WithContext(ctx)
@@ -87,15 +88,15 @@ func (b *backends) recordPulse(role config.Role, checks *health.Health) (service
 // Private
 
 // troubleAfter is how long a backend must be away before the operator gets mail: a
-// restart is none of their business. A queue has waited for QUEUE_LATENCY_ALERT when its
-// check fails, so that is told at once.
+// restart is none of their business. Work that is late has waited for
+// QUEUE_LATENCY_ALERT already, so that is told at once.
 const troubleAfter = 10 * time.Minute
 
 // troubles are the checks that fail for long enough.
-func troubles(report health.Report) (found []ops.Trouble) {
+func troubles(report health.Report, late bool) (found []ops.Trouble) {
 	for name, check := range report.Checks {
 		bad := check.Status != health.OK && check.Status != health.Disabled
-		if bad && (name == queuesCheckName || time.Since(check.Since) >= troubleAfter) {
+		if bad && (late && name == queuesCheckName || time.Since(check.Since) >= troubleAfter) {
 			found = append(found, ops.Trouble{Name: "Check " + name, Text: check.Reason, Since: check.Since})
 		}
 	}

@@ -121,7 +121,7 @@ func runWeb(ctx context.Context, p *process, app application) error {
 	purges := purge.NewListener(b.db, server, p.log)
 	checks.Booted()
 
-	record, err := b.recordPulse(config.Web, checks)
+	record, err := b.recordPulse(config.Web, checks, backlog)
 	if err != nil {
 		return err
 	}

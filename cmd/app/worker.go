@@ -43,7 +43,7 @@ func (b *backends) runWorker(
 
 	all := health.New(b.registry, append(checks, database, queuesCheck(backlog), b.poolCheck(), b.writesCheck(), b.rightsCheck())...)
 	all.Booted()
-	record, err := b.recordPulse(role, all)
+	record, err := b.recordPulse(role, all, backlog)
 	if err != nil {
 		return err
 	}

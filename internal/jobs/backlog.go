@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,7 @@ type Backlog struct {
 	sources  []*backlogSource
 	judged   []Backend
 	tasks    *taskqueue.DepthReader // nil without tasks
+	late     atomic.Bool            // see Late
 }
 
 // NewBacklog returns a check that fails when work of the judged backends waits for
@@ -90,20 +92,26 @@ func (b *Backlog) Close() error {
 // Check measures all queues. It returns an error that names each queue whose oldest
 // work has waited for too long, or the reason why a judged backend cannot be read.
 func (b *Backlog) Check(ctx context.Context) error {
-	problems := make([]error, len(b.sources))
+	problems, late := make([]error, len(b.sources)), make([]bool, len(b.sources))
 	var all sync.WaitGroup
 	for i, source := range b.sources { // side by side: a slow backend takes no time from the other one
-		all.Go(func() { problems[i] = source.check(ctx, b.patience) })
+		all.Go(func() { late[i], problems[i] = source.check(ctx, b.patience) })
 	}
 	all.Wait()
 	var judged []error
+	waits := false
 	for i, source := range b.sources {
 		if slices.Contains(b.judged, source.backend) {
-			judged = append(judged, problems[i])
+			judged, waits = append(judged, problems[i]), waits || late[i]
 		}
 	}
+	b.late.Store(waits)
 	return errors.Join(judged...)
 }
+
+// Late reports whether the last check failed because work has waited for too long, and
+// not only because a backend could not be read.
+func (b *Backlog) Late() bool { return b.late.Load() }
 
 // Depths returns what the last check measured, for the history. It leaves out a
 // backend that could not be read.
@@ -160,7 +168,7 @@ type workerNumber struct {
 }
 
 // check measures the queues, and returns an error for those that wait for too long.
-func (s *backlogSource) check(ctx context.Context, patience time.Duration) error {
+func (s *backlogSource) check(ctx context.Context, patience time.Duration) (late bool, err error) {
 	s.mutex.Lock()
 	last := s.last
 	all := s.err != nil || time.Since(last.allAt) > allEvery
@@ -175,7 +183,7 @@ func (s *backlogSource) check(ctx context.Context, patience time.Duration) error
 	}
 	s.mutex.Unlock()
 	if err != nil {
-		return err
+		return false, err
 	}
 	var problems []error
 	for _, queue := range measured.queues {
@@ -189,7 +197,7 @@ func (s *backlogSource) check(ctx context.Context, patience time.Duration) error
 		problems = append(problems, fmt.Errorf("%d%s %s wait in queue %s, the oldest for %s",
 			queue.Counts[history.Pending], more, s.noun, queue.Queue, queue.Oldest.Round(time.Second)))
 	}
-	return errors.Join(problems...)
+	return len(problems) > 0, errors.Join(problems...)
 }
 
 // latest returns the last measurement. It is not fresh when the backend cannot be

@@ -44,6 +44,7 @@ func TestBacklog_NamesQueuesThatWaitForTooLong(t *testing.T) {
 
 	insert("available", "-10 minutes")
 	require.ErrorContains(t, backlog.Check(t.Context()), "3 jobs wait in queue default, the oldest for 10m")
+	require.True(t, backlog.Late())
 	_, err := db.Exec(t.Context(), `DELETE FROM river_job`)
 	require.NoError(t, err)
 	require.NoError(t, backlog.Check(t.Context()))
@@ -66,6 +67,7 @@ func TestBacklog_NamesQueuesThatWaitForTooLong(t *testing.T) {
 
 	require.NoError(t, server.Kill())
 	require.ErrorContains(t, backlog.Check(t.Context()), "tasks: Redis is unavailable, so their number is unknown")
+	require.False(t, backlog.Late(), "nobody knows")
 	require.Equal(t, map[string]float64{"pg default": 0}, pendingBy(t, registry), "an old number is not exported")
 	require.Equal(t, map[string]float64{"pg": 1, "redis": 0}, gauges(t, registry, "app_jobs_backend_up"))
 	require.Len(t, gauges(t, registry, "app_jobs_sample_age_seconds"), 2)
