@@ -38,6 +38,8 @@ func (r *Recorder) Alert(alert telemetry.Alert) {
 const (
 	// mostPendingErrors bounds the groups of errors between two writes.
 	mostPendingErrors = 200
+	// longestText bounds a stored name or id, in bytes: an index takes no longer ones.
+	longestText = 300
 	// longestStack bounds the stored stack of a panic, in bytes.
 	longestStack = 16 << 10
 )
@@ -50,7 +52,8 @@ type newErrors struct {
 }
 
 // storeErrors adds the errors that wait to their groups. A resolved group is opened
-// again. What cannot be written waits on.
+// again. What cannot be written waits on, except a group whose text the database will
+// never take.
 func (r *Recorder) storeErrors(ctx context.Context, db *pgxpool.Pool) error {
 	r.mutex.Lock()
 	taken := r.errors
@@ -59,7 +62,13 @@ func (r *Recorder) storeErrors(ctx context.Context, db *pgxpool.Pool) error {
 	// All processes write in the same order, so that they never wait for each other in a
 	// circle.
 	for _, fingerprint := range slices.Sorted(maps.Keys(taken)) {
-		if err := r.storeGroup(ctx, db, fingerprint, taken[fingerprint]); err != nil {
+		err := r.storeGroup(ctx, db, fingerprint, taken[fingerprint])
+		if err != nil && strings.HasPrefix(telemetry.Class(err), "sqlstate_22") { // data exception
+			r.dropped.WithLabelValues(droppedErrors).Add(float64(taken[fingerprint].count))
+			r.writes.Failed(ctx, err)
+			err = nil
+		}
+		if err != nil {
 			r.putErrorsBack(taken)
 			return fmt.Errorf("store errors: %w", err)
 		}
@@ -86,8 +95,8 @@ func (r *Recorder) storeGroup(ctx context.Context, db *pgxpool.Pool, fingerprint
 		    reopened_at = CASE WHEN stored.resolved_at < excluded.last_at THEN excluded.last_at ELSE stored.reopened_at END,
 		    mailed_at = CASE WHEN stored.resolved_at < excluded.last_at THEN NULL ELSE stored.mailed_at END,
 		    resolved_at = CASE WHEN stored.resolved_at < excluded.last_at THEN NULL ELSE stored.resolved_at END`,
-		errorID(fingerprint), printable(alert.Title()), printable(alert.Tag("source")), alert.Tag("class"), alert.Tag("backend"),
-		r.options.Role, r.options.Version, printable(alert.Message()), stackOf(alert), alert.Tag("id"), group.count,
+		errorID(fingerprint), shortText(alert.Title()), shortText(alert.Tag("source")), shortText(alert.Tag("class")),
+		shortText(alert.Tag("backend")), r.options.Role, r.options.Version, printable(alert.Message()), stackOf(alert), shortText(alert.Tag("id")), group.count,
 		time.Since(group.first), time.Since(alert.At()))
 	return err
 }
@@ -118,6 +127,14 @@ func stackOf(alert telemetry.Alert) string {
 		stack = strings.ToValidUTF8(stack[:longestStack], "") + "…"
 	}
 	return stack
+}
+
+// shortText is a name or an id as it is stored.
+func shortText(text string) string {
+	if len(text) > longestText {
+		text = text[:longestText]
+	}
+	return printable(text)
 }
 
 // printable replaces what PostgreSQL does not store, and control characters that could

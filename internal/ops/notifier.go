@@ -2,8 +2,10 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"time"
 
@@ -28,7 +30,8 @@ type Trouble struct {
 type Notifier struct {
 	options NotifierOptions
 	rounds  *telemetry.LoopLog
-	alone   time.Time // when this process last sent a mail without the database
+	alone   map[string]bool // troubles that were told without the database, since it was last there
+	aloneAt time.Time       // of the last such mail
 }
 
 // NotifierOptions configure a notifier. All fields are required.
@@ -74,12 +77,14 @@ func (n *Notifier) Run(ctx context.Context) error {
 // Round sends a mail when there is news and it is the turn of this process. It is not
 // for use while Run runs.
 func (n *Notifier) Round(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(postgres.Yield(ctx), notifyTimeout)
-	defer cancel()
 	troubles := n.options.Troubles()
-	err := n.tellNews(ctx, troubles)
-	if postgres.Unusable(err) && n.options.Alone && len(troubles) > 0 {
-		return n.tellAlone(ctx, troubles)
+	err := n.tellNews(postgres.Yield(ctx), troubles)
+	var unsent *unsentError
+	switch {
+	case err == nil:
+		n.alone = nil
+	case n.options.Alone && !errors.As(err, &unsent):
+		return errors.Join(err, n.tellAlone(ctx, troubles))
 	}
 	return err
 }
@@ -87,36 +92,57 @@ func (n *Notifier) Round(ctx context.Context) error {
 // Private
 
 const (
-	notifyEvery   = time.Minute
-	notifyTimeout = 45 * time.Second
+	notifyEvery = time.Minute
+	// databasePart bounds the statements of a round, and those after a mail.
+	databasePart = 5 * time.Second
+	mailPart     = 30 * time.Second
 	// mailPause is the shortest time between two mails of an installation.
 	mailPause = 10 * time.Minute
 	// mailRetry is when another mail is tried after one that could not be sent.
 	mailRetry = 2 * time.Minute
-	// alonePause is the shortest time between two mails while the database is away.
-	alonePause = 6 * time.Hour
 	// troubleOver is how long after it was last seen a trouble counts as over.
 	troubleOver = 5 * time.Minute
 	// mostInMail bounds the errors that one mail describes.
 	mostInMail = 20
 )
 
+// unsentError means that the database is there and the mail could not be sent.
+type unsentError struct{ error }
+
+func (e *unsentError) Unwrap() error { return e.error }
+
 func (n *Notifier) tellNews(ctx context.Context, troubles []Trouble) error {
-	if err := n.noteTroubles(ctx, troubles); err != nil {
-		return err
-	}
-	mine, err := n.takeTurn(ctx)
+	found, mine, err := n.findNews(ctx, troubles)
 	if err != nil || !mine {
 		return err
 	}
-	news, err := n.news(ctx)
-	if err != nil {
-		return err
+	if err := n.send(ctx, found); err != nil {
+		return &unsentError{n.giveTurnBack(ctx, err)}
 	}
-	if err := n.options.Sender.Send(ctx, n.compose(news)); err != nil {
-		return fmt.Errorf("send mail to the operator: %w", n.giveTurnBack(ctx, err))
+	return n.markTold(ctx, found)
+}
+
+// findNews returns what to tell, and whether it is the turn of this process.
+func (n *Notifier) findNews(ctx context.Context, troubles []Trouble) (found news, mine bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, databasePart)
+	defer cancel()
+	if err := n.noteTroubles(ctx, troubles); err != nil {
+		return found, false, err
 	}
-	return n.markTold(ctx, news)
+	if mine, err = n.takeTurn(ctx); err != nil || !mine {
+		return found, false, err
+	}
+	found, err = n.news(ctx)
+	return found, err == nil, err
+}
+
+func (n *Notifier) send(ctx context.Context, of news) error {
+	ctx, cancel := context.WithTimeout(ctx, mailPart)
+	defer cancel()
+	if err := n.options.Sender.Send(ctx, n.compose(of)); err != nil {
+		return fmt.Errorf("send mail to the operator: %w", err)
+	}
+	return nil
 }
 
 // noteTroubles writes what goes on, and forgets what is over.
@@ -144,7 +170,7 @@ func (n *Notifier) takeTurn(ctx context.Context) (bool, error) {
 	taken, err := n.options.DB.Exec(ctx, `
 		UPDATE ops_mail
 		SET sent_at = clock_timestamp()
-		WHERE sent_at < clock_timestamp() - $1::interval
+		WHERE (sent_at < clock_timestamp() - $1::interval OR sent_at > clock_timestamp()) -- the clock was set back
 		  AND (EXISTS (SELECT FROM ops_errors WHERE mailed_at IS NULL AND resolved_at IS NULL)
 		    OR EXISTS (SELECT FROM ops_troubles WHERE mailed_at IS NULL))`, mailPause)
 	if err != nil {
@@ -155,7 +181,8 @@ func (n *Notifier) takeTurn(ctx context.Context) (bool, error) {
 
 // giveTurnBack lets a mail be tried again soon. It returns the failure of the mail.
 func (n *Notifier) giveTurnBack(ctx context.Context, failure error) error {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), databasePart)
+	defer cancel()
 	_, err := n.options.DB.Exec(ctx, `UPDATE ops_mail SET sent_at = clock_timestamp() - $1::interval`, mailPause-mailRetry)
 	if err != nil {
 		return fmt.Errorf("%w (and the next attempt is in %s: %w)", failure, mailPause, err)
@@ -193,7 +220,10 @@ func (n *Notifier) news(ctx context.Context) (found news, err error) {
 	return found, nil
 }
 
+// markTold also works for a process that stops: the mail is sent.
 func (n *Notifier) markTold(ctx context.Context, told news) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), databasePart)
+	defer cancel()
 	var troubles []string
 	for _, one := range told.troubles {
 		troubles = append(troubles, one.Name)
@@ -207,15 +237,27 @@ func (n *Notifier) markTold(ctx context.Context, told news) error {
 	return nil
 }
 
-// tellAlone sends a mail about troubles while the database is away.
+// tellAlone sends a mail about troubles that were not told yet, while the database
+// cannot be used.
 func (n *Notifier) tellAlone(ctx context.Context, troubles []Trouble) error {
-	if time.Since(n.alone) < alonePause {
+	told := maps.Clone(n.alone)
+	if told == nil {
+		told = map[string]bool{}
+	}
+	var untold []Trouble
+	for _, one := range troubles {
+		if !told[one.Name] {
+			untold = append(untold, one)
+			told[one.Name] = true
+		}
+	}
+	if len(untold) == 0 || time.Since(n.aloneAt) < mailPause {
 		return nil
 	}
-	if err := n.options.Sender.Send(ctx, n.compose(news{troubles: troubles})); err != nil {
-		return fmt.Errorf("send mail to the operator: %w", err)
+	if err := n.send(ctx, news{troubles: untold}); err != nil {
+		return err
 	}
-	n.alone = time.Now()
+	n.alone, n.aloneAt = told, time.Now()
 	return nil
 }
 

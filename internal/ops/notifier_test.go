@@ -107,6 +107,18 @@ func TestNotifier_TriesAgainWhenAMailCannotBeSent(t *testing.T) {
 	require.Len(t, listed(t, outbox), 1)
 }
 
+func TestNotifier_StillTellsWhenTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+
+	db, r := pgtest.New(t, migrations), newRecorder(t, "web")
+	execute(t, db, `UPDATE ops_mail SET sent_at = now() + interval '1 day'`)
+	r.reporter.Unexpected("GET /", "", errors.New("no"))
+	r.flush(t, db)
+	outbox := mail.NewDirectory(t.TempDir(), "app@example.com")
+	require.NoError(t, newNotifier(db, outbox, nil).Round(t.Context()))
+	require.Len(t, listed(t, outbox), 1)
+}
+
 func TestNotifier_TellsAloneThatTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 
@@ -120,9 +132,18 @@ func TestNotifier_TellsAloneThatTheDatabaseIsAway(t *testing.T) {
 	require.Error(t, n.Round(t.Context()), "this role leaves it to another one")
 	n.options.Alone = true
 	for range 3 {
-		require.NoError(t, n.Round(t.Context()))
+		require.Error(t, n.Round(t.Context()), "it says that the database is away")
 	}
 	require.Len(t, listed(t, outbox), 1)
+	require.Contains(t, listed(t, outbox)[0].Subject, "Check database is in trouble")
+
+	n.aloneAt = n.aloneAt.Add(-mailPause)
+	n.options.Troubles = func() []Trouble {
+		return append(away(), Trouble{Name: "Check redis", Text: "refused", Since: time.Now()})
+	}
+	require.Error(t, n.Round(t.Context()))
+	require.Len(t, listed(t, outbox), 2)
+	require.NotContains(t, listed(t, outbox)[0].Text, "Check database", "it was told")
 }
 
 // Private

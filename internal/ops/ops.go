@@ -42,8 +42,14 @@ type Recorder struct {
 	writes  *telemetry.LoopLog
 	dropped *prometheus.CounterVec
 
-	pulse      *pulse // of the goroutine that writes, as is prunedAt
-	prunedAt   time.Time
+	// These are of the goroutine that writes.
+	pulse        *pulse
+	ended        []storedStep // that are not written yet
+	databaseTime time.Time    // the last reply of the database, at askedAt
+	askedAt      time.Time
+	prunedAt     time.Time
+	unpruned     int // traces that were stored since
+
 	statements *statements
 	clients    *clients
 

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"cmp"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -59,8 +58,16 @@ var sources = []source{
 // mostOfCard bounds the stored figures of one card in one step. The rest is summed up.
 var mostOfCard = map[card]int{statementCard: 60, clientCard: 20}
 
-// usualMost is mostOfCard of every other card.
-const usualMost = 300
+const (
+	// usualMost is mostOfCard of every other card.
+	usualMost = 300
+	// liveMost bounds the figures of one card of a step that has not ended: a flood of
+	// clients must not fill the memory.
+	liveMost = 1000
+	// clockSetBack is how far the clock of the database may be set back, such as by a
+	// failover, without a new beginning: until it is where it was, the present steps go on.
+	clockSetBack = time.Hour
+)
 
 // name is a figure's card and the names within it.
 type name string
@@ -87,22 +94,44 @@ type sample struct {
 
 func newSample() sample { return sample{Bounds: map[card][]float64{}, Figures: map[name]figure{}} }
 
+// add adds another sample. Buckets with other bounds, such as those of another build,
+// are left out: counts by two sets of bounds cannot be added.
 func (s sample) add(other sample) {
-	maps.Copy(s.Bounds, other.Bounds)
+	differ := map[card]bool{}
+	for of, bounds := range other.Bounds {
+		if known, has := s.Bounds[of]; has && !slices.Equal(known, bounds) {
+			differ[of] = true
+		} else {
+			s.Bounds[of] = bounds
+		}
+	}
 	for of, one := range other.Figures {
+		if differ[of.card()] {
+			one.Buckets = nil
+		}
 		s.Figures[of] = s.Figures[of].plus(one)
 	}
 }
 
-// bounded is a sample as it is stored: what is rare in a full card is summed up.
+// bounded is a sample as it is stored.
 func (s sample) bounded() sample {
+	stored := s.folded(func(of card) int { return cmp.Or(mostOfCard[of], usualMost) })
+	for of, one := range stored.Figures {
+		stored.Figures[of] = one.rounded()
+	}
+	return stored
+}
+
+// folded is a sample with a bounded number of figures of each card: what costs the
+// least is summed up.
+func (s sample) folded(mostOf func(card) int) sample {
 	by := map[card][]name{}
 	for of := range s.Figures {
 		by[of.card()] = append(by[of.card()], of)
 	}
 	stored := sample{Bounds: s.Bounds, Figures: make(map[name]figure, len(s.Figures))}
 	for of, names := range by {
-		most := cmp.Or(mostOfCard[of], usualMost)
+		most := mostOf(of)
 		if len(names) > most {
 			slices.SortFunc(names, func(a, b name) int { return cmp.Compare(s.weight(b), s.weight(a)) })
 		}
@@ -113,9 +142,6 @@ func (s sample) bounded() sample {
 			}
 			stored.Figures[into] = stored.Figures[into].plus(s.Figures[one])
 		}
-	}
-	for of, one := range stored.Figures {
-		stored.Figures[of] = one.rounded()
 	}
 	return stored
 }
@@ -220,17 +246,22 @@ func valueOf(metric *dto.Metric) (value figure, bounds []float64, gauge bool) {
 }
 
 // add adds a sample to the present steps. Those that ended are returned, to be written
-// for the last time.
+// for the last time. A step that ended is never begun again, because its row would
+// replace the complete one.
 func (p *pulse) add(now time.Time, grown sample) (ended []storedStep) {
 	for _, length := range stepMinutes {
 		current, at := p.steps[length.minutes], now.Truncate(time.Duration(length.minutes)*time.Minute)
-		if !current.at.Equal(at) {
+		setBack := at.Before(current.at) && current.at.Sub(now) < clockSetBack
+		if !current.at.Equal(at) && !setBack {
 			if !current.at.IsZero() {
 				ended = append(ended, storedStep{length.minutes, current.at, current.sample.bounded()})
 			}
 			*current = step{at: at, sample: newSample()}
 		}
 		current.sample.add(grown)
+		if len(current.sample.Figures) > liveMost {
+			current.sample = current.sample.folded(func(card) int { return liveMost })
+		}
 	}
 	return ended
 }

@@ -220,3 +220,80 @@ func TestQuantile_IsWithinItsBucket(t *testing.T) {
 		require.LessOrEqual(t, got, one.most)
 	}
 }
+
+func TestPulse_NeverBeginsAStepAgainWhenTheClockIsSetBack(t *testing.T) {
+	t.Parallel()
+
+	p, hit := newPulse(), nameOf(edgeCard, "hit")
+	one := func() sample {
+		s := newSample()
+		s.Figures[hit] = figure{Count: 1}
+		return s
+	}
+	at := time.Date(2026, 11, 30, 12, 0, 30, 0, time.UTC)
+	p.add(at, one())
+	require.Empty(t, p.add(at.Add(-50*time.Second), one()), "a step before noon has ended already")
+	require.Empty(t, p.add(at.Add(20*time.Second), one()))
+	for _, step := range p.due(at) {
+		require.True(t, step.at.Equal(at.Truncate(time.Hour)))
+		require.InDelta(t, 3, step.sample.Figures[hit].Count, 0)
+	}
+	require.Len(t, p.add(at.Add(-24*time.Hour), one()), 3, "a day is no correction of a clock")
+}
+
+func TestPulse_KeepsItsMemoryInAFloodThatGoesOn(t *testing.T) {
+	t.Parallel()
+
+	p := newPulse()
+	at, total := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), 0.0
+	for flood := range 10 {
+		s := newSample()
+		for i := range liveMost {
+			s.Figures[nameOf(clientCard, fmt.Sprint(flood, "/", i))] = figure{Count: 1}
+			total++
+		}
+		p.add(at.Add(time.Duration(flood)*time.Second), s)
+	}
+	for _, step := range p.steps {
+		require.LessOrEqual(t, len(step.sample.Figures), liveMost+1)
+		counted := 0.0
+		for _, one := range step.sample.Figures {
+			counted += one.Count
+		}
+		require.InDelta(t, total, counted, 0, "those beyond are counted together")
+	}
+}
+
+func TestPulse_DoesNotMixHistogramsOfTwoBuilds(t *testing.T) {
+	t.Parallel()
+
+	of := nameOf(requestCard, "GET", "/", "2xx")
+	all, other := newSample(), newSample()
+	all.Bounds[requestCard], all.Figures[of] = []float64{.1, 1}, figure{Count: 2, Sum: 1, Buckets: []float64{1, 1, 0}}
+	other.Bounds[requestCard] = []float64{10, 100}
+	other.Figures[of] = figure{Count: 4, Sum: 200, Buckets: []float64{0, 4, 0}}
+	all.add(other)
+	require.InDelta(t, 6, all.Figures[of].Count, 0)
+	require.Equal(t, []float64{1, 1, 0}, all.Figures[of].Buckets)
+	require.Equal(t, []float64{.1, 1}, all.Bounds[requestCard])
+}
+
+func TestRecorder_CountsEachMinuteOfAnOutageInItsOwn(t *testing.T) {
+	t.Parallel()
+
+	db, r := pgtest.New(t, migrations), newRecorder(t, "web")
+	r.serve(1, "/", "2xx", time.Millisecond)
+	r.flush(t, db)
+	away, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.serve(2, "/", "2xx", time.Millisecond)
+	r.databaseTime = r.databaseTime.Add(2 * time.Minute) // as if the outage were two minutes old
+	require.Error(t, r.Flush(away, db))
+	require.Empty(t, r.pulse.grown(gather(r.registry)).Figures, "it was counted during the outage")
+	r.serve(4, "/", "2xx", time.Millisecond)
+	r.flush(t, db)
+
+	const requests = `SELECT (figures->'figures'->(E'request\tGET\t/\t2xx')->>'c')::integer FROM ops_figures WHERE step = 1 `
+	require.Equal(t, 1, count(t, db, requests+`ORDER BY at LIMIT 1`))
+	require.Equal(t, 6, count(t, db, requests+`ORDER BY at DESC LIMIT 1`))
+}

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,6 +58,7 @@ type Statement struct {
 // Lock is a connection that waits for another one.
 type Lock struct {
 	PID       int     `json:"pid"`
+	Program   string  `json:"program"`
 	BlockedBy []int   `json:"blocked_by"`
 	Seconds   float64 `json:"seconds"`
 	Text      string  `json:"text"`
@@ -117,7 +119,7 @@ func (r *Reader) Database(ctx context.Context) (Database, error) {
 	}
 	if d.Statements, err = list[Statement](ctx, r, `
 		SELECT pid, application_name, state, coalesce(wait_event_type || ': ' || wait_event, ''),
-		       extract(epoch FROM clock_timestamp() - query_start)::float8, left(regexp_replace(query, '\s+', ' ', 'g'), 400)
+		       extract(epoch FROM clock_timestamp() - query_start)::float8, left(query, 4000)
 		FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid() AND state IN ('active', 'idle in transaction')
 		  AND query_start < clock_timestamp() - interval '1 second' AND backend_type = 'client backend'
@@ -125,23 +127,33 @@ func (r *Reader) Database(ctx context.Context) (Database, error) {
 		LIMIT 20`); err != nil {
 		return d, err
 	}
-	for i := range d.Statements {
-		d.Statements[i].Text = telemetry.Scrub(d.Statements[i].Text) // somebody may have typed a password
+	for i, one := range d.Statements {
+		d.Statements[i].Text = shownStatement(one.Program, one.Text)
 	}
 	d.Locks, err = list[Lock](ctx, r, `
-		SELECT pid, pg_blocking_pids(pid), extract(epoch FROM clock_timestamp() - query_start)::float8,
-		       left(regexp_replace(query, '\s+', ' ', 'g'), 400)
+		SELECT pid, application_name, pg_blocking_pids(pid), extract(epoch FROM clock_timestamp() - query_start)::float8,
+		       left(query, 4000)
 		FROM pg_stat_activity
 		WHERE datname = current_database() AND wait_event_type = 'Lock'
-		ORDER BY 3 DESC
+		ORDER BY 4 DESC
 		LIMIT 20`)
-	for i := range d.Locks {
-		d.Locks[i].Text = telemetry.Scrub(d.Locks[i].Text)
+	for i, one := range d.Locks {
+		d.Locks[i].Text = shownStatement(one.Program, one.Text)
 	}
 	return d, err
 }
 
 // Private
+
+// shownStatement is a statement on one line. One of this application has parameters in
+// place of values. In any other one, somebody may have typed a password or a customer's
+// address, so it ends before its first literal.
+func shownStatement(program, sql string) string {
+	if literal := strings.IndexAny(sql, "'$"); literal >= 0 && !strings.HasPrefix(program, "app ") {
+		sql = sql[:literal] + "***"
+	}
+	return telemetry.Scrub(shortStatement(sql))
+}
 
 func list[T any](ctx context.Context, r *Reader, statement string) ([]T, error) {
 	rows, err := r.db.Query(ctx, statement)

@@ -112,7 +112,7 @@ func (r *Reader) Pulse(ctx context.Context, of Range) (Pulse, error) {
 	}
 	pulse.To = pulse.To.UTC()
 	pulse.From = pulse.To.Add(-of.Length()).Truncate(of.Step())
-	steps, err := r.steps(ctx, of, pulse.From)
+	steps, err := r.steps(ctx, of, pulse.From, pulse.To)
 	if err != nil {
 		return pulse, err
 	}
@@ -139,8 +139,12 @@ const (
 )
 
 // steps returns the samples of all processes by the start of their step.
-func (r *Reader) steps(ctx context.Context, of Range, from time.Time) (map[time.Time]sample, error) {
-	rows, err := r.db.Query(ctx, `SELECT at, figures FROM ops_figures WHERE step = $1 AND at >= $2`, ranges[of].minutes, from)
+func (r *Reader) steps(ctx context.Context, of Range, from, to time.Time) (map[time.Time]sample, error) {
+	rows, err := r.db.Query(ctx, `
+		SELECT at, figures
+		FROM ops_figures
+		WHERE step = $1 AND at >= $2 AND at <= $3
+		ORDER BY at DESC`, ranges[of].minutes, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("read the pulse: %w", err)
 	}

@@ -1,9 +1,11 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,12 +35,15 @@ func (r *Recorder) Run(ctx context.Context, db *pgxpool.Pool) error {
 func (r *Recorder) Flush(ctx context.Context, db *pgxpool.Pool) error {
 	ctx, cancel := context.WithTimeout(postgres.Yield(ctx), writeTimeout)
 	defer cancel()
-	for _, part := range []func(context.Context, *pgxpool.Pool) error{r.storeErrors, r.storeTraces, r.storeFigures, r.prune} {
-		if err := part(ctx, db); err != nil {
-			return err
+	var first error
+	for _, part := range []func(context.Context, *pgxpool.Pool) error{r.storeFigures, r.storeErrors, r.storeTraces, r.prune} {
+		err := part(ctx, db)
+		if err != nil && postgres.Unusable(err) {
+			return err // a database that is ill is spared the rest
 		}
+		first = cmp.Or(first, err)
 	}
-	return nil
+	return first
 }
 
 // Private
@@ -52,10 +57,14 @@ const (
 	pruneEvery = 10 * time.Minute
 	// pruneAtOnce bounds the rows of one statement.
 	pruneAtOnce = 2000
+	// pruneAfter is the number of traces of this process after which old ones are deleted
+	// sooner.
+	pruneAfter = 500
+	// mostPendingSteps bounds the ended steps that wait for the database: half an hour.
+	mostPendingSteps = 30
 )
 
-// round writes what it can, and logs the first failure. After one, the rest waits for
-// the next round: a database that is ill is spared the work.
+// round writes what it can, and logs the first failure.
 func (r *Recorder) round(ctx context.Context, db *pgxpool.Pool, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -66,13 +75,12 @@ func (r *Recorder) round(ctx context.Context, db *pgxpool.Pool, timeout time.Dur
 	r.writes.Worked(ctx)
 }
 
-// storeFigures writes the present steps, and those that have ended since the last
-// write. Steps that cannot be written are lost when they have ended, and written later
-// when they have not.
+// storeFigures writes the present steps, and those that have ended and are not written
+// yet. While the database is away, the steps go on by its last time.
 func (r *Recorder) storeFigures(ctx context.Context, db *pgxpool.Pool) error {
-	var now time.Time
-	if err := db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
-		return fmt.Errorf("ask the database for the time: %w", err)
+	now, asking := r.askTime(ctx, db)
+	if now.IsZero() {
+		return asking // the database was never there; nothing is counted twice or lost
 	}
 	grown := r.pulse.grown(gather(r.options.Registry))
 	for statement, one := range r.statements.take() {
@@ -81,12 +89,31 @@ func (r *Recorder) storeFigures(ctx context.Context, db *pgxpool.Pool) error {
 	for client, one := range r.clients.take(r.options.Secret, now) {
 		grown.Figures[nameOf(clientCard, client)] = one
 	}
-	ended := r.pulse.add(now, grown)
-	if err := r.writeSteps(ctx, db, append(ended, r.pulse.due(now)...)); err != nil {
-		r.dropped.WithLabelValues(droppedFigures).Add(float64(len(ended)))
-		return err
+	r.ended = append(r.ended, r.pulse.add(now, grown)...)
+	if asking == nil {
+		asking = r.writeSteps(ctx, db, slices.Concat(r.ended, r.pulse.due(now)))
 	}
-	return nil
+	if asking == nil {
+		r.ended = nil
+	}
+	if more := len(r.ended) - mostPendingSteps; more > 0 {
+		r.dropped.WithLabelValues(droppedFigures).Add(float64(more))
+		r.ended = slices.Clone(r.ended[more:])
+	}
+	return asking
+}
+
+// askTime returns the time of the database. When that does not reply, it is estimated
+// from the last reply, and zero when there was none.
+func (r *Recorder) askTime(ctx context.Context, db *pgxpool.Pool) (now time.Time, err error) {
+	if err := db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		if !r.askedAt.IsZero() {
+			now = r.databaseTime.Add(time.Since(r.askedAt))
+		}
+		return now, fmt.Errorf("ask the database for the time: %w", err)
+	}
+	r.databaseTime, r.askedAt = now, time.Now()
+	return now, nil
 }
 
 func (r *Recorder) writeSteps(ctx context.Context, db *pgxpool.Pool, steps []storedStep) error {
@@ -120,7 +147,7 @@ func (r *Recorder) writeSteps(ctx context.Context, db *pgxpool.Pool, steps []sto
 // prune deletes rows that are too old or too many, a bounded number of each table. When
 // there are more, it goes on in the next round.
 func (r *Recorder) prune(ctx context.Context, db *pgxpool.Pool) error {
-	if time.Since(r.prunedAt) < pruneEvery {
+	if time.Since(r.prunedAt) < pruneEvery && r.unpruned < pruneAfter {
 		return nil
 	}
 	more := false
@@ -164,7 +191,7 @@ func (r *Recorder) prune(ctx context.Context, db *pgxpool.Pool) error {
 		more = more || deleted == pruneAtOnce
 	}
 	if !more {
-		r.prunedAt = time.Now()
+		r.prunedAt, r.unpruned = time.Now(), 0
 	}
 	return nil
 }

@@ -15,7 +15,11 @@ import (
 func (r *Recorder) Keep(trace telemetry.Ended) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if len(r.traces) >= mostPendingTraces {
+	room := mostPendingTraces
+	if trace.Sampled {
+		room /= 2 // the other half is for those that failed or were slow
+	}
+	if len(r.traces) >= room {
 		r.dropped.WithLabelValues(droppedTraces).Inc()
 		return
 	}
@@ -53,9 +57,9 @@ func (r *Recorder) storeTraces(ctx context.Context, db *pgxpool.Pool) error {
 	var started []time.Time
 	var took []int64
 	for _, one := range taken {
-		traces, kinds, names = append(traces, printable(one.ID)), append(kinds, string(one.Kind)), append(names, printable(one.Name))
-		works, parents = append(works, printable(one.Work)), append(parents, printable(one.Parent))
-		attempts, outcomes, failed = append(attempts, one.Attempt), append(outcomes, printable(one.Outcome)), append(failed, one.Failed)
+		traces, kinds, names = append(traces, shortText(one.ID)), append(kinds, string(one.Kind)), append(names, shortText(one.Name))
+		works, parents = append(works, shortText(one.Work)), append(parents, shortText(one.Parent))
+		attempts, outcomes, failed = append(attempts, one.Attempt), append(outcomes, shortText(one.Outcome)), append(failed, one.Failed)
 		started, took = append(started, one.Started), append(took, one.Took.Microseconds())
 		spans, dropped = append(spans, spansJSON(one.Spans)), append(dropped, one.Dropped)
 	}
@@ -72,6 +76,7 @@ func (r *Recorder) storeTraces(ctx context.Context, db *pgxpool.Pool) error {
 		r.dropped.WithLabelValues(droppedTraces).Add(float64(len(taken)))
 		return fmt.Errorf("store traces: %w", err)
 	}
+	r.unpruned += len(taken)
 	return nil
 }
 

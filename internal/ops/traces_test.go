@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +127,36 @@ func TestDatabase_ShowsWhatHoldsItUp(t *testing.T) {
 	require.NotEmpty(t, found.Tables)
 	require.NoError(t, holder.Rollback(t.Context()))
 	require.NoError(t, <-blocked)
+}
+
+func TestTraces_ThatFailedHaveRoomInAFloodOfSampledOnes(t *testing.T) {
+	t.Parallel()
+
+	db, r := pgtest.New(t, migrations), newRecorder(t, "web")
+	for range 10 * mostPendingTraces {
+		sampled := ended(telemetry.Subject{ID: "chosen", Kind: telemetry.RequestTrace, Name: "GET /"}, time.Now())
+		sampled.Sampled = true
+		r.Keep(sampled)
+	}
+	long := strings.Repeat("x", 10_000) + "\x00"
+	failed := ended(telemetry.Subject{ID: long, Kind: telemetry.RequestTrace, Name: "POST /orders"}, time.Now())
+	failed.Failed = true
+	r.Keep(failed)
+	r.flush(t, db)
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM ops_traces WHERE failed`))
+}
+
+func TestDatabase_ShowsNoLiteralsOfOtherPrograms(t *testing.T) {
+	t.Parallel()
+
+	for _, one := range []struct{ program, sql, shown string }{
+		{"psql", "ALTER ROLE app PASSWORD 'hunter2'", "ALTER ROLE app PASSWORD ***"},
+		{"psql", "SELECT $$hunter2$$", "SELECT ***"},
+		{"psql", "VACUUM\n  orders", "VACUUM orders"},
+		{"app web", "SELECT id FROM orders WHERE state = 'paid' AND id = $1", "SELECT id FROM orders WHERE state = 'paid' AND id = $1"},
+	} {
+		require.Equal(t, one.shown, shownStatement(one.program, one.sql))
+	}
 }
 
 // Private

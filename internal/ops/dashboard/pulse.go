@@ -171,9 +171,11 @@ func (v pulseView) findWrong(lastHour ops.Pulse, now time.Time) []wrong {
 	return all
 }
 
-// latest is the good part of the newest sample, 1 when there is none.
+// latest is the good part of the newest sample, 1 when there is none of late: the
+// process that had the check may be gone, and that is told by itself.
 func latest(uptime ops.Uptime) float64 {
-	for _, point := range slices.Backward(uptime.Points) {
+	const late = 3 // steps
+	for _, point := range slices.Backward(uptime.Points[max(0, len(uptime.Points)-late):]) {
 		if point >= 0 {
 			return point
 		}
