@@ -146,7 +146,7 @@ func TestSettings_EveryFieldIsUsed(t *testing.T) {
 	}
 
 	// Some settings are read through methods of Config.
-	for _, file := range []string{"pool.go", "connections.go"} {
+	for _, file := range []string{"pool.go", "connections.go", "otlp.go"} {
 		source.WriteString(strings.ReplaceAll(repositoryFile(t, "internal/config/"+file), "c.", "config."))
 	}
 

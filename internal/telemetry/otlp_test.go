@@ -52,7 +52,7 @@ func TestOTLP_SendsARequestAndTheJobThatItEnqueuedAsOneTrace(t *testing.T) {
 	require.Equal(t, otlpTime(started.Add(time.Millisecond)), statement.Start)
 	require.Equal(t, otlpTime(started.Add(3*time.Millisecond)), statement.End)
 	require.Equal(t, otlpError, job.Status.Code)
-	require.Contains(t, call.body.ResourceSpans[0].Resource.Attributes, otlpText("service.name", "shop"))
+	require.Contains(t, call.body.ResourceSpans[0].Resource.Attributes, otlpText("service.name", "app"))
 }
 
 func TestOTLP_CountsWhatTheCollectorRefuses(t *testing.T) {
@@ -145,7 +145,7 @@ func newCollector(t *testing.T, status int) *collector {
 func newOTLP(t *testing.T, endpoint string, header http.Header) *OTLP {
 	t.Helper()
 	exporter, err := NewOTLP(OTLPOptions{
-		Endpoint: endpoint, Header: header, Service: "shop", Version: "v1", Role: "web", Log: slog.New(slog.DiscardHandler),
+		Endpoint: endpoint, Header: header, Service: "app", Version: "v1", Role: "web", Log: slog.New(slog.DiscardHandler),
 		Registry: prometheus.NewRegistry(),
 	})
 	require.NoError(t, err)
