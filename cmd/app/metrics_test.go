@@ -181,8 +181,8 @@ func (m *monitored) requireKnownLabels(t *testing.T) {
 		"store":   {"local", "redis"},
 	}
 	free := []string{
-		"cache", "check", "class", "code", "commit", "go", "kind", "queue", "reason", "result", "route", "rule", "service", "source", "state", "version",
-		"what",
+		"cache", "check", "class", "code", "commit", "go", "kind", "queue", "reason", "result", "route", "rule", "service", "source", "state",
+		"version", "what",
 	}
 	request, err := http.NewRequestWithContext(t.Context(), "BREW", m.web.url+"/of/a/client", nil)
 	require.NoError(t, err)

@@ -96,8 +96,8 @@ func (r *Recorder) storeGroup(ctx context.Context, db *pgxpool.Pool, fingerprint
 		    mailed_at = CASE WHEN stored.resolved_at < excluded.last_at THEN NULL ELSE stored.mailed_at END,
 		    resolved_at = CASE WHEN stored.resolved_at < excluded.last_at THEN NULL ELSE stored.resolved_at END`,
 		errorID(fingerprint), shortText(alert.Title()), shortText(alert.Tag("source")), shortText(alert.Tag("class")),
-		shortText(alert.Tag("backend")), r.options.Role, r.options.Version, printable(alert.Message()), stackOf(alert), shortText(alert.Tag("id")), group.count,
-		time.Since(group.first), time.Since(alert.At()))
+		shortText(alert.Tag("backend")), r.options.Role, r.options.Version, printable(alert.Message()), stackOf(alert),
+		shortText(alert.Tag("id")), group.count, time.Since(group.first), time.Since(alert.At()))
 	return err
 }
 
