@@ -5,9 +5,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"slipway/internal/postgres"
 )
 
 // Pulse is what the application did in a range of time. Lists have the most costly
@@ -107,10 +110,11 @@ type Process struct {
 func (r *Reader) Pulse(ctx context.Context, of Range) (Pulse, error) {
 	of = RangeOf(string(of))
 	pulse := Pulse{Range: of}
-	if err := r.db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&pulse.To); err != nil {
-		return pulse, fmt.Errorf("ask the database for the time: %w", err)
+	now, err := postgres.Now(ctx, r.db)
+	if err != nil {
+		return pulse, err
 	}
-	pulse.To = pulse.To.UTC()
+	pulse.To = now.UTC()
 	pulse.From = pulse.To.Add(-of.Length()).Truncate(of.Step())
 	steps, err := r.steps(ctx, of, pulse.From, pulse.To)
 	if err != nil {
@@ -203,7 +207,7 @@ func (p *Pulse) fill(all sample) {
 		case requestCard:
 			one.Failed = float64(failedRequests(names, one))
 			requests = requests.plus(one)
-			routes.add(joined(names[:len(names)-1]), one)
+			routes.add(strings.Join(names[:len(names)-1], " "), one)
 		case statementCard:
 			statements.add(names[0], one)
 		case redisCard:
@@ -320,17 +324,6 @@ func ordered[K comparable, T any](by map[K]*T, size func(T) int) []T {
 	return list[:min(len(list), mostShown)]
 }
 
-func joined(names []string) string {
-	text := ""
-	for _, name := range names {
-		if text != "" {
-			text += " "
-		}
-		text += name
-	}
-	return text
-}
-
 // uptimes are the checks or the breakers. A check is good when its gauge is 1, a
 // breaker when its gauge is 0.
 func (p *Pulse) uptimes(steps map[time.Time]sample, all sample, of card) []Uptime {
@@ -339,7 +332,7 @@ func (p *Pulse) uptimes(steps map[time.Time]sample, all sample, of card) []Uptim
 		if key.card() != of {
 			continue
 		}
-		uptime := Uptime{Name: joined(key.parts()), Samples: int(one.Count), Bad: bad(of, one)}
+		uptime := Uptime{Name: strings.Join(key.parts(), " "), Samples: int(one.Count), Bad: bad(of, one)}
 		for at := p.From; at.Before(p.To); at = at.Add(p.Range.Step()) {
 			point, good := steps[at].Figures[key], -1.0
 			if point.Count > 0 {

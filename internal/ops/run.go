@@ -106,11 +106,11 @@ func (r *Recorder) storeFigures(ctx context.Context, db *pgxpool.Pool) error {
 // askTime returns the time of the database. When that does not reply, it is estimated
 // from the last reply, and zero when there was none.
 func (r *Recorder) askTime(ctx context.Context, db *pgxpool.Pool) (now time.Time, err error) {
-	if err := db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+	if now, err = postgres.Now(ctx, db); err != nil {
 		if !r.askedAt.IsZero() {
 			now = r.databaseTime.Add(time.Since(r.askedAt))
 		}
-		return now, fmt.Errorf("ask the database for the time: %w", err)
+		return now, err
 	}
 	r.databaseTime, r.askedAt = now, time.Now()
 	return now, nil

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"slipway/internal/postgres"
 )
 
 // Private
@@ -53,10 +55,10 @@ func (r *Recorder) store(ctx context.Context, minutes []minute) error {
 // askTime sets the clock by that of the database, and returns the local time of its
 // reply.
 func (r *Recorder) askTime(ctx context.Context) (time.Time, error) {
-	var database time.Time
 	asked := time.Now()
-	if err := r.db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&database); err != nil {
-		return asked, fmt.Errorf("ask the database for the time: %w", err)
+	database, err := postgres.Now(ctx, r.db)
+	if err != nil {
+		return asked, err
 	}
 	replied := time.Now()
 	r.mutex.Lock()

@@ -6,10 +6,11 @@ package history
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"slipway/internal/postgres"
 )
 
 const (
@@ -28,9 +29,7 @@ func New(db *pgxpool.Pool) *History { return &History{db} }
 // Private
 
 // now is the time by the clock of the database.
-func (h *History) now(ctx context.Context) (now time.Time, err error) {
-	if err := h.db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
-		return now, fmt.Errorf("ask the database for the time: %w", err)
-	}
-	return now.UTC(), nil
+func (h *History) now(ctx context.Context) (time.Time, error) {
+	now, err := postgres.Now(ctx, h.db)
+	return now.UTC(), err
 }

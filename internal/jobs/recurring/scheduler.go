@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"slipway/internal/jobs"
+	"slipway/internal/postgres"
 	"slipway/internal/telemetry"
 )
 
@@ -59,9 +60,9 @@ func (s *Scheduler) RunNow(ctx context.Context, key string) error {
 		if entry.Key != key {
 			continue
 		}
-		var now time.Time
-		if err := s.db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
-			return fmt.Errorf("ask the database for the time: %w", err)
+		now, err := postgres.Now(ctx, s.db)
+		if err != nil {
+			return err
 		}
 		return s.enqueue(ctx, entry, now, true)
 	}
