@@ -112,7 +112,7 @@ func (p pulse) statement() postgres.Observe {
 }
 
 // client observes who sends requests.
-func (p pulse) client() func(client string, status int) {
+func (p pulse) client() func(client string) {
 	if p.recorder == nil {
 		return nil
 	}

@@ -97,10 +97,10 @@ func TestPulse_StaysSmallInAFloodOfNames(t *testing.T) {
 
 	db, r := pgtest.New(t, migrations), newRecorder(t, "web")
 	for i := range 3 * mostClients {
-		r.Client(fmt.Sprintf("2001:db8::%x", i), 200)
+		r.Client(fmt.Sprintf("2001:db8::%x", i))
 	}
 	for range 50 {
-		r.Client("192.0.2.7", 200)
+		r.Client("192.0.2.7")
 	}
 	for i := range 3 * mostStatements {
 		r.Statement(fmt.Sprintf("SELECT %d", i), time.Millisecond, nil)
@@ -173,7 +173,7 @@ func TestRecorder_NeverWaitsForADatabaseThatHangs(t *testing.T) {
 	go func() { ended <- r.Run(running, db) }()
 	for i := range 10_000 {
 		r.Statement("SELECT 1", time.Millisecond, nil)
-		r.Client(fmt.Sprint(i), 200)
+		r.Client(fmt.Sprint(i))
 		r.reporter.Unexpected(fmt.Sprint("source ", i), "", errors.New("no"))
 	}
 	require.Positive(t, testutil.ToFloat64(r.dropped.WithLabelValues(droppedErrors)), "memory is bounded")

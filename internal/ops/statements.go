@@ -13,7 +13,7 @@ func (r *Recorder) Statement(sql string, took time.Duration, err error) {
 }
 
 // Client adds a request of a client to the pulse. Only the hash of client is stored.
-func (r *Recorder) Client(client string, _ int) { r.clients.add(client) }
+func (r *Recorder) Client(client string) { r.clients.add(client) }
 
 // Private
 

@@ -21,13 +21,13 @@ type observer struct {
 	log     *slog.Logger
 	metrics *requestMetrics
 	tracer  *telemetry.Tracer
-	asked   func(r *http.Request, status int) // gets each request, health checks excepted
+	asked   func(r *http.Request) // gets each request, health checks excepted
 }
 
 // observeServed logs and counts a request that the edge has served from its cache. It
 // is logged for debugging only, because there may be many thousands in a second.
 func (o *observer) observeServed(served httpcache.Served) {
-	o.asked(served.Request, served.Status)
+	o.asked(served.Request)
 	o.metrics.count(served.Request.Method, served.Label, served.Status, served.Took)
 	o.metrics.countBytes(served.Label, nil, int64(served.Bytes))
 	if served.Stale {
@@ -84,7 +84,7 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			o.metrics.count(requestMethod(c), route(c), c.Response().Status, counted)
 			o.metrics.countBytes(route(c), body, c.Response().Size)
 			if !isHealthCheck(c) {
-				o.asked(c.Request(), c.Response().Status)
+				o.asked(c.Request())
 			}
 		}
 		logRequest(o.log, c, took, failure, truncated)

@@ -50,14 +50,14 @@ type Options struct {
 	Clients  *throttle.Clients // finds the client's address; nil uses the peer's
 	Throttle *throttle.Limiter // nil does not limit requests
 
-	Tracer *telemetry.Tracer               // gives a trace to each request that the cache does not serve
-	Asked  func(client string, status int) // gets each request, with its client as the limits count it; must not block
+	Tracer *telemetry.Tracer   // gives a trace to each request that the cache does not serve
+	Asked  func(client string) // gets the client of each request, as the limits count it; must not block
 }
 
 // countClient passes a request on to Asked.
-func (o Options) countClient(r *http.Request, status int) {
+func (o Options) countClient(r *http.Request) {
 	if o.Asked != nil && o.Clients != nil {
-		o.Asked(o.Clients.Bucket(o.Clients.Address(r)), status)
+		o.Asked(o.Clients.Bucket(o.Clients.Address(r)))
 	}
 }
 

@@ -133,7 +133,7 @@ func (d *desk) count(t *testing.T) {
 	up.WithLabelValues("redis").Set(0)
 	breaker.WithLabelValues("main").Set(1)
 	d.recorder.Statement("SELECT page\n\tFROM leaflets", 30*time.Millisecond, nil)
-	d.recorder.Client("192.0.2.7", http.StatusOK)
+	d.recorder.Client("192.0.2.7")
 	d.flush(t)
 }
 
