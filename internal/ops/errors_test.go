@@ -25,7 +25,7 @@ func TestErrors_AreGroupedByTheirCause(t *testing.T) {
 	one.reporter.Unexpected("GET /items/:id", "request-9", errors.New("read item 9: no such row"))
 	one.flush(t, db)
 
-	groups, err := NewReader(db).Errors(t.Context(), OpenErrors)
+	groups, err := NewReader(db).Errors(t.Context(), OpenErrors, 200)
 	require.NoError(t, err)
 	require.Len(t, groups, 2)
 	last, panicked := groups[0], groups[1]
@@ -49,7 +49,7 @@ func TestErrors_AreResolvedAndComeBack(t *testing.T) {
 		r.flush(t, db)
 	}
 	happen()
-	open, err := reader.Errors(t.Context(), OpenErrors)
+	open, err := reader.Errors(t.Context(), OpenErrors, 200)
 	require.NoError(t, err)
 	id := open[0].ID
 	require.NoError(t, reader.Resolve(t.Context(), id, "ann"))
@@ -84,7 +84,7 @@ func TestErrors_HaveNoSecretsAndAreBounded(t *testing.T) {
 	r.reporter.Unexpected("GET /", "", errors.New("open postgres://app:hunter2@db/app for ann@example.com from 192.0.2.7 \x00\x1b[31m"+
 		strings.Repeat("x", 1<<20)))
 	r.flush(t, db)
-	groups, err := NewReader(db).Errors(t.Context(), OpenErrors)
+	groups, err := NewReader(db).Errors(t.Context(), OpenErrors, 200)
 	require.NoError(t, err)
 	message := groups[0].Message
 	require.Less(t, len(message), 4<<10)
@@ -103,7 +103,7 @@ func TestErrors_WaitForADatabaseThatCannotTakeThem(t *testing.T) {
 	r.reporter.Unexpected("GET /", "b", errors.New("no"))
 	execute(t, db, `ALTER TABLE gone RENAME TO ops_errors`)
 	r.flush(t, db)
-	groups, err := NewReader(db).Errors(t.Context(), OpenErrors)
+	groups, err := NewReader(db).Errors(t.Context(), OpenErrors, 200)
 	require.NoError(t, err)
 	require.Equal(t, int64(2), groups[0].Count)
 	require.Equal(t, "b", groups[0].Trace)

@@ -63,7 +63,7 @@ func TestNotifier_TellsAgainWhatComesBack(t *testing.T) {
 	happen()
 	happen()
 	require.Len(t, listed(t, outbox), 1)
-	groups, err := NewReader(db).Errors(t.Context(), OpenErrors)
+	groups, err := NewReader(db).Errors(t.Context(), OpenErrors, 200)
 	require.NoError(t, err)
 	require.NoError(t, NewReader(db).Resolve(t.Context(), groups[0].ID, "ann"))
 	happen()

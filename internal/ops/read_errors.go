@@ -38,12 +38,12 @@ const (
 	ResolvedErrors ErrorState = "resolved"
 )
 
-// Errors returns the groups of a state, those seen last first, 200 at most.
-func (r *Reader) Errors(ctx context.Context, state ErrorState) ([]ErrorGroup, error) {
+// Errors returns up to most groups of a state, those seen last first.
+func (r *Reader) Errors(ctx context.Context, state ErrorState, most int) ([]ErrorGroup, error) {
 	rows, err := r.db.Query(ctx, errorColumns+`
 		WHERE (resolved_at IS NOT NULL) = $1
 		ORDER BY last_at DESC, id
-		LIMIT 200`, state == ResolvedErrors)
+		LIMIT $2`, state == ResolvedErrors, most)
 	if err != nil {
 		return nil, fmt.Errorf("list errors: %w", err)
 	}

@@ -11,6 +11,9 @@ import (
 
 // Private
 
+// mostGroups bounds the list of errors.
+const mostGroups = 200
+
 var errNoSuchChange = errors.New("an error can be resolved and reopened: send do=resolve or do=reopen")
 
 // errorsView are the groups of errors in one state.
@@ -26,7 +29,7 @@ func (d *Dashboard) listErrors(c echo.Context) error {
 	if ops.ErrorState(c.QueryParam("state")) == ops.ResolvedErrors {
 		view.State = ops.ResolvedErrors
 	}
-	groups, err := d.reader.Errors(ctx, view.State)
+	groups, err := d.reader.Errors(ctx, view.State, mostGroups)
 	if err != nil {
 		return err
 	}

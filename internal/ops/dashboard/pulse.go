@@ -87,11 +87,11 @@ func (d *Dashboard) readPulse(ctx context.Context, of ops.Range) (pulseView, err
 	if err != nil {
 		return view, err
 	}
-	open, err := d.reader.Errors(ctx, ops.OpenErrors)
+	open, err := d.reader.Errors(ctx, ops.OpenErrors, mostErrors)
 	if err != nil {
 		return view, err
 	}
-	view.Pulse, view.Errors = pulse, append(view.Errors, open[:min(len(open), mostErrors)]...)
+	view.Pulse, view.Errors = pulse, append(view.Errors, open...)
 	view.OpenErrors, err = d.reader.CountErrors(ctx)
 	return view, err
 }
