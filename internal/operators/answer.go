@@ -2,6 +2,7 @@ package operators
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
+	"slipway/internal/jobs/taskqueue"
 	"slipway/internal/web"
 )
 
@@ -60,6 +62,19 @@ func Back(c echo.Context, path, done string) error {
 		return c.JSON(http.StatusOK, map[string]string{"done": done, "see": path})
 	}
 	return c.Redirect(http.StatusSeeOther, path)
+}
+
+// DownText says that a backend does not reply. It leaves out the text of the error, which
+// may hold an address.
+func DownText(err error) string {
+	name := "PostgreSQL"
+	if errors.Is(err, taskqueue.ErrRedis) {
+		name = "Redis"
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return name + " does not reply in time. What it holds is not shown."
+	}
+	return name + " does not reply. What it holds is not shown. /health says more."
 }
 
 // Private

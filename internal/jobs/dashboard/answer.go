@@ -35,7 +35,7 @@ func refusalOf(err error) (operators.Refusal, bool) {
 	case errors.Is(err, inspect.ErrGone), errors.Is(err, inspect.ErrNoAnswer):
 		return refused(http.StatusConflict, "The worker did not obey", err.Error()), true
 	case errors.Is(err, inspect.ErrRedis), postgres.Unusable(err), errors.Is(err, context.DeadlineExceeded):
-		return refused(http.StatusServiceUnavailable, "A backend does not reply", downText(err)), true
+		return refused(http.StatusServiceUnavailable, "A backend does not reply", operators.DownText(err)), true
 	}
 	return operators.Refusal{}, false
 }
@@ -60,17 +60,4 @@ func (d *Dashboard) within(ctx context.Context, do func(ctx context.Context) err
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
 	return do(ctx)
-}
-
-// downText says that a backend does not reply. The text of the error may hold an
-// address.
-func downText(err error) string {
-	name := "PostgreSQL"
-	if errors.Is(err, inspect.ErrRedis) {
-		name = "Redis"
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return name + " does not reply in time. What it holds is not shown."
-	}
-	return name + " does not reply. What it holds is not shown. /health says more."
 }

@@ -8,6 +8,7 @@ import (
 
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // Private
@@ -28,7 +29,7 @@ func (d *Dashboard) listFailures(c echo.Context) error {
 		return err
 	})
 	if err != nil {
-		down = []string{downText(err)}
+		down = []string{operators.DownText(err)}
 	}
 	return d.Show(c, view, screens.Causes(d.Frame(c, "Failures", "Failures by cause", down...), view))
 }

@@ -42,7 +42,7 @@ func (d *Dashboard) showItem(c echo.Context) error {
 	})
 	var down []string
 	if err != nil {
-		down = []string{"What it enqueued could not be read: " + downText(err)}
+		down = []string{"What it enqueued could not be read: " + operators.DownText(err)}
 	}
 	title := "Job " + item.Kind
 	if item.ID.Backend == jobs.Redis {

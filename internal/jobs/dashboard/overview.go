@@ -44,7 +44,7 @@ func (d *Dashboard) showOverview(c echo.Context) error {
 	<-now
 	var down []string
 	if err != nil {
-		down = []string{downText(err)}
+		down = []string{operators.DownText(err)}
 	}
 	view.Wrong = append(view.Wrong, wrong(view, err == nil)...)
 	return d.Show(c, view, screens.Home(d.Frame(c, "Overview", "Overview", down...), view))
@@ -64,7 +64,7 @@ func (d *Dashboard) readBackends(ctx context.Context) []screens.Backend {
 				return err
 			})
 			if err != nil {
-				half.Down = downText(err)
+				half.Down = operators.DownText(err)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ func (d *Dashboard) listQueues(c echo.Context) error {
 	}
 	err := d.within(c.Request().Context(), func(ctx context.Context) error { return d.markPausedKinds(ctx, view.Kinds) })
 	if err != nil && len(down) == 0 {
-		down = append(down, downText(err))
+		down = append(down, operators.DownText(err))
 	}
 	return d.Show(c, view, screens.AllQueues(d.Frame(c, "Queues", "Queues and kinds", down...), view))
 }

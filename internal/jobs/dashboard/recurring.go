@@ -26,7 +26,7 @@ func (d *Dashboard) listRecurring(c echo.Context) error {
 		return err
 	})
 	if err != nil {
-		down = []string{downText(err)}
+		down = []string{operators.DownText(err)}
 	}
 	return d.Show(c, view, screens.AllRecurring(d.Frame(c, "Recurring", "Recurring", down...), view))
 }

@@ -13,6 +13,7 @@ import (
 	"slipway/internal/jobs"
 	"slipway/internal/jobs/dashboard/screens"
 	"slipway/internal/jobs/inspect"
+	"slipway/internal/operators"
 )
 
 // rowsOfPage is how many jobs and tasks one screen lists.
@@ -95,14 +96,14 @@ func (d *Dashboard) listHalves(ctx context.Context, filter inspect.Filter) (page
 	case errors.Is(found.err, inspect.ErrNoRedis):
 		return found.page, []string{"There is no Redis: REDIS_URL is not set."}, nil
 	case filter.Backend == jobs.PG, errors.Is(found.err, inspect.ErrRedis):
-		return found.page, []string{downText(found.err)}, nil
+		return found.page, []string{operators.DownText(found.err)}, nil
 	}
-	page, down = found.page, []string{downText(found.err)}
+	page, down = found.page, []string{operators.DownText(found.err)}
 	half := <-inRedis()
 	page.Items = append(page.Items, half.page.Items...)
 	page.Next, page.Read = half.page.Next, page.Read+half.page.Read
 	if errors.Is(half.err, inspect.ErrRedis) {
-		down = append(down, downText(half.err))
+		down = append(down, operators.DownText(half.err))
 	}
 	return page, down, nil
 }

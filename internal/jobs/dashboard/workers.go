@@ -20,7 +20,7 @@ func (d *Dashboard) listWorkers(c echo.Context) error {
 		return err
 	})
 	if err != nil {
-		down = []string{downText(err)}
+		down = []string{operators.DownText(err)}
 	}
 	return d.Show(c, view, screens.AllWorkers(d.Frame(c, "Workers", "Workers", down...), view))
 }

@@ -134,18 +134,11 @@ func isDown(err error) bool {
 
 func isSQLState(err error) bool { return strings.HasPrefix(telemetry.Class(err), "sqlstate_") }
 
-// downText says that a backend does not reply. The text of the error may hold an
-// address.
+// downText says that a backend does not reply, or that PostgreSQL refuses to read. The
+// text of the error may hold an address.
 func downText(err error) string {
-	name := "PostgreSQL"
-	if errors.Is(err, inspect.ErrRedis) {
-		name = "Redis"
-	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return name + " does not reply in time. What it holds is not shown."
-	case !postgres.Unusable(err) && isSQLState(err):
+	if !errors.Is(err, context.DeadlineExceeded) && !postgres.Unusable(err) && isSQLState(err) {
 		return fmt.Sprintf("PostgreSQL cannot read this (%s). What it holds is not shown.", telemetry.Class(err))
 	}
-	return name + " does not reply. What it holds is not shown. /health says more."
+	return operators.DownText(err)
 }
